@@ -1,0 +1,166 @@
+"""The default face backend: MediaPipe, whose models come inside its package.
+
+The full-range detector (BlazeFace, faces to about 5 m) finds faces; the attention mesh places 478
+points in a square around each. The mesh is run on a region that we choose rather than through
+`FaceMesh`, which would detect a second time inside every crop or follow faces by a state of its
+own; so a face costs one network, and the result depends on nothing but picture and box.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from avse.faces.detect import Box, Detection, FaceLandmarks, Image
+from avse.faces.lips import Anchors, FloatArray
+
+# Indices into the mesh; see mediapipe's face_mesh_connections. Contours start at the person's
+# right corner and pass over the upper lip first.
+_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+_CHIN = (176, 152, 400)
+LIPS = _OUTER + _INNER + _CHIN
+RIGHT_EYE, LEFT_EYE, NOSE_BRIDGE, NOSE_TIP = 33, 263, 168, 1
+# Brow ridge, eye corners, nose, cheek bones and temples.
+RIGID = (
+    (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 48, 278, 129, 358, 64, 294)
+    + (10, 151, 9, 8, 109, 338, 67, 297, 54, 284, 21, 251, 127, 356, 234, 454, 93, 323)
+    + (116, 345, 117, 346, 111, 340)
+)
+
+_MARGIN = 1.5
+"""Side of the square given to the mesh over the longer side of the face; what it was trained on."""
+
+_GRAPH = """
+input_stream: "image"
+input_stream: "roi"
+input_side_packet: "with_attention"
+output_stream: "landmarks"
+node {
+  calculator: "FaceLandmarkCpu"
+  input_stream: "IMAGE:image"
+  input_stream: "ROI:roi"
+  input_side_packet: "WITH_ATTENTION:with_attention"
+  output_stream: "LANDMARKS:landmarks"
+}
+"""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the C++ side from writing to the terminal while it starts."""
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class MediaPipeBackend:
+    """MediaPipe's detector and mesh.
+
+    Args:
+        min_score: a detection below this is not reported.
+    """
+
+    name = "mediapipe"
+
+    def __init__(self, min_score: float = 0.5) -> None:
+        with _quiet():
+            import mediapipe.python.solutions.face_mesh  # noqa: F401  registers the calculators
+            from google.protobuf import text_format
+            from mediapipe.framework import calculator_pb2
+            from mediapipe.framework.formats import rect_pb2
+            from mediapipe.python import packet_creator, packet_getter
+            from mediapipe.python._framework_bindings import calculator_graph, image_frame
+            from mediapipe.python.solutions.face_detection import FaceDetection
+
+            self._detector: Any = FaceDetection(min_score, model_selection=1)
+            self._detector.process(np.zeros((64, 64, 3), np.uint8))
+            config = text_format.Parse(_GRAPH, calculator_pb2.CalculatorGraphConfig())
+            self._mesh: Any = calculator_graph.CalculatorGraph(graph_config=config)
+            self._found: list[Any] = []
+            self._mesh.observe_output_stream("landmarks", lambda _, packet: self._keep(packet))
+            self._mesh.start_run({"with_attention": packet_creator.create_bool(True)})
+            self._rect: Any = rect_pb2.NormalizedRect
+            self._create: Any = packet_creator
+            self._get: Any = packet_getter
+            self._srgb: Any = image_frame.ImageFormat.SRGB
+            self._time = 0
+            self.landmarks(np.zeros((64, 64, 3), np.uint8), [Box(16, 16, 32, 32)])
+
+    def _keep(self, packet: Any) -> None:
+        self._found.append(packet)
+
+    def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
+        """Find the faces in each of the images, best first."""
+        return [self._detect(np.ascontiguousarray(image)) for image in images]
+
+    def _detect(self, image: Image) -> list[Detection]:
+        height, width = image.shape[:2]
+        found = []
+        for item in self._detector.process(image).detections or ():
+            place = item.location_data
+            frame = place.relative_bounding_box
+            right, left = place.relative_keypoints[0], place.relative_keypoints[1]
+            roll = math.atan2((left.y - right.y) * height, (left.x - right.x) * width)
+            box = Box(
+                frame.xmin * width, frame.ymin * height, frame.width * width, frame.height * height,
+                roll,
+            )  # fmt: skip
+            found.append(Detection(box, float(item.score[0])))
+        return sorted(found, key=lambda detection: -detection.score)
+
+    def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
+        """Find the points of the face in each box; None where there is none after all."""
+        height, width = image.shape[:2]
+        picture = self._create.create_image_frame(image_format=self._srgb, data=image)
+        faces: list[FaceLandmarks | None] = []
+        for box in boxes:
+            side = _MARGIN * max(box.w, box.h)
+            x, y = box.centre
+            region = self._rect(
+                x_center=x / width, y_center=y / height, width=side / width, height=side / height,
+                rotation=box.roll,
+            )  # fmt: skip
+            self._found.clear()
+            self._time += 1
+            self._mesh.add_packet_to_input_stream("image", picture.at(self._time))
+            self._mesh.add_packet_to_input_stream(
+                "roi", self._create.create_proto(region).at(self._time)
+            )
+            self._mesh.wait_until_idle()
+            if not self._found:
+                faces.append(None)
+                continue
+            marks = self._get.get_proto(self._found[-1]).landmark
+            mesh = np.array([(m.x * width, m.y * height, m.z * width) for m in marks], np.float32)
+            faces.append(_face(mesh))
+        return faces
+
+
+def _face(mesh: FloatArray) -> FaceLandmarks:
+    low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
+    across = mesh[LEFT_EYE] - mesh[RIGHT_EYE]
+    box = Box(
+        float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]),
+        math.atan2(float(across[1]), float(across[0])),
+    )  # fmt: skip
+    anchors = Anchors(mesh[RIGHT_EYE], mesh[LEFT_EYE], mesh[NOSE_BRIDGE], mesh[NOSE_TIP])
+    return FaceLandmarks(mesh[list(LIPS)], anchors, mesh[list(RIGID)], box)
