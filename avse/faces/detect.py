@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.errors import UsageError
-from avse.faces.lips import Anchors, FloatArray
+from avse.faces.lips import FloatArray, Head
 
 Image = npt.NDArray[np.uint8]
 """(height, width, 3) RGB."""
@@ -60,17 +61,19 @@ class FaceLandmarks:
     """One face, point by point.
 
     Attributes:
-        lips: (43, 3) in pixels, as `avse.faces.lips` orders them.
-        anchors: what fixes the head.
-        rigid: (n, 3) in pixels: points that talking hardly moves, the same n at every face of one
-            backend. They say which way the head points and, roughly, whose it is.
+        lips: (43, 3) in pixels, as `avse.faces.lips` orders them; z away from the camera.
+        confidence: (43,) in 0..1, how far each of them can be believed.
+        head: how the head stands.
+        shape: (n, 3) in pixels: points that talking hardly moves, the same n at every face of one
+            backend; they say, roughly, whose face it is.
         box: the bounds of the face, good for finding it again in the next frame.
         presence: 0..1, how sure the backend is that this is a face at all.
     """
 
     lips: FloatArray
-    anchors: Anchors
-    rigid: FloatArray = field(repr=False)
+    confidence: FloatArray
+    head: Head
+    shape: FloatArray = field(repr=False)
     box: Box
     presence: float = 1.0
 
@@ -90,3 +93,37 @@ class FaceBackend(Protocol):
     def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
         """Find the points of the face in each box; None where there is none after all."""
         ...
+
+
+BACKENDS = ("mediapipe", "face-alignment")
+
+
+def available_backends() -> list[str]:
+    """Names of the backends whose packages are installed, best first."""
+    modules = {"mediapipe": "mediapipe", "face-alignment": "face_alignment"}
+    return [name for name in BACKENDS if importlib.util.find_spec(modules[name]) is not None]
+
+
+def open_backend(name: str = "mediapipe", *, device: str = "cpu") -> FaceBackend:
+    """Open a face backend.
+
+    Args:
+        name: "mediapipe", or "face-alignment", which may name a detector of that package after a
+            colon: "face-alignment:blazeface".
+        device: where it computes ("cpu", "cuda", "cuda:1", "mps"); MediaPipe is always on the CPU.
+
+    Raises:
+        UsageError: there is no such backend.
+        MissingExtraError: its package is not installed.
+        MissingWeightsError: its weights are neither here nor to be had.
+    """
+    base, _, option = name.partition(":")
+    if base == "mediapipe" and not option:
+        from avse.faces.mediapipe_backend import MediaPipeBackend
+
+        return MediaPipeBackend()
+    if base == "face-alignment":
+        from avse.faces.fan_backend import FaceAlignmentBackend
+
+        return FaceAlignmentBackend(option or "sfd", device=device)
+    raise UsageError(f"no face backend named {name!r}", f"use one of: {', '.join(BACKENDS)}")

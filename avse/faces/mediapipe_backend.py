@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from avse.faces.detect import Box, Detection, FaceLandmarks, Image
-from avse.faces.lips import Anchors, FloatArray
+from avse.faces.lips import FloatArray, fit_head, trust
 
 # Indices into the mesh; see mediapipe's face_mesh_connections. Contours start at the person's
 # right corner and pass over the upper lip first.
@@ -27,9 +27,9 @@ _OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 1
 _INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 _CHIN = (176, 152, 400)
 LIPS = _OUTER + _INNER + _CHIN
-RIGHT_EYE, LEFT_EYE, NOSE_BRIDGE, NOSE_TIP = 33, 263, 168, 1
-# Brow ridge, eye corners, nose, cheek bones and temples.
-RIGID = (
+RIGID = (33, 133, 362, 263, 168, 197, 195, 4, 98, 2, 327, 127, 356)
+# Eye corners, nose, forehead, temples and cheek bones.
+SHAPE = (
     (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 48, 278, 129, 358, 64, 294)
     + (10, 151, 9, 8, 109, 338, 67, 297, 54, 284, 21, 251, 127, 356, 234, 454, 93, 323)
     + (116, 345, 117, 346, 111, 340)
@@ -51,6 +51,10 @@ node {
   output_stream: "LANDMARKS:landmarks"
 }
 """
+
+
+_PRESENCE = "facelandmarkcpu__face_presence_score"
+"""A stream inside that subgraph: how sure the mesh is of the face. Landmarks flow above 0.5."""
 
 
 @contextlib.contextmanager
@@ -96,7 +100,9 @@ class MediaPipeBackend:
             config = text_format.Parse(_GRAPH, calculator_pb2.CalculatorGraphConfig())
             self._mesh: Any = calculator_graph.CalculatorGraph(graph_config=config)
             self._found: list[Any] = []
+            self._presence = 0.0
             self._mesh.observe_output_stream("landmarks", lambda _, packet: self._keep(packet))
+            self._mesh.observe_output_stream(_PRESENCE, lambda _, packet: self._weigh(packet))
             self._mesh.start_run({"with_attention": packet_creator.create_bool(True)})
             self._rect: Any = rect_pb2.NormalizedRect
             self._create: Any = packet_creator
@@ -107,6 +113,9 @@ class MediaPipeBackend:
 
     def _keep(self, packet: Any) -> None:
         self._found.append(packet)
+
+    def _weigh(self, packet: Any) -> None:
+        self._presence = float(self._get.get_float(packet))
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
         """Find the faces in each of the images, best first."""
@@ -151,16 +160,19 @@ class MediaPipeBackend:
                 continue
             marks = self._get.get_proto(self._found[-1]).landmark
             mesh = np.array([(m.x * width, m.y * height, m.z * width) for m in marks], np.float32)
-            faces.append(_face(mesh))
+            faces.append(_face(mesh, (height, width), self._presence))
         return faces
 
 
-def _face(mesh: FloatArray) -> FaceLandmarks:
+def _face(mesh: FloatArray, picture: tuple[int, int], presence: float) -> FaceLandmarks | None:
+    try:
+        head = fit_head(mesh[list(RIGID)])
+    except ValueError:
+        return None
     low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
-    across = mesh[LEFT_EYE] - mesh[RIGHT_EYE]
     box = Box(
-        float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]),
-        math.atan2(float(across[1]), float(across[0])),
-    )  # fmt: skip
-    anchors = Anchors(mesh[RIGHT_EYE], mesh[LEFT_EYE], mesh[NOSE_BRIDGE], mesh[NOSE_TIP])
-    return FaceLandmarks(mesh[list(LIPS)], anchors, mesh[list(RIGID)], box)
+        float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]), head.roll
+    )
+    lips = mesh[list(LIPS)]
+    confidence = trust(head, lips, picture, presence)
+    return FaceLandmarks(lips, confidence, head, mesh[list(SHAPE)], box, presence)
