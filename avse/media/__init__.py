@@ -1,0 +1,37 @@
+"""Media in and out: probe a file, read its frames and its sound, write stems, put a voice back.
+
+Everything streams: memory does not grow with the length of a recording. Time is a rational number
+of seconds (`fractions.Fraction`) on the container's own clock, as stored, nothing subtracted: a
+file whose first time stamp is 0.5 s keeps that number.
+
+This folder may import `avse.errors` only. PyAV, SciPy and soundfile are imported by the functions
+that need them, so importing the package costs little more than NumPy.
+"""
+
+from __future__ import annotations
+
+from avse.media.audio import AudioBlock, AudioReader
+from avse.media.frames import Frame, FrameReader, read_frames
+from avse.media.probe import AudioStream, MediaInfo, VideoStream, probe
+from avse.media.remux import NewTrack, RemuxResult, remux
+from avse.media.resample import Resampler, resample
+from avse.media.stems import StemWriter, quantise
+
+__all__ = [
+    "AudioBlock",
+    "AudioReader",
+    "AudioStream",
+    "Frame",
+    "FrameReader",
+    "MediaInfo",
+    "NewTrack",
+    "RemuxResult",
+    "Resampler",
+    "StemWriter",
+    "VideoStream",
+    "probe",
+    "quantise",
+    "read_frames",
+    "remux",
+    "resample",
+]

@@ -1,0 +1,292 @@
+"""Read a sound track block by block, on a time line where sample n is at start + n / rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avse.errors import MediaError, NoAudioError
+from avse.media.opening import (
+    Damage,
+    StrPath,
+    decode_stream,
+    open_input,
+    seconds,
+    usable_audio,
+)
+from avse.media.resample import Resampler
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.resampler import AudioResampler
+    from typing_extensions import Self
+
+# Time stamps are rounded (1 ms in Matroska), so small differences mean nothing. AVI stores none
+# and FFmpeg counts them from packets, to within a packet.
+_JITTER_S = Fraction(15, 1000)
+_JITTER_AVI_S = Fraction(60, 1000)
+_LONGEST_OVERLAP_S = 1  # a larger step back in time is a clock that was reset
+_LONGEST_GAP_S = 60  # so is a larger step forward, if it leads past the end of the file
+_SILENCE_S = 1  # silence is made in pieces of this length
+
+
+@dataclass(frozen=True)
+class AudioBlock:
+    """A stretch of sound.
+
+    Attributes:
+        start: index of the first sample, counted from the start of the track.
+        samples: (channels, n) float32, full scale 1.0.
+    """
+
+    start: int
+    samples: NDArray[np.float32]
+
+
+class AudioReader:
+    """An iterator over the blocks of one track, one pass; a context manager too.
+
+    At the native rate the samples are exactly what the decoder gives; integers are divided by
+    their full scale (32-bit integers keep the 24 leading bits that float32 holds). Blocks join
+    without a gap: where the file has a hole, or damage, there is silence; where packets overlap,
+    the later one loses its beginning. A change of rate or channels on the way is converted to
+    what the track began with. Resampling has no lag, and its sample 0 is the same instant.
+
+    Args:
+        path: the file.
+        track: which of `probe(path).audio`.
+        rate_hz: sample rate wanted; None for the native one.
+        mono: mix to one channel, the mean of all but the low-frequency effects.
+        block_s: length of the blocks in seconds; the last may be shorter.
+
+    Attributes:
+        sample_rate: of the samples given.
+        channels: of the samples given.
+        channel_names: such as ("FL", "FR"), of the track.
+        start: time of sample 0 in seconds on the container's clock, encoder delay taken off.
+        filled: native samples of silence put into holes so far.
+        trimmed: native samples cut from overlaps so far.
+
+    Raises:
+        MediaError: the file cannot be read, or none of the track can be decoded.
+        NoAudioError: there is no such track.
+        ValueError: a rate or a block length that is not positive.
+    """
+
+    def __init__(
+        self,
+        path: StrPath,
+        *,
+        track: int = 0,
+        rate_hz: int | None = None,
+        mono: bool = False,
+        block_s: float = 1.0,
+    ) -> None:
+        if (rate_hz is not None and rate_hz < 1) or not block_s > 0:
+            raise ValueError("rate_hz and block_s must be positive")
+        self._damage = Damage()
+        self._container = open_input(path)
+        try:
+            streams = usable_audio(self._container)
+            if not 0 <= track < len(streams):
+                raise _no_track(path, track, len(streams))
+            self._stream = streams[track]
+            self._frames = self._decode()
+            self._head = next(self._frames, None)
+        except BaseException:
+            self._container.close()
+            raise
+        if self._head is None and self._damage.skipped:
+            self._container.close()
+            raise MediaError(
+                f"The sound of {path} is damaged: none of it can be decoded.",
+                "Copy or download the file again.",
+            )
+        like = self._head or self._stream.codec_context
+        layout = like.layout
+        self._layout: str = layout.name
+        self._native_rate: int = like.sample_rate
+        self._native_channels: int = layout.nb_channels
+        self.channel_names: tuple[str, ...] = tuple(c.name for c in layout.channels)
+        self.sample_rate: int = rate_hz or self._native_rate
+        self.channels: int = 1 if mono else self._native_channels
+        first = None if self._head is None else self._head.pts
+        self.start: Fraction = (
+            seconds(first, self._stream)
+            or seconds(self._stream.start_time, self._stream)
+            or Fraction(0)
+            if first is None
+            else cast("Fraction", seconds(first, self._stream))
+        )
+        self.filled = 0
+        self.trimmed = 0
+        self._mono = mono
+        self._block = max(1, round(block_s * self.sample_rate))
+        self._converter: AudioResampler | None = None
+        self._blocks = self._cut()
+
+    @property
+    def skipped(self) -> int:
+        """Packets that could not be read or decoded so far."""
+        return self._damage.skipped
+
+    def __iter__(self) -> Iterator[AudioBlock]:
+        return self
+
+    def __next__(self) -> AudioBlock:
+        return next(self._blocks)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End reading and let go of the file."""
+        self._blocks.close()  # type: ignore[attr-defined]
+        self._container.close()
+
+    def _decode(self) -> Iterator[AudioFrame]:
+        for frame in decode_stream(self._container, self._stream, self._damage):
+            sound = cast("AudioFrame", frame)
+            if sound.samples:
+                yield sound
+
+    def _cut(self) -> Iterator[AudioBlock]:
+        """Blocks of equal length, from pieces of any length."""
+        held: list[NDArray[np.float32]] = []
+        length = position = 0
+        for piece in self._at_rate():
+            held.append(piece)
+            length += piece.shape[1]
+            if length < self._block:
+                continue
+            joined = np.concatenate(held, axis=1)
+            whole = length // self._block * self._block
+            for at in range(0, whole, self._block):
+                yield AudioBlock(position, joined[:, at : at + self._block].copy())
+                position += self._block
+            held, length = [joined[:, whole:]], length - whole
+        if length:
+            yield AudioBlock(position, np.concatenate(held, axis=1))
+
+    def _at_rate(self) -> Iterator[NDArray[np.float32]]:
+        """Pieces at the wanted rate and number of channels."""
+        resampler = Resampler(self._native_rate, self.sample_rate, self.channels)
+        heard = [n for n, name in enumerate(self.channel_names) if not name.startswith("LFE")]
+        for piece in self._on_time_line():
+            if self._mono and self._native_channels > 1:
+                chosen = piece[heard] if heard else piece
+                piece = chosen.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
+            yield resampler.push(piece)
+        yield resampler.flush()
+
+    def _on_time_line(self) -> Iterator[NDArray[np.float32]]:
+        """Native pieces that join: holes filled with silence, overlaps trimmed."""
+        jitter = _JITTER_AVI_S if self._container.format.name == "avi" else _JITTER_S
+        end = self._end()
+        position = 0  # native samples given so far
+        origin = self.start  # time of sample 0 by the clock that the time stamps now follow
+        for time, samples in self._converted():
+            if time is not None:
+                ahead = time - origin - Fraction(position, self._native_rate)
+                lost_clock = ahead > _LONGEST_GAP_S and end is not None and time > end
+                if lost_clock or ahead < -_LONGEST_OVERLAP_S:
+                    origin += ahead
+                elif ahead > jitter:
+                    hole = round(ahead * self._native_rate)
+                    self.filled += hole
+                    position += hole
+                    yield from self._silence(hole)
+                elif ahead < -jitter:
+                    cut = min(samples.shape[1], round(-ahead * self._native_rate))
+                    self.trimmed += cut
+                    samples = samples[:, cut:]
+            position += samples.shape[1]
+            yield samples
+
+    def _end(self) -> Fraction | None:
+        """Time by which the file should have ended, as far as it says."""
+        duration = self._container.duration
+        if duration is None:
+            return None
+        return Fraction((self._container.start_time or 0) + duration, 10**6) + 1
+
+    def _silence(self, count: int) -> Iterator[NDArray[np.float32]]:
+        piece = _SILENCE_S * self._native_rate
+        for at in range(0, count, piece):
+            yield np.zeros((self._native_channels, min(piece, count - at)), np.float32)
+
+    def _converted(self) -> Iterator[tuple[Fraction | None, NDArray[np.float32]]]:
+        """Time and samples of each decoded frame, at the rate and channels of the first."""
+        if self._head is None:
+            return
+        yield from self._convert(self._head)
+        last_kind = _kind(self._head)
+        for frame in self._frames:
+            if _kind(frame) != last_kind:
+                yield from self._convert(None)  # what the converter still holds
+                last_kind = _kind(frame)
+            yield from self._convert(frame)
+        yield from self._convert(None)
+
+    def _convert(
+        self, frame: AudioFrame | None
+    ) -> Iterator[tuple[Fraction | None, NDArray[np.float32]]]:
+        if frame is None:
+            converter, self._converter = self._converter, None
+            for rest in [] if converter is None else converter.resample(None):
+                yield None, frame_samples(rest)
+            return
+        time = seconds(frame.pts, self._stream)
+        if frame.sample_rate == self._native_rate and frame.layout.name == self._layout:
+            yield time, frame_samples(frame)
+            return
+        if self._converter is None:
+            from av.audio.resampler import AudioResampler
+
+            self._converter = AudioResampler("fltp", self._layout, self._native_rate)
+        else:
+            time = None  # the converter lags a little: only its first output is placed by time
+        for made in self._converter.resample(frame):
+            yield time, frame_samples(made)
+            time = None
+
+
+def frame_samples(frame: AudioFrame) -> NDArray[np.float32]:
+    """A decoded frame as (channels, n) float32 with full scale 1.0."""
+    raw = frame.to_ndarray()
+    if not frame.format.is_planar:
+        raw = raw.reshape(-1, frame.layout.nb_channels).T
+    raw = raw[:, : frame.samples]
+    if raw.dtype == np.uint8:
+        return (raw.astype(np.float32) - 128) / np.float32(128)
+    if raw.dtype.kind == "i":
+        full_scale = np.float32(2.0 ** (8 * raw.dtype.itemsize - 1))
+        return np.asarray(raw.astype(np.float32) / full_scale, np.float32)
+    return np.ascontiguousarray(raw, dtype=np.float32)
+
+
+def _kind(frame: AudioFrame) -> tuple[int, str, str]:
+    return frame.sample_rate, frame.layout.name, frame.format.name
+
+
+def _no_track(path: StrPath, track: int, count: int) -> NoAudioError:
+    if count == 0:
+        return NoAudioError(f"{path} has no sound.", "Give a recording with a sound track.")
+    return NoAudioError(
+        f"{path} has no sound track {track}: it has {count}.",
+        f"Give a number from 0 to {count - 1}.",
+    )

@@ -1,0 +1,217 @@
+"""Read the moving picture frame by frame, each with its true time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avse.errors import NoVideoError
+from avse.media.opening import Damage, StrPath, decode_stream, open_input, seconds, time_base_of
+from avse.media.orientation import Orientation, orientation_of
+from avse.media.probe import VideoStream, probe
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream as AvVideoStream
+    from typing_extensions import Self
+
+_DEFAULT_RATE = Fraction(25)
+_BROKEN_CLOCK_S = 1  # a step back by more than this is a clock that was reset, not jitter
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture.
+
+    Attributes:
+        time: when it is shown, in seconds on the container's clock.
+        image: (height, width, 3) uint8, RGB, upright.
+    """
+
+    time: Fraction
+    image: NDArray[np.uint8]
+
+
+def read_frames(
+    path: StrPath,
+    *,
+    max_side: int | None = None,
+    start: Fraction | float | None = None,
+    stop: Fraction | float | None = None,
+) -> Iterator[Frame]:
+    """Read the frames of a file's first moving picture; see `FrameReader`."""
+    with FrameReader(path, max_side=max_side, start=start, stop=stop) as reader:
+        yield from reader
+
+
+class FrameReader:
+    """An iterator over frames, one pass, with strictly rising times; a context manager too.
+
+    Frames are upright, have square pixels, and keep their size unless `max_side` says otherwise.
+    Damaged packets are left out; a file that was cut short gives what there is.
+
+    Args:
+        path: the file.
+        max_side: largest width and height in pixels; larger pictures are scaled down.
+        start: first time wanted, in seconds on the container's clock.
+        stop: time to end at, itself left out.
+
+    Attributes:
+        skipped: number of packets that could not be read or decoded so far, and of frames whose
+            time stamp repeated or fell behind another's.
+
+    Raises:
+        MediaError: the file cannot be read.
+        NoVideoError: it has no moving picture.
+        ValueError: `max_side` is less than 1.
+    """
+
+    def __init__(
+        self,
+        path: StrPath,
+        *,
+        max_side: int | None = None,
+        start: Fraction | float | None = None,
+        stop: Fraction | float | None = None,
+    ) -> None:
+        if max_side is not None and max_side < 1:
+            raise ValueError(f"max_side must be at least 1, not {max_side}")
+        info = probe(path)
+        if info.video is None:
+            raise NoVideoError(
+                f"{path} has no moving picture.", "Give a video that shows the speakers."
+            )
+        self.video: VideoStream = info.video
+        self._path = path
+        self._max_side = max_side
+        self._start = None if start is None else Fraction(start)
+        self._stop = None if stop is None else Fraction(stop)
+        self._damage = Damage()
+        self._container: InputContainer | None = None
+        self._frames = self._read()
+
+    @property
+    def skipped(self) -> int:
+        """Packets and frames left out so far."""
+        return self._damage.skipped
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End reading and let go of the file."""
+        self._frames.close()  # type: ignore[attr-defined]
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _read(self) -> Iterator[Frame]:
+        for time, frame in self._wanted():
+            yield Frame(time, self._picture(frame))
+        if self._container is not None:
+            self._container.close()
+
+    def _wanted(self) -> Iterator[tuple[Fraction, VideoFrame]]:
+        """Decoded frames from `start` to `stop`."""
+        for time, frame in self._from_start():
+            if self._stop is not None and time >= self._stop:
+                return
+            if self._start is None or time >= self._start:
+                yield time, frame
+
+    def _from_start(self) -> Iterator[tuple[Fraction, VideoFrame]]:
+        """Decoded frames from the beginning, or from a key frame at or before `start`."""
+        if self._start is not None and self._start > self.video.start:
+            container, stream = self._open()
+            frames = self._timed(container, stream) if self._seek(container, stream) else None
+            first = None if frames is None else next(frames, None)
+            if frames is not None and first is not None and first[0] <= self._start:
+                yield first
+                yield from frames
+                return
+            container.close()  # this container seeks too far or not at all: read up to the place
+            self._damage.skipped = 0
+        yield from self._timed(*self._open())
+
+    def _open(self) -> tuple[InputContainer, AvVideoStream]:
+        container = open_input(self._path)
+        self._container = container
+        stream = cast("AvVideoStream", container.streams[self.video.index])
+        stream.thread_type = "AUTO"
+        return container, stream
+
+    def _seek(self, container: InputContainer, stream: AvVideoStream) -> bool:
+        from av.error import FFmpegError
+
+        assert self._start is not None
+        try:
+            container.seek(int(self._start / time_base_of(stream)), stream=stream)
+        except FFmpegError:
+            return False
+        return True
+
+    def _timed(
+        self, container: InputContainer, stream: AvVideoStream
+    ) -> Iterator[tuple[Fraction, VideoFrame]]:
+        """Decoded frames with times that rise; those that do not rise are dropped."""
+        step = 1 / (self.video.average_rate or _DEFAULT_RATE)
+        last: Fraction | None = None
+        shift = Fraction(0)
+        for decoded in decode_stream(container, stream, self._damage):
+            frame = cast("VideoFrame", decoded)
+            stamp = seconds(frame.dts if frame.pts is None else frame.pts, stream)
+            if stamp is None:
+                time = self.video.start if last is None else last + step
+            else:
+                time = stamp + shift
+            if last is not None and time <= last:
+                if last - time <= _BROKEN_CLOCK_S:
+                    self._damage.skipped += 1
+                    continue
+                shift += last + step - time
+                time = last + step
+            last = time
+            yield time, frame
+
+    def _picture(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        turn = orientation_of(frame)
+        width, height = self._stored_size(frame, turn)
+        smaller = width * height < frame.width * frame.height
+        rgb = frame.reformat(
+            width=width,
+            height=height,
+            format="rgb24",
+            interpolation="AREA" if smaller else "BICUBIC",
+        )
+        return turn.apply(cast("NDArray[np.uint8]", rgb.to_ndarray()))
+
+    def _stored_size(self, frame: VideoFrame, turn: Orientation) -> tuple[int, int]:
+        """Width and height to scale to before the picture is turned."""
+        shown = (self.video.width, self.video.height)
+        if turn.transposed:
+            shown = (shown[1], shown[0])
+        if self._max_side is None or max(shown) <= self._max_side:
+            return shown
+        scale = Fraction(self._max_side, max(shown))
+        return max(1, round(shown[0] * scale)), max(1, round(shown[1] * scale))

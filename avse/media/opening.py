@@ -1,0 +1,172 @@
+"""Open a media file and decode one of its streams, turning FFmpeg's troubles into ours.
+
+What the readers share: one place that says why a file cannot be opened, and one loop that goes on
+past damaged packets and counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from avse.errors import MediaError
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+StrPath: TypeAlias = "str | PathLike[str]"
+
+# FFmpeg draws plain text as a picture; nobody who has a text file means that.
+_TEXT_ART = frozenset({"tty", "bintext", "xbin", "adf", "idf"})
+_MAX_ERRORS = 100  # in a row, before a damaged file is taken to have ended
+_CHECK = "Check that it plays in a media player; copy or download it again if it does not."
+
+
+@dataclass
+class Damage:
+    """What had to be left out while reading."""
+
+    skipped: int = 0
+
+
+def open_input(path: StrPath) -> InputContainer:
+    """Open a file for reading.
+
+    Raises:
+        MediaError: it is missing, a folder, empty, unreadable, or not media.
+    """
+    import av
+    from av.error import FFmpegError
+
+    file = Path(path)
+    check_file(file)
+    try:
+        # "file:" keeps FFmpeg from taking "12:30.mp4" for a protocol; "+genpts" gives AVI files
+        # with B-frames the presentation times that the format does not store.
+        container = av.open(
+            f"file:{file.absolute()}",
+            "r",
+            container_options={"fflags": "+genpts"},
+            metadata_errors="replace",
+        )
+    except PermissionError as error:
+        raise MediaError(f"No permission to read {file}.", "Check its access rights.") from error
+    except (FFmpegError, OSError, ValueError) as error:
+        raise _why_not_media(file, error) from error
+    if container.format.name in _TEXT_ART:
+        container.close()
+        raise MediaError(f"{file} is text, not a media file.", "Give a video or sound file.")
+    return container
+
+
+def check_file(file: Path) -> None:
+    """Check that a path is a file with something in it.
+
+    Raises:
+        MediaError: it is missing, a folder, not an ordinary file, or empty.
+    """
+    try:
+        if not file.exists():
+            raise MediaError(f"{file} does not exist.", "Check the spelling and the folder.")
+        if file.is_dir():
+            raise MediaError(f"{file} is a folder, not a media file.", "Name a file in it.")
+        if not file.is_file():
+            raise MediaError(f"{file} is not an ordinary file.", "Save the stream to a file first.")
+        empty = file.stat().st_size == 0
+    except (OSError, ValueError) as error:  # name too long, a NUL in it, no access to the folder
+        raise MediaError(f"Cannot reach {file}: {error}.", "Check the path.") from error
+    if empty:
+        raise MediaError(f"{file} is empty (0 bytes).", "Copy or download it again.")
+
+
+def _why_not_media(file: Path, error: Exception) -> MediaError:
+    try:
+        with file.open("rb") as handle:
+            head = handle.read(12)
+    except OSError as trouble:
+        return MediaError(f"Cannot read {file}: {trouble.strerror}.", "Check its access rights.")
+    if head[4:8] == b"ftyp":
+        return MediaError(
+            f"{file} was cut short: its index (moov) is missing or damaged.",
+            "The recording or the copy did not finish; copy it again or repair it first.",
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    return MediaError(f"{file} is not a media file that can be read ({reason}).", _CHECK)
+
+
+def usable_audio(container: InputContainer) -> list[AudioStream]:
+    """The audio streams that can be decoded, in file order: what a track number counts."""
+    return [s for s in container.streams.audio if s.codec_context is not None]
+
+
+def usable_video(container: InputContainer) -> list[VideoStream]:
+    """The video streams that can be decoded and are no cover art, in file order."""
+    return [
+        s
+        for s in container.streams.video
+        if s.codec_context is not None
+        and not int(s.disposition) & _NOT_MOVING
+        and s.codec_context.width > 0
+    ]
+
+
+_NOT_MOVING = 0x0400 | 0x0800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUMBNAILS
+
+
+def time_base_of(stream: Stream) -> Fraction:
+    """Seconds per tick of a stream's time stamps."""
+    return stream.time_base or Fraction(1, 1_000_000)
+
+
+def seconds(ticks: int | None, stream: Stream) -> Fraction | None:
+    """A time stamp of a stream in seconds on the container's clock."""
+    return None if ticks is None else ticks * time_base_of(stream)
+
+
+def read_packets(
+    container: InputContainer, streams: list[Stream], damage: Damage
+) -> Iterator[Packet[Stream]]:
+    """Every packet of some streams, going on after read errors; flushing packets come last."""
+    from av.error import FFmpegError
+
+    errors = 0
+    while errors < _MAX_ERRORS:
+        try:
+            for packet in container.demux(tuple(streams)):
+                errors = 0
+                yield packet
+            return
+        except (FFmpegError, OSError):
+            errors += 1
+            damage.skipped += errors == 1
+
+
+def decode_packet(packet: Packet[Stream], damage: Damage) -> list[AudioFrame] | list[VideoFrame]:
+    """The frames of one packet; a packet that cannot be decoded is counted and gives none."""
+    from av.error import FFmpegError
+
+    try:
+        return cast("list[AudioFrame] | list[VideoFrame]", packet.decode())
+    except EOFError:
+        return []
+    except (FFmpegError, ValueError):
+        damage.skipped += 1
+        return []
+
+
+def decode_stream(
+    container: InputContainer, stream: Stream, damage: Damage
+) -> Iterator[AudioFrame | VideoFrame]:
+    """Every frame of a stream, from where the container stands to its end."""
+    for packet in read_packets(container, [stream], damage):
+        yield from decode_packet(packet, damage)

@@ -1,0 +1,77 @@
+"""Put a finished file in its place: written under a temporary name, renamed when complete."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avse.errors import OutputError, OutputExistsError
+
+if TYPE_CHECKING:
+    from av.error import FFmpegError
+
+
+def check_destination(path: Path, *, overwrite: bool) -> None:
+    """Check that a file may be written at a path.
+
+    Raises:
+        OutputExistsError: a file is there and `overwrite` is false.
+        OutputError: the folder is missing or read-only, or the path is a folder.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder.", "Name a file in it.")
+    if not folder.is_dir():
+        raise OutputError(f"The folder {folder} does not exist.", "Create it first.")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"No permission to write in {folder}.", "Choose another folder.")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists already.", "Choose another name, or overwrite it.")
+
+
+def temporary_name(path: Path) -> Path:
+    """An unused hidden name beside `path`; the ending stays last so that formats can be told."""
+    stem = path.stem[:80]  # leaves room under the usual limit of 255 bytes
+    return path.with_name(f".{stem}.{secrets.token_hex(4)}.part{path.suffix}")
+
+
+def place(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Rename a complete file to its final name.
+
+    Raises:
+        OutputExistsError: a file has appeared there and `overwrite` is false.
+        OutputError: it cannot be renamed.
+    """
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists already.", "Choose another name, or overwrite it.")
+    with writing(path):
+        temporary.replace(path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(path, error) from error
+
+
+def explain(path: Path, error: OSError | FFmpegError) -> OutputError:
+    """Say why a file could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(
+            f"The disk is full: {path} could not be written.",
+            "Free some space or choose another folder.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"No permission to write {path}.", "Choose another folder.")
+    if error.errno == errno.ENAMETOOLONG:
+        return OutputError(f"The name {path.name} is too long.", "Choose a shorter one.")
+    reason = error.strerror or str(error)
+    return OutputError(f"{path} could not be written: {reason}.", "Check the disk and the folder.")

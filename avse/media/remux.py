@@ -1,0 +1,270 @@
+"""Put new sound beside an untouched picture: every other packet is copied as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avse.errors import OutputError
+from avse.media.audio import AudioReader
+from avse.media.copying import Copier
+from avse.media.encoding import CONTAINERS, Codec, Voice, choose_encoding
+from avse.media.opening import Damage, StrPath, open_input, read_packets
+from avse.media.placing import check_destination, explain, place, temporary_name
+from avse.media.probe import AudioStream, MediaInfo, probe
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+
+
+@dataclass(frozen=True)
+class NewTrack:
+    """Sound to put into a file.
+
+    Attributes:
+        audio: a sound file, or (channels, n) float32 blocks, full scale 1.0.
+        sample_rate: samples per second; needed for blocks, read from a file.
+        channels: number of channels; needed for blocks, read from a file.
+        layout: FFmpeg's name of the channel layout; None for that of the track replaced, where the
+            number of channels is the same, or the usual one.
+        start: time of sample 0 in seconds on the source's clock; None for that of the track
+            replaced.
+        title: shown by players in the list of tracks.
+        language: ISO 639-2 code; None for that of the track replaced.
+    """
+
+    audio: StrPath | Iterable[NDArray[np.float32]]
+    sample_rate: int | None = None
+    channels: int | None = None
+    layout: str | None = None
+    start: Fraction | None = None
+    title: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class RemuxResult:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        codecs: of the new tracks.
+        samples: per channel, of each new track, at its own rate.
+        clipped: values of the new tracks that were set to full scale (integer codecs only).
+        dropped: what the container could not take and was left out, in words.
+        skipped: packets of the source that could not be read.
+    """
+
+    path: Path
+    codecs: tuple[str, ...]
+    samples: tuple[int, ...]
+    clipped: int
+    dropped: tuple[str, ...]
+    skipped: int
+
+
+def remux(
+    source: StrPath,
+    stems: NewTrack | Sequence[NewTrack],
+    destination: StrPath,
+    *,
+    track: int = 0,
+    keep_original_audio: bool = False,
+    codec: Codec = "auto",
+    bit_rate: int | None = None,
+    drop_unsupported: bool = False,
+    overwrite: bool = False,
+) -> RemuxResult:
+    """Write a copy of a file with other sound.
+
+    The new tracks take the place of one sound track and start where it started; the first is the
+    one that plays by default. Picture, subtitles, other sound tracks, attachments, chapters, tags
+    and the turn of the picture are copied; packets are not re-encoded and keep their time stamps,
+    as finely as the container stores them (Matroska: 1 ms).
+
+    Args:
+        source: the file to copy.
+        stems: the new tracks.
+        destination: .mp4, .m4v, .mov, .mkv or .webm.
+        track: number of the sound track to replace, as in `probe(source).audio`.
+        keep_original_audio: keep that track too, after the new ones and not the default.
+        codec: of the new tracks; see `choose_encoding` for "auto".
+        bit_rate: bits per second of lossy codecs; None for 128 kbit/s a channel.
+        drop_unsupported: leave out streams that the container does not take (subtitles, say)
+            rather than give up; data streams are always left out then. See `RemuxResult.dropped`.
+        overwrite: replace a file that exists already.
+
+    Raises:
+        MediaError: the source, or a sound file to put in, cannot be read.
+        OutputExistsError: the destination exists and `overwrite` is false.
+        OutputError: the container is not supported or does not take one of the streams, the disk
+            is full, or the folder is missing or read-only.
+        ValueError: no tracks, or blocks without a rate or number of channels.
+    """
+    target = Path(destination)
+    tracks = [stems] if isinstance(stems, NewTrack) else list(stems)
+    if not tracks:
+        raise ValueError("at least one track is needed")
+    suffix = target.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise OutputError(
+            f"{target.name}: cannot write a {suffix or 'nameless'} video.",
+            f"Choose one of {' '.join(CONTAINERS)}.",
+        )
+    info = probe(source)
+    check_destination(target, overwrite=overwrite)
+    if target.exists() and target.samefile(source):
+        raise OutputError(f"{target} is the source itself.", "Choose another name.")
+    temporary = temporary_name(target)
+    job = _Remux(info, track, suffix, keep_original_audio, drop_unsupported)
+    try:
+        result = job.run(tracks, temporary, target, codec, bit_rate)
+        place(temporary, target, overwrite=overwrite)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return result
+
+
+class _Remux:
+    """One run of `remux`."""
+
+    def __init__(
+        self, info: MediaInfo, track: int, suffix: str, keep: bool, drop_unsupported: bool
+    ) -> None:
+        self._info = info
+        self._suffix = suffix
+        self._keep = keep
+        self._drop = drop_unsupported
+        self._damage = Damage()
+        self._readers: list[AudioReader] = []
+        self._replaced: AudioStream | None = None
+        if info.audio:
+            if not 0 <= track < len(info.audio):
+                raise ValueError(f"no sound track {track}: {info.path} has {len(info.audio)}")
+            self._replaced = info.audio[track]
+
+    def run(
+        self,
+        tracks: list[NewTrack],
+        temporary: Path,
+        target: Path,
+        codec: Codec,
+        bit_rate: int | None,
+    ) -> RemuxResult:
+        """Write the file under its temporary name."""
+        try:
+            voices = [self._voice(track, codec, bit_rate) for track in tracks]
+            with open_input(self._info.path) as source:
+                copier = self._write(source, temporary, target, voices)
+        finally:
+            for reader in self._readers:
+                reader.close()
+        return RemuxResult(
+            path=target,
+            codecs=tuple(voice.encoding.codec for voice in voices),
+            samples=tuple(voice.samples for voice in voices),
+            clipped=sum(voice.clipped for voice in voices),
+            dropped=tuple(copier.dropped),
+            skipped=self._damage.skipped,
+        )
+
+    def _voice(self, track: NewTrack, codec: Codec, bit_rate: int | None) -> Voice:
+        like = self._replaced
+        if isinstance(track.audio, (str, PathLike)):
+            reader = AudioReader(track.audio)
+            self._readers.append(reader)
+            rate, channels = reader.sample_rate, reader.channels
+            blocks: Iterable[NDArray[np.float32]] = (block.samples for block in reader)
+        else:
+            if track.sample_rate is None or track.channels is None:
+                raise ValueError("blocks need a sample_rate and a number of channels")
+            rate, channels, blocks = track.sample_rate, track.channels, track.audio
+        layout = track.layout
+        if layout is None and like is not None and like.channels == channels:
+            layout = like.layout
+        start = track.start
+        if start is None:
+            start = Fraction(0) if like is None else like.start
+        tags = {"title": track.title, "language": track.language or (like and like.language)}
+        return Voice(
+            choose_encoding(self._suffix, codec, rate, channels, like, bit_rate),
+            blocks,
+            sample_rate=rate,
+            channels=channels,
+            layout=layout,
+            start=start,
+            tags={key: value for key, value in tags.items() if value},
+        )
+
+    def _write(
+        self, source: InputContainer, temporary: Path, target: Path, voices: list[Voice]
+    ) -> Copier:
+        import av
+        from av.error import FFmpegError
+
+        kind = CONTAINERS[self._suffix][0]
+        options = {}
+        if kind in ("mp4", "mov"):  # a late start is written in these units; 1 ms by default
+            options = {"movie_timescale": str(voices[0].encoding.sample_rate)}
+        try:
+            with av.open(
+                f"file:{temporary.absolute()}", "w", format=kind, container_options=options
+            ) as output:
+                copier = Copier(source, output, kind, drop_unsupported=self._drop)
+                self._lay_out(source, output, copier, voices)
+                copier.copy_tags()
+                output.start_encoding()
+                self._copy(source, output, copier, voices)
+        except (FFmpegError, OSError) as error:
+            raise explain(target, error) from error
+        return copier
+
+    def _lay_out(
+        self,
+        source: InputContainer,
+        output: OutputContainer,
+        copier: Copier,
+        voices: list[Voice],
+    ) -> None:
+        """Add every stream: the new tracks where the replaced one was, or last."""
+        replaced = -1 if self._replaced is None else self._replaced.index
+        for stream in source.streams:
+            if stream.index == replaced:
+                for voice in voices:
+                    voice.join(output)
+                if not self._keep:
+                    continue
+            copier.add(stream)
+        if replaced < 0:
+            for voice in voices:
+                voice.join(output)
+        for number, voice in enumerate(voices):
+            voice.stream.disposition = 1 if number == 0 else 0  # type: ignore[assignment]
+
+    def _copy(
+        self,
+        source: InputContainer,
+        output: OutputContainer,
+        copier: Copier,
+        voices: list[Voice],
+    ) -> None:
+        """Write copied and new packets in the order of their times."""
+        for packet in read_packets(source, copier.streams, self._damage):
+            if packet.dts is None and packet.pts is None:
+                continue  # the flushing packet at the end
+            time = (packet.pts if packet.dts is None else packet.dts) or 0
+            for voice in voices:
+                for made in voice.packets_until(time * packet.time_base):
+                    output.mux(made)
+            for copied in copier.copies(packet):
+                output.mux(copied)
+        for voice in voices:
+            for made in voice.packets_until(None):
+                output.mux(made)

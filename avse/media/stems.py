@@ -1,0 +1,238 @@
+"""Write a voice to a WAV or FLAC file as it comes, at the depth of the recording it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avse.errors import OutputError
+from avse.media.opening import StrPath
+from avse.media.placing import check_destination, place, temporary_name, writing
+from avse.media.probe import AudioStream
+from avse.media.quantising import quantise, to_integers
+from avse.media.targets import FlacTarget, Target, WavTarget
+from avse.media.wav import speaker_mask
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Clip", "StemWriter", "quantise", "stem_depth"]
+
+Clip: TypeAlias = Literal["rescale", "clamp", "none"]
+
+_FLAC_CHANNELS = 8
+_FLAC_TOP_RATE = 655_350
+_WAV_CHANNELS = 65_535
+_PIECE = 1 << 16  # samples of all channels that are read back at a time
+
+
+def stem_depth(suffix: str, source: AudioStream | None) -> tuple[int, bool]:
+    """Bits per sample and whether they are floating point, for a stem of a source.
+
+    Integer sources keep their depth. 8 bits become 16: a voice taken out of a mixture is softer
+    than the mixture, and 8 bits would drown it in rounding noise. Lossy and floating-point
+    sources, which the decoder gives as floats, become 32-bit float in WAV. FLAC holds at most 24
+    bits and no floats.
+
+    Args:
+        suffix: ".wav" or ".flac".
+        source: the track that the stem comes from; None counts as floating point.
+    """
+    bits = None if source is None or source.is_float else source.bits_per_sample
+    if suffix == ".flac":
+        return min(24, max(16, bits or 24)), False
+    if bits is None or bits > 32:
+        return 32, True
+    return max(16, bits), False
+
+
+class StemWriter:
+    """Writes (channels, n) float32 blocks; a context manager.
+
+    The file appears under its name on `close`, complete; until then, and after an exception, there
+    is no trace of it. Floating-point files take any value as it is. In integer files full scale is
+    the limit, and `clip` says what to do when the sound goes beyond:
+
+    - "rescale": the whole file is made softer, by 1 / peak; see `gain_applied`.
+    - "clamp": values beyond are set to the limit; see `clipped`.
+    - "none": as "clamp", for callers who do not want to hear of it: `clipped` stays 0.
+
+    Args:
+        path: where to write; the ending, .wav or .flac, chooses the format. WAV files of more than
+            4 GB are RF64.
+        sample_rate: samples per second.
+        channels: number of channels.
+        source: the track that the stem comes from, which decides the depth; see `stem_depth`.
+        clip: what to do with sound beyond full scale in integer files.
+        overwrite: replace a file that exists already.
+
+    Attributes:
+        path: as given.
+        bits: bits per sample.
+        is_float: whether samples are stored as floating point.
+        frames: samples per channel written so far.
+        peak: largest absolute value written so far.
+        clipped: number of values set to the limit.
+        gain_applied: 1.0, or 1 / peak after `close` where the file was made softer.
+
+    Raises:
+        OutputExistsError: the file exists and `overwrite` is false.
+        OutputError: an ending, rate or number of channels that cannot be written, a missing or
+            read-only folder, a full disk, or samples that are not numbers.
+        ValueError: a block of the wrong shape.
+    """
+
+    def __init__(
+        self,
+        path: StrPath,
+        *,
+        sample_rate: int,
+        channels: int,
+        source: AudioStream | None = None,
+        clip: Clip = "rescale",
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._suffix = self.path.suffix.lower()
+        _check_format(self.path, self._suffix, sample_rate, channels)
+        if clip not in ("rescale", "clamp", "none"):
+            raise ValueError(f"clip must be rescale, clamp or none, not {clip!r}")
+        check_destination(self.path, overwrite=overwrite)
+        self.bits, self.is_float = stem_depth(self._suffix, source)
+        self.frames = 0
+        self.peak = 0.0
+        self.clipped = 0
+        self.gain_applied = 1.0
+        self._sample_rate, self._channels = sample_rate, channels
+        self._names = source.channel_names if source is not None else ()
+        self._clip = clip
+        self._overwrite = overwrite
+        self._temporary = temporary_name(self.path)
+        self._raw: BinaryIO | None = None  # float samples, while the gain is not known
+        self._raw_name = self._temporary.with_suffix(".f32")
+        self._target: Target | None = None
+        self._open = True
+        try:
+            if clip == "rescale" and not self.is_float:
+                with writing(self.path):
+                    self._raw = self._raw_name.open("w+b")
+            else:
+                self._target = self._make_target()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def write(self, samples: NDArray[np.float32]) -> None:
+        """Append (channels, n) samples."""
+        if not self._open:
+            raise ValueError("the writer is closed")
+        if samples.ndim != 2 or samples.shape[0] != self._channels:
+            raise ValueError(f"expected ({self._channels}, n) samples, not {samples.shape}")
+        if samples.shape[1] == 0:
+            return
+        peak = float(np.abs(samples).max())
+        if not np.isfinite(peak):
+            raise OutputError(
+                f"The sound for {self.path} holds values that are not numbers.",
+                "This is a defect in the model or its weights, not in the recording.",
+            )
+        self.peak = max(self.peak, peak)
+        self.frames += samples.shape[1]
+        if self._raw is not None:
+            with writing(self.path):
+                self._raw.write(samples.T.astype("<f4").tobytes())
+        else:
+            self._put(samples)
+
+    def close(self) -> None:
+        """Finish the file and give it its name; the second time, do nothing."""
+        if not self._open:
+            return
+        try:
+            if self._raw is not None:
+                self.gain_applied = 1.0 if self.peak <= 1.0 else 1.0 / self.peak
+                self._target = self._make_target()
+                for piece in self._read_back(self._raw):
+                    gain = np.float32(self.gain_applied)
+                    self._put(piece if self.gain_applied == 1.0 else piece * gain)
+            assert self._target is not None
+            with writing(self.path):
+                self._target.finish()
+            place(self._temporary, self.path, overwrite=self._overwrite)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Stop and leave nothing behind; after `close`, do nothing."""
+        self._open = False
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
+        if self._target is not None:
+            self._target.drop()
+            self._target = None
+        self._raw_name.unlink(missing_ok=True)
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def _make_target(self) -> Target:
+        with writing(self.path):
+            if self._suffix == ".flac":
+                return FlacTarget(self._temporary, self._sample_rate, self._channels, self.bits)
+            mask = speaker_mask(self._names, self._channels)
+            return WavTarget(
+                self._temporary, self._sample_rate, self._channels, self.bits, self.is_float, mask
+            )
+
+    def _put(self, samples: NDArray[np.float32]) -> None:
+        assert self._target is not None
+        if not self.is_float and self._clip == "clamp":
+            self.clipped += int(np.count_nonzero(np.abs(samples) > 1.0))
+        with writing(self.path):
+            self._target.put(samples if self.is_float else to_integers(samples, self.bits))
+
+    def _read_back(self, raw: BinaryIO) -> Iterator[NDArray[np.float32]]:
+        with writing(self.path):
+            raw.seek(0)
+        count = max(1, _PIECE // self._channels) * self._channels
+        while data := raw.read(4 * count):
+            yield np.frombuffer(data, "<f4").reshape(-1, self._channels).T
+
+
+def _check_format(path: Path, suffix: str, sample_rate: int, channels: int) -> None:
+    if suffix not in (".wav", ".flac"):
+        raise OutputError(
+            f"{path.name}: a stem can be a .wav or a .flac file only.", "Change the ending."
+        )
+    if sample_rate < 1 or channels < 1:
+        raise ValueError("sample_rate and channels must be at least 1")
+    if suffix == ".flac" and channels > _FLAC_CHANNELS:
+        raise OutputError(
+            f"{path.name}: FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}.",
+            "Write a .wav file.",
+        )
+    if suffix == ".flac" and sample_rate > _FLAC_TOP_RATE:
+        raise OutputError(
+            f"{path.name}: FLAC holds at most {_FLAC_TOP_RATE} Hz, not {sample_rate}.",
+            "Write a .wav file.",
+        )
+    if channels > _WAV_CHANNELS:
+        raise OutputError(f"{path.name}: WAV cannot hold {channels} channels.", "Mix them down.")

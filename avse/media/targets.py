@@ -1,0 +1,117 @@
+"""Sound files that take samples piece by piece: WAV, and FLAC by way of libsndfile."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avse.media.wav import WavFile
+
+
+class Target(Protocol):
+    """A file that takes (channels, n) samples: integers of its depth, or float32."""
+
+    def put(self, values: NDArray[np.float32] | NDArray[np.int64]) -> None:
+        """Append samples."""
+
+    def finish(self) -> None:
+        """Complete the file and close it."""
+
+    def drop(self) -> None:
+        """Close the file, complete or not; never fails."""
+
+
+class WavTarget:
+    """A WAV file, see `WavFile`."""
+
+    def __init__(
+        self, path: Path, rate: int, channels: int, bits: int, is_float: bool, mask: int
+    ) -> None:
+        self._handle = path.open("xb")
+        self._wav = WavFile(self._handle, rate, channels, bits, is_float=is_float, mask=mask)
+
+    def put(self, values: NDArray[np.float32] | NDArray[np.int64]) -> None:
+        """Append samples."""
+        self._wav.write(values)
+
+    def finish(self) -> None:
+        """Complete the file and close it."""
+        self._wav.finish()
+        self._handle.close()
+
+    def drop(self) -> None:
+        """Close the file, complete or not."""
+        _close(self._handle)
+
+
+class FlacTarget:
+    """A FLAC file of 16 or 24 bits."""
+
+    def __init__(self, path: Path, rate: int, channels: int, bits: int) -> None:
+        import soundfile
+
+        self._bits = bits
+        self._trouble: type[Exception] = soundfile.LibsndfileError
+        self._handle = path.open("x+b")
+        self._guard = _Guard(self._handle)
+        self._file: Any = soundfile.SoundFile(
+            self._guard, "w", rate, channels, f"PCM_{bits}", format="FLAC"
+        )
+
+    def put(self, values: NDArray[np.float32] | NDArray[np.int64]) -> None:
+        """Append samples."""
+        # Integers of the full width are stored as they are; libsndfile would scale floats by one
+        # step less than full scale and so change every sample.
+        wide = values.astype(np.int64)
+        whole = wide.astype(np.int16) if self._bits == 16 else (wide << 8).astype(np.int32)
+        try:
+            self._file.write(np.ascontiguousarray(whole.T))
+        except self._trouble:
+            self._guard.check()
+            raise
+        self._guard.check()
+
+    def finish(self) -> None:
+        """Complete the file and close it."""
+        self._file.close()
+        self._guard.check()
+        self._handle.close()
+
+    def drop(self) -> None:
+        """Close the file, complete or not."""
+        if not self._handle.closed:
+            with suppress(self._trouble):
+                self._file.close()
+        _close(self._handle)
+
+
+class _Guard:
+    """Keeps the reason why a write failed, which does not survive the way through libsndfile."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self._handle = handle
+        self._error: OSError | None = None
+        self.read = handle.read
+        self.seek = handle.seek
+        self.tell = handle.tell
+
+    def write(self, data: Any) -> int:
+        if self._error is None:
+            try:
+                return self._handle.write(data)
+            except OSError as error:
+                self._error = error
+        return 0
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def _close(handle: BinaryIO) -> None:
+    with suppress(OSError):  # a full disk, which `put` or `finish` has reported
+        handle.close()
