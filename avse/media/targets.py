@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -54,7 +56,7 @@ class FlacTarget:
     def __init__(self, path: Path, rate: int, channels: int, bits: int) -> None:
         import soundfile
 
-        self._bits = bits
+        self._rate, self._channels, self._bits = rate, channels, bits
         self._trouble: type[Exception] = soundfile.LibsndfileError
         self._handle = path.open("x+b")
         self._guard = _Guard(self._handle)
@@ -79,6 +81,8 @@ class FlacTarget:
         """Complete the file and close it."""
         self._file.close()
         self._guard.check()
+        if self._handle.seek(0, 2) == 0:  # libsndfile writes nothing at all for no samples
+            self._handle.write(_empty_flac(self._rate, self._channels, self._bits))
         self._handle.close()
 
     def drop(self) -> None:
@@ -110,6 +114,14 @@ class _Guard:
     def check(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def _empty_flac(rate: int, channels: int, bits: int) -> bytes:
+    """A FLAC file without samples: its mark and a STREAMINFO block."""
+    block = 4096
+    fields = rate << 44 | (channels - 1) << 41 | (bits - 1) << 36
+    info = struct.pack(">HH6xQ", block, block, fields) + hashlib.md5(b"").digest()
+    return b"fLaC" + struct.pack(">I", 0x80 << 24 | len(info)) + info
 
 
 def _close(handle: BinaryIO) -> None:
