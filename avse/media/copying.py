@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import OutputError
+from avse.media.opening import time_base_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -20,6 +21,7 @@ _PACKING_TAGS = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 )
 _MIME_TYPES = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png")}
+_LONGEST_WAIT = 32  # packets without a decoding time; no codec reorders more
 
 
 class Copier:
@@ -52,7 +54,8 @@ class Copier:
         self._drop = drop_unsupported
         self._from_quicktime = "mov" in source.format.name.split(",")
         self._copies: dict[int, Stream] = {}
-        self._last: dict[int, int] = {}
+        self._last: dict[int, int] = {}  # decoding time of the packet before, by source stream
+        self._held: dict[int, list[Packet[Any]]] = {}
 
     def add(self, stream: Stream) -> None:
         """Copy one stream, if the container takes it.
@@ -75,6 +78,8 @@ class Copier:
             return
         copy = _add(self._output, stream, tag)
         copy.metadata.update(_worth_copying(stream.metadata))
+        if "name" in copy.metadata:  # what FFmpeg calls the title of an MP4 track, but cannot write
+            copy.metadata.setdefault("title", copy.metadata.pop("name"))
         flags = int(stream.disposition)
         copy.disposition = flags & ~_DEFAULT if stream.type == "audio" else flags  # type: ignore[assignment]
         self._copies[stream.index] = copy
@@ -89,22 +94,62 @@ class Copier:
             self._output.set_chapters(chapters)
 
     def copies(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """The packet, bound for the output; none if it has no time or repeats one."""
-        copy = self._copies.get(packet.stream_index)
-        if copy is None or packet.size == 0:
+        """What to write now that a packet has come: it, or nothing yet, or several held back."""
+        index = packet.stream_index
+        if index not in self._copies or packet.size == 0:
             return
-        if packet.dts is None:
-            packet.dts = packet.pts
+        if packet.dts is None and index not in self._last:
+            # Matroska stores no decoding times, and FFmpeg cannot guess the first few: wait for
+            # the first one known and count back from it.
+            held = self._held.setdefault(index, [])
+            held.append(packet)
+            if len(held) >= _LONGEST_WAIT:
+                yield from self._released(index, None)
+            return
+        yield from self._released(index, packet.dts)
+        yield from self._bound(packet)
+
+    def rest(self) -> Iterator[Packet[Any]]:
+        """What is still held back when the source has ended."""
+        for index in list(self._held):
+            yield from self._released(index, None)
+
+    def _released(self, index: int, known: int | None) -> Iterator[Packet[Any]]:
+        held = self._held.pop(index, [])
+        shown = [packet.pts for packet in held if packet.pts is not None]
+        if len(shown) != len(held) or not shown:
+            return
+        step = self._step(index)
+        end = min(shown) + step if known is None else known
+        for number, packet in enumerate(held):
+            packet.dts = end - (len(held) - number) * step
+        lowest = min(pts - (packet.dts or 0) for pts, packet in zip(shown, held, strict=True))
+        for packet in held:  # never decoded later than shown
+            packet.dts = (packet.dts or 0) + min(0, lowest)
+            yield from self._bound(packet)
+
+    def _bound(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
+        """A packet with decoding times that rise, as muxers demand, bound for the output."""
+        index = packet.stream_index
+        copy = self._copies[index]
+        last = self._last.get(index)
+        if packet.dts is None and last is not None:
+            packet.dts = last + 1 if packet.pts is None else min(packet.pts, last + 1)
         if packet.dts is None:
             return
-        last = self._last.get(packet.stream_index)
         if last is not None and packet.dts <= last and copy.type in ("video", "audio"):
-            packet.dts = last + 1  # muxers refuse time that stands still
-            if packet.pts is not None and packet.pts < packet.dts:
-                packet.pts = packet.dts
-        self._last[packet.stream_index] = packet.dts
+            packet.dts = last + 1
+        if packet.pts is not None and packet.pts < packet.dts:
+            packet.pts = packet.dts  # a damaged source; the muxer would refuse it
+        self._last[index] = packet.dts
         packet.stream = copy
         yield packet
+
+    def _step(self, index: int) -> int:
+        """Ticks from one packet of a stream to the next, about."""
+        stream = self._source.streams[index]
+        rate = getattr(stream, "average_rate", None) or 25
+        return max(1, int(1 / (rate * time_base_of(stream))))
 
     def _tags(self, stream: Stream) -> list[str | None]:
         """Four-letter codec tags to try, best first; None lets the muxer choose."""

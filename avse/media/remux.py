@@ -210,9 +210,10 @@ class _Remux:
         from av.error import FFmpegError
 
         kind = CONTAINERS[self._suffix][0]
-        options = {}
+        # Encoder delay reaches below zero; by default that would push every time stamp up.
+        options = {"avoid_negative_ts": "disabled"}
         if kind in ("mp4", "mov"):  # a late start is written in these units; 1 ms by default
-            options = {"movie_timescale": str(voices[0].encoding.sample_rate)}
+            options["movie_timescale"] = str(voices[0].encoding.sample_rate)
         try:
             with av.open(
                 f"file:{temporary.absolute()}", "w", format=kind, container_options=options
@@ -265,6 +266,8 @@ class _Remux:
                     output.mux(made)
             for copied in copier.copies(packet):
                 output.mux(copied)
+        for copied in copier.rest():
+            output.mux(copied)
         for voice in voices:
             for made in voice.packets_until(None):
                 output.mux(made)
