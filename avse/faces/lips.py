@@ -44,7 +44,8 @@ _TEMPLATE = np.array(
     ]
 )  # fmt: skip
 """The rigid points of a median face that looks straight ahead, made symmetric, in units of the
-distance between the outer eye corners: measured by the default backend on some 250 people."""
+distance between the outer eye corners: measured by the default backend on 166 clips of
+GRID and LRW-AR."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class LipSequence:
 
 
 def resample(
-    times: Sequence[Fraction],
+    times: Sequence[Fraction] | npt.NDArray[np.float64],
     points: FloatArray,
     confidence: FloatArray,
     *,
@@ -218,7 +219,7 @@ def resample(
         rate_hz: rate of the grid.
         max_gap_s: longest distance bridged.
     """
-    if not times:
+    if not len(times):
         empty = np.zeros((0, POINTS, 3), np.float32)
         return LipSequence(0, empty, np.zeros((0, POINTS), np.float32))
     first = round(times[0] * rate_hz)
@@ -244,6 +245,4 @@ def resample(
     out_confidence = np.minimum(confidence[a], confidence[b])
     out_points[~seen] = 0
     out_confidence[~seen] = 0
-    return LipSequence(
-        int(first), out_points.astype(np.float32), out_confidence.astype(np.float32)
-    )
+    return LipSequence(int(first), out_points.astype(np.float32), out_confidence.astype(np.float32))

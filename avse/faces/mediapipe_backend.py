@@ -30,9 +30,9 @@ LIPS = _OUTER + _INNER + _CHIN
 RIGID = (33, 133, 362, 263, 168, 197, 195, 4, 98, 2, 327, 127, 356)
 # Eye corners, nose, forehead, temples and cheek bones.
 SHAPE = (
-    (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 48, 278, 129, 358, 64, 294)
-    + (10, 151, 9, 8, 109, 338, 67, 297, 54, 284, 21, 251, 127, 356, 234, 454, 93, 323)
-    + (116, 345, 117, 346, 111, 340)
+    *(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 48, 278, 129, 358, 64, 294),
+    *(10, 151, 9, 8, 109, 338, 67, 297, 54, 284, 21, 251, 127, 356, 234, 454, 93, 323),
+    *(116, 345, 117, 346, 111, 340),
 )
 
 _MARGIN = 1.5
@@ -88,7 +88,7 @@ class MediaPipeBackend:
     def __init__(self, min_score: float = 0.5) -> None:
         with _quiet():
             import mediapipe.python.solutions.face_mesh  # noqa: F401  registers the calculators
-            from google.protobuf import text_format
+            from google.protobuf import text_format  # type: ignore[import-untyped, unused-ignore]
             from mediapipe.framework import calculator_pb2
             from mediapipe.framework.formats import rect_pb2
             from mediapipe.python import packet_creator, packet_getter

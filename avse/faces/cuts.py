@@ -1,0 +1,53 @@
+"""Where one shot ends and the next begins."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from avse.faces.detect import Image
+
+_SIZE = (48, 27)
+_STEP = 14.0
+_RATIO = 3.0
+_MEMORY = 12
+
+
+class CutDetector:
+    """Tells, frame by frame, whether a new shot begins.
+
+    A cut is a change of the small picture that is large (mean over pixels of 14 of 255 levels, and
+    three times what the last dozen frames changed by), so a fast pan, where every frame changes
+    much, is none. Dissolves are not found: the tracker notices that a face turned into another.
+    """
+
+    def __init__(self) -> None:
+        self._last: npt.NDArray[np.float32] | None = None
+        self._shape: tuple[int, ...] = ()
+        self._recent: deque[float] = deque(maxlen=_MEMORY)
+
+    def change(self, image: Image) -> float:
+        """Take the next frame; give its mean difference from the one before, 0..255."""
+        small = cv2.resize(image, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+        last, self._last = self._last, small
+        if last is None:
+            return 0.0
+        # Light that goes up or down evenly (a flash far off, a fade) is no new picture.
+        shift = np.clip((small - last).mean(axis=(0, 1)), -8.0, 8.0)
+        return float(np.abs(small - last - shift).mean())
+
+    def is_cut(self, image: Image) -> bool:
+        """Take the next frame; say whether it begins a shot. The very first frame does not."""
+        resized = bool(self._shape) and image.shape != self._shape
+        self._shape = image.shape
+        change = self.change(image)
+        usual = float(np.median(self._recent)) if self._recent else 0.0
+        cut = resized or (change > _STEP and change > _RATIO * usual)
+        if cut:
+            self._recent.clear()
+        else:
+            self._recent.append(change)
+        return cut

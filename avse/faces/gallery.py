@@ -1,0 +1,108 @@
+"""A picture of who is number what."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from avse.faces.detect import Image
+from avse.faces.people import People, Person
+
+_TILE, _CAPTION, _GAP = 200, 58, 12
+_PAPER, _INK, _FAINT, _BADGE = (250, 250, 248), (28, 28, 30), (96, 96, 100), (200, 30, 60)
+
+
+def contact_sheet(people: People, columns: int = 5) -> Image:
+    """Draw every person with number, instant of the first sighting and seconds in sight.
+
+    Args:
+        people: whom to draw.
+        columns: at most so many side by side.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
+    count = max(1, len(people))
+    across = min(columns, count)
+    down = -(-count // across)
+    size = (
+        across * (_TILE + _GAP) + _GAP,
+        down * (_TILE + _CAPTION + _GAP) + _GAP,
+    )
+    sheet = Pillow.new("RGB", size, _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    if not len(people):
+        pen.text((_GAP, _GAP), "no faces", fill=_INK, font=_font(20))
+    for position, person in enumerate(people):
+        row, column = divmod(position, across)
+        left = _GAP + column * (_TILE + _GAP)
+        top = _GAP + row * (_TILE + _CAPTION + _GAP)
+        _tile(sheet, pen, person, left, top)
+    return np.asarray(sheet, np.uint8)
+
+
+def png(people: People, columns: int = 5) -> bytes:
+    """The contact sheet as a PNG file."""
+    file = io.BytesIO()
+    Pillow.fromarray(contact_sheet(people, columns)).save(file, "PNG")
+    return file.getvalue()
+
+
+def annotated(image: Image, people: People, time: float) -> Image:
+    """A copy of a frame with a numbered frame around everybody in sight."""
+    picture = Pillow.fromarray(image.copy())
+    pen = ImageDraw.Draw(picture)
+    height, width = image.shape[:2]
+    size = max(14, height // 24)
+    for person in people:
+        box = person.box_at(time)
+        if box is None:
+            continue
+        left, top = box[0] * width, box[1] * height
+        right, bottom = left + box[2] * width, top + box[3] * height
+        pen.rectangle((left, top, right, bottom), outline=_BADGE, width=max(2, height // 240))
+        _badge(pen, person.number, left, top - 0.6 * size, size)
+    return np.asarray(picture, np.uint8)
+
+
+def _tile(
+    sheet: Pillow.Image, pen: ImageDraw.ImageDraw, person: Person, left: int, top: int
+) -> None:
+    view = person.thumbnail
+    enlarge = _TILE / max(view.shape[:2])
+    size = (max(1, round(view.shape[1] * enlarge)), max(1, round(view.shape[0] * enlarge)))
+    way = cv2.INTER_CUBIC if enlarge > 1 else cv2.INTER_AREA
+    pen.rectangle((left, top, left + _TILE - 1, top + _TILE - 1), fill=(226, 226, 224))
+    shown = Pillow.fromarray(np.asarray(cv2.resize(view, size, interpolation=way), np.uint8))
+    sheet.paste(shown, (left + (_TILE - size[0]) // 2, top + (_TILE - size[1]) // 2))
+    _badge(pen, person.number, left + 6, top + 6, 30)
+    below = top + _TILE + 6
+    pen.text((left, below), f"from {_clock(float(person.first_seen))}", fill=_INK, font=_font(19))
+    seconds = f"{person.seconds_on_screen:.1f} s on screen"
+    pen.text((left, below + 25), seconds, fill=_FAINT, font=_font(17))
+
+
+def _badge(pen: ImageDraw.ImageDraw, number: int, left: float, top: float, size: int) -> None:
+    font = _font(size)
+    text = str(number)
+    wide = pen.textlength(text, font=font)
+    box = (left, top, left + max(wide + 0.6 * size, 1.25 * size), top + 1.25 * size)
+    pen.rounded_rectangle(box, radius=0.3 * size, fill=_BADGE)
+    pen.text(
+        ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), text, fill="white", font=font, anchor="mm"
+    )
+
+
+def _clock(seconds: float) -> str:
+    """0:07.4, or 1:02:03.4 past the first hour."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)

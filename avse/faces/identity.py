@@ -1,0 +1,170 @@
+"""Whose face is it? A plain description of a face, enough to know it again within one recording.
+
+No face recognition network comes with the default backend, so this looks at what stays the same
+from shot to shot of a recording: the face, hair and surroundings of the face as a small picture
+squared up to the eyes, and the shape of the skull. It tells apart the people of one recording; it
+is no good for finding a stranger among thousands, and errs towards not knowing a person again.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from avse.faces.detect import FaceLandmarks, Image
+from avse.faces.lips import FloatArray
+
+VIEW = 32
+"""Side of the small picture."""
+
+_REACH = 1.35
+"""How far the picture reaches from its middle, in eye distances."""
+
+MAX_YAW = 0.6
+"""A face turned further than this, in radians, is not described."""
+
+MIN_LIKENESS, MIN_LIKENESS_DRESSED = 0.90, 0.84
+"""Likeness asked for to know a face again, and to know it again in the same clothes."""
+
+SAME_CLOTHES, OTHER_CLOTHES = 0.05, 0.10
+"""Mean difference of the clothes (0..1) below which they are the same, above which they are not."""
+
+MAX_SKULL = 0.012
+"""Root mean square difference of face shapes, in eye distances, above which people differ."""
+
+_VIEWS, _NEW_VIEW = 4, 0.95
+
+_GAMMA = np.array([np.sqrt(v / 255) for v in range(256)], np.float32)
+
+
+CLOTHES = (4, 8)
+"""Rows and columns of the picture of what is worn under the chin."""
+
+
+def view(image: Image, face: FaceLandmarks) -> FloatArray:
+    """The face squared up to its eyes, free of brightness and contrast.
+
+    Returns:
+        (32 * 32 * 3,) float32 of mean 0 and length 1.
+    """
+    crop, _ = _patch(image, face, 0.25, (_REACH, _REACH), (VIEW, VIEW))
+    values = _GAMMA[crop]
+    values = values - values.mean()
+    length = float(np.linalg.norm(values))
+    return np.asarray(values.ravel() / max(length, 1e-6), np.float32)
+
+
+def clothes(image: Image, face: FaceLandmarks) -> FloatArray:
+    """What is worn under the chin.
+
+    Returns:
+        (4 * 8 * 3,) float32 in 0..1, not a number where the picture ends above it.
+    """
+    crop, inside = _patch(image, face, -1.75, (0.4, 1.1), CLOTHES)
+    values = _GAMMA[crop].ravel()
+    return np.full_like(values, np.nan) if inside < 0.7 else values
+
+
+def _patch(
+    image: Image, face: FaceLandmarks, up: float, reach: tuple[float, float], size: tuple[int, int]
+) -> tuple[Image, float]:
+    """A rectangle upright to the head, `up` eye distances above the nose, and its share in sight.
+
+    `reach` and `size` are (height, width), from the middle in eye distances, and in pixels.
+    """
+    head = face.head
+    turn = np.array(
+        [[np.cos(head.roll), -np.sin(head.roll)], [np.sin(head.roll), np.cos(head.roll)]]
+    )
+    step = 2 * head.scale * np.array([reach[1] / size[1], reach[0] / size[0]])
+    middle = head.origin[:2] - turn @ np.array([0.0, up * head.scale])
+    small = _shrink(image, float(step.min()))
+    shrunk = np.array([small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]])
+    matrix = turn * step
+    corner = middle - matrix @ np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    back = np.concatenate([matrix, corner[:, None]], axis=1) * shrunk[:, None]
+    crop = cv2.warpAffine(
+        small, back, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    x, y = matrix @ np.stack([columns.ravel(), rows.ravel()]) + corner[:, None]
+    inside = (x >= 0) & (x < image.shape[1]) & (y >= 0) & (y < image.shape[0])
+    return np.asarray(crop, np.uint8), float(inside.mean())
+
+
+def _shrink(image: Image, step: float) -> Image:
+    """Bring a picture down so that `step` of its pixels become about one, against aliasing."""
+    if step < 2:
+        return image
+    size = (max(1, round(image.shape[1] / step)), max(1, round(image.shape[0] / step)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def skull(face: FaceLandmarks) -> FloatArray:
+    """The shape of the face without expression, as far as the backend's rigid points tell it."""
+    return face.head.fix(face.shape).ravel()
+
+
+class Portrait:
+    """What is remembered of a face: up to four different views, its shape, its clothes."""
+
+    def __init__(self) -> None:
+        self.views: list[FloatArray] = []
+        self._skull = _Mean()
+        self._clothes = _Mean()
+
+    def add(self, image: Image, face: FaceLandmarks) -> None:
+        """Look once more, unless the head is turned away."""
+        if abs(face.head.yaw) > MAX_YAW:
+            return
+        self._remember(view(image, face))
+        self._skull.add(skull(face), 1)
+        worn = clothes(image, face)
+        if np.isfinite(worn).all():
+            self._clothes.add(worn, 1)
+
+    def absorb(self, other: Portrait) -> None:
+        """Remember what another portrait of the same person does."""
+        for picture in other.views:
+            self._remember(picture)
+        for mine, theirs in ((self._skull, other._skull), (self._clothes, other._clothes)):
+            if theirs.value is not None:
+                mine.add(theirs.value, theirs.count)
+
+    def likeness(self, other: Portrait) -> float:
+        """Of the most similar views, 1 for the same picture; -1 where either has none."""
+        if not self.views or not other.views:
+            return -1.0
+        return float((np.stack(self.views) @ np.stack(other.views).T).max())
+
+    def same_person(self, other: Portrait) -> float:
+        """How much likeness exceeds what is asked for; at most 0: not known to be the same."""
+        if self._skull.value is None or other._skull.value is None:
+            return -1.0
+        apart = float(np.sqrt(np.mean(np.square(self._skull.value - other._skull.value))))
+        asked = MIN_LIKENESS
+        if self._clothes.value is not None and other._clothes.value is not None:
+            change = float(np.abs(self._clothes.value - other._clothes.value).mean())
+            if change > OTHER_CLOTHES:
+                return -1.0
+            if change < SAME_CLOTHES:
+                asked = MIN_LIKENESS_DRESSED
+        return self.likeness(other) - asked if apart <= MAX_SKULL else -1.0
+
+    def _remember(self, picture: FloatArray) -> None:
+        if len(self.views) < _VIEWS and all(float(v @ picture) < _NEW_VIEW for v in self.views):
+            self.views.append(picture)
+
+
+class _Mean:
+    def __init__(self) -> None:
+        self.value: FloatArray | None = None
+        self.count = 0
+
+    def add(self, value: FloatArray, count: int) -> None:
+        self.count += count
+        if self.value is None:
+            self.value = value.copy()
+        else:
+            self.value += (value - self.value) * np.float32(count / self.count)

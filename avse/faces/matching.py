@@ -1,0 +1,79 @@
+"""Small sums that tracking needs: who is whom in two frames, who is number one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from avse.faces.detect import Box, Image
+
+Table = npt.NDArray[np.float64]
+
+
+def table(rows: list[list[float]]) -> Table:
+    """Rows as a matrix, also where there are none."""
+    columns = len(rows[0]) if rows else 0
+    return np.array(rows, np.float64).reshape(len(rows), columns)
+
+
+def assign(cost: Table, gate: float) -> list[tuple[int, int]]:
+    """Cheapest one-to-one pairs (row, column) that cost less than `gate` each."""
+    if not cost.size:
+        return []
+    rows, columns = linear_sum_assignment(np.minimum(cost, gate + 1e3 * (cost >= gate)))
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(row, column) for row, column in pairs if cost[row, column] < gate]
+
+
+def distance(one: Box, other: Box) -> float:
+    """How far apart two faces are, in face sizes; far if their sizes differ twofold."""
+    size = max(one.w, one.h, 1.0)
+    ratio = max(other.w, other.h, 1.0) / size
+    if not 0.5 < ratio < 2.0:
+        return 1e3
+    (x, y), (u, v) = one.centre, other.centre
+    return float(np.hypot(x - u, y - v)) / size
+
+
+def crop_face(image: Image, box: Box, side: int) -> Image:
+    """A square around a face, with some air, cut to the picture."""
+    half = 0.8 * max(box.w, box.h)
+    x, y = box.centre
+    left, top = max(0, round(x - half)), max(0, round(y - half))
+    right, bottom = min(image.shape[1], round(x + half)), min(image.shape[0], round(y + half))
+    part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
+    if not part.size:
+        return np.zeros((side, side, 3), np.uint8)
+    shrink = min(1.0, side / max(part.shape[:2]))
+    size = (max(1, round(part.shape[1] * shrink)), max(1, round(part.shape[0] * shrink)))
+    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def number(
+    seen: Sequence[tuple[Fraction, float]], cuts: Sequence[Fraction], simultaneous_s: float
+) -> list[int]:
+    """Order people by first appearance, and from left to right where that is as good as the same.
+
+    Args:
+        seen: for each person the instant of the first sighting and how far to the right it was.
+        cuts: instants at which shots begin.
+        simultaneous_s: people first seen in one shot, and not longer than this after the first of
+            them, came together.
+
+    Returns:
+        Indices into `seen`, number 1 first.
+    """
+    groups: list[list[int]] = []
+    for index in sorted(range(len(seen)), key=lambda i: seen[i]):
+        time = seen[index][0]
+        start = seen[groups[-1][0]][0] if groups else time
+        parted = any(start < cut <= time for cut in cuts)
+        if not groups or time - start > simultaneous_s or parted:
+            groups.append([])
+        groups[-1].append(index)
+    return [i for group in groups for i in sorted(group, key=lambda i: (seen[i][1], seen[i][0]))]

@@ -1,0 +1,101 @@
+"""The people of a recording: what the rest of the program gets to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.faces.detect import Image
+from avse.faces.lips import FloatArray, LipSequence
+
+_NEAR_S = 0.5
+"""A person is taken to be where they were seen at most this long before or after."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody whose face can be seen.
+
+    Attributes:
+        number: 1 for the first; in order of appearance, then from left to right.
+        first_seen: instant of the first sighting, in seconds.
+        seconds_on_screen: how long the face was in sight.
+        box: x, y, width, height of the face in pixels of the source picture, the median over time.
+        times: (n,) seconds of each sighting.
+        boxes: (n, 4) the box at each, as fractions of the picture's width and height.
+        lips: the lips over the recording.
+        thumbnail: (h, w, 3) RGB, the best view of the face.
+    """
+
+    number: int
+    first_seen: Fraction
+    seconds_on_screen: float
+    box: tuple[float, float, float, float]
+    times: npt.NDArray[np.float64] = field(repr=False)
+    boxes: FloatArray = field(repr=False)
+    lips: LipSequence = field(repr=False)
+    thumbnail: Image = field(repr=False)
+
+    def box_at(self, time: float) -> tuple[float, float, float, float] | None:
+        """The box nearest in time, as fractions of the picture; None where out of sight."""
+        after = int(np.searchsorted(self.times, time))
+        near = [i for i in (after - 1, after) if 0 <= i < len(self.times)]
+        best = min(near, key=lambda i: abs(float(self.times[i]) - time), default=None)
+        if best is None or abs(float(self.times[best]) - time) > _NEAR_S:
+            return None
+        x, y, w, h = (float(value) for value in self.boxes[best])
+        return x, y, w, h
+
+
+@dataclass(frozen=True)
+class People:
+    """Everybody in a recording.
+
+    Attributes:
+        persons: in order of their numbers.
+        width, height: of the source picture, in pixels.
+        cuts: instants at which a new shot begins, in seconds.
+    """
+
+    persons: tuple[Person, ...]
+    width: int
+    height: int
+    cuts: tuple[Fraction, ...] = ()
+
+    def __iter__(self) -> Iterator[Person]:
+        return iter(self.persons)
+
+    def __len__(self) -> int:
+        return len(self.persons)
+
+    def numbered(self, number: int) -> Person | None:
+        """The person of that number."""
+        return next((person for person in self.persons if person.number == number), None)
+
+    def at(self, time: float | Fraction, x: float, y: float) -> Person | None:
+        """Who is at a point of the picture at an instant?
+
+        Args:
+            time: seconds.
+            x, y: 0..1 from the left and from the top.
+
+        Returns:
+            The person whose face holds the point; else whose face is within half its size of it;
+            else None. Of several, the one whose middle is nearest in face sizes.
+        """
+        best: Person | None = None
+        nearest = 1.0
+        for person in self.persons:
+            box = person.box_at(float(time))
+            if box is None or box[2] <= 0 or box[3] <= 0:
+                continue
+            # 0.5 at the edge of the box, 1 half a box beyond it.
+            across = abs(x - box[0] - box[2] / 2) / box[2]
+            down = abs(y - box[1] - box[3] / 2) / box[3]
+            if max(across, down) < nearest:
+                best, nearest = person, max(across, down)
+        return best

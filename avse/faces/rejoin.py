@@ -1,0 +1,102 @@
+"""Which of many tracks are one person seen again?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from avse.faces.detect import Box, Image
+from avse.faces.identity import Portrait
+from avse.faces.sightings import Sightings
+
+SAME_PLACE_BONUS = 0.03
+"""Likeness forgiven to a face that comes back to where it was."""
+
+
+class Track:
+    """One face, followed; or several stretches of one person, after joining."""
+
+    def __init__(self, box: Box, time: Fraction) -> None:
+        self.first_seen = time
+        self.first_x = box.centre[0]
+        self.box = box
+        self.first_box = box
+        self.last_seen = time
+        self.confirmed = time
+        self.spans: list[tuple[Fraction, Fraction]] = []
+        self.sightings: list[Sightings] = [Sightings()]
+        self.portrait = Portrait()
+        self.score_sum = 0.0
+        self.score_count = 0
+        self.quality = 0.0
+        self.thumbnail: Image | None = None
+
+    @property
+    def score(self) -> float:
+        """Mean detection score; detections that failed to find the face count as 0."""
+        return self.score_sum / self.score_count if self.score_count else 0.0
+
+    def close(self) -> None:
+        """Follow no more."""
+        self.spans = [(self.first_seen, self.last_seen)]
+
+    def together(self, other: Track) -> bool:
+        """Whether both are in sight at some instant."""
+        return any(a <= d and c <= b for a, b in self.spans for c, d in other.spans)
+
+    def absorb(self, other: Track) -> None:
+        """Take over what is known of a later or earlier stretch of the same person."""
+        if other.first_seen < self.first_seen:
+            self.first_seen, self.first_x = other.first_seen, other.first_x
+            self.first_box = other.first_box
+        if other.last_seen > self.last_seen:
+            self.last_seen, self.box = other.last_seen, other.box
+        self.spans = sorted(self.spans + other.spans)
+        self.sightings += other.sightings
+        self.portrait.absorb(other.portrait)
+        self.score_sum += other.score_sum
+        self.score_count += other.score_count
+        if other.quality > self.quality:
+            self.quality, self.thumbnail = other.quality, other.thumbnail
+
+
+def rejoin(tracks: Sequence[Track]) -> list[Track]:
+    """Join the tracks that are surely one person, most alike first.
+
+    Average linkage: two groups are one person if they are alike on average over their tracks. Two
+    tracks in sight at the same time never are, nor whoever shares a group with either.
+    """
+    alive = list(tracks)
+    count = len(alive)
+    surplus = np.full((count, count), -1.0)
+    weight = np.ones(count)
+    for i in range(count):
+        for j in range(i):
+            if not alive[i].together(alive[j]):
+                surplus[i, j] = surplus[j, i] = _surplus(alive[i], alive[j])
+    gone = np.zeros(count, bool)
+    while count > 1:
+        i, j = divmod(int(surplus.argmax()), count)
+        if surplus[i, j] <= 0:
+            break
+        alive[i].absorb(alive[j])
+        gone[j] = True
+        mixed = (surplus[i] * weight[i] + surplus[j] * weight[j]) / (weight[i] + weight[j])
+        # A pair that must not be joined stays so for the whole group.
+        mixed[(surplus[i] <= -1) | (surplus[j] <= -1)] = -1.0
+        surplus[i], surplus[:, i] = mixed, mixed
+        surplus[j], surplus[:, j] = -1.0, -1.0
+        surplus[i, i] = -1.0
+        weight[i] += weight[j]
+    return [track for track, left in zip(alive, gone, strict=True) if not left]
+
+
+def _surplus(one: Track, other: Track) -> float:
+    known = one.portrait.same_person(other.portrait)
+    if known <= -1:
+        return -1.0
+    first, second = (one, other) if one.first_seen < other.first_seen else (other, one)
+    returned = first.box.overlap(second.first_box) > 0.5
+    return known + (SAME_PLACE_BONUS if returned else 0.0)

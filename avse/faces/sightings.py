@@ -1,0 +1,105 @@
+"""What is kept of a face for every frame it was seen in: some 330 bytes, however long it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.faces.lips import POINTS, FloatArray, LipSequence, resample
+
+_FIRST_ROOM = 64
+
+
+class Sightings:
+    """Instants, boxes and head-fixed lips of one face, in order of time, in growing arrays."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._arrays: dict[str, npt.NDArray[Any]] = {
+            "times": np.empty((_FIRST_ROOM,), np.float64),
+            "boxes": np.empty((_FIRST_ROOM, 4), np.float32),
+            "lips": np.empty((_FIRST_ROOM, POINTS, 3), np.float16),
+            "confidence": np.empty((_FIRST_ROOM, POINTS), np.uint8),
+        }
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(
+        self,
+        time: Fraction,
+        box: tuple[float, float, float, float],
+        lips: FloatArray | None = None,
+        confidence: FloatArray | None = None,
+    ) -> None:
+        """Add one: a box in any unit; (43, 3) head-fixed lips and (43,) confidence, if readable."""
+        if self._count == len(self._arrays["times"]):
+            for name, array in self._arrays.items():
+                grown = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
+                grown[: len(array)] = array
+                self._arrays[name] = grown
+        row = self._count
+        self._arrays["times"][row] = float(time)
+        self._arrays["boxes"][row] = box
+        self._arrays["lips"][row] = 0 if lips is None else lips
+        self._arrays["confidence"][row] = (
+            0 if confidence is None else np.round(np.clip(confidence, 0, 1) * 255)
+        )
+        self._count += 1
+
+    def forget_after(self, time: Fraction) -> None:
+        """Take back every sighting later than `time`."""
+        self._count = int(np.searchsorted(self.times, float(time), side="right"))
+
+    @property
+    def times(self) -> npt.NDArray[np.float64]:
+        """(n,) seconds."""
+        return self._arrays["times"][: self._count]
+
+    @property
+    def boxes(self) -> FloatArray:
+        """(n, 4) x, y, w, h."""
+        return np.asarray(self._arrays["boxes"][: self._count])
+
+    def seconds(self, longest_s: float) -> float:
+        """How long the face was in sight, leaving out absences longer than `longest_s`."""
+        if not len(self):
+            return 0.0
+        steps = np.diff(self.times)
+        steps = steps[steps <= longest_s]
+        usual = float(np.median(steps)) if len(steps) else 0.0
+        return float(steps.sum()) + usual
+
+    def readable(self) -> Sightings:
+        """Those in which the lips could be read."""
+        keep = self._arrays["confidence"][: self._count].any(axis=1)
+        part = Sightings()
+        part._arrays = {name: array[: self._count][keep] for name, array in self._arrays.items()}
+        part._count = int(keep.sum())
+        return part
+
+    def lips(self) -> LipSequence:
+        """The lips on the grid of the network."""
+        part = self.readable()
+        return resample(
+            part.times,
+            part._arrays["lips"].astype(np.float32),
+            part._arrays["confidence"].astype(np.float32) / np.float32(255),
+        )
+
+    @classmethod
+    def joined(cls, parts: Iterable[Sightings]) -> Sightings:
+        """One out of several that do not overlap in time."""
+        ordered = sorted((part for part in parts if len(part)), key=lambda part: part.times[0])
+        whole = cls()
+        if ordered:
+            whole._count = sum(len(part) for part in ordered)
+            whole._arrays = {
+                name: np.concatenate([part._arrays[name][: len(part)] for part in ordered])
+                for name in whole._arrays
+            }
+        return whole

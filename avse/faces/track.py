@@ -1,0 +1,321 @@
+"""From pictures to people: follow every face, through gaps and across cuts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+
+from avse.faces.cuts import CutDetector
+from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, Image
+from avse.faces.matching import assign, crop_face, distance, number, table
+from avse.faces.people import People, Person
+from avse.faces.rejoin import Track, rejoin
+from avse.faces.sightings import Sightings
+
+
+class Frame(Protocol):
+    """A picture and its instant."""
+
+    @property
+    def time(self) -> Fraction:
+        """Seconds."""
+        ...
+
+    @property
+    def image(self) -> Image:
+        """(h, w, 3) uint8 RGB."""
+        ...
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """How faces are looked for and followed.
+
+    Attributes:
+        detect_every: the detector looks at every so many frames, and whenever a face is lost or a
+            shot begins; in between, landmarks carry the boxes on.
+        batch: how many pictures the detector gets at once.
+        max_rate_hz: pictures that follow faster than this are skipped.
+        max_gap_s: a face that comes back to its place within this time never went away.
+        max_unconfirmed_s: a face that the detector has not seen for so long is dropped.
+        min_seconds: whoever shows readable lips for less is nobody.
+        min_score: whoever the detector is less sure of, on average, is nobody.
+        simultaneous_s: whoever comes within this of another in one shot is numbered by place.
+        thumbnail: longest side of the picture kept of a face, in pixels.
+    """
+
+    detect_every: int = 5
+    batch: int = 1
+    max_rate_hz: float = 45.0
+    max_gap_s: float = 1.0
+    max_unconfirmed_s: float = 2.0
+    min_seconds: float = 0.6
+    min_score: float = 0.45
+    simultaneous_s: float = 0.5
+    thumbnail: int = 160
+
+
+_SAME_FACE = 0.25
+"""Overlap from which a detection is the face that is being followed."""
+
+_TWICE = 0.5
+"""Overlap from which two boxes are one face."""
+
+_JUMP = 0.3
+"""Overlap with its last box below which a face did not move but jump to another."""
+
+_STRANGER = 0.25
+"""Likeness below which a face that stayed in place has become somebody else (a dissolve)."""
+
+_MANY = 256
+"""Tracks that pile up before those of one person are joined, which bounds memory."""
+
+
+class FaceTracker:
+    """Follows the faces of a recording, frame by frame.
+
+    Args:
+        backend: finds faces and landmarks.
+        settings: see `FaceSettings`.
+        scale: pixels of the source per pixel of the frames that are shown to `step`.
+    """
+
+    def __init__(
+        self, backend: FaceBackend, settings: FaceSettings | None = None, scale: float = 1.0
+    ) -> None:
+        self._backend = backend
+        self._settings = settings or FaceSettings()
+        self._scale = scale
+        self._cut = CutDetector()
+        self._cuts: list[Fraction] = []
+        self._live: list[Track] = []
+        self._lost: list[Track] = []
+        self._closed: list[Track] = []
+        self._index = 0
+        self._size = (0, 0)
+        self._join_at = _MANY
+
+    def step(
+        self, time: Fraction, image: Image, detections: Sequence[Detection] | None = None
+    ) -> None:
+        """Take the next frame.
+
+        Args:
+            time: its instant, later than the last one's.
+            image: the picture.
+            detections: what the backend's detector finds in it, if known already.
+        """
+        settings = self._settings
+        self._size = (image.shape[0], image.shape[1])
+        due = self._index % settings.detect_every == 0 or detections is not None
+        self._index += 1
+        if self._cut.is_cut(image):
+            self._cuts.append(time)
+            self._end(self._live + self._lost)
+            self._live, self._lost = [], []
+            due = True
+        newly_lost = len(self._live)
+        seen = self._carry_on(image)
+        newly_lost -= sum(track in seen for track in self._live)
+        self._lost = [track for track in self._live + self._lost if track not in seen]
+        if due or newly_lost:
+            found = self._backend.detect([image])[0] if detections is None else detections
+            self._detected(time, image, found, seen)
+        for track, face in seen.items():
+            self._note(track, time, image, face, portray=due)
+        self._live = list(seen)
+        self._let_go(time)
+        if len(self._closed) >= self._join_at:
+            self._closed = rejoin(self._closed)
+            self._join_at = len(self._closed) + _MANY
+
+    def _carry_on(self, image: Image) -> dict[Track, FaceLandmarks]:
+        """Find each face near where it was; who jumped or doubled is not found."""
+        tracks = self._live + self._lost
+        faces = self._backend.landmarks(image, [track.box for track in tracks])
+        seen = {
+            track: face
+            for track, face in zip(tracks, faces, strict=True)
+            if face is not None and face.box.overlap(track.box) >= _JUMP
+        }
+        for track, other in itertools.combinations(list(seen), 2):
+            if track in seen and other in seen:
+                boxes = seen[track].box, seen[other].box
+                if boxes[0].overlap(boxes[1]) > _TWICE:
+                    # The one in front is found where it was; the one behind, where it was not.
+                    moved = {t: seen[t].box.overlap(t.box) for t in (track, other)}
+                    del seen[min(moved, key=lambda t: moved[t])]
+        return seen
+
+    def _detected(
+        self,
+        time: Fraction,
+        image: Image,
+        found: Sequence[Detection],
+        seen: dict[Track, FaceLandmarks],
+    ) -> None:
+        """Confirm followed faces, pick up lost ones, begin new ones."""
+        followed = list(seen)
+        overlap = table([[seen[t].box.overlap(item.box) for item in found] for t in followed])
+        confirmed = dict(assign(1 - overlap, 1 - _SAME_FACE))
+        for row, track in enumerate(followed):
+            track.score_count += 1
+            if row in confirmed:
+                track.score_sum += found[confirmed[row]].score
+                track.confirmed = time
+        left = [
+            item
+            for i, item in enumerate(found)
+            if i not in confirmed.values()
+            and all(face.box.overlap(item.box) < _TWICE for face in seen.values())
+        ]
+        faces = self._backend.landmarks(image, [item.box for item in left])
+        fresh: list[tuple[Detection, FaceLandmarks | None]] = []
+        for item, face in zip(left, faces, strict=True):
+            others = [*seen.values(), *(face for _, face in fresh if face)]
+            if face is None or all(face.box.overlap(o.box) < _TWICE for o in others):
+                fresh.append((item, face))
+        away = table([[distance(t.box, item.box) for item, _ in fresh] for t in self._lost])
+        taken = {column: self._lost[row] for row, column in assign(away, 1.0)}
+        for column, (item, face) in enumerate(fresh):
+            track = taken.get(column) or Track(item.box, time)
+            track.confirmed = time
+            track.score_sum += item.score
+            track.score_count += 1
+            if face is not None:
+                seen[track] = face
+                self._lost = [other for other in self._lost if other is not track]
+                continue
+            # A face, but bent or turned so far that its lips cannot be read.
+            track.box, track.last_seen = item.box, time
+            track.sightings[0].append(time, self._corners(item.box))
+            if column not in taken:
+                self._lost.append(track)
+
+    def _corners(self, box: Box) -> tuple[float, float, float, float]:
+        scale = self._scale
+        return box.x * scale, box.y * scale, box.w * scale, box.h * scale
+
+    def _note(
+        self, track: Track, time: Fraction, image: Image, face: FaceLandmarks, *, portray: bool
+    ) -> None:
+        """Write down one sighting."""
+        box = face.box
+        lips = face.head.fix(face.lips)
+        track.sightings[0].append(time, self._corners(box), lips, face.confidence)
+        track.box, track.last_seen = box, time
+        if portray or not track.portrait.views:
+            track.portrait.add(image, face)
+            quality = face.head.scale * np.cos(face.head.yaw) * float(face.confidence.mean())
+            if quality > 1.05 * track.quality:
+                track.quality = float(quality)
+                track.thumbnail = crop_face(image, box, self._settings.thumbnail)
+
+    def _let_go(self, time: Fraction) -> None:
+        """End what has been out of sight, or seen by the mesh alone, for too long."""
+        gone = [t for t in self._lost if time - t.last_seen > self._settings.max_gap_s]
+        self._lost = [t for t in self._lost if t not in gone]
+        limit = self._settings.max_unconfirmed_s
+        drifted = [t for t in self._live if time - t.confirmed > limit]
+        self._live = [t for t in self._live if t not in drifted]
+        self._end(gone + drifted)
+
+    def _end(self, tracks: Iterable[Track]) -> None:
+        for track in tracks:
+            if track.last_seen - track.confirmed > self._settings.max_unconfirmed_s:
+                track.sightings[0].forget_after(track.confirmed)
+                track.last_seen = track.confirmed
+            track.close()
+            self._closed.append(track)
+
+    def finish(self) -> People:
+        """Say who was there."""
+        self._end(self._live + self._lost)
+        self._live, self._lost = [], []
+        self._closed = rejoin(self._closed)
+        settings = self._settings
+        kept = []
+        for track in self._closed:
+            whole = Sightings.joined(track.sightings)
+            seconds = whole.seconds(settings.max_gap_s)
+            readable = whole.readable().seconds(settings.max_gap_s)
+            if readable >= settings.min_seconds and track.score >= settings.min_score:
+                kept.append((track, whole, seconds))
+        order = number([(track.first_seen, track.first_x) for track, _, _ in kept], self._cuts,
+                       settings.simultaneous_s)  # fmt: skip
+        height, width = (round(side * self._scale) for side in self._size)
+        persons = []
+        for position, index in enumerate(order):
+            track, whole, seconds = kept[index]
+            x, y, w, h = (float(value) for value in np.median(whole.boxes, axis=0))
+            boxes = whole.boxes / np.array([width, height, width, height], np.float32)
+            thumbnail = track.thumbnail
+            if thumbnail is None:
+                thumbnail = np.zeros((settings.thumbnail, settings.thumbnail, 3), np.uint8)
+            persons.append(
+                Person(
+                    position + 1,
+                    track.first_seen,
+                    seconds,
+                    (x, y, w, h),
+                    whole.times.copy(),
+                    boxes,
+                    whole.lips(),
+                    thumbnail,
+                )
+            )
+        return People(tuple(persons), width, height, tuple(self._cuts))
+
+
+def find_people(
+    frames: Iterable[Frame],
+    backend: FaceBackend,
+    settings: FaceSettings | None = None,
+    *,
+    scale: float = 1.0,
+    progress: Callable[[Fraction], None] | None = None,
+) -> People:
+    """Find everybody whose face can be seen.
+
+    Args:
+        frames: pictures in order of time; each is looked at once and not kept.
+        backend: see `avse.faces.detect.open_backend`.
+        settings: see `FaceSettings`.
+        scale: pixels of the source per pixel of the frames, if they were made smaller.
+        progress: called with the instant of each frame that is done with.
+    """
+    settings = settings or FaceSettings()
+    tracker = FaceTracker(backend, settings, scale)
+    block: list[Frame] = []
+    size = settings.batch * settings.detect_every
+
+    def flush() -> None:
+        due = range(0, len(block), settings.detect_every)
+        found = dict(zip(due, backend.detect([block[i].image for i in due]), strict=True))
+        for i, frame in enumerate(block):
+            tracker.step(frame.time, frame.image, found.get(i))
+            if progress is not None:
+                progress(frame.time)
+        block.clear()
+
+    for frame in _thinned(frames, settings.max_rate_hz):
+        block.append(frame)
+        if len(block) >= size:
+            flush()
+    if block:
+        flush()
+    return tracker.finish()
+
+
+def _thinned(frames: Iterable[Frame], max_rate_hz: float) -> Iterator[Frame]:
+    """Leave out frames that follow too fast, or whose time stamps do not go forward."""
+    last: Fraction | None = None
+    for frame in frames:
+        if last is None or (frame.time - last) * max_rate_hz >= 1:
+            last = frame.time
+            yield frame
