@@ -21,6 +21,21 @@ _PACKING_TAGS = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 )
 _MIME_TYPES = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png")}
+# FFmpeg writes QuickTime's own numbers for languages, and looks them up by these names.
+_MAC_LANGUAGES = {
+    "deu": "ger",
+    "nld": "dut",
+    "ell": "gre",
+    "isl": "ice",
+    "zho": "chi",
+    "sqi": "alb",
+    "mkd": "mac",
+    "swe": "sve",
+    "fre": "fra",
+    "cze": "ces",
+    "rum": "ron",
+    "slo": "slk",
+}
 _LONGEST_WAIT = 32  # packets without a decoding time; no codec reorders more
 
 
@@ -78,6 +93,7 @@ class Copier:
             return
         copy = _add(self._output, stream, tag)
         copy.metadata.update(_worth_copying(stream.metadata))
+        name_language(copy, self._kind)
         if "name" in copy.metadata:  # what FFmpeg calls the title of an MP4 track, but cannot write
             copy.metadata.setdefault("title", copy.metadata.pop("name"))
         flags = int(stream.disposition)
@@ -204,6 +220,13 @@ class Copier:
 
     def _leave_out(self, stream: Stream) -> None:
         self.dropped.append(_describe(stream))
+
+
+def name_language(stream: Stream, kind: str) -> None:
+    """Name a stream's language as the container's muxer wants it."""
+    language = stream.metadata.get("language", "")
+    if kind == "mov" and language in _MAC_LANGUAGES:
+        stream.metadata["language"] = _MAC_LANGUAGES[language]
 
 
 def _add(output: OutputContainer, stream: Stream, tag: str | None) -> Stream:

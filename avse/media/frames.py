@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_RATE = Fraction(25)
 _BROKEN_CLOCK_S = 1  # a step back by more than this is a clock that was reset, not jitter
+# No index of key frames: seeking lands on some packet, and what is decoded there may be wrong.
+_NO_INDEX = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc"})
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,10 @@ class FrameReader:
         """Decoded frames from the beginning, or from a key frame at or before `start`."""
         if self._start is not None and self._start > self.video.start:
             container, stream = self._open()
-            frames = self._timed(container, stream) if self._seek(container, stream) else None
-            first = None if frames is None else next(frames, None)
-            if frames is not None and first is not None and first[0] <= self._start:
+            frames = self._timed(container, stream) if self._seek(container, stream) else iter(())
+            # What comes before the first key frame leans on pictures that were not read.
+            first = next((one for one in frames if one[1].key_frame), None)
+            if first is not None and first[0] <= self._start:
                 yield first
                 yield from frames
                 return
@@ -165,6 +168,8 @@ class FrameReader:
         from av.error import FFmpegError
 
         assert self._start is not None
+        if container.format.name in _NO_INDEX:
+            return False
         try:
             container.seek(int(self._start / time_base_of(stream)), stream=stream)
         except FFmpegError:

@@ -23,20 +23,23 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
         OutputExistsError: a file is there and `overwrite` is false.
         OutputError: the folder is missing or read-only, or the path is a folder.
     """
-    folder = path.parent
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder.", "Name a file in it.")
-    if not folder.is_dir():
-        raise OutputError(f"The folder {folder} does not exist.", "Create it first.")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"No permission to write in {folder}.", "Choose another folder.")
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already.", "Choose another name, or overwrite it.")
+    with writing(path):  # a name that is too long, say
+        folder = path.parent
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder.", "Name a file in it.")
+        if not folder.is_dir():
+            raise OutputError(f"The folder {folder} does not exist.", "Create it first.")
+        if not os.access(folder, os.W_OK):
+            raise OutputError(f"No permission to write in {folder}.", "Choose another folder.")
+        if path.exists() and not overwrite:
+            raise OutputExistsError(
+                f"{path} exists already.", "Choose another name, or overwrite it."
+            )
 
 
 def temporary_name(path: Path) -> Path:
     """An unused hidden name beside `path`; the ending stays last so that formats can be told."""
-    stem = path.stem[:80]  # leaves room under the usual limit of 255 bytes
+    stem = path.stem[:40]  # at four bytes a letter still under the usual limit of 255
     return path.with_name(f".{stem}.{secrets.token_hex(4)}.part{path.suffix}")
 
 

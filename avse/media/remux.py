@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avse.errors import OutputError
 from avse.media.audio import AudioReader
-from avse.media.copying import Copier
+from avse.media.copying import Copier, name_language
 from avse.media.encoding import CONTAINERS, Codec, Voice, choose_encoding
 from avse.media.opening import Damage, StrPath, open_input, read_packets
 from avse.media.placing import check_destination, explain, place, temporary_name
@@ -247,6 +247,7 @@ class _Remux:
             for voice in voices:
                 voice.join(output)
         for number, voice in enumerate(voices):
+            name_language(voice.stream, CONTAINERS[self._suffix][0])
             voice.stream.disposition = 1 if number == 0 else 0  # type: ignore[assignment]
 
     def _copy(
