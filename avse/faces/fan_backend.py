@@ -184,7 +184,11 @@ def _file_name(url: str) -> str:
 def _load(detector: str, device: str) -> Any:
     said = io.StringIO()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(said):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(said),
+            contextlib.redirect_stdout(said),
+        ):
             warnings.simplefilter("ignore")
             import face_alignment
 
@@ -212,5 +216,5 @@ def _load(detector: str, device: str) -> Any:
         listed = "; ".join(f"{url} as {path}" for path, url in missing)
         raise MissingWeightsError(
             f"the weights of face-alignment:{detector} could not be downloaded ({error})",
-            f"put {listed}, or use --face-backend mediapipe, which needs no download",
+            f"put {listed}, or use the mediapipe backend, which needs no download",
         ) from error

@@ -30,12 +30,16 @@ class Track:
         self.portrait = Portrait()
         self.score_sum = 0.0
         self.score_count = 0
+        self.missed = 0
         self.quality = 0.0
         self.thumbnail: Image | None = None
 
     @property
     def score(self) -> float:
-        """Mean detection score; detections that failed to find the face count as 0."""
+        """Mean detection score, 0 where the detector did not find the face.
+
+        Misses while the face was lost are kept apart in `missed`, and count if it comes back.
+        """
         return self.score_sum / self.score_count if self.score_count else 0.0
 
     def close(self) -> None:

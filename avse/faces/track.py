@@ -44,7 +44,8 @@ class FaceSettings:
         max_gap_s: a face that comes back to its place within this time never went away.
         max_unconfirmed_s: a face that the detector has not seen for so long is dropped.
         min_seconds: whoever shows readable lips for less is nobody.
-        min_score: whoever the detector is less sure of, on average, is nobody.
+        min_score: whoever the detector is less sure of, on average, is nobody; where it looked and
+            did not see a face that was being followed counts as 0.
         simultaneous_s: whoever comes within this of another in one shot is numbered by place.
         thumbnail: longest side of the picture kept of a face, in pixels.
     """
@@ -55,7 +56,7 @@ class FaceSettings:
     max_gap_s: float = 1.0
     max_unconfirmed_s: float = 2.0
     min_seconds: float = 0.6
-    min_score: float = 0.45
+    min_score: float = 0.3
     simultaneous_s: float = 0.5
     thumbnail: int = 160
 
@@ -164,7 +165,8 @@ class FaceTracker:
         overlap = table([[seen[t].box.overlap(item.box) for item in found] for t in followed])
         confirmed = dict(assign(1 - overlap, 1 - _SAME_FACE))
         for row, track in enumerate(followed):
-            track.score_count += 1
+            track.score_count += 1 + track.missed
+            track.missed = 0
             if row in confirmed:
                 track.score_sum += found[confirmed[row]].score
                 track.confirmed = time
@@ -182,11 +184,14 @@ class FaceTracker:
                 fresh.append((item, face))
         away = table([[distance(t.box, item.box) for item, _ in fresh] for t in self._lost])
         taken = {column: self._lost[row] for row, column in assign(away, 1.0)}
+        for track in self._lost:
+            track.missed += track not in taken.values()
         for column, (item, face) in enumerate(fresh):
             track = taken.get(column) or Track(item.box, time)
             track.confirmed = time
             track.score_sum += item.score
-            track.score_count += 1
+            track.score_count += 1 + track.missed
+            track.missed = 0
             if face is not None:
                 seen[track] = face
                 self._lost = [other for other in self._lost if other is not track]
@@ -211,7 +216,8 @@ class FaceTracker:
         track.box, track.last_seen = box, time
         if portray or not track.portrait.views:
             track.portrait.add(image, face)
-            quality = face.head.scale * np.cos(face.head.yaw) * float(face.confidence.mean())
+            facing = np.cos(face.head.yaw) * np.cos(face.head.pitch)
+            quality = face.head.scale * facing * float(face.confidence.mean())
             if quality > 1.05 * track.quality:
                 track.quality = float(quality)
                 track.thumbnail = crop_face(image, box, self._settings.thumbnail)

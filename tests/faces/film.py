@@ -1,0 +1,121 @@
+"""Made-up films, and a backend that sees what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import cv2
+import numpy as np
+
+from avse.faces import lips
+from avse.faces.detect import Box, Detection, FaceLandmarks, Image
+
+
+@dataclass(frozen=True)
+class Still:
+    time: Fraction
+    image: Image
+
+
+def head_at(box: Box) -> lips.Head:
+    x, y = box.centre
+    return lips.Head(np.eye(3, dtype=np.float32), box.w / 2, np.array([x, y, 0], np.float32))
+
+
+@dataclass
+class Actor:
+    """Somebody in a made-up film.
+
+    `place` gives the box at an instant, or None when away; `readable` whether the lips show.
+    """
+
+    colour: tuple[int, int, int]
+    place: Callable[[Fraction], Box | None]
+    score: float = 0.9
+    readable: Callable[[Fraction], bool] = lambda time: True
+
+
+@dataclass
+class Film:
+    """Coloured rectangles with eyes, and a backend that knows them by their colours."""
+
+    actors: list[Actor]
+    size: tuple[int, int] = (180, 320)
+    backdrop: Callable[[Fraction], int] = lambda time: 40
+
+    def frames(self, times: Sequence[Fraction]) -> Iterator[Still]:
+        for time in times:
+            image = np.full((*self.size, 3), self.backdrop(time), np.uint8)
+            for actor in self.actors:
+                box = actor.place(time)
+                if box is not None:
+                    paint(image, box, actor.colour)
+            yield Still(time, image)
+
+
+def paint(image: Image, box: Box, colour: tuple[int, int, int]) -> None:
+    x, y, w, h = (round(v) for v in (box.x, box.y, box.w, box.h))
+    rng = np.random.default_rng(colour)
+    skin = rng.integers(0, 160, (5, 5, 3)).astype(np.uint8)
+    texture = cv2.resize(skin, (w, h), interpolation=cv2.INTER_NEAREST)
+    texture = np.clip(texture.astype(int) // 2 + np.array(colour) // 2, 0, 255).astype(np.uint8)
+    top, left = max(0, y), max(0, x)
+    bottom, right = min(image.shape[0], y + h), min(image.shape[1], x + w)
+    if bottom > top and right > left:
+        image[top:bottom, left:right] = texture[top - y : bottom - y, left - x : right - x]
+
+
+@dataclass
+class FakeBackend:
+    """Sees what a `Film` shows; its `now` is moved on by `watch`."""
+
+    film: Film
+    now: Fraction = Fraction(0)
+    name: str = "fake"
+    detected: int = 0
+    ghosts: list[tuple[Fraction, Fraction, Box, float]] = field(default_factory=list)
+
+    def _present(self) -> list[tuple[Actor, Box]]:
+        places = [(actor, actor.place(self.now)) for actor in self.film.actors]
+        return [(actor, box) for actor, box in places if box is not None]
+
+    def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
+        assert len(images) == 1
+        self.detected += 1
+        found = [Detection(box, actor.score) for actor, box in self._present()]
+        found += [Detection(b, s) for a, z, b, s in self.ghosts if a <= self.now <= z]
+        return [sorted(found, key=lambda item: -item.score)]
+
+    def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
+        return [self._landmarks(box) for box in boxes]
+
+    def _landmarks(self, box: Box) -> FaceLandmarks | None:
+        for actor, place in self._present():
+            if place.overlap(box) > 0.2 and actor.readable(self.now):
+                return face(place, actor.colour, self.now)
+        for a, z, place, _ in self.ghosts:
+            if a <= self.now <= z and place.overlap(box) > 0.2:
+                return face(place, (1, 2, 3), self.now)
+        return None
+
+
+def face(box: Box, colour: tuple[int, int, int], time: Fraction) -> FaceLandmarks:
+    """A face whose lips spell its colour and the time, so that tests can tell whose they are."""
+    head = head_at(box)
+    fixed = np.zeros((lips.POINTS, 3), np.float32)
+    fixed[:, 0] = colour[0] / 255
+    fixed[:, 1] = float(time) / 100
+    points = fixed * head.scale + head.origin
+    skull = np.random.default_rng(colour).normal(0, 0.2, (lips.RIGID, 3)).astype(np.float32)
+    return FaceLandmarks(
+        points, np.ones(lips.POINTS, np.float32), head, skull * head.scale + head.origin, box
+    )
+
+
+def watch(backend: FakeBackend, times: Sequence[Fraction]) -> Iterator[Still]:
+    """The film's frames, moving the backend's clock on with each."""
+    for still in backend.film.frames(times):
+        backend.now = still.time
+        yield still

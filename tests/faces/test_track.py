@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from avse.faces.detect import Box
+from avse.faces.matching import number
+from avse.faces.track import FaceSettings, FaceTracker, find_people
+
+from .film import Actor, FakeBackend, Film, Still, watch
+
+RED, GREEN, BLUE = (220, 40, 40), (40, 200, 60), (40, 60, 220)
+
+
+def clock(seconds: float, fps: int = 25) -> list[Fraction]:
+    return [Fraction(k, fps) for k in range(round(seconds * fps))]
+
+
+def stays(x: float, y: float = 60, side: float = 40):
+    return lambda time: Box(x, y, side, side)
+
+
+def between(start: float, stop: float, x: float):
+    return lambda time: Box(x, 60, 40, 40) if start <= time < stop else None
+
+
+def people_of(film: Film, times, **settings):
+    backend = FakeBackend(film)
+    return find_people(watch(backend, times), backend, FaceSettings(detect_every=1, **settings))
+
+
+def whose(person) -> set[int]:
+    """The red parts (0..255) of the colours that the lips of a person spell."""
+    seen = person.lips.seen
+    return {round(float(v) * 255 / 5) * 5 for v in person.lips.points[seen, 0, 0]}
+
+
+@pytest.mark.parametrize("fps", [15, 24, 25, 30, 50, 60])
+def test_two_people_at_any_frame_rate(fps):
+    film = Film([Actor(GREEN, stays(200)), Actor(RED, stays(60))])
+    people = people_of(film, clock(2, fps))
+    assert [p.number for p in people] == [1, 2]
+    assert [whose(p) for p in people] == [{220}, {40}]
+    for person in people:
+        assert person.seconds_on_screen == pytest.approx(2, abs=0.06)
+        assert person.first_seen == 0
+        assert person.lips.seen.mean() > 0.97
+        assert abs(len(person.lips.points) - 50) <= 1
+        times = (np.arange(len(person.lips.points)) + person.lips.first) / 25
+        # Interpolated at the right instants, to the precision of half floats.
+        inside = times <= 2 - 2 / fps
+        assert np.allclose(person.lips.points[inside, 0, 1] * 100, times[inside], atol=0.01)
+
+
+def test_variable_frame_rate():
+    rng = np.random.default_rng(3)
+    times = [Fraction(int(t), 1000) for t in np.cumsum(rng.integers(17, 70, 80))]
+    people = people_of(Film([Actor(RED, stays(60))]), times)
+    assert len(people) == 1
+    person = people.persons[0]
+    assert person.first_seen == times[0]
+    assert person.seconds_on_screen == pytest.approx(float(times[-1] - times[0]), abs=0.1)
+    assert person.lips.seen.all()
+
+
+def test_fast_video_is_thinned_and_stuck_stamps_are_skipped():
+    backend = FakeBackend(Film([Actor(RED, stays(60))]))
+    times = clock(1, 120)
+    people = find_people(watch(backend, times), backend, FaceSettings(detect_every=1))
+    assert 35 <= len(people.persons[0].times) <= 45
+    stuck = [Fraction(0), Fraction(0), Fraction(1, 25), Fraction(1, 50), *clock(2)[2:]]
+    people = find_people(watch(backend, stuck), backend)
+    assert (np.diff(people.persons[0].times) > 0).all()
+
+
+def test_faces_that_cross_keep_their_numbers():
+    def right(time):
+        return Box(20 + 60 * float(time), 60, 40, 40)
+
+    def left(time):
+        return Box(240 - 60 * float(time), 75, 44, 44)
+
+    people = people_of(Film([Actor(RED, right), Actor(GREEN, left)]), clock(4))
+    assert len(people) == 2
+    first, second = people
+    ends = [next(iter(people.at(3.9, x, 0.5).boxes[-1:]))[0] for x in (0.1, 0.85)]
+    assert ends[0] < 0.2 < 0.7 < ends[1]
+    assert people.at(0.1, 0.13, 0.45) is first
+    assert people.at(3.9, 0.86, 0.45) is first
+    assert people.at(3.9, 0.1, 0.5) is second
+
+
+def test_a_short_absence_is_bridged_and_left_unseen():
+    def place(time):
+        return None if 1 <= time < Fraction(3, 2) else Box(60, 60, 40, 40)
+
+    people = people_of(Film([Actor(RED, place)]), clock(3))
+    assert len(people) == 1
+    person = people.persons[0]
+    seen = person.lips.seen
+    assert seen[:25].all()
+    assert not seen[26:37].any()
+    assert seen[38:].all()
+    assert not person.lips.points[27:36].any()
+
+
+def test_who_comes_back_has_the_number_of_before():
+    def place(time):
+        return None if 2 <= time < 6 else Box(60 if time < 2 else 210, 60, 40, 40)
+
+    people = people_of(Film([Actor(RED, place), Actor(BLUE, between(3, 9, 120))]), clock(9))
+    assert len(people) == 2
+    assert whose(people.persons[0]) == {220}
+    assert people.persons[0].seconds_on_screen == pytest.approx(5, abs=0.3)
+    assert not people.persons[0].lips.window(60, 80).seen.any()
+    assert people.persons[1].first_seen == 3
+
+
+def test_another_person_in_the_same_place_is_another_person():
+    film = Film([Actor(RED, between(0, 2, 60)), Actor(GREEN, between(4, 6, 60))])
+    people = people_of(film, clock(6))
+    assert [whose(p) for p in people] == [{220}, {40}]
+
+
+def cut_film() -> Film:
+    def shot(time):
+        return int(time // 2) % 2
+
+    def red(time):
+        return None if shot(time) else Box(60, 60, 40, 40)
+
+    def green(time):
+        return Box(70, 62, 42, 42) if shot(time) else None
+
+    return Film([Actor(RED, red), Actor(GREEN, green)], backdrop=lambda t: 30 + 150 * shot(t))
+
+
+def test_cuts_between_two_people_make_two_people():
+    people = people_of(cut_film(), clock(8))
+    assert people.cuts == (2, 4, 6)
+    assert [whose(p) for p in people] == [{220}, {40}]
+    assert [p.first_seen for p in people] == [0, 2]
+    for person in people:
+        assert person.seconds_on_screen == pytest.approx(4, abs=0.2)
+
+
+def test_two_alike_in_sight_together_are_two():
+    film = Film([Actor(RED, stays(60)), Actor(RED, stays(200))])
+    assert len(people_of(film, clock(2))) == 2
+
+
+def test_a_glimpse_is_nobody():
+    film = Film([Actor(RED, stays(60)), Actor(GREEN, between(1, 1.2, 200))])
+    assert len(people_of(film, clock(3))) == 1
+
+
+def test_a_doubtful_face_is_nobody():
+    backend = FakeBackend(Film([Actor(RED, stays(60))]))
+    # A pattern that the detector takes for a face now and then, and the landmarks always.
+    spot = Box(200, 60, 40, 40)
+    backend.ghosts = [(Fraction(k, 5), Fraction(k, 5), spot, 0.5) for k in range(20)]
+    people = find_people(watch(backend, clock(4)), backend, FaceSettings(detect_every=1))
+    assert [whose(p) for p in people] == [{220}]
+
+
+def test_a_bent_head_keeps_its_number_with_lips_unseen():
+    film = Film([Actor(RED, stays(60), readable=lambda t: not 1 <= t < 4)])
+    people = people_of(film, clock(6))
+    assert len(people) == 1
+    person = people.persons[0]
+    assert person.seconds_on_screen == pytest.approx(6, abs=0.1)
+    assert not person.lips.window(27, 70).seen.any()
+    assert person.lips.window(102, 40).seen.all()
+
+
+def test_never_readable_is_nobody():
+    film = Film([Actor(RED, stays(60), readable=lambda t: False)])
+    assert len(people_of(film, clock(3))) == 0
+
+
+def test_no_faces_no_frames():
+    assert len(people_of(Film([]), clock(1))) == 0
+    assert len(people_of(Film([]), [])) == 0
+    assert people_of(Film([]), []).at(0, 0.5, 0.5) is None
+
+
+@pytest.mark.parametrize("every", [1, 2, 5, 10])
+def test_looking_less_often_finds_the_same_people(every):
+    backend = FakeBackend(Film([Actor(RED, stays(60)), Actor(GREEN, between(1, 4, 200))]))
+    frames = watch(backend, clock(4))
+    tracker = FaceTracker(backend, FaceSettings(detect_every=every))
+    for still in frames:
+        tracker.step(still.time, still.image)
+    people = tracker.finish()
+    assert [whose(p) for p in people] == [{220}, {40}]
+    assert backend.detected <= 100 / every + 10
+
+
+def test_boxes_are_in_source_pixels():
+    backend = FakeBackend(Film([Actor(RED, stays(60))]))
+    frames = watch(backend, clock(1))
+    people = find_people(frames, backend, FaceSettings(detect_every=1), scale=3.0)
+    assert (people.width, people.height) == (960, 540)
+    assert people.persons[0].box == pytest.approx((180, 180, 120, 120), abs=1)
+    assert np.allclose(people.persons[0].boxes[0], [60 / 320, 60 / 180, 40 / 320, 40 / 180])
+
+
+def test_a_point_finds_the_person():
+    people = people_of(Film([Actor(RED, stays(60)), Actor(GREEN, stays(110))]), clock(2))
+    assert people.at(1.0, 80 / 320, 80 / 180).number == 1
+    assert people.at(Fraction(1), 130 / 320, 80 / 180).number == 2
+    assert people.at(1.0, 300 / 320, 80 / 180) is None
+    assert people.at(9.0, 80 / 320, 80 / 180) is None
+    assert people.numbered(2) is people.persons[1]
+    assert people.numbered(3) is None
+
+
+def test_numbers_go_by_appearance_then_from_left_to_right():
+    half = Fraction(1, 2)
+    seen = [(Fraction(0), 200.0), (half, 100.0), (Fraction(2), 0.0), (Fraction(2, 5), 300.0)]
+    assert number(seen, [], 0.5) == [1, 0, 3, 2]
+    # A cut in between: not simultaneous after all.
+    assert number(seen, [Fraction(1, 5)], 0.5) == [0, 1, 3, 2]
+    assert number([], [], 0.5) == []
+
+
+def test_picture_size_may_change_midway():
+    small = Film([Actor(RED, stays(60))])
+    large = Film([Actor(RED, stays(60))], size=(240, 400))
+    backend = FakeBackend(small)
+
+    def frames():
+        yield from watch(backend, clock(2))
+        for still in large.frames(clock(4)[50:]):
+            backend.now = still.time
+            yield Still(still.time, still.image)
+
+    assert len(find_people(frames(), backend, FaceSettings(detect_every=1))) == 1
+
+
+def test_memory_holds_no_pictures():
+    backend = FakeBackend(Film([Actor(RED, stays(60))]))
+    people = find_people(watch(backend, clock(40)), backend, FaceSettings(detect_every=1))
+    person = people.persons[0]
+    assert len(person.lips.points) == 1000
+    assert person.thumbnail.shape[0] <= 160
