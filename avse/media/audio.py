@@ -19,6 +19,7 @@ from avse.media.opening import (
     open_input,
     seconds,
     usable_audio,
+    with_next,
 )
 from avse.media.resample import Resampler
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 # and FFmpeg counts them from packets, to within a packet.
 _JITTER_S = Fraction(15, 1000)
 _JITTER_AVI_S = Fraction(60, 1000)
-_LONGEST_OVERLAP_S = 1  # a larger step back in time is a clock that was reset
-_LONGEST_GAP_S = 60  # so is a larger step forward, if it leads past the end of the file
+_LEAP_S = 1  # a larger step is believed unless the next frame takes it back
+_LONGEST_GAP_S = 60  # so is a larger step forward that leads past the end of the file
 _SILENCE_S = 1  # silence is made in pieces of this length
 
 
@@ -199,11 +200,16 @@ class AudioReader:
         end = self._end()
         position = 0  # native samples given so far
         origin = self.start  # time of sample 0 by the clock that the time stamps now follow
-        for time, samples in self._converted():
+        for (time, samples), following in with_next(self._converted()):
+            ahead = Fraction(0)
             if time is not None:
                 ahead = time - origin - Fraction(position, self._native_rate)
+                after = None if following is None else following[0]
+                if abs(ahead) > _LEAP_S and _is_slip(time, time - ahead, after, end):
+                    ahead = Fraction(0)  # one damaged time stamp must not move all that follows
+            if ahead and time is not None:
                 lost_clock = ahead > _LONGEST_GAP_S and end is not None and time > end
-                if lost_clock or ahead < -_LONGEST_OVERLAP_S:
+                if lost_clock or ahead < -_LEAP_S:
                     origin += ahead
                 elif ahead > jitter:
                     hole = round(ahead * self._native_rate)
@@ -250,6 +256,8 @@ class AudioReader:
             for rest in [] if converter is None else converter.resample(None):
                 yield None, frame_samples(rest)
             return
+        from av.error import FFmpegError
+
         time = seconds(frame.pts, self._stream)
         if frame.sample_rate == self._native_rate and frame.layout.name == self._layout:
             yield time, frame_samples(frame)
@@ -260,7 +268,13 @@ class AudioReader:
             self._converter = AudioResampler("fltp", self._layout, self._native_rate)
         else:
             time = None  # the converter lags a little: only its first output is placed by time
-        for made in self._converter.resample(frame):
+        try:
+            converted = self._converter.resample(frame)
+        except (FFmpegError, ValueError):  # damage can claim layouts that do not exist
+            self._damage.skipped += 1
+            self._converter = None
+            return
+        for made in converted:
             yield time, frame_samples(made)
             time = None
 
@@ -277,6 +291,19 @@ def frame_samples(frame: AudioFrame) -> NDArray[np.float32]:
         full_scale = np.float32(2.0 ** (8 * raw.dtype.itemsize - 1))
         return np.asarray(raw.astype(np.float32) / full_scale, np.float32)
     return np.ascontiguousarray(raw, dtype=np.float32)
+
+
+def _is_slip(
+    time: Fraction, expected: Fraction, after: Fraction | None, end: Fraction | None
+) -> bool:
+    """Whether a time stamp far from where it was expected is one damaged number.
+
+    It is when the frame after it is back on the old clock; the last frame of all is believed only
+    if it lies within the file.
+    """
+    if after is None:
+        return end is None or not expected < time <= end
+    return after < time if time > expected else after >= expected
 
 
 def _kind(frame: AudioFrame) -> tuple[int, str, str]:

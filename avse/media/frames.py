@@ -12,18 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avse.errors import NoVideoError
-from avse.media.opening import Damage, StrPath, decode_stream, open_input, seconds, time_base_of
+from avse.media.opening import (
+    Damage,
+    StrPath,
+    decode_stream,
+    open_input,
+    seconds,
+    time_base_of,
+    with_next,
+)
 from avse.media.orientation import Orientation, orientation_of
 from avse.media.probe import VideoStream, probe
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream as AvVideoStream
     from typing_extensions import Self
 
 _DEFAULT_RATE = Fraction(25)
-_BROKEN_CLOCK_S = 1  # a step back by more than this is a clock that was reset, not jitter
+_LEAP_S = 1  # a larger step is believed unless the next frame takes it back
 # No index of key frames: seeking lands on some packet, and what is decoded there may be wrong.
 _NO_INDEX = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc"})
 
@@ -183,15 +192,20 @@ class FrameReader:
         step = 1 / (self.video.average_rate or _DEFAULT_RATE)
         last: Fraction | None = None
         shift = Fraction(0)
-        for decoded in decode_stream(container, stream, self._damage):
+        for decoded, following in with_next(decode_stream(container, stream, self._damage)):
             frame = cast("VideoFrame", decoded)
-            stamp = seconds(frame.dts if frame.pts is None else frame.pts, stream)
+            stamp = _stamp(frame, stream)
             if stamp is None:
                 time = self.video.start if last is None else last + step
             else:
                 time = stamp + shift
+            if last is not None and stamp is not None and abs(time - last) > _LEAP_S:
+                after = None if following is None else _stamp(following, stream)
+                back = after is not None and last < after + shift
+                if back and (time < last or cast("Fraction", after) < stamp):
+                    time = last + step  # one damaged time stamp must not move all that follows
             if last is not None and time <= last:
-                if last - time <= _BROKEN_CLOCK_S:
+                if last - time <= _LEAP_S:
                     self._damage.skipped += 1
                     continue
                 shift += last + step - time
@@ -220,3 +234,7 @@ class FrameReader:
             return shown
         scale = Fraction(self._max_side, max(shown))
         return max(1, round(shown[0] * scale)), max(1, round(shown[1] * scale))
+
+
+def _stamp(frame: AudioFrame | VideoFrame, stream: AvVideoStream) -> Fraction | None:
+    return seconds(frame.dts if frame.pts is None else frame.pts, stream)

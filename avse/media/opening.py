@@ -6,12 +6,12 @@ past damaged packets and counts them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from avse.errors import MediaError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 StrPath: TypeAlias = "str | PathLike[str]"
+T = TypeVar("T")
 
 # FFmpeg draws plain text as a picture; nobody who has a text file means that.
 _TEXT_ART = frozenset({"tty", "bintext", "xbin", "adf", "idf"})
@@ -162,6 +163,16 @@ def decode_packet(packet: Packet[Stream], damage: Damage) -> list[AudioFrame] | 
     except (FFmpegError, ValueError):
         damage.skipped += 1
         return []
+
+
+def with_next(items: Iterable[T]) -> Iterator[tuple[T, T | None]]:
+    """Each item together with the one after it, None after the last."""
+    rest = iter(items)
+    one = next(rest, None)
+    while one is not None:
+        following = next(rest, None)
+        yield one, following
+        one = following
 
 
 def decode_stream(

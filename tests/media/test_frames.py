@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avse.errors import MediaError, NoVideoError
-from avse.media import FrameReader, read_frames
+from avse.media import FrameReader, frames, read_frames
 from avse.media.orientation import Orientation
 
 from .media_files import SHARED, Picture, Sound
@@ -17,6 +17,26 @@ def test_times_are_exact(media):
     rate = Fraction(30000, 1001)
     path = media("a.mp4", Picture(rate=rate, frames=40), Sound())
     assert [frame.time for frame in read_frames(path)] == [n / rate for n in range(40)]
+
+
+def test_slide_shows_keep_their_long_steps(media):
+    times = [Fraction(n) for n in (0, 2, 7, 9, 9, 30)]
+    times[4] += Fraction(1, 2)
+    path = media("a.mp4", Picture(frames=6, times=times, options={"bf": "0"}))
+    assert [frame.time for frame in read_frames(path)] == times
+
+
+@pytest.mark.parametrize("wrong", [-3, 20])
+def test_one_damaged_time_stamp_does_not_move_what_follows(media, monkeypatch, wrong):
+    real = frames._stamp
+
+    def stamp(frame, stream):
+        time = real(frame, stream)
+        return time + wrong if time == Fraction(4) else time
+
+    monkeypatch.setattr(frames, "_stamp", stamp)
+    path = media("a.mp4", Picture(frames=150))
+    assert [frame.time for frame in read_frames(path)] == [Fraction(n, 25) for n in range(150)]
 
 
 def test_uneven_times_are_kept(media):
