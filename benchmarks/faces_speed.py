@@ -31,6 +31,11 @@ def milliseconds(work, items) -> float:
     return (time.perf_counter() - start) * 1e3 / max(1, len(items))
 
 
+def cut_cost(frames) -> float:
+    cutter = CutDetector()
+    return milliseconds(lambda frame: cutter.is_cut(frame.image, frame.time), frames)
+
+
 def compare(people: People, reference: People) -> tuple[float, float]:
     """Median distance of lip points in eye distances, and mean overlap loss of boxes."""
     lips, boxes = [], []
@@ -66,7 +71,7 @@ def main() -> None:
         detect = milliseconds(lambda image: backend.detect([image]), some)
         pairs = list(zip(some, found, strict=True))
         marks = milliseconds(lambda pair: backend.landmarks(*pair), pairs)
-        cut = milliseconds(CutDetector().is_cut, some)
+        cut = cut_cost(frames[:60])
         print(f"{path}  {width}x{height}  {len(frames)} frames, {faces:.1f} faces in each")
         print(f"  detect {detect:.1f}  landmarks {marks:.1f}  cuts {cut:.2f}  ms/frame")
         reference = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ _SIZE = (48, 27)
 _STEP = 14.0
 _RATIO = 3.0
 _MEMORY = 12
+_OTHER = 22.0
+_PAST_S, _EVERY_S = Fraction(3, 2), Fraction(1, 5)
 
 
 class CutDetector:
@@ -21,13 +24,14 @@ class CutDetector:
 
     A cut is a change of the small picture that is large (mean over pixels of 14 of 255 levels, and
     three times what the last dozen frames changed by), so a fast pan, where every frame changes
-    much, is none. Dissolves are not found: the tracker notices that a face turned into another.
+    much, is none. A dissolve is no cut either, but `dissolved` tells that a face may have become another.
     """
 
     def __init__(self) -> None:
         self._last: npt.NDArray[np.float32] | None = None
         self._shape: tuple[int, ...] = ()
         self._recent: deque[float] = deque(maxlen=_MEMORY)
+        self._past: deque[tuple[Fraction, npt.NDArray[np.float32]]] = deque()
 
     def change(self, image: Image) -> float:
         """Take the next frame; give its mean difference from the one before, 0..255."""
@@ -36,13 +40,14 @@ class CutDetector:
         sparse = np.ascontiguousarray(image[::few, ::few])
         small = cv2.resize(sparse, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
         last, self._last = self._last, small
-        if last is None:
-            return 0.0
-        # Light that goes up or down evenly (a flash far off, a fade) is no new picture.
-        shift = np.clip((small - last).mean(axis=(0, 1)), -8.0, 8.0)
-        return float(np.abs(small - last - shift).mean())
+        return 0.0 if last is None else _difference(small, last)
 
-    def is_cut(self, image: Image) -> bool:
+    def dissolved(self) -> bool:
+        """Whether the picture is another than it was within the last second or so."""
+        last = self._last
+        return last is not None and any(_difference(last, s) > _OTHER for _, s in self._past)
+
+    def is_cut(self, image: Image, time: Fraction) -> bool:
         """Take the next frame; say whether it begins a shot. The very first frame does not."""
         resized = bool(self._shape) and image.shape != self._shape
         self._shape = image.shape
@@ -51,6 +56,17 @@ class CutDetector:
         cut = resized or (change > _STEP and change > _RATIO * usual)
         if cut:
             self._recent.clear()
+            self._past.clear()
         else:
             self._recent.append(change)
+        if self._last is not None and (not self._past or time - self._past[-1][0] >= _EVERY_S):
+            self._past.append((time, self._last))
+        while self._past and time - self._past[0][0] > _PAST_S:
+            self._past.popleft()
         return cut
+
+
+def _difference(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    # Light that goes up or down evenly (a flash far off, a fade) is no new picture.
+    shift = np.clip((one - other).mean(axis=(0, 1)), -8.0, 8.0)
+    return float(np.abs(one - other - shift).mean())

@@ -8,6 +8,8 @@ is no good for finding a stranger among thousands, and errs towards not knowing 
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import cv2
 import numpy as np
 
@@ -32,6 +34,11 @@ SAME_CLOTHES, OTHER_CLOTHES = 0.05, 0.10
 MAX_SKULL = 0.012
 """Root mean square difference of face shapes, in eye distances, above which people differ."""
 
+STRANGER = 0.6
+"""Likeness below which a face in the same place and attitude is somebody else's."""
+
+_SETTLED_S = Fraction(1, 2)
+_SAME_SIDE = 0.15
 _VIEWS, _NEW_VIEW = 4, 0.95
 
 _GAMMA = np.array([np.sqrt(v / 255) for v in range(256)], np.float32)
@@ -111,23 +118,50 @@ class Portrait:
 
     def __init__(self) -> None:
         self.views: list[FloatArray] = []
+        self._sittings: list[tuple[Fraction, float, float]] = []
         self._skull = _Mean()
         self._clothes = _Mean()
 
-    def add(self, image: Image, face: FaceLandmarks) -> None:
-        """Look once more, unless the head is turned away."""
-        if abs(face.head.yaw) > MAX_YAW:
-            return
-        self._remember(view(image, face))
+    def add(
+        self, image: Image, face: FaceLandmarks, time: Fraction, *, may_differ: bool = False
+    ) -> bool:
+        """Look once more, unless the head is turned away.
+
+        Args:
+            image: the picture.
+            face: the face in it.
+            time: its instant.
+            may_differ: whether the picture has become another lately. One person's likeness to
+                half a second ago falls below that of two people now and then, so it alone says
+                nothing.
+
+        Returns:
+            False if this is not the face of half a second ago and before, seen from the same side:
+            another has dissolved into its place. Then nothing is remembered.
+        """
+        head = face.head
+        if abs(head.yaw) > MAX_YAW:
+            return True
+        picture = view(image, face)
+        like = [
+            float(picture @ known)
+            for known, (when, yaw, pitch) in zip(self.views, self._sittings, strict=True)
+            if time - when > _SETTLED_S
+            and max(abs(head.yaw - yaw), abs(head.pitch - pitch)) < _SAME_SIDE
+        ]
+        if may_differ and like and max(like) < STRANGER:
+            return False
+        self._remember(picture, (time, head.yaw, head.pitch))
         self._skull.add(skull(face), 1)
         worn = clothes(image, face)
         if np.isfinite(worn).all():
             self._clothes.add(worn, 1)
+        return True
 
     def absorb(self, other: Portrait) -> None:
         """Remember what another portrait of the same person does."""
-        for picture in other.views:
-            self._remember(picture)
+        for picture, sitting in zip(other.views, other._sittings, strict=True):
+            self._remember(picture, sitting)
         for mine, theirs in ((self._skull, other._skull), (self._clothes, other._clothes)):
             if theirs.value is not None:
                 mine.add(theirs.value, theirs.count)
@@ -152,9 +186,10 @@ class Portrait:
                 asked = MIN_LIKENESS_DRESSED
         return self.likeness(other) - asked if apart <= MAX_SKULL else -1.0
 
-    def _remember(self, picture: FloatArray) -> None:
+    def _remember(self, picture: FloatArray, sitting: tuple[Fraction, float, float]) -> None:
         if len(self.views) < _VIEWS and all(float(v @ picture) < _NEW_VIEW for v in self.views):
             self.views.append(picture)
+            self._sittings.append(sitting)
 
 
 class _Mean:

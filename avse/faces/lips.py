@@ -113,7 +113,8 @@ def fit_head(rigid: FloatArray) -> Head:
 
 FULL_TRUST_PX, NO_TRUST_PX = 24.0, 8.0
 """Distance between the eye corners, in pixels, from which lips are read well, and below which the
-mouth is a handful of pixels."""
+mouth is a handful of pixels. Shrunk GRID films: the opening of the lips correlates with that of the
+full size by 0.98 at 24 px, 0.94 at 17, 0.83 at 12, 0.65 at 8."""
 
 _MOUTH_BEND = 0.5
 """Radius, in eye distances, of the upright cylinder that stands for the front of the face."""

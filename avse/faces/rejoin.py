@@ -14,6 +14,8 @@ from avse.faces.sightings import Sightings
 SAME_PLACE_BONUS = 0.03
 """Likeness forgiven to a face that comes back to where it was."""
 
+_INSTANT = Fraction(1, 10_000)
+
 
 class Track:
     """One face, followed; or several stretches of one person, after joining."""
@@ -31,6 +33,7 @@ class Track:
         self.score_sum = 0.0
         self.score_count = 0
         self.missed = 0
+        self.strange: Fraction | None = None
         self.quality = 0.0
         self.thumbnail: Image | None = None
 
@@ -45,6 +48,16 @@ class Track:
     def close(self) -> None:
         """Follow no more."""
         self.spans = [(self.first_seen, self.last_seen)]
+
+    def part(self) -> Track:
+        """Give what was seen since the face became strange to a new track."""
+        assert self.strange is not None
+        other = Track(self.box, self.strange)
+        other.sightings = [self.sightings[0].part(self.strange)]
+        other.last_seen, other.confirmed = self.last_seen, self.confirmed
+        other.score_sum, other.score_count = self.score, 1
+        self.last_seen = self.confirmed = self.strange - _INSTANT
+        return other
 
     def together(self, other: Track) -> bool:
         """Whether both are in sight at some instant."""

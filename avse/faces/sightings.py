@@ -39,7 +39,7 @@ class Sightings:
         """Add one: a box in any unit; (43, 3) head-fixed lips and (43,) confidence, if readable."""
         if self._count == len(self._arrays["times"]):
             for name, array in self._arrays.items():
-                grown = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
+                grown = np.empty((2 * max(1, len(array)), *array.shape[1:]), array.dtype)
                 grown[: len(array)] = array
                 self._arrays[name] = grown
         row = self._count
@@ -54,6 +54,17 @@ class Sightings:
     def forget_after(self, time: Fraction) -> None:
         """Take back every sighting later than `time`."""
         self._count = int(np.searchsorted(self.times, float(time), side="right"))
+
+    def part(self, time: Fraction) -> Sightings:
+        """Take off those at `time` and later, and give them."""
+        start = int(np.searchsorted(self.times, float(time)))
+        rest = Sightings()
+        rest._arrays = {
+            name: array[start : self._count].copy() for name, array in self._arrays.items()
+        }
+        rest._count = self._count - start
+        self._count = start
+        return rest
 
     @property
     def times(self) -> npt.NDArray[np.float64]:

@@ -70,9 +70,6 @@ _TWICE = 0.5
 _JUMP = 0.3
 """Overlap with its last box below which a face did not move but jump to another."""
 
-_STRANGER = 0.25
-"""Likeness below which a face that stayed in place has become somebody else (a dissolve)."""
-
 _MANY = 256
 """Tracks that pile up before those of one person are joined, which bounds memory."""
 
@@ -115,7 +112,7 @@ class FaceTracker:
         self._size = (image.shape[0], image.shape[1])
         due = self._index % settings.detect_every == 0 or detections is not None
         self._index += 1
-        if self._cut.is_cut(image):
+        if self._cut.is_cut(image, time):
             self._cuts.append(time)
             self._end(self._live + self._lost)
             self._live, self._lost = [], []
@@ -127,9 +124,9 @@ class FaceTracker:
         if due or newly_lost:
             found = self._backend.detect([image])[0] if detections is None else detections
             self._detected(time, image, found, seen)
-        for track, face in seen.items():
-            self._note(track, time, image, face, portray=due)
-        self._live = list(seen)
+        self._live = [
+            self._note(track, time, image, face, portray=due) for track, face in seen.items()
+        ]
         self._let_go(time)
         if len(self._closed) >= self._join_at:
             self._closed = rejoin(self._closed)
@@ -208,19 +205,30 @@ class FaceTracker:
 
     def _note(
         self, track: Track, time: Fraction, image: Image, face: FaceLandmarks, *, portray: bool
-    ) -> None:
-        """Write down one sighting."""
+    ) -> Track:
+        """Write down one sighting; give the track that goes on, which may be another by now."""
         box = face.box
         lips = face.head.fix(face.lips)
         track.sightings[0].append(time, self._corners(box), lips, face.confidence)
         track.box, track.last_seen = box, time
         if portray or not track.portrait.views:
-            track.portrait.add(image, face)
+            same = track.portrait.add(image, face, time, may_differ=self._cut.dissolved())
+            if same:
+                track.strange = None
+            elif track.strange is None:
+                track.strange = time
+            else:
+                # Twice in a row: since the first time it has been somebody else.
+                other = track.part()
+                self._end([track])
+                track = other
+                track.portrait.add(image, face, time)
             facing = np.cos(face.head.yaw) * np.cos(face.head.pitch)
             quality = face.head.scale * facing * float(face.confidence.mean())
             if quality > 1.05 * track.quality:
                 track.quality = float(quality)
                 track.thumbnail = crop_face(image, box, self._settings.thumbnail)
+        return track
 
     def _let_go(self, time: Fraction) -> None:
         """End what has been out of sight, or seen by the mesh alone, for too long."""

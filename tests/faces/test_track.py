@@ -246,3 +246,14 @@ def test_memory_holds_no_pictures():
     person = people.persons[0]
     assert len(person.lips.points) == 1000
     assert person.thumbnail.shape[0] <= 160
+
+
+def test_somebody_else_dissolved_into_the_same_place_is_noticed():
+    film = Film(
+        [Actor(RED, between(0, 2, 60)), Actor(GREEN, between(2, 5, 60))],
+        backdrop=lambda time: 40 + round(100 * min(1.0, max(0.0, float(time) - 1.5))),
+    )
+    people = people_of(film, clock(5))
+    assert people.cuts == ()
+    assert [whose(p) for p in people] == [{220}, {40}]
+    assert people.persons[1].first_seen == pytest.approx(2, abs=0.1)
