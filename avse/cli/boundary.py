@@ -1,0 +1,130 @@
+"""The error boundary: every exception becomes an exit code and, at most, two lines on stderr.
+
+0 done · 1 some input failed · 2 usage · 3 something needed is missing · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import typer
+
+from avse.cli.terminal import Terminal
+from avse.errors import AvseError
+
+FAILED, USAGE, MISSING, INTERRUPTED = 1, 2, 3, 130
+
+
+def guarded(work: Callable[[], object], terminal: Terminal) -> int:
+    """Do the work, say what went wrong with it if anything did, and give the exit code.
+
+    Args:
+        work: may return an exit code.
+        terminal: whom to tell.
+    """
+    with _stopped_by_terminate(), _hushed():
+        try:
+            code = work()
+        except AvseError as error:
+            terminal.error(error.message, error.hint)
+            terminal.trace(error)
+            return error.exit_code
+        except (KeyboardInterrupt, typer.Abort):
+            code = INTERRUPTED
+        except typer.Exit as asked:
+            code = asked.exit_code
+        except BrokenPipeError:
+            # Whoever read our results has enough of them: `avse models list | head -1`.
+            _forget_stdout()
+            return FAILED
+        except ImportError as error:
+            return _not_installed(error, terminal)
+        except MemoryError as error:
+            terminal.error("the memory of this machine is full", "close other programs")
+            terminal.trace(error)
+            return FAILED
+        except Exception as error:
+            return _other(error, terminal)
+        if code == INTERRUPTED:
+            terminal.interrupted()
+        return code if isinstance(code, int) else 0
+
+
+def quieten_libraries(terminal: Terminal) -> None:
+    """Keep the warnings and logs of libraries from the user, except when debugging."""
+    if terminal.debugging:
+        warnings.simplefilter("default")
+        return
+    warnings.simplefilter("ignore")
+    # Read by MediaPipe, TensorFlow Lite and Abseil when they are loaded.
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Undo on the way out what `quieten_libraries` does to warnings."""
+    with warnings.catch_warnings():
+        yield
+
+
+@contextlib.contextmanager
+def _stopped_by_terminate() -> Iterator[None]:
+    """Have a request to terminate unwind the stack, so that temporary files are removed."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, which alone may set handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _not_installed(error: ImportError, terminal: Terminal) -> int:
+    package = (error.name or "").partition(".")[0]
+    if not package or package == "avse":
+        return _other(error, terminal)
+    reason = "is not installed" if isinstance(error, ModuleNotFoundError) else "cannot be loaded"
+    terminal.error(
+        f"the package {package!r}, which avse needs, {reason}",
+        "reinstall avse with its dependencies; `avse doctor` shows what is missing",
+    )
+    terminal.trace(error)
+    return MISSING
+
+
+def _other(error: Exception, terminal: Terminal) -> int:
+    usage = getattr(error, "format_message", None)
+    if callable(usage):  # typer's own errors, whose base class its versions name differently
+        terminal.error(str(usage()), _where_to_look(error))
+        terminal.trace(error)
+        return int(getattr(error, "exit_code", USAGE))
+    terminal.internal_error(error)
+    terminal.trace(error)
+    return FAILED
+
+
+def _where_to_look(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see `{context.command_path} --help`" if context is not None else "see `avse --help`"
+
+
+def _forget_stdout() -> None:
+    """Spare the interpreter a second broken pipe when it flushes stdout at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,0 +1,98 @@
+"""Defaults from a TOML file: weaker than the command line and the environment.
+
+device = "cuda"            # for every verb that has the option
+
+[separate]
+residual = true            # for one verb
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from avse.errors import MissingExtraError, UsageError
+
+_NOT_HERE = {"config", "help", "version", "install-completion", "show-completion"}
+
+
+def use_configuration(context: typer.Context, path: str | None) -> str | None:
+    """Callback of --config: make what the file says the defaults of this verb."""
+    if path is None or context.resilient_parsing:
+        return path
+    verb = context.info_name or ""
+    options = dict(_options(context.command))
+    everywhere, verbs = _of_all_verbs(context.find_root().command)
+    defaults: dict[str, Any] = dict(context.default_map or {})
+    table = _read(Path(path).expanduser())
+    own = table.pop(verb, {})
+    for key, value in table.items():
+        if isinstance(value, dict):
+            if key not in verbs:
+                raise _unknown(path, f"[{key}]", verbs)
+        elif key not in everywhere:
+            raise _unknown(path, key, everywhere)
+        elif key in options:
+            defaults[options[key]] = _plain(path, key, value)
+    if not isinstance(own, dict):
+        raise _unknown(path, verb, everywhere)
+    for key, value in own.items():
+        if key not in options:
+            raise _unknown(path, f"{verb}.{key}", set(options))
+        defaults[options[key]] = _plain(path, key, value)
+    context.default_map = defaults
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "this version of Python cannot read TOML files", "pip install tomli, or use Python 3.11"
+        ) from error
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        table: dict[str, Any] = toml.loads(text)
+    except OSError as error:
+        raise UsageError(
+            f"the configuration {path} cannot be read: {error.strerror}", "check --config"
+        ) from error
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise UsageError(
+            f"the configuration {path} is not TOML: {error}", 'lines look like: device = "cpu"'
+        ) from error
+    return table
+
+
+def _options(command: Any) -> Iterator[tuple[str, str]]:
+    """(name as written with dashes, name of the parameter) of a verb's options."""
+    for parameter in command.params:
+        for name in (*parameter.opts, *parameter.secondary_opts):
+            if name.startswith("--") and name[2:] not in _NOT_HERE:
+                yield name[2:], parameter.name
+
+
+def _of_all_verbs(command: Any) -> tuple[set[str], set[str]]:
+    """Every option of the program, and every verb."""
+    options, verbs = set(), set()
+    for name, verb in getattr(command, "commands", {}).items():
+        below, more = _of_all_verbs(verb)
+        options |= below | {option for option, _ in _options(verb)}
+        verbs |= more | {name}
+    return options, verbs
+
+
+def _plain(path: str, key: str, value: object) -> object:
+    if isinstance(value, str | int | float | bool):
+        return value
+    raise UsageError(f"{path}: {key} has to be one value", f'such as: {key} = "…"')
+
+
+def _unknown(path: str, key: str, known: set[str]) -> UsageError:
+    return UsageError(f"{path}: there is no {key}", f"choose from: {', '.join(sorted(known))}")

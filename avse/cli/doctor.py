@@ -1,0 +1,220 @@
+"""`avse doctor`: what is installed, what works and what is missing; to be pasted into a report."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+import typer
+
+from avse import __version__
+from avse.cli import options
+from avse.cli.boundary import MISSING
+from avse.cli.tables import table
+from avse.cli.terminal import terminal_of
+from avse.errors import AvseError
+from avse.settings import Settings
+
+EXAMPLES = options.examples(
+    ("is everything here?", "avse doctor"),
+    ("for a bug report", "avse doctor > report.txt"),
+)
+
+_PACKAGES = (
+    *("torch", "torchaudio", "av", "mediapipe", "numpy", "scipy", "soundfile", "safetensors"),
+    *("typer", "rich"),
+)
+_DECODERS = ("h264", "aac")
+_MORE_DECODERS = ("hevc", "vp8", "vp9", "av1", "mpeg4", "mp3", "opus", "flac", "ac3", "pcm_s16le")
+_ENCODERS = ("aac",)
+_MORE_ENCODERS = ("flac", "alac", "libopus|opus", "pcm_s16le")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        group: what it belongs to.
+        name: what it is.
+        status: "ok", "missing", or "info" for a plain fact.
+        detail: version, reason or value.
+        essential: whether avse cannot work without it.
+    """
+
+    group: str
+    name: str
+    status: str
+    detail: str
+    essential: bool = False
+
+
+def doctor(
+    context: typer.Context,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Check that all that avse needs is here.
+
+    Exit code 3 if something essential is missing. The report is plain text without names of yours,
+    fit for a bug report.
+    """
+    terminal = terminal_of(context)
+    checks: list[Check] = []
+    for look in (_system, _packages, _devices, _codecs, _backends, _weights):
+        checks += _guarded(look)
+    missing = [check for check in checks if check.essential and check.status == "missing"]
+    if as_json:
+        terminal.result_json({"ok": not missing, "checks": [asdict(check) for check in checks]})
+    else:
+        rows = [[check.group, check.name, _mark(check), check.detail] for check in checks]
+        for line in table(["", "", "status", ""], rows):
+            terminal.result(line)
+    if missing:
+        names = ", ".join(f"{check.group} {check.name}" for check in missing)
+        terminal.error(
+            f"missing: {names}", "reinstall avse; see `avse models verify` about weights"
+        )
+        raise typer.Exit(MISSING)
+    terminal.note("everything essential is here")
+
+
+def _mark(check: Check) -> str:
+    if check.status == "missing":
+        return "MISSING" if check.essential else "missing (optional)"
+    return "" if check.status == "info" else check.status
+
+
+def _guarded(look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """The checks of a group; whatever breaks while looking is a finding, not the end."""
+    try:
+        yield from look()
+    except Exception as error:
+        group = look.__name__.strip("_")
+        yield Check(group, "", "missing", _first_line(error), essential=True)
+
+
+def _system() -> Iterator[Check]:
+    yield Check("avse", "version", "info", __version__)
+    yield Check("system", "python", "info", platform.python_version())
+    yield Check("system", "os", "info", f"{platform.system()} {platform.release()}")
+    yield Check("system", "machine", "info", platform.machine())
+    yield Check("system", "cpus", "info", f"{_usable_cpus()} of {os.cpu_count()} usable")
+    memory = _memory_gb()
+    yield Check("system", "memory", "info", "unknown" if memory is None else f"{memory:.1f} GB")
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory_gb() -> float | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (AttributeError, ValueError, OSError):  # not told on this system
+        return None
+
+
+def _packages() -> Iterator[Check]:
+    for name in _PACKAGES:
+        try:
+            version = metadata.version(name)
+            importlib.import_module(name)
+        except Exception as error:
+            yield Check("package", name, "missing", _first_line(error), essential=True)
+        else:
+            yield Check("package", name, "ok", version)
+    import av
+
+    libraries = (f"{name} {'.'.join(map(str, v))}" for name, v in av.library_versions.items())
+    yield Check("package", "FFmpeg", "ok", ", ".join(libraries))
+
+
+def _devices() -> Iterator[Check]:
+    import torch
+
+    yield Check("device", "cpu", "ok", f"{torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(index)
+            detail = f"{about.name}, {about.total_memory / 1e9:.0f} GB, CUDA {torch.version.cuda}"
+            yield Check("device", f"cuda:{index}", "ok", detail)
+    else:
+        yield Check("device", "cuda", "missing", "no GPU that PyTorch can use")
+    if torch.backends.mps.is_available():
+        yield Check("device", "mps", "ok", "")
+
+
+def _codecs() -> Iterator[Check]:
+    for kind, mode, needed, more in (
+        ("decoder", "r", _DECODERS, _MORE_DECODERS),
+        ("encoder", "w", _ENCODERS, _MORE_ENCODERS),
+    ):
+        for names in (*needed, *more):
+            found = next((name for name in names.split("|") if _has_codec(name, mode)), None)
+            essential = names in needed
+            if found is None:
+                yield Check(kind, names, "missing", "", essential)
+            else:
+                yield Check(kind, found, "ok", "", essential)
+
+
+def _has_codec(name: str, mode: str) -> bool:
+    import av
+    from av.codec.codec import UnknownCodecError
+
+    try:
+        av.Codec(name, "r" if mode == "r" else "w")
+    except UnknownCodecError:
+        return False
+    return True
+
+
+def _backends() -> Iterator[Check]:
+    from avse.faces.detect import BACKENDS, available_backends, open_backend
+
+    here = available_backends()
+    for name in BACKENDS:
+        default = name == Settings.faces
+        if name not in here:
+            extra = "" if default else f"pip install 'avse[{name}]'"
+            yield Check("faces", name, "missing", extra, essential=default)
+        elif default:
+            try:
+                open_backend(name)
+            except Exception as error:
+                yield Check("faces", name, "missing", _first_line(error), essential=True)
+            else:
+                yield Check("faces", name, "ok", "opens", essential=True)
+        else:
+            yield Check("faces", name, "ok", "installed")
+
+
+def _weights() -> Iterator[Check]:
+    from avse.models.weights import load, shipped
+
+    models = shipped()
+    if Settings.model not in [model.name for model in models]:
+        yield Check("weights", Settings.model, "missing", "not shipped", essential=True)
+    for model in models:
+        default = model.name == Settings.model
+        try:
+            load(model.name)
+        except AvseError as error:
+            yield Check("weights", model.name, "missing", _first_line(error), essential=default)
+        else:
+            detail = f"verified, {model.megabytes:.1f} MB, sha256 {model.sha256[:12]}"
+            yield Check("weights", model.name, "ok", detail, essential=default)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

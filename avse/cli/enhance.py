@@ -1,0 +1,92 @@
+"""`avse enhance`: everybody in sight, and nothing else."""
+
+from __future__ import annotations
+
+import typer
+
+from avse.cli import options
+from avse.cli.inputs import one_input
+from avse.cli.job import Job, carry_out
+from avse.cli.outputs import DEFAULT_NAME, name_outputs
+from avse.cli.terminal import terminal_of
+from avse.settings import Settings
+
+EXAMPLES = options.examples(
+    ("the voices of all who are seen, in talk.enhanced.wav", "avse enhance talk.mp4"),
+    ("the same video with that sound", "avse enhance talk.mp4 -o clean.mp4"),
+    ("leave a tenth of the room in", "avse enhance talk.mp4 --mix 0.1 -o clean.mp4"),
+    (
+        "and what was taken out, in clean.residual.wav",
+        "avse enhance talk.mp4 --residual -o clean.wav",
+    ),
+)
+
+
+def enhance(
+    context: typer.Context,
+    inputs: options.Input,
+    output: options.Output = None,
+    residual: options.Residual = False,
+    mix: options.Mix = Settings.mix,
+    clip: options.Clipping = options.Clip.RESCALE,
+    keep_original_audio: options.KeepOriginalAudio = False,
+    track: options.Track = Settings.track,
+    model: options.Model = Settings.model,
+    device: options.Device = Settings.device,
+    window: options.Window = Settings.window_s,
+    overlap: options.Overlap = Settings.overlap,
+    faces: options.Faces = Settings.faces,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+    dry_run: options.DryRun = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Write one file with the voices of all who are seen.
+
+    Everything else is removed: noise, music, and people out of sight.
+
+    Prints the paths of the files written, one a line.
+    """
+    terminal = terminal_of(context)
+    settings = Settings(
+        model=model,
+        device=device,
+        faces=faces,
+        window_s=window,
+        overlap=overlap,
+        mix=mix,
+        track=track,
+    )
+    source = one_input(inputs)
+    naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")
+    done = carry_out(
+        Job(
+            source=source,
+            speaker="all",
+            together=True,
+            naming=naming,
+            settings=settings,
+            residual=residual,
+            clip=clip,
+            keep_original_audio=keep_original_audio,
+            force=force,
+            dry_run=dry_run,
+        ),
+        terminal,
+    )
+    ((_, path),) = done.stems
+    if as_json:
+        terminal.result_json(
+            {
+                "input": str(source),
+                "sample_rate": done.sample_rate,
+                "output": str(path),
+                "residual": None if done.residual is None else str(done.residual),
+            }
+        )
+        return
+    terminal.result(str(path))
+    if done.residual is not None:
+        terminal.result(str(done.residual))

@@ -1,0 +1,72 @@
+"""What the user pointed at: files, patterns, people."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from avse.errors import InputError, UsageError
+
+Chosen = int | list[int] | str
+"""A speaker as the library takes it."""
+
+_NUMBERS = re.compile(r"\d{1,9}(\s*,\s*\d{1,9})*")
+
+
+def one_input(patterns: Sequence[str]) -> Path:
+    """The one file that is meant.
+
+    A name of an existing file is that file, whatever characters it holds; else `*`, `?`, `[…]` and
+    `**` match as in a shell, which not every shell does for us.
+
+    Raises:
+        InputError: a pattern that matches nothing.
+        UsageError: several files.
+    """
+    found = list(dict.fromkeys(path for pattern in patterns for path in _expand(pattern)))
+    if len(found) > 1:
+        shown = ", ".join(str(path) for path in found[:3]) + (", …" if len(found) > 3 else "")
+        raise UsageError(
+            f"one input at a time, not {len(found)} ({shown})",
+            'use a loop: for file in *.mp4; do avse separate "$file"; done',
+        )
+    return found[0]
+
+
+def read_speaker(text: str) -> Chosen:
+    """Read --speaker: "2", "1,3", "all", or "@12.5s:0.31,0.40".
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    from avse.scene import read_point
+
+    text = text.strip()
+    if text == "all":
+        return text
+    if _NUMBERS.fullmatch(text):
+        numbers = sorted({int(part) for part in text.split(",")})
+        return numbers[0] if len(numbers) == 1 else numbers
+    read_point(text)
+    return text
+
+
+def _expand(pattern: str) -> list[Path]:
+    path = Path(pattern).expanduser()
+    if not glob.has_magic(pattern) or _is_there(path):
+        return [path]
+    # Path.glob would need the pattern split into a folder and the rest.
+    names = glob.glob(str(path), recursive=True)  # noqa: PTH207
+    found = sorted(Path(name) for name in names)
+    if not found:
+        raise InputError(f"no file matches {pattern}", "check the pattern and the folder")
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, or no name at all
+        return False

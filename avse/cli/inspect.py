@@ -1,0 +1,184 @@
+"""`avse inspect`: what a recording holds, and who is number what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avse.cli import options
+from avse.cli.inputs import one_input
+from avse.cli.outputs import check_outputs
+from avse.cli.progress import Stages
+from avse.cli.tables import table
+from avse.cli.terminal import Terminal, terminal_of
+from avse.errors import NoFaceError, UsageError
+from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.faces.people import Person
+    from avse.media import AudioStream, MediaInfo, VideoStream
+    from avse.scene import Scene
+
+EXAMPLES = options.examples(
+    ("streams, and the people with their numbers", "avse inspect talk.mp4"),
+    ("a picture of who is who", "avse inspect talk.mp4 --sheet faces.png"),
+    ("for a program", "avse inspect talk.mp4 --json"),
+)
+
+Sheet = Annotated[
+    str | None,
+    typer.Option(
+        "--sheet",
+        metavar="FILE.png",
+        show_default=False,
+        help="Write a picture of all faces with their numbers.",
+    ),
+]
+
+
+def inspect(
+    context: typer.Context,
+    inputs: options.Input,
+    sheet: Sheet = None,
+    faces: options.Faces = Settings.faces,
+    device: options.Device = Settings.device,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show what a recording holds and who can be seen in it.
+
+    The numbers are what `avse separate --speaker` takes: in order of appearance, then from left to
+    right.
+    """
+    from avse.media import probe
+
+    terminal = terminal_of(context)
+    settings = Settings(faces=faces, device=device)
+    source = one_input(inputs)
+    picture = _sheet_path(sheet)
+    info = probe(source)
+    if picture is not None:
+        check_outputs([picture], source, force=force)
+    scene = _look(source, info, settings, terminal)
+    if picture is not None:
+        _draw(scene, picture, force, terminal)
+    if as_json:
+        terminal.result_json(_as_json(source, info, scene))
+    else:
+        for line in _report(source, info, scene):
+            terminal.result(line)
+
+
+def _look(source: Path, info: MediaInfo, settings: Settings, terminal: Terminal) -> Scene | None:
+    """Who is there; None if nobody can be seen."""
+    if info.video is None:
+        terminal.note(f"{source.name}: there is no moving picture, so there are no faces")
+        return None
+    from avse.scene import look
+
+    try:
+        with Stages(terminal) as progress:
+            return look(source, settings, progress=progress, need_audio=False)
+    except NoFaceError as error:
+        terminal.note(f"{error.message}; {error.hint}")
+        return None
+
+
+def _sheet_path(sheet: str | None) -> Path | None:
+    if sheet is None:
+        return None
+    path = Path(sheet).expanduser()
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{sheet}: the picture of faces is a PNG file", "let it end in .png")
+    return path
+
+
+def _draw(scene: Scene | None, path: Path, force: bool, terminal: Terminal) -> None:
+    if scene is None:
+        terminal.warn(f"{path.name} was not written: there are no faces to show")
+        return
+    from avse.faces.gallery import png
+    from avse.media.placing import check_destination, place, temporary_name, writing
+
+    check_destination(path, overwrite=force)
+    temporary = temporary_name(path)
+    try:
+        with writing(path):
+            temporary.write_bytes(png(scene.people))
+        place(temporary, path, overwrite=force)
+    finally:
+        temporary.unlink(missing_ok=True)
+    terminal.note(f"the faces are in {path}")
+
+
+def _as_json(source: Path, info: MediaInfo, scene: Scene | None) -> dict[str, object]:
+    return {
+        "input": str(source),
+        "duration_s": None if info.duration is None else round(float(info.duration), 3),
+        "people": [] if scene is None else [_person_json(scene, p) for p in scene.people],
+    }
+
+
+def _person_json(scene: Scene, person: Person) -> dict[str, object]:
+    return {
+        "number": person.number,
+        "first_seen_s": _first_seen(scene, person),
+        "seconds_on_screen": round(person.seconds_on_screen, 2),
+        "box": [round(side) for side in person.box],
+    }
+
+
+def _first_seen(scene: Scene, person: Person) -> float:
+    """Seconds from the beginning of the file, as players show them."""
+    return max(0.0, round(scene.playing_time(person.first_seen), 2))
+
+
+def _report(source: Path, info: MediaInfo, scene: Scene | None) -> list[str]:
+    length = "length unknown" if info.duration is None else _clock(float(info.duration))
+    lines = [f"{source.name}  {length}", ""]
+    streams = (
+        [] if info.video is None else [["picture", "", info.video.codec, _picture(info.video)]]
+    )
+    streams += [["sound", str(n), a.codec, _sound(a)] for n, a in enumerate(info.audio)]
+    lines += table(["stream", "track", "codec", "what"], streams, right="track")
+    if scene is None:
+        return [*lines, "", "nobody in sight"]
+    people = [
+        [
+            str(person.number),
+            _clock(_first_seen(scene, person)),
+            f"{person.seconds_on_screen:.1f} s",
+            "{2}x{3} at {0},{1}".format(*map(round, person.box)),
+        ]
+        for person in scene.people
+    ]
+    heads = ["person", "first seen", "in sight", "face (pixels)"]
+    return [*lines, "", *table(heads, people, right="person")]
+
+
+def _picture(video: VideoStream) -> str:
+    parts = [f"{video.width}x{video.height}"]
+    if video.average_rate is not None:
+        parts.append(f"{float(video.average_rate):.5g} frames/s")
+    if video.variable_frame_rate:
+        parts.append("variable frame rate")
+    return ", ".join(parts)
+
+
+def _sound(audio: AudioStream) -> str:
+    parts = [f"{audio.sample_rate} Hz", audio.layout]
+    if audio.language is not None:
+        parts.append(audio.language)
+    return ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    """1:02:03.4, or 2:03.4 before the first hour."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"

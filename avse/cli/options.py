@@ -1,0 +1,194 @@
+"""Options that several verbs share, so that each means the same everywhere.
+
+Defaults come from `avse.settings.Settings`; each option has its variable in the environment.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from avse.cli.boundary import quieten_libraries
+from avse.cli.configuration import use_configuration
+from avse.cli.terminal import terminal_of
+
+
+class Clip(str, Enum):
+    """What to do where an integer file would clip."""
+
+    RESCALE = "rescale"
+    CLAMP = "clamp"
+    NONE = "none"
+
+
+def _hear(context: typer.Context, count: int) -> int:
+    if not context.resilient_parsing:
+        terminal = terminal_of(context)
+        terminal.verbosity = max(terminal.verbosity, count) if terminal.verbosity >= 0 else -1
+        quieten_libraries(terminal)
+    return count
+
+
+def _hush(context: typer.Context, quiet: bool) -> bool:
+    if quiet and not context.resilient_parsing:
+        terminal_of(context).verbosity = -1
+    return quiet
+
+
+def examples(*pairs: tuple[str, str]) -> str:
+    """The end of a help text: command lines, and what each does."""
+    lines = [line for what, command in pairs for line in (f"# {what}", command)]
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+Input = Annotated[
+    list[str],
+    typer.Argument(metavar="INPUT", help="A video with sound, or a pattern that matches one."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        show_default="the current folder",
+        help="A file if there is one output, else a folder, created if missing. The ending chooses "
+        "the kind: .wav and .flac are sound; .mp4, .m4v, .mov, .mkv and .webm are the video with "
+        "its picture copied and the voice as its sound.",
+    ),
+]
+Residual = Annotated[
+    bool,
+    typer.Option(
+        "--residual",
+        envvar="AVSE_RESIDUAL",
+        help="Also write everything that is not the chosen people. Voices and residual add up to "
+        "the original.",
+    ),
+]
+Mix = Annotated[
+    float,
+    typer.Option(
+        "--mix",
+        metavar="0..1",
+        envvar="AVSE_MIX",
+        help="Share of the original to leave in: 0 is none, 1 nothing but.",
+    ),
+]
+Clipping = Annotated[
+    Clip,
+    typer.Option(
+        "--clip",
+        envvar="AVSE_CLIP",
+        help="Where an integer file would clip: make the whole file softer, cut the peaks and "
+        "say so, or cut them silently.",
+    ),
+]
+KeepOriginalAudio = Annotated[
+    bool,
+    typer.Option(
+        "--keep-original-audio",
+        envvar="AVSE_KEEP_ORIGINAL_AUDIO",
+        help="In videos, keep the original sound as a second track.",
+    ),
+]
+Track = Annotated[
+    int,
+    typer.Option(
+        "--track", metavar="N", envvar="AVSE_TRACK", help="Which sound track, counted from 0."
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|PATH",
+        envvar="AVSE_MODEL",
+        help="Shipped weights (see `avse models list`) or a .safetensors file.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        "-d",
+        metavar="auto|cpu|cuda[:N]|mps",
+        envvar="AVSE_DEVICE",
+        help="Where to compute.",
+    ),
+]
+Window = Annotated[
+    float,
+    typer.Option(
+        "--window",
+        metavar="SECONDS",
+        envvar="AVSE_WINDOW",
+        help="Sound that the network hears at once. Shorter needs less memory.",
+    ),
+]
+Overlap = Annotated[
+    float,
+    typer.Option(
+        "--overlap",
+        metavar="0..0.9",
+        envvar="AVSE_OVERLAP",
+        help="Share of a window that the next one hears too.",
+    ),
+]
+Faces = Annotated[
+    str,
+    typer.Option(
+        "--faces",
+        metavar="BACKEND",
+        envvar="AVSE_FACES",
+        help="Who finds faces: mediapipe, or face-alignment[:DETECTOR].",
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Write one JSON object to stdout, for programs.")
+]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", "-n", help="Check everything and name the outputs, but write nothing."
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        callback=_hush,
+        is_eager=True,
+        help="Only results, warnings and errors.",
+    ),
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        callback=_hear,
+        is_eager=True,
+        show_default=False,
+        metavar="",
+        help="Say more; -vv adds tracebacks and what libraries say.",
+    ),
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        envvar="AVSE_CONFIG",
+        callback=use_configuration,
+        is_eager=True,
+        show_default=False,
+        help="Defaults for options, weaker than the command line and the environment.",
+    ),
+]

@@ -1,0 +1,193 @@
+"""Where results go: names, and the refusals that come before any work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avse.errors import OutputError, OutputExistsError, UsageError
+
+DEFAULT_NAME = "{stem}.{speaker}{ext}"
+DEFAULT_SUFFIX = ".wav"
+SOUND_SUFFIXES = (".wav", ".flac")
+RESIDUAL = "residual"
+
+_FIELDS = ("stem", "speaker", "ext")
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How the outputs of one input are called.
+
+    Attributes:
+        source: the input.
+        folder: where they go.
+        file: the one output's path, if the user named it.
+        template: name of an output in the folder.
+        suffix: their ending, with the dot.
+    """
+
+    source: Path
+    folder: Path
+    file: Path | None
+    template: str
+    suffix: str
+
+    @property
+    def is_video(self) -> bool:
+        """Whether outputs are copies of the video, not sound files."""
+        return self.suffix.lower() not in SOUND_SUFFIXES
+
+    def path(self, speaker: int | str) -> Path:
+        """Where the voice of a speaker goes."""
+        return self.file if self.file is not None else self._filled(speaker)
+
+    def residual(self) -> Path:
+        """Where everything else goes: beside the file that the user named, or in the folder."""
+        if self.file is None:
+            return self._filled(RESIDUAL)
+        return self.file.with_name(f"{self.file.stem}.{RESIDUAL}{self.file.suffix}")
+
+    def _filled(self, speaker: int | str) -> Path:
+        name = self.template.format(stem=self.source.stem, speaker=speaker, ext=self.suffix)
+        if name in ("", ".", "..") or "\0" in name:
+            raise UsageError(f"--name {self.template!r} gives no file name", _example())
+        return self.folder / name
+
+
+def name_outputs(
+    source: Path, output: str | None, template: str, *, several: bool, what: str
+) -> Naming:
+    """Settle what outputs are called.
+
+    Args:
+        source: the input.
+        output: as given with --output: a file if there is one output, else a folder; an existing
+            folder, a name that ends with a slash or has no ending is a folder too.
+        template: as given with --name.
+        several: whether there may be more than one output, the residual left aside.
+        what: the reason why there may be several, for the message.
+
+    Raises:
+        UsageError: a name that cannot be used.
+    """
+    suffix = _check_template(template)
+    if output is None:
+        return Naming(source, Path(), None, template, suffix)
+    if not output.strip():
+        raise UsageError("--output is empty", "name a file or a folder")
+    path = Path(output).expanduser()
+    if path.is_dir() or output.endswith(("/", os.sep)) or not path.suffix:
+        return Naming(source, path, None, template, suffix)
+    _check_suffix(path.name)
+    if several:
+        raise UsageError(
+            f"--output {output} is one file, but {what}",
+            "name a folder, or choose one person with --speaker",
+        )
+    return Naming(source, path.parent, path, template, path.suffix)
+
+
+def check_outputs(paths: Sequence[Path], source: Path, *, force: bool) -> None:
+    """Refuse what would destroy something, or cannot be written.
+
+    Raises:
+        OutputExistsError: two outputs on one path, the input itself, or a file that exists and
+            may not be replaced.
+        OutputError: a folder that cannot be written to.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        place = os.path.normcase(os.path.realpath(path))
+        if place in seen:
+            raise OutputExistsError(
+                f"two outputs would be written to {path}",
+                "put {speaker} into --name, which also tells the residual from the voices",
+            )
+        seen.add(place)
+        if path.exists() and source.exists() and path.samefile(source):
+            raise OutputExistsError(
+                f"{path} is the input itself, which is never overwritten",
+                "choose another --output",
+            )
+        _check_place(path, force=force)
+
+
+@contextlib.contextmanager
+def folder_for(naming: Naming) -> Iterator[None]:
+    """Create the folder of the outputs; take away again what was created if the work fails."""
+    created: list[Path] = []
+    if naming.file is None:
+        for folder in reversed([naming.folder, *naming.folder.parents]):
+            if not folder.is_dir():
+                try:
+                    folder.mkdir()
+                except OSError as error:
+                    _remove(created)
+                    raise OutputError(
+                        f"the folder {folder} cannot be created: {error.strerror}",
+                        "choose another --output",
+                    ) from error
+                created.append(folder)
+    try:
+        yield
+    except BaseException:
+        _remove(created)
+        raise
+
+
+def video_suffixes() -> tuple[str, ...]:
+    """Endings of the videos that can be written."""
+    from avse.media.encoding import CONTAINERS
+
+    return tuple(CONTAINERS)
+
+
+def _check_suffix(name: str) -> str:
+    suffix = Path(name).suffix
+    known = (*SOUND_SUFFIXES, *video_suffixes())
+    if suffix.lower() not in known:
+        raise UsageError(
+            f"{name}: cannot write {suffix or 'a name without an ending'}",
+            f"choose one of {' '.join(known)}; end the name of a folder with /",
+        )
+    return suffix
+
+
+def _check_template(template: str) -> str:
+    """Check --name, and give the ending that it leads to."""
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise UsageError(f"--name {template!r} cannot be read: {error}", _example()) from error
+    for _, field, specification, conversion in parts:
+        if field is not None and (field not in _FIELDS or specification or conversion):
+            raise UsageError(f"--name knows no {{{field}}}", _example())
+    if "/" in template or os.sep in template:
+        raise UsageError("--name is a file name, without folders", "name the folder with --output")
+    return _check_suffix(template.format(stem="x", speaker="1", ext=DEFAULT_SUFFIX))
+
+
+def _example() -> str:
+    return f'such as "{DEFAULT_NAME}" or "{{stem}} - voice {{speaker}}.flac"'
+
+
+def _check_place(path: Path, *, force: bool) -> None:
+    from avse.media.placing import check_destination
+
+    if path.exists() and not path.is_dir() and not force:
+        raise OutputExistsError(
+            f"{path} exists already", "add --force to replace it, or choose another --output"
+        )
+    if path.parent.is_dir():
+        check_destination(path, overwrite=force)
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):  # something else has been put there meanwhile
+            folder.rmdir()

@@ -1,0 +1,88 @@
+"""The program `avse`: its verbs put together, run inside the error boundary."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from avse import __version__
+from avse.cli import doctor, enhance, inspect, models, separate
+from avse.cli.boundary import USAGE, guarded
+from avse.cli.options import examples
+from avse.cli.terminal import PROGRAM, Terminal, let_any_name_through
+
+EXAMPLES = examples(
+    ("who is in the video?", "avse inspect talk.mp4 --sheet faces.png"),
+    ("the voice of person 2", "avse separate talk.mp4 --speaker 2 -o anna.wav"),
+    ("everybody in the picture, nothing else", "avse enhance talk.mp4 -o clean.mp4"),
+)
+
+app = typer.Typer(
+    name=PROGRAM,
+    epilog=EXAMPLES,
+    invoke_without_command=True,
+    rich_markup_mode=None,  # plain help: twice as quick, and it survives a pipe
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_models = typer.Typer(name="models", invoke_without_command=True, rich_markup_mode=None)
+
+app.command(epilog=separate.EXAMPLES)(separate.separate)
+app.command(epilog=enhance.EXAMPLES)(enhance.enhance)
+app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
+_models.command("list", epilog=models.LIST_EXAMPLES)(models.list_models)
+_models.command("verify", epilog=models.VERIFY_EXAMPLES)(models.verify)
+app.add_typer(_models, epilog=models.LIST_EXAMPLES)
+app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Point at a face in a video, get that person's voice."""
+    _ask_for_verb(context)
+
+
+@_models.callback()
+def _of_models(context: typer.Context) -> None:
+    """Show and check the weights."""
+    _ask_for_verb(context)
+
+
+def _ask_for_verb(context: typer.Context) -> None:
+    """Without a verb there is nothing to do but to show the verbs."""
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(USAGE)
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the program and give its exit code."""
+    terminal = Terminal()
+    for stream in (sys.stdout, sys.stderr):
+        let_any_name_through(stream)
+    command = typer.main.get_command(app)
+
+    def work() -> object:
+        return command.main(
+            args=None if arguments is None else list(arguments),
+            prog_name=PROGRAM,
+            standalone_mode=False,
+            obj=terminal,
+        )
+
+    return guarded(work, terminal)

@@ -1,0 +1,125 @@
+"""`avse separate`: the voice of a person, or of each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from avse.cli import options
+from avse.cli.inputs import one_input, read_speaker
+from avse.cli.job import Job, carry_out
+from avse.cli.outputs import DEFAULT_NAME, name_outputs
+from avse.cli.terminal import terminal_of
+from avse.settings import Settings
+
+EXAMPLES = options.examples(
+    ("each person's voice: talk.1.wav, talk.2.wav, …", "avse separate talk.mp4"),
+    ("who is number what?", "avse inspect talk.mp4 --sheet faces.png"),
+    ("person 2, as a video", "avse separate talk.mp4 --speaker 2 -o anna.mp4"),
+    (
+        "whoever is there at 12.5 s, a third from the left",
+        "avse separate talk.mp4 --speaker @12.5s:0.33,0.40 -o anna.wav",
+    ),
+    (
+        "all voices and the rest, as FLAC, into a folder",
+        'avse separate talk.mp4 --residual --name "{stem}.{speaker}.flac" -o voices/',
+    ),
+    ("what would be written?", "avse separate talk.mp4 --dry-run"),
+)
+
+Speaker = Annotated[
+    str,
+    typer.Option(
+        "--speaker",
+        "-s",
+        metavar="N|all|@TIME:X,Y",
+        envvar="AVSE_SPEAKER",
+        help="Whose voice: a number that `avse inspect` shows, several (1,3), all, or who is seen "
+        "at a time and place, such as @12.5s:0.31,0.40 (0 to 1 from the left and from the top).",
+    ),
+]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        metavar="TEMPLATE",
+        envvar="AVSE_NAME",
+        help="How files in a folder are called; {speaker} is the number, or residual. An ending "
+        "in place of {ext} chooses the kind.",
+    ),
+]
+
+
+def separate(
+    context: typer.Context,
+    inputs: options.Input,
+    speaker: Speaker = "all",
+    output: options.Output = None,
+    name: Name = DEFAULT_NAME,
+    residual: options.Residual = False,
+    mix: options.Mix = Settings.mix,
+    clip: options.Clipping = options.Clip.RESCALE,
+    keep_original_audio: options.KeepOriginalAudio = False,
+    track: options.Track = Settings.track,
+    model: options.Model = Settings.model,
+    device: options.Device = Settings.device,
+    window: options.Window = Settings.window_s,
+    overlap: options.Overlap = Settings.overlap,
+    faces: options.Faces = Settings.faces,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+    dry_run: options.DryRun = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Write the voice of one person in a video, or of each.
+
+    Prints the paths of the files written, one a line.
+    """
+    terminal = terminal_of(context)
+    settings = Settings(
+        model=model,
+        device=device,
+        faces=faces,
+        window_s=window,
+        overlap=overlap,
+        mix=mix,
+        track=track,
+    )
+    source = one_input(inputs)
+    chosen = read_speaker(speaker)
+    several = chosen == "all" or isinstance(chosen, list)
+    naming = name_outputs(
+        source, output, name, several=several, what=f"--speaker {speaker} gives one for each person"
+    )
+    done = carry_out(
+        Job(
+            source=source,
+            speaker=chosen,
+            together=False,
+            naming=naming,
+            settings=settings,
+            residual=residual,
+            clip=clip,
+            keep_original_audio=keep_original_audio,
+            force=force,
+            dry_run=dry_run,
+        ),
+        terminal,
+    )
+    if as_json:
+        terminal.result_json(
+            {
+                "input": str(source),
+                "sample_rate": done.sample_rate,
+                "stems": [{"speaker": n, "path": str(path)} for n, path in done.stems],
+                "residual": None if done.residual is None else str(done.residual),
+            }
+        )
+        return
+    for _, path in done.stems:
+        terminal.result(str(path))
+    if done.residual is not None:
+        terminal.result(str(done.residual))

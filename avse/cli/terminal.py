@@ -1,0 +1,108 @@
+"""What reaches the user, and through which stream: results on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+import typer
+
+PROGRAM = "avse"
+
+
+@dataclass
+class Terminal:
+    """How much the user wants to hear.
+
+    Attributes:
+        verbosity: -1 with --quiet, 0, 1 with -v, 2 and more with -vv.
+        as_json: whether results are JSON.
+    """
+
+    verbosity: int = 0
+    as_json: bool = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether only results, warnings and errors are wanted."""
+        return self.verbosity < 0
+
+    @property
+    def debugging(self) -> bool:
+        """Whether tracebacks and the chatter of libraries are wanted."""
+        return self.verbosity >= 2
+
+    @property
+    def draws(self) -> bool:
+        """Whether a progress bar makes sense: somebody is looking."""
+        return not self.quiet and sys.stderr.isatty()
+
+    def result(self, line: str) -> None:
+        """Write a line of the result."""
+        print(line, flush=True)
+
+    def result_json(self, value: Mapping[str, object]) -> None:
+        """Write the result as one JSON object; ASCII, so that any terminal and pipe carries it."""
+        print(json.dumps(value), flush=True)
+
+    def detail(self, text: str) -> None:
+        """Say something for the curious (-v)."""
+        if self.verbosity >= 1:
+            self._say(text)
+
+    def note(self, text: str) -> None:
+        """Say something that is good to know."""
+        if not self.quiet:
+            self._say(text)
+
+    def warn(self, text: str) -> None:
+        """Say something that the user must know, quiet or not."""
+        self._say(f"warning: {text}")
+
+    def error(self, message: str, hint: str = "") -> None:
+        """Say what went wrong in one line, and what to do next in another."""
+        self._say(f"error: {_one_line(message)}")
+        if hint:
+            print(f"hint: {_one_line(hint)}", file=sys.stderr, flush=True)
+
+    def internal_error(self, error: BaseException) -> None:
+        """Own up to a defect."""
+        what = _one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        self._say(f"internal error: {what}; please report it with the output of `avse doctor`")
+        if not self.debugging:
+            print("hint: run again with -vv to see where it happened", file=sys.stderr, flush=True)
+
+    def trace(self, error: BaseException) -> None:
+        """Show where an error came from, to those who debug."""
+        if self.debugging:
+            traceback.print_exception(error, file=sys.stderr)
+
+    def interrupted(self) -> None:
+        """Say that the user stopped the program."""
+        self._say("interrupted")
+
+    def _say(self, text: str) -> None:
+        print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
+
+
+def terminal_of(context: typer.Context) -> Terminal:
+    """The terminal that the program was started with."""
+    terminal = context.find_root().obj
+    if not isinstance(terminal, Terminal):  # the verbs were mounted in another program
+        terminal = context.find_root().obj = Terminal()
+    return terminal
+
+
+def let_any_name_through(stream: TextIO) -> None:
+    """Let a stream carry file names that are no valid text, as the system stores them."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="surrogateescape")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
