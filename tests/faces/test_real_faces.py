@@ -84,6 +84,16 @@ def test_the_same_every_time(backend, hopper):
     assert (first.lips == second.lips).all()
 
 
+def test_small_faces_in_large_pictures(backend, hopper):
+    """Heads of 45 pixels in 1280 x 720, also where two squares meet, are found once each."""
+    small = scaled(hopper, 115)
+    for x in (20, 530, 600, 650, 1120):
+        (found,) = backend.detect([pasted([(small, x, 300)], (720, 1280))])[0]
+        assert found.box.overlap(Box(x + 37, 329, 45, 45)) > 0.4
+    upright = pasted([(small, 300, 900)], (1280, 720))
+    assert len(backend.detect([upright])[0]) == 1
+
+
 def test_no_face_in_noise(backend):
     noise = np.random.default_rng(0).integers(0, 255, (360, 640, 3)).astype(np.uint8)
     assert backend.detect([noise, np.zeros_like(noise)]) == [[], []]
