@@ -1,0 +1,1 @@
+"""The network, its specification and its weights. Imports `avse.stft` and `avse.errors` only."""

@@ -1,0 +1,347 @@
+"""The network: sound and lips in, one person's voice out.
+
+    lips (25 Hz) ──► VisualStream ──► embedding ──┐ conditions every fusion block
+                                                  ▼
+    |STFT|^0.3 ──► AudioStream ──────────────► Fusion ──┬─► magnitude mask
+     (bins as channels × time)                          ├─► PhaseHead ─► phase residual
+                                                        └─► activity: is this person speaking?
+
+After *The Conversation* (Afouras, Chung, Zisserman 2018): the spectrogram is a time series whose
+channels are the frequency bins, the network works mostly at the video rate, and the phase is the
+mixture's turned by a residual. After *Looking to Listen* (Ephrat et al. 2018): a dilated temporal
+CNN watches, magnitudes are compressed by a power law, one set of weights serves every face.
+
+Two things differ. Every fusion block is conditioned on the lips (FiLM), because a network that gets
+them once at its entrance learns to ignore them. And what the lips say is an embedding shared with
+voices: `VisualStream` and `VoiceStream` are first trained against each other to tell which voice
+goes with which lips, so that speech without a picture can stand in for talking faces when the
+fusion is trained.
+
+The audio stream does not depend on the face: it runs once for a mixture, however many people are
+asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avse.models.blocks import TemporalBlock, reach, zero
+from avse.models.spec import AVSESpec
+from avse.stft import BINS, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE
+
+FLOOR = 1e-5
+"""Power below which a time-frequency bin of a level-normalised mixture counts as empty."""
+
+
+@dataclass
+class Heard:
+    """What the audio stream made of a mixture.
+
+    Attributes:
+        coarse: (batch, coarse_channels, video frames).
+        fine: (batch, fine_channels, frames) at the STFT rate.
+    """
+
+    coarse: Tensor
+    fine: Tensor
+
+    def pick(self, index: Tensor) -> Heard:
+        """The mixtures at these places of the batch, repeats allowed."""
+        return Heard(self.coarse[index], self.fine[index])
+
+
+@dataclass
+class Answer:
+    """What the network says about each queried face.
+
+    Attributes:
+        mask: (batch, people, bins, frames), real, 0..1.
+        rotation: (batch, people, 2, bins, frames), cosine and sine of the phase residual.
+        activity: (batch, people, video frames), logits of the person speaking.
+    """
+
+    mask: Tensor
+    rotation: Tensor
+    activity: Tensor
+
+    def complex_mask(self) -> Tensor:
+        """(batch, people, bins, frames), complex: what to multiply the mixture's STFT with."""
+        return torch.complex(self.mask * self.rotation[:, :, 0], self.mask * self.rotation[:, :, 1])
+
+
+class VisualStream(nn.Module):
+    """Lip geometry to an embedding of the voice it belongs to: a dilated temporal CNN at 25 Hz."""
+
+    mean: Tensor
+    components: Tensor
+    scale: Tensor
+
+    def __init__(self, spec: AVSESpec) -> None:
+        super().__init__()
+        width = 3 * spec.lip_points
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("components", torch.zeros(spec.lip_components, width))
+        self.register_buffer("scale", torch.ones(spec.lip_components))
+        # Components, their velocities, and whether the lips were seen.
+        self.enter = nn.Conv1d(2 * spec.lip_components + 1, spec.visual_channels, 1)
+        self.blocks = nn.ModuleList(
+            TemporalBlock(spec.visual_channels, k, d, dropout=spec.dropout)
+            for k, d in zip(spec.visual_kernels, spec.visual_dilations, strict=True)
+        )
+        self.norm = nn.BatchNorm1d(spec.visual_channels)
+        self.leave = nn.Conv1d(spec.visual_channels, spec.embedding, 1)
+
+    def project(self, points: Tensor, seen: Tensor) -> Tensor:
+        """Whitened principal components of the motion around the person's resting mouth.
+
+        Args:
+            points: (batch, video frames, points, 3), head-fixed, minus the person's median.
+            seen: (batch, video frames), 1 where the lips were seen, else 0.
+
+        Returns:
+            (batch, components, video frames).
+        """
+        z = (points.flatten(2) - self.mean) @ self.components.T / self.scale
+        return (z * seen[..., None]).transpose(1, 2)
+
+    def forward(self, components: Tensor, seen: Tensor) -> Tensor:
+        """Watch.
+
+        Args:
+            components: (batch, components, video frames), from `project`.
+            seen: (batch, video frames).
+
+        Returns:
+            (batch, embedding, video frames), 0 where the lips were not seen.
+        """
+        both = functional.pad(seen[:, 1:] * seen[:, :-1], (1, 0))
+        velocity = functional.pad(components[..., 1:] - components[..., :-1], (1, 0))
+        x = torch.cat([components, 2 * velocity * both[:, None], seen[:, None]], dim=1)
+        x = self.enter(x)
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.leave(torch.relu(self.norm(x))) * seen[:, None]
+        return out
+
+
+class VoiceStream(nn.Module):
+    """A single voice to the embedding that the lips of its speaker should have.
+
+    The partner of `VisualStream` in training: from it, speech without a picture gets its lips. A
+    recording is separated without it.
+    """
+
+    mel: Tensor
+
+    def __init__(self, spec: AVSESpec) -> None:
+        super().__init__()
+        width, step = spec.voice_channels, HOPS_PER_VIDEO_FRAME
+        self.register_buffer("mel", mel_filters(spec.voice_bands))
+        self.norm = nn.BatchNorm1d(spec.voice_bands)
+        self.enter = nn.Conv1d(spec.voice_bands, width, 2 * step, stride=step, padding=step // 2)
+        self.blocks = nn.ModuleList(
+            TemporalBlock(width, spec.kernel, d, dropout=spec.dropout) for d in (1, 2, 4)
+        )
+        self.leave = nn.Conv1d(width, spec.embedding, 1)
+        self.gain = nn.Parameter(torch.tensor(-3.0))
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """(batch, bins, frames) of a level-normalised voice -> (batch, embedding, video frames)."""
+        bands = (self.mel @ magnitude.square() + 100 * FLOOR).log()
+        bands = bands - bands.mean(dim=(1, 2), keepdim=True)
+        x = self.enter(self.norm(bands))
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.leave(torch.relu(x))
+        return out
+
+    def evidence(self, lips: Tensor, voices: Tensor) -> Tensor:
+        """How well lips and voices go together.
+
+        The inner product of the embeddings, summed over time, not averaged: three seconds of
+        agreement weigh more than one.
+
+        Args:
+            lips: (faces, embedding, video frames).
+            voices: (voices, embedding, video frames).
+
+        Returns:
+            (faces, voices).
+        """
+        return torch.einsum("fct,vct->fv", lips, voices) * self.gain.exp()
+
+
+class AudioStream(nn.Module):
+    """The mixture's magnitudes to features at two rates."""
+
+    def __init__(self, spec: AVSESpec) -> None:
+        super().__init__()
+        fine, coarse, k = spec.fine_channels, spec.coarse_channels, spec.kernel
+        step = HOPS_PER_VIDEO_FRAME
+        self.compression = spec.compression
+        self.norm = nn.BatchNorm1d(BINS)
+        self.enter = nn.Conv1d(BINS, fine, 1)
+        self.encoder = nn.Sequential(*(TemporalBlock(fine, k) for _ in range(spec.encoder_blocks)))
+        self.down = nn.Conv1d(fine, coarse, step, stride=step)
+        self.blocks = nn.Sequential(*(TemporalBlock(coarse, k, d) for d in spec.audio_dilations))
+
+    def forward(self, magnitude: Tensor) -> Heard:
+        """(batch, bins, frames) of a level-normalised mixture, frames a multiple of 4."""
+        compressed = (magnitude.square() + FLOOR).pow(self.compression / 2)
+        fine = self.encoder(self.enter(self.norm(compressed)))
+        return Heard(self.blocks(self.down(fine)), fine)
+
+
+class Fusion(nn.Module):
+    """Sound, and the lips of one person, to the mask of that person's voice."""
+
+    scale: Tensor
+
+    def __init__(self, spec: AVSESpec) -> None:
+        super().__init__()
+        fine, coarse, k = spec.fine_channels, spec.coarse_channels, spec.kernel
+        step = HOPS_PER_VIDEO_FRAME
+        self.register_buffer("scale", torch.ones(spec.embedding, 1))
+        self.condition = nn.Conv1d(spec.embedding + 1, spec.condition_channels, k, padding=k // 2)
+        self.blocks = nn.ModuleList(
+            TemporalBlock(coarse, k, d, condition=spec.condition_channels)
+            for d in spec.fusion_dilations
+        )
+        self.activity = nn.Conv1d(coarse, 1, 1)
+        self.up = nn.ConvTranspose1d(coarse, fine, step, stride=step)
+        self.refine = nn.Sequential(*(TemporalBlock(fine, k) for _ in range(spec.mask_blocks)))
+        self.norm = nn.BatchNorm1d(fine)
+        self.mask = nn.Conv1d(fine, BINS, 1)
+
+    def forward(self, heard: Heard, lips: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Find one voice in each mixture.
+
+        Args:
+            heard: of n mixtures.
+            lips: (n, embedding, video frames).
+            seen: (n, video frames).
+
+        Returns:
+            mask (n, bins, frames) and activity logits (n, video frames).
+        """
+        told = torch.cat([lips / self.scale, seen[:, None]], dim=1)
+        condition = torch.relu(self.condition(told))
+        x = heard.coarse
+        for block in self.blocks:
+            x = block(x, condition)
+        activity = self.activity(torch.relu(x)).squeeze(1)
+        fine = self.refine(heard.fine + self.up(x))
+        return torch.sigmoid(self.mask(torch.relu(self.norm(fine)))), activity
+
+
+class PhaseHead(nn.Module):
+    """The phase of the voice = the phase of the mixture, turned by a predicted residual.
+
+    Fed, as in *The Conversation*, with the predicted magnitude and the mixture's phase; the
+    residual (1, 0) + (cosine, sine) is normalised to unit length in every bin and starts as
+    "no change".
+    """
+
+    def __init__(self, spec: AVSESpec) -> None:
+        super().__init__()
+        width = spec.phase_channels
+        self.compression = spec.compression
+        self.enter = nn.Conv1d(3 * BINS, width, 1)
+        self.blocks = nn.Sequential(
+            *(TemporalBlock(width, spec.kernel) for _ in range(spec.phase_blocks))
+        )
+        self.norm = nn.BatchNorm1d(width)
+        self.residual = nn.Conv1d(width, 2 * BINS, 1)
+        zero(self.residual)
+
+    def forward(self, spectrum: Tensor, mask: Tensor) -> Tensor:
+        """(n, bins, frames) mixtures, complex, and masks -> (n, 2, bins, frames)."""
+        magnitude = spectrum.abs()
+        wanted = ((mask * magnitude).square() + FLOOR).pow(self.compression / 2)
+        unit = wanted / magnitude.clamp_min(1e-8)
+        x = torch.cat([wanted, unit * spectrum.real, unit * spectrum.imag], dim=1)
+        x = self.blocks(self.enter(x))
+        cosine, sine = self.residual(torch.relu(self.norm(x))).chunk(2, dim=1)
+        return functional.normalize(torch.stack([1 + cosine, sine], dim=1), dim=1)
+
+
+class AVSENet(nn.Module):
+    """The whole network; see the head of this file."""
+
+    def __init__(self, spec: AVSESpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.visual = VisualStream(spec)
+        self.voice = VoiceStream(spec)
+        self.audio = AudioStream(spec)
+        self.fusion = Fusion(spec)
+        self.phase = PhaseHead(spec)
+
+    def forward(
+        self,
+        spectrum: Tensor,
+        components: Tensor,
+        seen: Tensor,
+    ) -> Answer:
+        """Ask for the voices of some faces in a mixture.
+
+        Args:
+            spectrum: (batch, bins, frames), complex STFT of the mixture, frames = 4 × video frames.
+            components: (batch, people, components, video frames), from `VisualStream.project`.
+            seen: (batch, people, video frames), 1 where the lips were seen.
+        """
+        batch, people = seen.shape[:2]
+        spectrum = spectrum / level(spectrum)
+        owner = torch.arange(batch, device=seen.device).repeat_interleave(people)
+        there = seen.flatten(0, 1)
+        lips = self.visual(components.flatten(0, 1), there)
+        heard = self.audio(spectrum.abs())
+        mask, activity = self.fusion(heard.pick(owner), lips, there)
+        rotation = self.phase(spectrum[owner], mask)
+        return Answer(split(mask, batch), split(rotation, batch), split(activity, batch))
+
+    def receptive_field(self) -> int:
+        """Video frames to each side that one output frame depends on."""
+        return receptive_field(self.spec)
+
+
+def receptive_field(spec: AVSESpec) -> int:
+    """See `AVSENet.receptive_field`."""
+    step, k = HOPS_PER_VIDEO_FRAME, spec.kernel
+    fine = (spec.encoder_blocks + spec.mask_blocks + spec.phase_blocks) * (k // 2)
+    coarse = (*spec.audio_dilations, *spec.fusion_dilations)
+    # Frames at the STFT rate become video frames, rounded up, once on the way down and once up.
+    audio = reach([k] * len(coarse), coarse) + math.ceil(fine / step) + 2
+    lips = reach(spec.visual_kernels, spec.visual_dilations) + 1 + k // 2
+    fusion = reach([k] * len(spec.fusion_dilations), spec.fusion_dilations)
+    late = math.ceil((spec.mask_blocks + spec.phase_blocks) * (k // 2) / step) + 1
+    return max(audio, lips + fusion + late)
+
+
+def split(x: Tensor, batch: int) -> Tensor:
+    """(batch × n, ...) -> (batch, n, ...)."""
+    return x.reshape(batch, -1, *x.shape[1:])
+
+
+def level(spectrum: Tensor) -> Tensor:
+    """Root mean square magnitude over bins and frames: (batch, 1, 1), never 0."""
+    return spectrum.abs().square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp_min(1e-6)
+
+
+def mel_filters(bands: int, low_hz: float = 80.0, high_hz: float = 7600.0) -> Tensor:
+    """Triangular mel filters: (bands, BINS)."""
+
+    def mel(hz: float) -> float:
+        return 2595 * math.log10(1 + hz / 700)
+
+    edges = torch.linspace(mel(low_hz), mel(high_hz), bands + 2)
+    hz = 700 * (10 ** (edges / 2595) - 1)
+    bins = torch.linspace(0, SAMPLE_RATE / 2, BINS)
+    rise = (bins - hz[:-2, None]) / (hz[1:-1] - hz[:-2])[:, None]
+    fall = (hz[2:, None] - bins) / (hz[2:] - hz[1:-1])[:, None]
+    return torch.minimum(rise, fall).clamp_min(0)

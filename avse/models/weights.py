@@ -1,0 +1,187 @@
+"""Weights: where they lie, whether they are what they should be, and how to write them.
+
+A weights file is safetensors; its metadata holds the `AVSESpec` that rebuilds the network and a
+short description. `pretrained/index.json` lists the shipped ones with their sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from avse.errors import CorruptWeightsError, MissingWeightsError
+from avse.models.network import AVSENet
+from avse.models.spec import AVSESpec
+
+FORMAT = "avse-1"
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """An entry of `pretrained/index.json`.
+
+    Attributes:
+        name: what `--model` takes.
+        path: of the file.
+        sha256: that it must have.
+        description: one line.
+        licence: terms of the weights.
+        data: what it was trained on, one line.
+        quality: what was measured, one line.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    description: str
+    licence: str
+    data: str
+    quality: str
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the file, 0 if it is absent."""
+        return self.path.stat().st_size / 1e6 if self.path.is_file() else 0.0
+
+
+def pretrained_folder() -> Path:
+    """Where the shipped weights lie: inside the wheel, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "pretrained"
+    return inside if inside.is_dir() else package.parent / "pretrained"
+
+
+def shipped() -> list[ShippedModel]:
+    """The models that come with avse, the default first."""
+    index = pretrained_folder() / "index.json"
+    if not index.is_file():
+        return []
+    entries: list[dict[str, str]] = json.loads(index.read_text(encoding="utf-8"))
+    return [
+        ShippedModel(
+            entry["name"],
+            index.parent / entry["file"],
+            entry["sha256"],
+            entry["description"],
+            entry["licence"],
+            entry["data"],
+            entry["quality"],
+        )
+        for entry in entries
+    ]
+
+
+def find(model: str) -> tuple[Path, str | None]:
+    """Path of a model's weights, and the hash they must have (None for a user's own file).
+
+    Raises:
+        MissingWeightsError: no such name or file.
+    """
+    for entry in shipped():
+        if entry.name == model:
+            if not entry.path.is_file():
+                raise MissingWeightsError(
+                    f"the weights of {model!r} are not at {entry.path}", "reinstall avse"
+                )
+            return entry.path, entry.sha256
+    path = Path(model).expanduser()
+    if path.is_file():
+        return path, None
+    names = ", ".join(entry.name for entry in shipped()) or "none are installed"
+    raise MissingWeightsError(
+        f"there is no model {model!r}", f"give the path of a .safetensors file, or one of: {names}"
+    )
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def verify(path: Path, expected: str | None) -> str:
+    """Check a file against the hash it must have, and give its hash.
+
+    Raises:
+        CorruptWeightsError: they differ.
+    """
+    found = sha256(path)
+    if expected is not None and found != expected:
+        raise CorruptWeightsError(
+            f"{path} is damaged: its sha256 is {found[:12]}…, not {expected[:12]}…",
+            "reinstall avse, or fetch the file again",
+        )
+    return found
+
+
+def load(model: str, *, device: str = "cpu") -> AVSENet:
+    """Load a network, strictly: every weight present, none left over, hash as listed.
+
+    Args:
+        model: a shipped name or the path of a file.
+        device: where to put it.
+
+    Raises:
+        MissingWeightsError: not there.
+        CorruptWeightsError: damaged, or not made for this version.
+    """
+    path, expected = find(model)
+    verify(path, expected)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CorruptWeightsError(
+            f"{path} is not a weights file: {error}", "give a .safetensors file made by avse"
+        ) from error
+    if metadata.get("format") != FORMAT or "spec" not in metadata:
+        raise CorruptWeightsError(
+            f"{path} holds no avse network", "give a .safetensors file made by avse"
+        )
+    network = AVSENet(AVSESpec.from_json(metadata["spec"]))
+    try:
+        network.load_state_dict({k: widen(v) for k, v in state.items()}, strict=True)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CorruptWeightsError(
+            f"{path} does not fit its own specification: {reason}", "fetch the file again"
+        ) from error
+    return network.eval().to(device)
+
+
+def widen(value: torch.Tensor) -> torch.Tensor:
+    """Stored halves become floats; the network computes in float32."""
+    return value.float() if value.is_floating_point() else value
+
+
+def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> None:
+    """Write a network's weights with its specification.
+
+    Args:
+        network: what to write.
+        path: where; replaced by rename.
+        half: store 16-bit floats, which halves the file.
+        notes: further metadata.
+    """
+    state: dict[str, Any] = {}
+    for name, value in network.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        # Running statistics and the whitening of lips span too many magnitudes for 16 bits.
+        small = half and value.is_floating_point() and value.dim() > 1 and "components" not in name
+        state[name] = value.half() if small else value
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(
+        state, temporary, metadata={"format": FORMAT, "spec": network.spec.to_json(), **notes}
+    )
+    temporary.replace(path)

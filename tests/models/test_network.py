@@ -1,0 +1,126 @@
+"""What the network is supposed to depend on, and what not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from avse.errors import CorruptWeightsError
+from avse.models.network import AVSENet, mel_filters, receptive_field
+from avse.models.spec import AVSESpec
+from avse.stft import BINS, FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, VIDEO_RATE, WINDOW
+from tests.conftest import TINY
+
+
+def ask(
+    network: AVSENet, frames: int = 12, people: int = 2, seed: int = 1
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (1, BINS, HOPS_PER_VIDEO_FRAME * frames)
+    spectrum = torch.complex(
+        torch.randn(shape, generator=generator), torch.randn(shape, generator=generator)
+    )
+    components = torch.randn((1, people, network.spec.lip_components, frames), generator=generator)
+    return spectrum, components, torch.ones(1, people, frames)
+
+
+def test_the_grid_is_derived() -> None:
+    assert HOP * FRAME_RATE == SAMPLE_RATE
+    assert FRAME_RATE == VIDEO_RATE * HOPS_PER_VIDEO_FRAME
+    assert BINS == WINDOW // 2 + 1
+
+
+@pytest.mark.parametrize("people", [1, 2, 3, 7])
+def test_shapes_and_ranges(network: AVSENet, people: int) -> None:
+    spectrum, components, seen = ask(network, people=people)
+    answer = network(spectrum, components, seen)
+    assert answer.mask.shape == (1, people, BINS, 48)
+    assert answer.activity.shape == (1, people, 12)
+    assert ((answer.mask >= 0) & (answer.mask <= 1)).all()
+    # The phase is turned, never stretched.
+    torch.testing.assert_close(answer.rotation.norm(dim=2), torch.ones(1, people, BINS, 48))
+    torch.testing.assert_close(answer.complex_mask().abs(), answer.mask)
+
+
+def test_asking_for_one_gives_what_asking_for_all_gives(network: AVSENet) -> None:
+    spectrum, components, seen = ask(network, people=3)
+    everybody = network(spectrum, components, seen)
+    second = network(spectrum, components[:, 1:2], seen[:, 1:2])
+    torch.testing.assert_close(second.mask[:, 0], everybody.mask[:, 1], atol=1e-5, rtol=1e-4)
+
+
+def test_the_answer_depends_on_the_face_and_not_on_the_level(network: AVSENet) -> None:
+    spectrum, components, seen = ask(network)
+    answer = network(spectrum, components, seen)
+    assert (answer.mask[:, 0] - answer.mask[:, 1]).abs().max() > 1e-4
+    louder = network(100 * spectrum, components, seen)
+    torch.testing.assert_close(louder.mask, answer.mask, atol=1e-4, rtol=1e-3)
+
+
+def test_receptive_field_is_what_it_says(network: AVSENet) -> None:
+    reach = network.receptive_field()
+    assert reach == receptive_field(TINY)
+    frames = 2 * reach + 9
+    spectrum, components, seen = ask(network, frames=frames)
+    middle = frames // 2
+
+    def mask(spectrum: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            # Levels are taken over the whole window, which is not what is tested here.
+            heard = network.audio(spectrum.abs()).pick(torch.tensor([0, 0]))
+            lips = network.visual(components[0], seen[0])
+            answer, _ = network.fusion(heard, lips, seen[0])
+            rotation = network.phase(spectrum[[0, 0]], answer)
+        here = slice(HOPS_PER_VIDEO_FRAME * middle, HOPS_PER_VIDEO_FRAME * (middle + 1))
+        return (answer[:, None] * rotation)[..., here]
+
+    before = mask(spectrum, components)
+    far, lips = spectrum.clone(), components.clone()
+    beyond = middle + reach + 1
+    far[..., HOPS_PER_VIDEO_FRAME * beyond :] += 3
+    lips[..., beyond:] += 3
+    torch.testing.assert_close(mask(far, lips), before)
+    near = spectrum.clone()
+    near[..., HOPS_PER_VIDEO_FRAME * (middle + 2) :] += 3
+    assert (mask(near, components) - before).abs().max() > 0
+    lips = components.clone()
+    lips[..., middle + 2 :] += 3
+    assert (mask(spectrum, lips) - before).abs().max() > 0
+
+
+def test_unseen_lips_say_nothing(network: AVSENet) -> None:
+    spectrum, components, seen = ask(network)
+    gone = 0 * seen
+    answer = network(spectrum, components, gone)
+    torch.testing.assert_close(answer.mask[:, 0], answer.mask[:, 1])
+    assert (network.visual(components[0], gone[0]) == 0).all()
+
+
+def test_voices_and_lips_share_an_embedding(network: AVSENet) -> None:
+    spectrum, components, seen = ask(network)
+    voices = network.voice(spectrum.abs())
+    lips = network.visual(components[0], seen[0])
+    assert voices.shape == (1, TINY.embedding, 12)
+    evidence = network.voice.evidence(lips, voices)
+    assert evidence.shape == (2, 1)
+    expected = (lips * voices).sum(dim=(1, 2)) * network.voice.gain.exp()
+    torch.testing.assert_close(evidence[:, 0], expected)
+
+
+def test_mel_filters_are_triangles_in_order() -> None:
+    filters = mel_filters(24)
+    assert filters.shape == (24, BINS)
+    assert (filters >= 0).all()
+    assert (filters.sum(dim=1) > 0).all()
+    peaks = filters.argmax(dim=1)
+    assert (peaks[1:] > peaks[:-1]).all()
+
+
+def test_spec_rebuilds_itself_and_refuses_the_unknown() -> None:
+    assert AVSESpec.from_json(TINY.to_json()) == TINY
+    assert dataclasses.asdict(AVSESpec())["lip_points"] == 43
+    for text in ("nonsense", "[]", '{"lip_points": 3}', TINY.to_json()[:-1] + ', "more": 1}'):
+        with pytest.raises(CorruptWeightsError):
+            AVSESpec.from_json(text)

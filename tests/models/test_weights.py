@@ -1,0 +1,79 @@
+"""Weights are found, checked and loaded whole, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from avse.errors import CorruptWeightsError, MissingWeightsError
+from avse.models import weights
+from avse.models.network import AVSENet
+
+
+def test_saved_and_loaded_is_the_same(network: AVSENet, tmp_path: Path) -> None:
+    path = tmp_path / "own weights.safetensors"
+    weights.save(network, path, note="test")
+    loaded = weights.load(str(path))
+    assert loaded.spec == network.spec
+    assert not loaded.training
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], value)
+
+
+def test_halves_come_back_as_floats(network: AVSENet, tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    weights.save(network, path, half=True)
+    loaded = weights.load(str(path))
+    assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], value, atol=2e-3, rtol=2e-3)
+
+
+def test_nothing_is_run_with_weights_that_were_not_loaded(network: AVSENet, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    weights.save(network, path)
+    state = load_file(path)
+    metadata = {"format": weights.FORMAT, "spec": network.spec.to_json()}
+    for broken in (
+        {k: v for k, v in state.items() if k != "fusion.mask.bias"},
+        {**state, "extra": torch.zeros(1)},
+        {**state, "fusion.mask.bias": torch.zeros(3)},
+    ):
+        save_file(broken, path, metadata=metadata)
+        with pytest.raises(CorruptWeightsError, match=r"w\.safetensors"):
+            weights.load(str(path))
+    save_file(state, path, metadata={"format": "other"})
+    with pytest.raises(CorruptWeightsError, match="no avse network"):
+        weights.load(str(path))
+    path.write_bytes(b"not weights")
+    with pytest.raises(CorruptWeightsError, match="not a weights file"):
+        weights.load(str(path))
+
+
+def test_a_hash_that_differs_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "w"
+    path.write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert weights.verify(path, digest) == digest
+    with pytest.raises(CorruptWeightsError, match="damaged"):
+        weights.verify(path, digest[::-1])
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(MissingWeightsError) as caught:
+        weights.load("no-such-model")
+    assert caught.value.exit_code == 3
+    for entry in weights.shipped():
+        assert entry.name in caught.value.hint
+
+
+@pytest.mark.parametrize("entry", weights.shipped(), ids=lambda entry: entry.name)
+def test_shipped_weights_are_whole(entry: weights.ShippedModel) -> None:
+    network = weights.load(entry.name)
+    assert sum(p.numel() for p in network.parameters()) > 1e6
+    card = entry.path.with_name("MODEL_CARD.md").read_text(encoding="utf-8")
+    assert entry.name in card
+    assert entry.sha256 in card
