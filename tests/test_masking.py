@@ -1,0 +1,122 @@
+"""Masks of ones give the recording back, at any rate and length; windows join without a seam."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from avse.faces.lips import POINTS, LipSequence
+from avse.masking import FloatArray, Grid, MaskBlock, Masker, MaskPlayer
+from avse.models.network import AVSENet
+from avse.stft import BINS, FRAME_RATE, HOP, SAMPLE_RATE
+
+
+def lips(frames: int, seed: int = 0, first: int = 0) -> LipSequence:
+    rng = np.random.default_rng(seed)
+    points = (0.02 * rng.standard_normal((frames, POINTS, 3))).astype(np.float32)
+    return LipSequence(first, points, np.ones((frames, POINTS), np.float32))
+
+
+def pieces(rng: np.random.Generator, signal: FloatArray, longest: int) -> list[FloatArray]:
+    cuts, at = [], 0
+    while at < signal.shape[-1]:
+        n = int(rng.integers(1, longest))
+        cuts.append(signal[:, at : at + n])
+        at += n
+    return cuts
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("seconds", [0, 1e-4, 0.0399, 0.5, 1.2345])
+def test_masks_of_ones_give_the_recording_back(rate: int, seconds: float) -> None:
+    samples = round(seconds * rate)
+    rng = np.random.default_rng(samples)
+    signal = rng.standard_normal((2, samples)).astype(np.float32)
+    player = MaskPlayer(rate, 2, 1)
+    frames = -(-samples * SAMPLE_RATE // rate) // HOP + 1 if samples else 0
+    out = [np.zeros((1, 2, 0), np.float32)]
+    sound = iter(pieces(rng, signal, rate // 3 + 2))
+    for first in range(0, frames, 17):
+        ones = np.ones((1, BINS, min(17, frames - first)), np.complex64)
+        player.push_masks(MaskBlock(first, ones))
+        while player.wants_sound() and (piece := next(sound, None)) is not None:
+            player.push_sound(piece)
+        out.append(player.play())
+    for piece in sound:
+        player.push_sound(piece)
+    out.append(player.finish())
+    np.testing.assert_allclose(np.concatenate(out, axis=-1)[0], signal, atol=2e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000, 22_050])
+def test_a_mask_lands_on_its_own_time_and_frequency(rate: int) -> None:
+    # Two tones; the mask lets pass 1 kHz in the first half and 3 kHz in the second.
+    time = np.arange(2 * rate) / rate
+    low, high = np.sin(2 * np.pi * 1000 * time), np.sin(2 * np.pi * 3000 * time)
+    masks = np.zeros((1, BINS, 2 * FRAME_RATE + 1), np.complex64)
+    masks[:, 20:60, :FRAME_RATE] = 1
+    masks[:, 100:140, FRAME_RATE:] = 1
+    player = MaskPlayer(rate, 1, 1)
+    player.push_sound((low + high).astype(np.float32)[None])
+    player.push_masks(MaskBlock(0, masks))
+    out = np.concatenate([player.play(), player.finish()], axis=-1)[0, 0]
+    edge = rate // 10
+    first, second = slice(edge, rate - edge), slice(rate + edge, 2 * rate - edge)
+    np.testing.assert_allclose(out[first], low[first], atol=0.02)
+    np.testing.assert_allclose(out[second], high[second], atol=0.02)
+
+
+def test_above_8_khz_follows_the_top_of_the_mask() -> None:
+    masks = np.ones((1, BINS, 3), np.complex64)
+    masks[:, -41:] = 0.25
+    wide = Grid(48_000).bins(masks)
+    assert wide.shape == (1, 961, 3)
+    np.testing.assert_allclose(np.abs(wide[:, 325:]), 0.25, atol=1e-6)
+    np.testing.assert_allclose(wide[:, :270], 1)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 639, 640, 641, 16_001, 47_999, 80_000])
+@pytest.mark.parametrize(("window_s", "overlap"), [(0.8, 0.5), (0.8, 0.0), (1.0, 0.9), (60, 0.5)])
+def test_masks_cover_the_recording_however_it_arrives(
+    network: AVSENet, samples: int, window_s: float, overlap: float
+) -> None:
+    rng = np.random.default_rng(samples)
+    signal = rng.standard_normal((1, samples)).astype(np.float32)
+    people = [lips(100, 1), lips(60, 2, first=20)]
+
+    def run(blocks: list[FloatArray]) -> FloatArray:
+        masker = Masker(network, people, window_s=window_s, overlap=overlap)
+        out = [np.zeros((2, BINS, 0), np.complex64)]
+        at = 0
+        for block in masker.masks(blocks):
+            assert block.first == at
+            at += block.masks.shape[-1]
+            out.append(block.masks)
+        return np.concatenate(out, axis=-1)
+
+    whole = run([signal] if samples else [])
+    assert whole.shape[-1] == (samples // HOP + 1 if samples else 0)
+    assert np.isfinite(whole).all()
+    np.testing.assert_allclose(run(pieces(rng, signal, 9000)), whole, atol=1e-5)
+
+
+def test_one_window_is_the_network_itself(network: AVSENet) -> None:
+    import torch
+
+    from avse.stft import stft
+
+    signal = np.random.default_rng(0).standard_normal((1, 32_000)).astype(np.float32)
+    masker = Masker(network, [lips(51)], window_s=60, overlap=0.5)
+    (block,) = masker.masks([signal])
+    spectrum = stft(torch.from_numpy(signal))
+    padded = np.pad(spectrum.numpy()[0], ((0, 0), (0, 3)))
+    expected = masker.answer(padded, 0)
+    np.testing.assert_allclose(block.masks[0].real, expected[0, 0, :, :201], atol=1e-5)
+
+
+def test_lips_that_are_never_seen_do_not_matter_where_they_are_not(network: AVSENet) -> None:
+    unseen = LipSequence(0, np.zeros((0, POINTS, 3), np.float32), np.zeros((0, POINTS), np.float32))
+    signal = np.random.default_rng(0).standard_normal((1, 16_000)).astype(np.float32)
+    masker = Masker(network, [unseen], window_s=4, overlap=0.5)
+    for block in masker.masks([signal]):
+        assert np.isfinite(block.masks).all()
