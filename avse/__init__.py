@@ -1,3 +1,50 @@
-"""avse: point at a face in a video, get that person's voice."""
+"""avse: point at a face in a video, get that person's voice.
+
+    import avse
+    avse.separate("talk.mp4", speaker=2).save("voice.wav")
+
+Public names are imported when first used, so that `import avse` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from avse.errors import AvseError as AvseError
+    from avse.models.weights import load as load_network  # noqa: F401
+    from avse.models.weights import shipped as shipped_models  # noqa: F401
+    from avse.scene import Scene as Scene
+    from avse.scene import look as look
+    from avse.separate import Block as Block
+    from avse.separate import Separation as Separation
+    from avse.separate import separate as separate
+    from avse.settings import Settings as Settings
+
+_HOME = {
+    "AvseError": ("avse.errors", "AvseError"),
+    "Block": ("avse.separate", "Block"),
+    "Scene": ("avse.scene", "Scene"),
+    "Separation": ("avse.separate", "Separation"),
+    "Settings": ("avse.settings", "Settings"),
+    "load_network": ("avse.models.weights", "load"),
+    "look": ("avse.scene", "look"),
+    "separate": ("avse.separate", "separate"),
+    "shipped_models": ("avse.models.weights", "shipped"),
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'avse' has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,182 @@
+"""Pass 1, the picture: what the file holds and who can be seen in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
+from avse.faces.detect import open_backend
+from avse.faces.people import People, Person
+from avse.faces.track import find_people
+from avse.media import AudioStream, Frame, MediaInfo, VideoStream, probe, read_frames
+from avse.settings import Settings
+
+Progress = Callable[[str, float, "float | None"], None]
+"""Called with (stage, seconds of the recording done, seconds in all or None if unknown)."""
+
+Speaker: TypeAlias = "int | str | Sequence[int]"
+"""A number, several, "all", or a point in time and picture: "@12.5s:0.31,0.40"."""
+
+_POINT = re.compile(r"@(?P<t>\d+(?:\.\d+)?)s?:(?P<x>[01](?:\.\d+)?),(?P<y>[01](?:\.\d+)?)")
+
+
+def no_progress(stage: str, done_s: float, total_s: float | None) -> None:
+    """A hook that does nothing."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A recording and the people in it.
+
+    Attributes:
+        info: what the file holds.
+        video: the picture.
+        audio: the chosen sound track, None if the file has none and none was required.
+        people: in order of their numbers. Their times count from `origin`.
+        origin: the instant, on the container's clock, that people's times are relative to: the
+            first sample of the sound track, so that lips and sound share one time line.
+    """
+
+    info: MediaInfo
+    video: VideoStream
+    audio: AudioStream | None
+    people: People
+    origin: Fraction
+
+    def playing_time(self, time: Fraction) -> float:
+        """Seconds from the beginning of the file, as a player shows them."""
+        return float(time + self.origin - self.info.start)
+
+    def choose(self, speaker: Speaker) -> list[Person]:
+        """The people asked for, in order of their numbers.
+
+        Raises:
+            UnknownSpeakerError: nobody has that number, or nobody is at that point.
+            UsageError: not a way to name a speaker.
+        """
+        valid = ", ".join(str(p.number) for p in self.people)
+        if isinstance(speaker, str):
+            text = speaker.strip()
+            if text == "all":
+                return list(self.people)
+            if text.isdecimal():
+                return self.choose(int(text))
+            seconds, x, y = read_point(text)
+            person = self.people.at(seconds + self.info.start - self.origin, x, y)
+            if person is None:
+                raise UnknownSpeakerError(
+                    f"{self.info.path.name}: no face at {speaker}",
+                    f"run `avse inspect` to see who is where; people: {valid}",
+                )
+            return [person]
+        numbers = [speaker] if isinstance(speaker, int) else sorted(set(speaker))
+        chosen = [self.people.numbered(n) for n in numbers]
+        missing = [n for n, person in zip(numbers, chosen, strict=True) if person is None]
+        if missing or not chosen:
+            asked = ", ".join(map(str, missing)) or "nobody"
+            raise UnknownSpeakerError(
+                f"{self.info.path.name}: there is no speaker {asked}", f"choose from: {valid}"
+            )
+        return [person for person in chosen if person is not None]
+
+
+def read_point(text: str) -> tuple[Fraction, float, float]:
+    """Read a point in time and picture, such as "@12.5s:0.31,0.40".
+
+    Returns:
+        Seconds from the beginning of the file, and 0..1 from the left and from the top.
+
+    Raises:
+        UsageError: it is none.
+    """
+    point = _POINT.fullmatch(text.strip())
+    if point is None or float(point["x"]) > 1 or float(point["y"]) > 1:
+        raise UsageError(
+            f"{text!r} names no speaker",
+            'give a number, "all", or a point such as @12.5s:0.31,0.40 (seconds, then 0 to 1 from '
+            "the left and from the top)",
+        )
+    return Fraction(point["t"]), float(point["x"]), float(point["y"])
+
+
+def look(
+    path: str | os.PathLike[str],
+    settings: Settings,
+    *,
+    progress: Progress = no_progress,
+    need_audio: bool = True,
+) -> Scene:
+    """Find the people in a recording.
+
+    Raises:
+        MediaError: the file cannot be read.
+        NoVideoError: it has no moving picture.
+        NoAudioError: it has no such sound track, and `need_audio`.
+        NoFaceError: no face was found.
+    """
+    info = probe(path)
+    name = Path(path).name
+    if info.video is None:
+        raise NoVideoError(
+            f"{name}: there is no moving picture to point at",
+            "avse needs the video; for sound alone use an audio-only tool",
+        )
+    audio = info.audio[settings.track] if settings.track < len(info.audio) else None
+    if audio is None and need_audio:
+        if not info.audio:
+            raise NoAudioError(
+                f"{name}: there is no sound track", "check the file with `avse inspect`"
+            )
+        last = len(info.audio) - 1
+        raise NoAudioError(
+            f"{name}: there is no sound track {settings.track}", f"choose 0 to {last}"
+        )
+    origin = audio.start if audio is not None else info.start
+    backend = open_backend(settings.faces, device=pick_device(settings.device))
+    total = float(info.duration) if info.duration is not None else None
+    longer = max(info.video.width, info.video.height)
+    people = find_people(
+        _relative(read_frames(path, max_side=settings.face_side), origin),
+        backend,
+        scale=max(1.0, longer / settings.face_side),
+        progress=lambda time: progress("faces", float(time + origin - info.start), total),
+    )
+    if not len(people):
+        raise NoFaceError(
+            f"{name}: no face was found in the picture",
+            "faces must be in sight for more than half a second and wider than about 25 pixels",
+        )
+    return Scene(info, info.video, audio, people, origin)
+
+
+def _relative(frames: Iterator[Frame], origin: Fraction) -> Iterator[Frame]:
+    for frame in frames:
+        yield Frame(frame.time - origin, frame.image)
+
+
+def pick_device(name: str) -> str:
+    """Turn "auto" into a device that is there.
+
+    Raises:
+        UsageError: not a device, or one that this machine has not.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            f"the device {name!r} cannot be used: {str(error).splitlines()[0]}",
+            "use --device auto, cpu, cuda, cuda:N or mps; `avse doctor` lists what is here",
+        ) from error
+    return name

@@ -1,0 +1,44 @@
+"""The choices a user has: command line and Python API share these defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from avse.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to separate.
+
+    Attributes:
+        model: name of shipped weights, or path of a .safetensors file.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        faces: face backend: "mediapipe", or "face-alignment[:DETECTOR]".
+        window_s: seconds of sound that the network hears at once.
+        overlap: share of a window that the next one hears too, 0 up to 0.9.
+        mix: share of the original left in, 0 (none) to 1 (nothing but).
+        track: which sound track of the file, counted from 0.
+        face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
+    """
+
+    model: str = "avse-first"
+    device: str = "auto"
+    faces: str = "mediapipe"
+    window_s: float = 8.0
+    overlap: float = 0.5
+    mix: float = 0.0
+    track: int = 0
+    face_side: int = 1280
+
+    def __post_init__(self) -> None:
+        if not 0.4 <= self.window_s <= 600:
+            raise UsageError(
+                f"a window of {self.window_s:g} s is out of range", "choose 0.4 to 600 seconds"
+            )
+        if not 0 <= self.overlap <= 0.9:
+            raise UsageError(f"an overlap of {self.overlap:g} is out of range", "choose 0 to 0.9")
+        if not 0 <= self.mix <= 1:
+            raise UsageError(f"a mix of {self.mix:g} is out of range", "choose 0 to 1")
+        if self.track < 0:
+            raise UsageError(f"there is no sound track {self.track}", "tracks count from 0")
