@@ -1,0 +1,1 @@
+"""Training: mixtures, losses, the loop and its stages. Nothing else in avse may import this."""

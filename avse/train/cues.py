@@ -1,0 +1,108 @@
+"""Lips for speech that has no picture: the embedding that they would have given.
+
+The visual stream turns real lips into an embedding; the voice stream, trained against it, hears a
+clean voice. A linear map with two frames of context either way predicts the one from the other as
+far as it goes (a quarter of the variance on people never seen); the rest of real embeddings, which
+no sound explains, is kept as residuals and added to the prediction for other voices. So cues made
+from sound agree with the voice as much, and as little, as real ones do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from avse.models.network import AVSENet, level
+from avse.stft import stft
+from avse.train.clips import TalkingClip
+
+CONTEXT = 2
+"""Frames of the voice embedding to each side that the map sees."""
+
+RIDGE = 50.0
+
+
+def voice_embedding(network: AVSENet, sound: Tensor) -> Tensor:
+    """(n, samples) of clean voices -> (n, embedding, video frames)."""
+    spectrum = stft(sound)[..., :-1]
+    out: Tensor = network.voice((spectrum / level(spectrum)).abs())
+    return out
+
+
+def lip_embedding(network: AVSENet, lips: Tensor, seen: Tensor) -> Tensor:
+    """(n, frames, points, 3) and (n, frames) -> (n, embedding, frames)."""
+    out: Tensor = network.visual(network.visual.project(lips, seen), seen)
+    return out
+
+
+@dataclass
+class CueBank:
+    """The map from voices to lip embeddings, and what it leaves over.
+
+    Attributes:
+        map: (embedding, (2 · CONTEXT + 1) · embedding + 1); the last column is the offset.
+        residuals: person -> (embedding, frames) of all their clips, one after the other.
+    """
+
+    map: Tensor
+    residuals: list[Tensor]
+
+    def predict(self, voices: Tensor) -> Tensor:
+        """(n, embedding, frames) of voices -> what of their lips' embedding can be known."""
+        return torch.einsum("eh,nht->net", self.map, context(voices))
+
+    def cues(self, voices: Tensor, rng: np.random.Generator) -> Tensor:
+        """(n, embedding, frames) of voices -> lip embeddings as real people would give them."""
+        known = self.predict(voices)
+        count, _, frames = known.shape
+        rest = torch.empty_like(known)
+        for n in range(count):
+            person = self.residuals[int(rng.integers(len(self.residuals)))]
+            begin = int(rng.integers(0, max(1, person.shape[-1] - frames)))
+            piece = person[:, begin : begin + frames]
+            rest[n] = piece.repeat(1, -(-frames // piece.shape[-1]))[:, :frames]
+        # People differ in how much they move their mouths, and in how much of it is speech.
+        lively = torch.from_numpy(np.exp(rng.normal(0.1, 0.25, (count, 1, 1))).astype(np.float32))
+        clear = torch.from_numpy(np.exp(rng.normal(0.0, 0.2, (count, 1, 1))).astype(np.float32))
+        out: Tensor = lively * (clear * known + rest)
+        return out
+
+
+@torch.no_grad()
+def fit_cues(network: AVSENet, clips: list[TalkingClip]) -> tuple[CueBank, Tensor]:
+    """Fit the map on real clips.
+
+    Returns:
+        The bank, and the standard deviation of each embedding channel: (embedding, 1).
+    """
+    network.eval()
+    pairs: list[tuple[str, Tensor, Tensor]] = []
+    for clip in clips:
+        voice = voice_embedding(network, torch.from_numpy(clip.audio)[None])
+        seen = torch.from_numpy(clip.seen)[None]
+        lips = lip_embedding(network, torch.from_numpy(clip.lips)[None], seen)
+        frames = min(voice.shape[-1], lips.shape[-1])
+        pairs.append((clip.person, voice[..., :frames], lips[..., :frames]))
+    scale = torch.cat([lips[0] for _, _, lips in pairs], dim=-1).std(dim=-1, keepdim=True)
+    inputs = torch.cat([context(voice)[0] for _, voice, _ in pairs], dim=-1).double()
+    targets = torch.cat([(lips / scale)[0] for _, _, lips in pairs], dim=-1).double()
+    square = inputs @ inputs.T + RIDGE * torch.eye(len(inputs), dtype=torch.float64)
+    weights = torch.linalg.solve(square, inputs @ targets.T).T.float()
+    bank = CueBank(scale * weights, [])
+    people: dict[str, list[Tensor]] = {}
+    for person, voice, lips in pairs:
+        people.setdefault(person, []).append((lips - bank.predict(voice))[0])
+    bank.residuals = [torch.cat(rest, dim=-1) for rest in people.values()]
+    return bank, scale
+
+
+def context(voices: Tensor) -> Tensor:
+    """(n, embedding, frames) -> (n, (2 · CONTEXT + 1) · embedding + 1, frames)."""
+    padded = functional.pad(voices, (CONTEXT, CONTEXT), mode="replicate")
+    frames = voices.shape[-1]
+    shifted = [padded[..., i : i + frames] for i in range(2 * CONTEXT + 1)]
+    return torch.cat([*shifted, torch.ones_like(voices[:, :1])], dim=1)

@@ -1,0 +1,349 @@
+"""Stage "joint": everything together, on talking faces and on speech without a picture.
+
+Half of a batch are mixtures of talking clips, in which the lips decide whose voice is wanted. The
+other half are mixtures of audio-only speech, whose many more voices teach separation; there the
+lips are made from the sound (see `avse.train.cues`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from avse.models.network import AVSENet, level
+from avse.stft import BINS, SAMPLE_RATE, VIDEO_RATE, stft
+from avse.train.clips import SAMPLES_PER_FRAME, TalkingClip
+from avse.train.cues import CueBank, voice_embedding
+from avse.train.loop import Losses
+from avse.train.losses import compressed_loss, mask_error, snr_loss
+from avse.train.mixing import (
+    Batch,
+    Mixer,
+    MixSettings,
+    Pack,
+    random_room,
+    reverberate,
+    set_level,
+    smooth_tilt,
+)
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """How faces are varied.
+
+    Attributes:
+        jitter: sound and lips are moved against each other by up to so many frames.
+        absent: probability that one of the faces has no voice in the mixture.
+        lost: probability that a stretch of a face's lips is unseen.
+    """
+
+    jitter: int = 1
+    absent: float = 0.15
+    lost: float = 0.15
+
+
+@dataclass
+class TalkingBatch:
+    """Mixtures of people in view.
+
+    Attributes:
+        batch: the sound; see `Batch`.
+        lips: (batch, voices, frames, points, 3), minus each clip's median.
+        seen: (batch, voices, frames).
+        faces: (batch, voices), 1 where there is a face, speaking or not.
+    """
+
+    batch: Batch
+    lips: Tensor
+    seen: Tensor
+    faces: Tensor
+
+
+class TalkingMixer:
+    """Draws mixtures of talking clips, joined to the length of a mixture person by person."""
+
+    def __init__(
+        self,
+        clips: list[TalkingClip],
+        noise: Pack | None,
+        settings: MixSettings,
+        faces: FaceSettings,
+    ) -> None:
+        self.settings, self.faces = settings, faces
+        self.people: dict[str, dict[str, list[TalkingClip]]] = {}
+        for clip in clips:
+            self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
+        self.corpora = sorted(self.people)
+        minutes = [
+            sum(len(c.seen) for p in self.people[k].values() for c in p) for k in self.corpora
+        ]
+        self.weights = np.sqrt(minutes) / np.sqrt(minutes).sum()
+        self.noise = noise
+
+    def talk(
+        self, rng: np.random.Generator, clips: list[TalkingClip]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """One person: (samples,), (frames, points, 3) and (frames,) seen."""
+        frames = self.settings.samples // SAMPLES_PER_FRAME
+        sound, lips, seen, count = [], [], [], 0
+        while count < frames + 2:
+            clip = clips[rng.integers(len(clips))]
+            late = int(rng.integers(-self.faces.jitter, self.faces.jitter + 1))
+            x, points, there = clip.audio, clip.lips, clip.seen
+            if late > 0:
+                x, points, there = x[late * SAMPLES_PER_FRAME :], points[:-late], there[:-late]
+            elif late < 0:
+                x, points, there = x[: late * SAMPLES_PER_FRAME], points[-late:], there[-late:]
+            stretch = np.float32(np.exp(rng.normal(0, 0.15)))
+            sound.append(set_level(x, 0.1))
+            lips.append(points * stretch)
+            seen.append(there)
+            count += len(there)
+        begin = int(rng.integers(0, count - frames + 1))
+        here = slice(begin, begin + frames)
+        samples = slice(begin * SAMPLES_PER_FRAME, (begin + frames) * SAMPLES_PER_FRAME)
+        points, there = np.concatenate(lips)[here].copy(), np.concatenate(seen)[here].copy()
+        if rng.random() < self.faces.lost:
+            gone = int(rng.integers(0, frames))
+            there[gone : gone + int(rng.integers(5, frames // 2))] = 0
+        return np.concatenate(sound)[samples].copy(), points, there
+
+    def draw(self, rng: np.random.Generator, size: int) -> TalkingBatch:
+        """Draw a batch."""
+        cfg = self.settings
+        most, frames = len(cfg.voices), cfg.samples // SAMPLES_PER_FRAME
+        sources = np.zeros((size, most + 1, cfg.samples), np.float32)
+        lips = np.zeros((size, most, frames, 43, 3), np.float32)
+        seen = np.zeros((size, most, frames), np.float32)
+        faces = np.zeros((size, most), np.float32)
+        present = np.zeros((size, most), np.float32)
+        tilt = np.ones((size, most + 1, BINS), np.float32)
+        for b in range(size):
+            people = self.people[self.corpora[rng.choice(len(self.corpora), p=self.weights)]]
+            names = list(people)
+            count = 1 + int(rng.choice(most, p=cfg.voices))
+            # One person alone can still be mixed with another sentence of their own.
+            chosen = rng.choice(len(names), count, replace=count > len(names))
+            silent = (
+                int(rng.integers(count)) if count > 1 and rng.random() < self.faces.absent else -1
+            )
+            for v, who in enumerate(chosen):
+                x, lips[b, v], seen[b, v] = self.talk(rng, people[names[int(who)]])
+                faces[b, v] = 1
+                if v == silent:
+                    if rng.random() < 0.5:
+                        lips[b, v] = lips[b, v, :1] + rng.normal(0, 0.003, lips[b, v].shape)
+                    continue
+                if rng.random() < cfg.room_probability:
+                    x = reverberate(x, random_room(rng))
+                gain_db = rng.uniform(-cfg.spread_db, cfg.spread_db) / 2
+                sources[b, v] = x * np.float32(10 ** (gain_db / 20))
+                present[b, v] = 1
+            if self.noise is not None and rng.random() < cfg.noise_probability:
+                clip = self.noise.clips[rng.integers(len(self.noise.clips))]
+                x = np.resize(self.noise.audio(clip), cfg.samples)
+                snr_db = rng.uniform(0 if count > 1 else cfg.snr_db[0], cfg.snr_db[1])
+                sources[b, -1] = set_level(x, 0.1 * 10 ** (-snr_db / 20))
+            tilt[b] = smooth_tilt(rng, most + 1, cfg.tilt_db)
+        sound = Batch(torch.from_numpy(sources), torch.from_numpy(present), torch.from_numpy(tilt))
+        return TalkingBatch(
+            sound, torch.from_numpy(lips), torch.from_numpy(seen), torch.from_numpy(faces)
+        )
+
+
+ABSENT = 0.12
+"""Probability that a voice's cue is also asked of a mixture that the voice is not in."""
+
+LOST = 0.15
+"""Probability that a stretch of a made cue is unseen."""
+
+
+@dataclass
+class Queries:
+    """Mixtures, and whom to find in them.
+
+    Attributes:
+        batch: the mixtures.
+        owner: (queries,) which mixture each is about.
+        voice: (queries,) which of its voices; the number of voices for one that is not in it.
+        lips: (queries, embedding, frames).
+        seen: (queries, frames).
+    """
+
+    batch: Batch
+    owner: Tensor
+    voice: Tensor
+    lips: Tensor
+    seen: Tensor
+
+
+def joined(first: Queries, second: Queries) -> Queries:
+    """One batch out of two."""
+    a, b = first.batch, second.batch
+    batch = Batch(
+        torch.cat([a.sources, b.sources]),
+        torch.cat([a.present, b.present]),
+        torch.cat([a.tilt, b.tilt]),
+    )
+    return Queries(
+        batch,
+        torch.cat([first.owner, second.owner + len(a.sources)]),
+        torch.cat([first.voice, second.voice]),
+        torch.cat([first.lips, second.lips]),
+        torch.cat([first.seen, second.seen]),
+    )
+
+
+def speaking(source: Tensor) -> Tensor:
+    """(n, samples) to (n, video frames): 1 where a voice is within 30 dB of its loudest."""
+    pieces = source.reshape(len(source), -1, SAMPLE_RATE // VIDEO_RATE)
+    power = pieces.square().mean(dim=-1)
+    loudest = power.amax(dim=-1, keepdim=True)
+    active: Tensor = (power > 1e-3 * loudest) & (loudest > 1e-7)
+    return active.float()
+
+
+class JointStage:
+    """Draws both kinds of mixtures and computes the losses of everything but the embeddings.
+
+    Args:
+        network: its visual and voice streams are taken as they are and not trained.
+        speech: mixtures without a picture.
+        talking: mixtures of people in view.
+        validation: the same, of held-out people.
+        bank: makes cues for speech without a picture.
+        sizes: mixtures of each kind in a batch.
+        phase: train with the phase residual.
+    """
+
+    def __init__(
+        self,
+        network: AVSENet,
+        speech: Mixer,
+        talking: TalkingMixer,
+        validation: TalkingMixer,
+        bank: CueBank,
+        sizes: tuple[int, int],
+        *,
+        phase: bool = False,
+    ) -> None:
+        self.network, self.speech, self.talking = network, speech, talking
+        self.validation, self.bank, self.sizes, self.phase = validation, bank, sizes, phase
+
+    def step(self, rng: np.random.Generator) -> Losses:
+        """One training step's losses."""
+        self.network.visual.eval()
+        self.network.voice.eval()
+        talking = self.queries_of_faces(self.talking.draw(rng, self.sizes[1]), rng)
+        speech = self.queries_of_speech(self.speech.draw(rng, self.sizes[0]), rng)
+        return self.losses(joined(talking, speech), self.sizes[1])[0]
+
+    @torch.no_grad()
+    def queries_of_faces(
+        self, talking: TalkingBatch, rng: np.random.Generator | None = None
+    ) -> Queries:
+        """Every face of every mixture; lips are varied if `rng` is given."""
+        owner, voice = talking.faces.nonzero(as_tuple=True)
+        seen = talking.seen[owner, voice]
+        components = self.network.visual.project(talking.lips[owner, voice], seen)
+        if rng is not None:
+            components = components + 0.1 * torch.randn_like(components)
+        return Queries(talking.batch, owner, voice, self.network.visual(components, seen), seen)
+
+    @torch.no_grad()
+    def queries_of_speech(self, speech: Batch, rng: np.random.Generator) -> Queries:
+        """Every voice of every mixture, and now and then one that is not in it."""
+        owner, voice = speech.present.nonzero(as_tuple=True)
+        embedded = voice_embedding(self.network, speech.sources[owner, voice])
+        cues = self.bank.cues(embedded, rng)
+        size, most = speech.present.shape
+        absent = rng.random(len(owner)) < ABSENT
+        if absent.any():
+            # The cue of a voice of some mixture, asked of another one: the answer is silence.
+            stranger = torch.from_numpy(np.flatnonzero(absent))
+            asked = (owner[stranger] + 1) % size
+            owner, voice = torch.cat([owner, asked]), torch.cat([voice, most + 0 * asked])
+            cues = torch.cat([cues, cues[stranger]])
+        frames = cues.shape[-1]
+        seen = torch.ones(len(owner), frames)
+        for n in np.flatnonzero(rng.random(len(owner)) < LOST):
+            begin = int(rng.integers(0, frames))
+            seen[n, begin : begin + int(rng.integers(5, frames // 2))] = 0
+        shift = int(rng.integers(-1, 2))
+        return Queries(speech, owner, voice, cues.roll(shift, dims=-1) * seen[:, None], seen)
+
+    def losses(self, queries: Queries, faces: int) -> tuple[Losses, dict[str, Tensor]]:
+        """Losses, and the result of every query; the first `faces` mixtures have real faces."""
+        network, batch = self.network, queries.batch
+        sources = stft(batch.sources)[..., :-1] * batch.tilt[..., None]
+        mixture = sources.sum(dim=1)
+        scale = level(mixture)
+        sources, mixture = sources / scale[:, None], mixture / scale
+        heard = network.audio(mixture.abs()).pick(queries.owner)
+        mask, activity = network.fusion(heard, queries.lips, queries.seen)
+        # One more source, of silence: what an absent voice should give.
+        sources = functional.pad(sources, (0, 0, 0, 0, 0, 1))
+        sound = functional.pad(batch.sources, (0, 0, 0, 1))
+        place = torch.where(queries.voice < sound.shape[1] - 2, queries.voice, sound.shape[1] - 1)
+        target, mixed = sources[queries.owner, place], mixture[queries.owner]
+        energy = power(target)
+        there = energy > 1e-6 * power(mixed)
+        turned = mixed
+        if self.phase:
+            rotation = network.phase(mixed, mask)
+            turned = torch.complex(rotation[:, 0], rotation[:, 1]) * mixed
+        error = mask_error(mask, turned, target)
+        loss = snr_loss(error, energy, power(mixed)) + compressed_loss(mask, mixed, target)
+        active = functional.binary_cross_entropy_with_logits(
+            activity, speaking(sound[queries.owner, place])
+        )
+        total = torch.where(there, loss, 0.3 * loss).mean() + active
+        real = queries.owner < faces
+        with torch.no_grad():
+            gain = projected_sdr(mask * turned, target) - projected_sdr(mixed, target)
+        figures = {"loss": total, "activity": active}
+        for name, part in (("faces", real & there), ("speech", ~real & there)):
+            if part.any():
+                figures[f"gain_{name}"] = gain[part].mean()
+        silent = ~there
+        if silent.any():
+            left = 10 * torch.log10(power(mask * mixed) / power(mixed) + 1e-6)
+            figures["silent_db"] = left[silent].mean()
+        return figures, {"gain": gain, "there": there}
+
+    def validate(self) -> dict[str, float]:
+        """Held-out people: gain in dB and share of worsened voices."""
+        gains: list[float] = []
+        for seed in range(6):
+            talking = self.validation.draw(np.random.default_rng([98, seed]), 8)
+            _, results = self.losses(self.queries_of_faces(talking), 8)
+            gains += results["gain"][results["there"]].tolist()
+        array = np.array(gains)
+        return {
+            "gain": round(float(array.mean()), 3),
+            "worse": round(float((array < 0).mean()), 3),
+        }
+
+
+def power(x: Tensor) -> Tensor:
+    """Energy over bins and frames."""
+    if x.is_complex():
+        return (x.real.square() + x.imag.square()).sum(dim=(-2, -1))
+    return x.square().sum(dim=(-2, -1))
+
+
+def projected_sdr(estimate: Tensor, target: Tensor) -> Tensor:
+    """SI-SDR in dB, computed on spectra: (n, bins, frames) complex -> (n,)."""
+    along = (estimate * target.conj()).real.sum(dim=(-2, -1)).square() / power(target).clamp_min(
+        1e-9
+    )
+    rest = (power(estimate) - along).clamp_min(1e-9)
+    return 10 * torch.log10(along.clamp_min(1e-9) / rest)

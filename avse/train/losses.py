@@ -1,0 +1,69 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SOFT = 1e-3
+"""Soft limit: improving a voice beyond 30 dB earns nothing more."""
+
+
+def mask_error(mask: Tensor, mixture: Tensor, target: Tensor) -> Tensor:
+    """Energy of (mask · mixture − target), without forming the complex difference.
+
+    Args:
+        mask: (..., bins, frames), real.
+        mixture: (..., bins, frames), complex.
+        target: (..., bins, frames), complex.
+
+    Returns:
+        (...,).
+    """
+    power = mixture.real.square() + mixture.imag.square()
+    cross = target.real * mixture.real + target.imag * mixture.imag
+    energy = (target.real.square() + target.imag.square()).sum(dim=(-2, -1))
+    return (mask.square() * power - 2 * mask * cross).sum(dim=(-2, -1)) + energy
+
+
+def snr_loss(error: Tensor, energy: Tensor, reference: Tensor) -> Tensor:
+    """Negative signal-to-noise ratio in dB, soft-limited, defined for silent targets too.
+
+    For a target that is there: 10 log10((error + soft · energy) / energy). For a silent one:
+    10 log10(error / reference + soft), which rewards silence down to the soft limit
+    (Wisdom et al. 2020, *Unsupervised sound separation using mixture invariant training*). Not
+    scale-invariant, on purpose: scale-invariant losses cannot reward silence.
+
+    Args:
+        error: energy of the estimate's error.
+        energy: energy of the target, 0 where it is silent.
+        reference: energy of the mixture.
+    """
+    active = energy > 1e-6 * reference
+    denominator = torch.where(active, energy, reference).clamp_min(1e-8)
+    return 10 * torch.log10(error.clamp_min(0) / denominator + SOFT)
+
+
+def compressed_loss(mask: Tensor, mixture: Tensor, target: Tensor, power: float = 0.3) -> Tensor:
+    """Error of the compressed magnitudes, in dB relative to the target's: every bin has a say.
+
+    The signal-to-noise ratio is decided by the few loudest bins, and half the mixture already
+    scores 3 dB; this cannot be had without finding out which bins are whose.
+
+    Args:
+        mask: (n, bins, frames), real.
+        mixture: (n, bins, frames), complex.
+        target: (n, bins, frames), complex.
+
+    Returns:
+        (n,), 0 dB for silence in place of the target; for a silent target, relative to the mixture.
+    """
+    floor = 1e-5
+    estimate = ((mask * mixture.abs()).square() + floor).pow(power / 2)
+    wanted = (target.abs().square() + floor).pow(power / 2)
+    heard = (mixture.abs().square() + floor).pow(power / 2)
+    error = (estimate - wanted).square().sum(dim=(-2, -1))
+    size = (wanted - floor ** (power / 2)).square().sum(dim=(-2, -1))
+    most = (heard - floor ** (power / 2)).square().sum(dim=(-2, -1))
+    reference = torch.where(size > 1e-3 * most, size, most).clamp_min(1e-6)
+    return 10 * torch.log10(error / reference + SOFT)

@@ -1,0 +1,219 @@
+"""Mixtures made on the fly: a new one every time, the same ones for the same seed.
+
+All voices of a mixture come from one corpus, so that microphone, codec and room never tell which of
+them is wanted.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from avse.stft import BINS, SAMPLE_RATE
+
+FloatArray = npt.NDArray[np.float32]
+
+NARROW = 0.1
+"""Probability that a mixture is band-limited."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of a pack: which corpus and person, and where it lies."""
+
+    corpus: str
+    person: str
+    offset: int
+    samples: int
+
+
+class Pack:
+    """16 kHz mono 16-bit audio of many clips in one file, with an index beside it.
+
+    `NAME.i16` holds the samples; `NAME.json` a list of [corpus, person, offset, samples].
+    """
+
+    def __init__(self, path: Path) -> None:
+        index = json.loads(path.with_suffix(".json").read_text())
+        self.clips = [Clip(*row) for row in index]
+        self.data = np.memmap(path.with_suffix(".i16"), dtype=np.int16, mode="r")
+
+    def audio(self, clip: Clip) -> FloatArray:
+        """(samples,) float32 in -1..1."""
+        raw = self.data[clip.offset : clip.offset + clip.samples]
+        return raw.astype(np.float32) / 32768
+
+
+def held_out(person: str, share: float = 0.05) -> bool:
+    """Whether a person belongs to the validation split: a checksum of the name decides."""
+    return zlib.crc32(person.encode()) % 10_000 < share * 10_000
+
+
+@dataclass(frozen=True)
+class MixSettings:
+    """How mixtures are drawn."""
+
+    seconds: float = 3.2
+    voices: tuple[float, ...] = (0.2, 0.6, 0.2)
+    """Probability of one, two, three voices."""
+    spread_db: float = 5.0
+    """Voices differ in level by up to this, either way."""
+    noise_probability: float = 0.5
+    snr_db: tuple[float, float] = (-5.0, 20.0)
+    room_probability: float = 0.25
+    tilt_db: float = 5.0
+
+    @property
+    def samples(self) -> int:
+        """Length of a mixture in samples."""
+        return round(self.seconds * SAMPLE_RATE)
+
+
+@dataclass
+class Batch:
+    """Mixtures and what they are made of.
+
+    Attributes:
+        sources: (batch, voices + 1, samples); voices that are absent are 0; the last is noise.
+        present: (batch, voices), 1 for a voice that is there.
+        tilt: (batch, voices + 1, bins), a smooth random frequency response for each source.
+    """
+
+    sources: Tensor
+    present: Tensor
+    tilt: Tensor
+
+
+def set_level(x: FloatArray, rms: float) -> FloatArray:
+    """Scale to a root mean square over the loud part (samples above a hundredth of the peak)."""
+    peak = float(np.abs(x).max(initial=0.0))
+    if peak == 0:
+        return x
+    loud = x[np.abs(x) > 0.01 * peak]
+    now = float(np.sqrt(np.mean(np.square(loud, dtype=np.float64)))) if len(loud) else 0.0
+    return (x * np.float32(rms / now)) if now > 0 else x
+
+
+def random_room(rng: np.random.Generator) -> FloatArray:
+    """A direct path and an exponentially decaying tail, T60 0.1 to 0.5 s: (samples,)."""
+    t60 = rng.uniform(0.1, 0.5)
+    time = np.arange(int(t60 * SAMPLE_RATE)) / SAMPLE_RATE
+    tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / t60)
+    tail[: int(0.002 * SAMPLE_RATE)] = 0
+    energy = float(np.sqrt(np.sum(tail**2)))
+    direct_to_tail = 10 ** (rng.uniform(0, 12) / 20)
+    room = tail / energy / direct_to_tail
+    room[0] = 1
+    return room.astype(np.float32)
+
+
+def reverberate(x: FloatArray, room: FloatArray) -> FloatArray:
+    """Convolve and keep the length."""
+    size = 1 << (len(x) + len(room) - 1).bit_length()
+    out = np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(room, size), size)
+    return out[: len(x)].astype(np.float32)
+
+
+def smooth_tilt(rng: np.random.Generator, sources: int, spread_db: float) -> FloatArray:
+    """Smooth random frequency responses: (sources, bins), linear gain."""
+    grid = np.linspace(0, np.pi, BINS)
+    shape = np.stack([np.cos(k * grid) for k in (1, 2, 3)])
+    amount = rng.normal(0, spread_db / 2, (sources, 3)) / np.array([1, 1.5, 2])
+    response = 10 ** (amount @ shape / 20)
+    if rng.random() < NARROW:
+        # The whole recording, so every source alike: 3.5 to 7.5 kHz, as telephones and codecs do.
+        response[:, int(rng.uniform(3500, 7500) / (SAMPLE_RATE / 2) * BINS) :] *= 1e-3
+    return np.asarray(response, np.float32)
+
+
+class Mixer:
+    """Draws mixtures of voices and noise.
+
+    Args:
+        speech: voices.
+        noise: noises (corpus and person are ignored), or None.
+        settings: how to draw.
+        validation: draw from the held-out people instead of the others.
+    """
+
+    def __init__(
+        self, speech: Pack, noise: Pack | None, settings: MixSettings, *, validation: bool = False
+    ) -> None:
+        self.speech, self.noise, self.settings = speech, noise, settings
+        self.people: dict[str, dict[str, list[Clip]]] = {}
+        for clip in speech.clips:
+            if held_out(f"{clip.corpus}/{clip.person}") == validation:
+                self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
+        # Corpora in proportion to the square root of their size: small ones are heard often too.
+        self.corpora = sorted(self.people)
+        hours = np.array(
+            [sum(c.samples for p in self.people[k].values() for c in p) for k in self.corpora]
+        )
+        self.weights = np.sqrt(hours) / np.sqrt(hours).sum()
+
+    def voice(self, rng: np.random.Generator, clips: list[Clip]) -> FloatArray:
+        """(samples,) of one person, joined from several clips with pauses where they are short."""
+        length = self.settings.samples
+        out = np.zeros(length, np.float32)
+        at = -int(rng.integers(0, SAMPLE_RATE // 2)) if rng.random() < 0.5 else 0
+        if rng.random() < 0.3:
+            at = int(rng.integers(0, length // 3))
+        for _ in range(8):
+            x = self.speech.audio(clips[rng.integers(len(clips))])
+            if len(x) > length:
+                begin = int(rng.integers(0, len(x) - length))
+                x = x[begin : begin + length]
+            x = set_level(x, 0.1)
+            if at < 0:
+                x, at = x[-at:], 0
+            part = x[: length - at]
+            out[at : at + len(part)] = part
+            at += len(x) + int(rng.exponential(0.25) * SAMPLE_RATE)
+            if at >= length or rng.random() < 0.15:
+                break
+        return out
+
+    def background(self, rng: np.random.Generator) -> FloatArray:
+        """(samples,) of noise."""
+        assert self.noise is not None
+        length = self.settings.samples
+        clip = self.noise.clips[rng.integers(len(self.noise.clips))]
+        x = self.noise.audio(clip)
+        if len(x) < length:
+            x = np.tile(x, -(-length // max(1, len(x))))
+        begin = int(rng.integers(0, len(x) - length + 1))
+        return x[begin : begin + length]
+
+    def draw(self, rng: np.random.Generator, size: int) -> Batch:
+        """Draw a batch."""
+        cfg = self.settings
+        most = len(cfg.voices)
+        sources = np.zeros((size, most + 1, cfg.samples), np.float32)
+        present = np.zeros((size, most), np.float32)
+        tilt = np.ones((size, most + 1, BINS), np.float32)
+        for b in range(size):
+            corpus = self.corpora[rng.choice(len(self.corpora), p=self.weights)]
+            people = self.people[corpus]
+            names = list(people)
+            count = min(1 + int(rng.choice(most, p=cfg.voices)), len(names))
+            room = rng.random() < cfg.room_probability
+            for v, name in enumerate(rng.choice(len(names), count, replace=False)):
+                x = self.voice(rng, people[names[int(name)]])
+                if room:
+                    x = reverberate(x, random_room(rng))
+                gain_db = rng.uniform(-cfg.spread_db, cfg.spread_db) / 2
+                sources[b, v] = x * np.float32(10 ** (gain_db / 20))
+                present[b, v] = 1
+            chance = cfg.noise_probability if count > 1 else 0.5 + cfg.noise_probability / 2
+            if self.noise is not None and rng.random() < chance:
+                snr_db = rng.uniform(*cfg.snr_db) if count == 1 else rng.uniform(0, cfg.snr_db[1])
+                sources[b, -1] = set_level(self.background(rng), 0.1 * 10 ** (-snr_db / 20))
+            tilt[b] = smooth_tilt(rng, most + 1, cfg.tilt_db)
+        return Batch(torch.from_numpy(sources), torch.from_numpy(present), torch.from_numpy(tilt))
