@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from .conftest import Run
+
+VERBS = [
+    (),
+    ("separate",),
+    ("enhance",),
+    ("inspect",),
+    ("models",),
+    ("models", "list"),
+    ("models", "verify"),
+    ("doctor",),
+]
+HEAVY = {"torch", "torchaudio", "numpy", "scipy", "av", "mediapipe", "cv2", "soundfile"}
+
+LIST_IMPORTS = """
+import contextlib, io, json, sys
+from avse.cli import main
+with contextlib.redirect_stdout(io.StringIO()) as help:
+    code = main(sys.argv[1:])
+print(json.dumps([code, help.getvalue(), sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_help_has_examples_and_imports_nothing_heavy(verb: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIST_IMPORTS, *verb, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, text, imported = json.loads(done.stdout)
+    assert code == 0
+    assert done.stderr == ""
+    assert HEAVY.isdisjoint(imported)
+    after = text.partition("Examples:\n")[2]
+    command = " ".join(("avse", *verb))
+    assert after.count(command) >= 1
+    assert "_" not in "".join(line for line in text.splitlines() if line.lstrip().startswith("--"))
+
+
+def test_help_answers_at_once(program: Run) -> None:
+    program("--help")  # fills the file cache
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert program("--help").code == 0
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.5
+
+
+@pytest.mark.parametrize("arguments", [(), ("models",)])
+def test_without_a_verb_the_help_is_shown_as_an_error(run: Run, arguments: tuple[str, ...]) -> None:
+    ran = run(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Commands:" in ran.err
+
+
+def test_version(run: Run) -> None:
+    import avse
+
+    assert run("--version").out == f"avse {avse.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("sepparate", "a.mp4"), "'separate'"),
+        (("separate",), "INPUT"),
+        (("separate", "a.mp4", "--windw", "3"), "--window"),
+        (("separate", "a.mp4", "--mix", "lots"), "--mix"),
+        (("separate", "a.mp4", "--clip", "hard"), "rescale"),
+        (("separate", "a.mp4", "--keep_original_audio"), "--keep-original-audio"),
+    ],
+)
+def test_usage_errors_are_two_lines_and_code_2(
+    run: Run, arguments: tuple[str, ...], says: str
+) -> None:
+    ran = run(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    error, hint = ran.errors
+    assert error.startswith("avse: error: ")
+    assert says in error
+    assert hint.startswith("hint: see `avse ")
+
+
+def test_completion_knows_the_verbs(program: Run) -> None:
+    import os
+
+    environment = {
+        **os.environ,
+        "_AVSE_COMPLETE": "complete_bash",
+        "COMP_WORDS": "avse sep",
+        "COMP_CWORD": "1",
+    }
+    assert program(env=environment).out.split() == ["separate"]

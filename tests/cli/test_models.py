@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from avse.models import weights
+
+from .conftest import Run
+
+
+@pytest.fixture
+def shipped(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of shipped weights with one model in it, the default; the path of its file."""
+    folder = tmp_path / "pretrained"
+    folder.mkdir()
+    file = folder / "first.safetensors"
+    file.write_bytes(model.read_bytes())
+    entry = {
+        "name": "avse-first",
+        "file": file.name,
+        "sha256": weights.sha256(file),
+        "description": "A tiny one.",
+        "licence": "MIT",
+        "data": "nothing at all",
+        "quality": "none",
+    }
+    (folder / "index.json").write_text(json.dumps([entry]), encoding="utf-8")
+    monkeypatch.setattr(weights, "pretrained_folder", lambda: folder)
+    return file
+
+
+def test_list(run: Run, shipped: Path) -> None:
+    ran = run("models", "list")
+    assert (ran.code, ran.err) == (0, "")
+    for part in ("avse-first (default)", " MB", "MIT", "nothing at all", "none"):
+        assert part in ran.out
+
+
+def test_list_json(run: Run, shipped: Path) -> None:
+    (model,) = json.loads(run("models", "list", "--json").out)["models"]
+    assert model == {
+        "name": "avse-first",
+        "default": True,
+        "megabytes": round(shipped.stat().st_size / 1e6, 1),
+        "sha256": weights.sha256(shipped),
+        "description": "A tiny one.",
+        "licence": "MIT",
+        "data": "nothing at all",
+        "quality": "none",
+    }
+
+
+def test_list_without_any(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "pretrained_folder", lambda: tmp_path)
+    ran = run("models", "list", "--json")
+    assert (ran.code, json.loads(ran.out)) == (0, {"models": []})
+    assert len(ran.errors) == 1
+    assert run("models", "verify").code == 3
+
+
+def test_verify(run: Run, shipped: Path, model: Path) -> None:
+    digest = weights.sha256(shipped)
+    for arguments, name in (((), "avse-first"), (("avse-first",), "avse-first"), ((model,), model)):
+        ran = run("models", "verify", *arguments)
+        assert (ran.code, ran.out, ran.err) == (0, f"{name}: ok, sha256 {digest}\n", "")
+
+
+def test_verify_finds_damage(run: Run, shipped: Path) -> None:
+    content = bytearray(shipped.read_bytes())
+    content[-1] ^= 1
+    shipped.write_bytes(content)
+    ran = run("models", "verify")
+    assert (ran.code, ran.out) == (3, "")
+    assert "damaged" in ran.errors[0]
+    shipped.unlink()
+    assert run("models", "verify").code == 3
+    assert "missing" in run("models", "list").out
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", bytes(range(256)) * 64])
+def test_verify_refuses_what_is_no_model(run: Run, content: bytes) -> None:
+    Path("mine.safetensors").write_bytes(content)
+    ran = run("models", "verify", "mine.safetensors")
+    assert (ran.code, ran.out) == (3, "")
+    assert "mine.safetensors" in ran.errors[0]
+    assert ran.errors[1].startswith("hint: ")
+
+
+def test_doctor_is_content(run: Run, shipped: Path) -> None:
+    ran = run("doctor")
+    assert (ran.code, ran.errors) == (0, ["avse: everything essential is here"])
+    for part in ("torch", "FFmpeg", "h264", "aac", "mediapipe", "avse-first", "verified"):
+        assert part in ran.out
+    assert str(Path.home()) not in ran.out
+
+
+def test_doctor_reports_damage(run: Run, shipped: Path) -> None:
+    shipped.write_bytes(b"x")
+    ran = run("doctor", "--json")
+    assert ran.code == 3
+    assert "weights avse-first" in ran.errors[0]
+    found = json.loads(ran.out)
+    assert list(found) == ["ok", "checks"]
+    assert found["ok"] is False
+    for check in found["checks"]:
+        assert list(check) == ["group", "name", "status", "detail", "essential"]
+    assert [c["name"] for c in found["checks"] if c["essential"] and c["status"] == "missing"] == [
+        "avse-first"
+    ]
+
+
+def test_doctor_survives_a_broken_part(
+    run: Run, shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import avse.faces.detect
+
+    def fail(name: str) -> None:
+        raise RuntimeError("no graph\nat all")
+
+    monkeypatch.setattr(avse.faces.detect, "open_backend", fail)
+    ran = run("doctor")
+    assert ran.code == 3
+    assert "no graph" in ran.out
+    assert ran.errors[0] == "avse: error: missing: faces mediapipe"

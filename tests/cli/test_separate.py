@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from avse.media import AudioReader
+from avse.separate import SOUND_SUFFIXES
+
+from .conftest import Run
+
+
+def samples(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32")[0]
+
+
+def original(path: Path) -> np.ndarray:
+    with AudioReader(path) as sound:
+        return np.concatenate([block.samples for block in sound], axis=-1)[0]
+
+
+def test_a_user_gets_every_voice_of_the_duet(program: Run, model: Path, short: Path) -> None:
+    ran = program("separate", short, "-m", model)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == ["short.1.wav", "short.2.wav"]
+    assert sorted(path.name for path in Path().iterdir()) == ["short.1.wav", "short.2.wav"]
+    assert soundfile.info("short.1.wav").samplerate == 48000
+
+
+def test_json_is_one_object_of_the_promised_shape(run: Run, duet: Path, model: Path) -> None:
+    ran = run("separate", duet, "-m", model, "--residual", "--json", "-o", "voices")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out) == {
+        "input": str(duet),
+        "sample_rate": 48000,
+        "stems": [
+            {"speaker": 1, "path": str(Path("voices", "duet.1.wav"))},
+            {"speaker": 2, "path": str(Path("voices", "duet.2.wav"))},
+        ],
+        "residual": str(Path("voices", "duet.residual.wav")),
+    }
+    parts = [samples(path) for path in Path("voices").iterdir()]
+    np.testing.assert_allclose(sum(parts), original(duet), atol=1e-5)
+
+
+def test_json_without_residual_says_null(run: Run, duet: Path, model: Path) -> None:
+    ran = run("separate", duet, "-m", model, "--speaker", "2", "--json", "-o", "x.flac")
+    assert json.loads(ran.out) == {
+        "input": str(duet),
+        "sample_rate": 48000,
+        "stems": [{"speaker": 2, "path": "x.flac"}],
+        "residual": None,
+    }
+
+
+def test_a_video_keeps_its_picture_and_the_residual_lies_beside_it(
+    run: Run, duet: Path, model: Path
+) -> None:
+    Path("out").mkdir()
+    options = ("--residual", "--keep-original-audio", "-o", "out/anna.mp4")
+    ran = run("separate", duet, "-m", model, "--speaker", "1", *options)
+    assert ran.out.split() == ["out/anna.mp4", "out/anna.residual.mp4"]
+    for name in ran.out.split():
+        with av.open(str(duet)) as before, av.open(name) as after:
+            pictures = [
+                [bytes(packet) for packet in file.demux(video=0)] for file in (before, after)
+            ]
+            assert pictures[0] == pictures[1]
+            assert len(after.streams.audio) == 2
+
+
+@pytest.mark.parametrize(
+    ("speaker", "names"),
+    [
+        ("1,2", ["duet.1.wav", "duet.2.wav"]),
+        ("2", ["duet.2.wav"]),
+        ("@1s:0.25,0.30", ["duet.1.wav"]),
+        ("@1:0.74,0.33", ["duet.2.wav"]),
+    ],
+)
+def test_speakers(run: Run, duet: Path, model: Path, speaker: str, names: list[str]) -> None:
+    ran = run("separate", duet, "-m", model, "--speaker", speaker, "--dry-run")
+    assert ran.code == 0
+    assert ran.out.split() == names
+    assert ran.errors == ["avse: dry run: nothing was written"]
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("speaker", "says"),
+    [("3", "choose from: 1, 2"), ("0", "choose from: 1, 2"), ("@1s:0.45,0.02", "people: 1, 2")],
+)
+def test_an_unknown_speaker_lists_the_valid_ones(
+    run: Run, duet: Path, model: Path, speaker: str, says: str
+) -> None:
+    ran = run("separate", duet, "-m", model, "--speaker", speaker, "-o", "new/")
+    assert (ran.code, ran.out) == (2, "")
+    error, hint = ran.errors
+    assert error.startswith("avse: error: duet.mp4: ")
+    assert says in hint
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("speaker", ["anna", "", "1;2", "@12", "@1s:1.5,0.2", "-1", "1.5"])
+def test_no_speaker_at_all_is_told_before_any_work(run: Run, short: Path, speaker: str) -> None:
+    ran = run("separate", short, "--speaker", speaker, "-m", "none.safetensors")
+    assert ran.code == 2
+    assert "a number" in ran.errors[-1]
+
+
+def test_mix_of_one_is_the_original(run: Run, duet: Path, model: Path) -> None:
+    ran = run("separate", duet, "-m", model, "--speaker", "1", "--mix", "1", "-o", "same.wav")
+    assert ran.code == 0
+    np.testing.assert_allclose(samples(Path("same.wav")), original(duet), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["two words.mp4", "наши голоса 声.mp4", "a'b\"c$(d).mp4", "12:30 [x]*.mp4", "{stem}.mp4"],
+)
+def test_any_file_name_will_do(run: Run, duet: Path, model: Path, name: str) -> None:
+    source = duet.rename(duet.with_name(name))
+    ran = run("separate", source, "-m", model, "--speaker", "1")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == f"{source.stem}.1.wav\n"
+    assert Path(f"{source.stem}.1.wav").is_file()
+
+
+def test_name_template_chooses_the_kind(run: Run, duet: Path, model: Path) -> None:
+    ran = run(
+        "separate", duet, "-m", model, "--name", "voice {speaker} of {stem}.FLAC", "-o", "a/b"
+    )
+    folder = Path("a", "b")
+    assert ran.out.splitlines() == [str(folder / f"voice {n} of duet.FLAC") for n in (1, 2)]
+    assert soundfile.info(folder / "voice 1 of duet.FLAC").format == "FLAC"
+
+
+def test_patterns_are_expanded(run: Run, duet: Path, model: Path) -> None:
+    ran = run("separate", duet.parent / "d*t.mp4", "-m", model, "-n", "--speaker", "1")
+    assert (ran.code, ran.out) == (0, "duet.1.wav\n")
+
+
+def test_quiet_and_verbose(run: Run, duet: Path, model: Path) -> None:
+    common = ("separate", duet, "-m", model, "-s", "1", "-f")
+    assert run(*common, "-n", "-q").err == ""
+    told = run(*common, "-v")
+    assert [line.split(":")[1].strip() for line in told.errors] == [
+        "Loading the model",
+        "Looking for faces",
+        "Separating voices",
+    ]
+    assert told.out == "duet.1.wav\n"
+
+
+def test_endings_agree_with_the_library() -> None:
+    from avse.cli import outputs
+
+    assert outputs.SOUND_SUFFIXES == SOUND_SUFFIXES
