@@ -16,6 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the name of the program; None for those of this process.
     """
-    from avse.cli.program import run
+    try:
+        from avse.cli.program import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:  # before, or after, the error boundary was there to say so
+        return 130

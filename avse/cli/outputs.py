@@ -80,6 +80,8 @@ def name_outputs(
         return Naming(source, Path(), None, template, suffix)
     if not output.strip():
         raise UsageError("--output is empty", "name a file or a folder")
+    if output == "-":
+        raise UsageError("results are files; they are not written to stdout", "name a file")
     path = Path(output).expanduser()
     if path.is_dir() or output.endswith(("/", os.sep)) or not path.suffix:
         return Naming(source, path, None, template, suffix)

@@ -90,6 +90,7 @@ def test_a_track_that_is_not_there(run: Run, duet: Path, model: Path, short: Pat
         (("--faces", "eyes"), "eyes"),
         (("--speaker", "1", "-o", "a.ogg"), ".ogg"),
         (("--speaker", "1", "-o", ""), "--output"),
+        (("--speaker", "1", "-o", "-"), "stdout"),
         (("-o", "a.wav"), "one file"),
         (("--speaker", "1,2", "-o", "a.mp4"), "one file"),
         (("--name", "{stem}.{who}.wav"), "{who}"),

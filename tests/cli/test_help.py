@@ -74,7 +74,7 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("sepparate", "a.mp4"), "'separate'"),
+        (("sepparate", "a.mp4"), "'sepparate'"),
         (("separate",), "INPUT"),
         (("separate", "a.mp4", "--windw", "3"), "--window"),
         (("separate", "a.mp4", "--mix", "lots"), "--mix"),
