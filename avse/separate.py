@@ -196,7 +196,8 @@ class Separation:
 
         Raises:
             OutputExistsError: a file exists and `overwrite` is false.
-            OutputError: a file cannot be written. Nothing is left behind.
+            OutputError: a file cannot be written. Nothing is left half-written; of several
+                files, those that were whole by then stay.
         """
         paths = self._paths(path)
         targets: dict[int, Path] = dict(paths)

@@ -109,7 +109,7 @@ def _draw(scene: Scene | None, path: Path, force: bool, terminal: Terminal) -> N
     temporary = temporary_name(path)
     try:
         with writing(path):
-            temporary.write_bytes(png(scene.people))
+            temporary.write_bytes(png(scene.people, began=scene.info.start - scene.origin))
         place(temporary, path, overwrite=force)
     finally:
         temporary.unlink(missing_ok=True)

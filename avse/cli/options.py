@@ -5,7 +5,7 @@ Defaults come from `avse.settings.Settings`; each option has its variable in the
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,7 +15,7 @@ from avse.cli.configuration import use_configuration
 from avse.cli.terminal import terminal_of
 
 
-class Clip(str, Enum):
+class Clip(StrEnum):
     """What to do where an integer file would clip."""
 
     RESCALE = "rescale"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from avse.cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from rich.progress import Progress, TaskID
-    from typing_extensions import Self
 
 STAGES = {
     "model": "Loading the model",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -16,12 +17,13 @@ _TILE, _CAPTION, _GAP = 200, 58, 12
 _PAPER, _INK, _FAINT, _BADGE = (250, 250, 248), (28, 28, 30), (96, 96, 100), (200, 30, 60)
 
 
-def contact_sheet(people: People, columns: int = 5) -> Image:
+def contact_sheet(people: People, columns: int = 5, *, began: Fraction = Fraction(0)) -> Image:
     """Draw every person with number, instant of the first sighting and seconds in sight.
 
     Args:
         people: whom to draw.
         columns: at most so many side by side.
+        began: the beginning of the recording on the time line of the people.
 
     Returns:
         (h, w, 3) uint8 RGB.
@@ -41,14 +43,14 @@ def contact_sheet(people: People, columns: int = 5) -> Image:
         row, column = divmod(position, across)
         left = _GAP + column * (_TILE + _GAP)
         top = _GAP + row * (_TILE + _CAPTION + _GAP)
-        _tile(sheet, pen, person, left, top)
+        _tile(sheet, pen, person, left, top, float(person.first_seen - began))
     return np.asarray(sheet, np.uint8)
 
 
-def png(people: People, columns: int = 5) -> bytes:
-    """The contact sheet as a PNG file."""
+def png(people: People, columns: int = 5, *, began: Fraction = Fraction(0)) -> bytes:
+    """The contact sheet as a PNG file; see `contact_sheet`."""
     file = io.BytesIO()
-    Pillow.fromarray(contact_sheet(people, columns)).save(file, "PNG")
+    Pillow.fromarray(contact_sheet(people, columns, began=began)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -70,7 +72,12 @@ def annotated(image: Image, people: People, time: float) -> Image:
 
 
 def _tile(
-    sheet: Pillow.Image, pen: ImageDraw.ImageDraw, person: Person, left: int, top: int
+    sheet: Pillow.Image,
+    pen: ImageDraw.ImageDraw,
+    person: Person,
+    left: int,
+    top: int,
+    from_s: float,
 ) -> None:
     view = person.thumbnail
     enlarge = _TILE / max(view.shape[:2])
@@ -81,7 +88,7 @@ def _tile(
     sheet.paste(shown, (left + (_TILE - size[0]) // 2, top + (_TILE - size[1]) // 2))
     _badge(pen, person.number, left + 6, top + 6, 30)
     below = top + _TILE + 6
-    pen.text((left, below), f"from {_clock(float(person.first_seen))}", fill=_INK, font=_font(19))
+    pen.text((left, below), f"from {_clock(max(0.0, from_s))}", fill=_INK, font=_font(19))
     seconds = f"{person.seconds_on_screen:.1f} s on screen"
     pen.text((left, below + 25), seconds, fill=_FAINT, font=_font(17))
 

@@ -24,9 +24,10 @@ from avse.media.opening import (
 from avse.media.resample import Resampler
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from av.audio.frame import AudioFrame
     from av.audio.resampler import AudioResampler
-    from typing_extensions import Self
 
 # Time stamps are rounded (1 ms in Matroska), so small differences mean nothing. AVI stores none
 # and FFmpeg counts them from packets, to within a packet.

@@ -25,11 +25,12 @@ from avse.media.orientation import Orientation, orientation_of
 from avse.media.probe import VideoStream, probe
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from av.audio.frame import AudioFrame
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream as AvVideoStream
-    from typing_extensions import Self
 
 _DEFAULT_RATE = Fraction(25)
 _LEAP_S = 1  # a larger step is believed unless the next frame takes it back

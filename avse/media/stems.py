@@ -19,7 +19,7 @@ from avse.media.targets import FlacTarget, Target, WavTarget
 from avse.media.wav import speaker_mask
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["Clip", "StemWriter", "quantise", "stem_depth"]
 

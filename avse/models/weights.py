@@ -184,4 +184,5 @@ def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> N
     save_file(
         state, temporary, metadata={"format": FORMAT, "spec": network.spec.to_json(), **notes}
     )
+    temporary.chmod(0o644)  # safetensors writes for the owner alone; weights are for everybody
     temporary.replace(path)
