@@ -1,0 +1,7 @@
+"""Test sets from a folder of talking-face clips: planned in a manifest, then mixed.
+
+The manifest is the contract: `avse.mixtures.manifest` says what a test set holds and reads it
+back; everything else makes one. The same clips, settings and seed give the same bytes.
+
+This folder may import `avse.media` and `avse.errors` only.
+"""

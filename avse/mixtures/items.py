@@ -1,0 +1,124 @@
+"""What one mixture of a test set is made of; see `avse.mixtures.manifest`, which stores it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """A voice in a mixture.
+
+    Attributes:
+        path: the clip, relative to the folder of clips.
+        speaker: who talks; the same name is the same person.
+        start_s: where the excerpt begins, in seconds after the clip's own beginning: the first
+            moment that has sound and, if the clip has a picture, picture.
+        gain_db: gain applied to the decoded mono sound.
+        sha256: of the clip's file, or None.
+    """
+
+    path: str
+    speaker: str
+    start_s: float
+    gain_db: float
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise in a mixture, begun again from its start where it is too short.
+
+    Attributes:
+        path: the file, relative to the folder of noises.
+        start_s: where the excerpt begins, in seconds after the file's first sample.
+        gain_db: gain applied to the decoded mono sound.
+        sha256: of the file, or None.
+    """
+
+    path: str
+    start_s: float
+    gain_db: float
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The side-by-side picture.
+
+    Attributes:
+        fps: pictures a second, evenly spaced; the first is at the first sample.
+        frames: how many.
+        height: in pixels.
+        widths: of each person's part in pixels, left to right, in the order of the sources.
+    """
+
+    fps: int
+    frames: int
+    height: int
+    widths: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Of the whole picture in pixels."""
+        return sum(self.widths)
+
+    def centre(self, number: int) -> float:
+        """Where the middle of a person's part is, 0 (left) to 1; persons count from 0."""
+        return (sum(self.widths[:number]) + self.widths[number] / 2) / self.width
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of an item, relative to the folder of the manifest.
+
+    Attributes:
+        mixture: sound of all.
+        references: each voice exactly as it stands in the mixture, in the order of the sources.
+        noise: the noise exactly as it stands in the mixture; None without noise.
+        video: faces side by side with the mixture as sound; None for sets without pictures.
+    """
+
+    mixture: str
+    references: tuple[str, ...]
+    noise: str | None
+    video: str | None
+
+    def paths(self) -> list[str]:
+        """All of them."""
+        named = [self.mixture, *self.references, self.noise, self.video]
+        return [path for path in named if path is not None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One mixture.
+
+    Attributes:
+        id: its name in the set.
+        sources: its voices, two or more people.
+        noise: its noise, or None.
+        sir_db: of each voice: its power over that of all other voices, over the whole item.
+        snr_db: power of all voices together over that of the noise; None without noise.
+        sample_rate: of all its sound files.
+        samples: their length.
+        seed: what its random choices were drawn from, together with the set's seed.
+        picture: the video's picture, or None.
+        outputs: its files.
+    """
+
+    id: str
+    sources: tuple[Source, ...]
+    noise: Noise | None
+    sir_db: tuple[float, ...]
+    snr_db: float | None
+    sample_rate: int
+    samples: int
+    seed: int
+    picture: Picture | None
+    outputs: Outputs
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.samples / self.sample_rate
