@@ -61,7 +61,9 @@ class Masker:
 
     Args:
         network: in evaluation mode, on its device.
-        lips: of the people asked for, on the grid whose frame 0 is the first sample of the sound.
+        lips: of everybody in the picture, on the grid whose frame 0 is the first sample of the
+            sound.
+        wanted: indices into `lips` of those whose masks are asked for; the others compete.
         window_s: length of a window.
         overlap: share of it that the next window hears too.
     """
@@ -70,11 +72,12 @@ class Masker:
         self,
         network: AVSENet,
         lips: Sequence[LipSequence],
+        wanted: Sequence[int],
         *,
         window_s: float,
         overlap: float,
     ) -> None:
-        self.network = network
+        self.network, self.wanted = network, list(wanted)
         self.device = next(network.parameters()).device
         length = max(1, round(window_s * VIDEO_RATE))
         step = max(1, round(length * (1 - overlap)))
@@ -165,14 +168,14 @@ class Masker:
             start: its first video frame.
 
         Returns:
-            (people, 2, bins, frames): real and imaginary part.
+            (wanted, 2, bins, frames): real and imaginary part.
         """
         frames = spectrum.shape[-1] // HOPS_PER_VIDEO_FRAME
         try:
             components, seen = self._lips(start, frames)
             mixture = torch.from_numpy(spectrum)[None].to(self.device)
             answer = self.network(mixture, components, seen)
-            mask = answer.complex_mask()[0]
+            mask = answer.complex_mask()[0, self.wanted]
             return torch.stack([mask.real, mask.imag], dim=1).cpu().numpy()
         except torch.cuda.OutOfMemoryError:
             if frames < 2 * VIDEO_RATE:

@@ -109,9 +109,11 @@ class Separation:
         """Compute the voices, piece by piece, from the first sample to the last."""
         path, track, info = self.scene.info.path, self.settings.track, self.scene.info
         total = float(info.duration) if info.duration is not None else None
+        everybody = list(self.scene.people)
         masker = Masker(
             self._network,
-            [person.lips for person in self.people],
+            [person.lips for person in everybody],
+            [everybody.index(person) for person in self.people],
             window_s=self.settings.window_s,
             overlap=self.settings.overlap,
         )

@@ -77,8 +77,9 @@ def parts(path: Path, seconds: float) -> Iterator[tuple[str, float]]:
     scene = look(path, settings)
     yield "faces (beyond decoding)", (time.monotonic() - began - decode) / seconds
     network = load(settings.model)
+    lips = [person.lips for person in scene.people]
     masker = Masker(
-        network, [p.lips for p in scene.people], window_s=settings.window_s, overlap=0.5
+        network, lips, range(len(lips)), window_s=settings.window_s, overlap=settings.overlap
     )
     began = time.monotonic()
     with AudioReader(path, rate_hz=SAMPLE_RATE, mono=True) as reader:

@@ -85,7 +85,7 @@ def test_masks_cover_the_recording_however_it_arrives(
     people = [lips(100, 1), lips(60, 2, first=20)]
 
     def run(blocks: list[FloatArray]) -> FloatArray:
-        masker = Masker(network, people, window_s=window_s, overlap=overlap)
+        masker = Masker(network, people, [0, 1], window_s=window_s, overlap=overlap)
         out = [np.zeros((2, BINS, 0), np.complex64)]
         at = 0
         for block in masker.masks(blocks):
@@ -106,17 +106,17 @@ def test_one_window_is_the_network_itself(network: AVSENet) -> None:
     from avse.stft import stft
 
     signal = np.random.default_rng(0).standard_normal((1, 32_000)).astype(np.float32)
-    masker = Masker(network, [lips(51)], window_s=60, overlap=0.5)
+    masker = Masker(network, [lips(51)], [0], window_s=60, overlap=0.5)
     (block,) = masker.masks([signal])
     spectrum = stft(torch.from_numpy(signal))
     padded = np.pad(spectrum.numpy()[0], ((0, 0), (0, 3)))
     expected = masker.answer(padded, 0)
-    np.testing.assert_allclose(block.masks[0].real, expected[0, 0, :, :201], atol=1e-5)
+    np.testing.assert_allclose(block.masks[0].real, expected[0, 0, :, :201], atol=1e-4)
 
 
 def test_lips_that_are_never_seen_do_not_matter_where_they_are_not(network: AVSENet) -> None:
     unseen = LipSequence(0, np.zeros((0, POINTS, 3), np.float32), np.zeros((0, POINTS), np.float32))
     signal = np.random.default_rng(0).standard_normal((1, 16_000)).astype(np.float32)
-    masker = Masker(network, [unseen], window_s=4, overlap=0.5)
+    masker = Masker(network, [unseen], [0], window_s=4, overlap=0.5)
     for block in masker.masks([signal]):
         assert np.isfinite(block.masks).all()

@@ -11,11 +11,12 @@ channels are the frequency bins, the network works mostly at the video rate, and
 mixture's turned by a residual. After *Looking to Listen* (Ephrat et al. 2018): a dilated temporal
 CNN watches, magnitudes are compressed by a power law, one set of weights serves every face.
 
-Two things differ. Every fusion block is conditioned on the lips (FiLM), because a network that gets
-them once at its entrance learns to ignore them. And what the lips say is an embedding shared with
+Three things differ. Every fusion block is conditioned on the lips (FiLM), because a network that
+gets them once at its entrance learns to ignore them. What the lips say is an embedding shared with
 voices: `VisualStream` and `VoiceStream` are first trained against each other to tell which voice
 goes with which lips, so that speech without a picture can stand in for talking faces when the
-fusion is trained.
+fusion is trained. And the faces in a picture compete: a time-frequency bin that one of them claims
+is worth less to the others (`compete`).
 
 The audio stream does not depend on the face: it runs once for a mixture, however many people are
 asked for.
@@ -227,7 +228,8 @@ class Fusion(nn.Module):
             seen: (n, video frames).
 
         Returns:
-            mask (n, bins, frames) and activity logits (n, video frames).
+            logits (n, bins, frames) of a bin being this person's, to be handed to `compete`, and
+            activity logits (n, video frames).
         """
         told = torch.cat([lips / self.scale, seen[:, None]], dim=1)
         condition = torch.relu(self.condition(told))
@@ -236,7 +238,7 @@ class Fusion(nn.Module):
             x = block(x, condition)
         activity = self.activity(torch.relu(x)).squeeze(1)
         fine = self.refine(heard.fine + self.up(x))
-        return torch.sigmoid(self.mask(torch.relu(self.norm(fine)))), activity
+        return self.mask(torch.relu(self.norm(fine))), activity
 
 
 class PhaseHead(nn.Module):
@@ -292,7 +294,8 @@ class AVSENet(nn.Module):
 
         Args:
             spectrum: (batch, bins, frames), complex STFT of the mixture, frames = 4 × video frames.
-            components: (batch, people, components, video frames), from `VisualStream.project`.
+            components: (batch, people, components, video frames), from `VisualStream.project`: of
+                everybody in the picture, as they compete for what is heard.
             seen: (batch, people, video frames), 1 where the lips were seen.
         """
         batch, people = seen.shape[:2]
@@ -301,7 +304,8 @@ class AVSENet(nn.Module):
         there = seen.flatten(0, 1)
         lips = self.visual(components.flatten(0, 1), there)
         heard = self.audio(spectrum.abs())
-        mask, activity = self.fusion(heard.pick(owner), lips, there)
+        claims, activity = self.fusion(heard.pick(owner), lips, there)
+        mask = compete(claims, owner, batch)
         rotation = self.phase(spectrum[owner], mask)
         return Answer(split(mask, batch), split(rotation, batch), split(activity, batch))
 
@@ -321,6 +325,25 @@ def receptive_field(spec: AVSESpec) -> int:
     fusion = reach([k] * len(spec.fusion_dilations), spec.fusion_dilations)
     late = math.ceil((spec.mask_blocks + spec.phase_blocks) * (k // 2) / step) + 1
     return max(audio, lips + fusion + late)
+
+
+def compete(claims: Tensor, group: Tensor, groups: int) -> Tensor:
+    """Masks that share out each bin among the faces of a group and nobody.
+
+    exp(claim) / (1 + sum of exp(claims) of the group): a sigmoid for a face alone; of two, neither
+    gets what the other has the better claim to. The masks of a group never add up to more than 1.
+
+    Args:
+        claims: (n, bins, frames), logits.
+        group: (n,) which group each belongs to.
+        groups: how many there are.
+
+    Returns:
+        (n, bins, frames), 0..1.
+    """
+    strength = claims.clamp(max=20.0).exp()
+    whole = torch.ones(groups, *claims.shape[1:], dtype=claims.dtype, device=claims.device)
+    return strength / whole.index_add(0, group, strength)[group]
 
 
 def split(x: Tensor, batch: int) -> Tensor:

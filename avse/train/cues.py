@@ -3,8 +3,8 @@
 The visual stream turns real lips into an embedding; the voice stream, trained against it, hears a
 clean voice. A linear map with two frames of context either way predicts the one from the other as
 far as it goes (a quarter of the variance on people never seen); the rest of real embeddings, which
-no sound explains, is kept as residuals and added to the prediction for other voices. So cues made
-from sound agree with the voice as much, and as little, as real ones do.
+no sound explains, is kept as residuals and added to the prediction for other voices, in an
+amount from none to a little more than real.
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ class CueBank:
         # People differ in how much they move their mouths, and in how much of it is speech.
         lively = torch.from_numpy(np.exp(rng.normal(0.1, 0.25, (count, 1, 1))).astype(np.float32))
         clear = torch.from_numpy(np.exp(rng.normal(0.0, 0.2, (count, 1, 1))).astype(np.float32))
-        out: Tensor = lively * (clear * known + rest)
+        # From lips that give everything away to lips that say less than real ones. The clear ones
+        # teach separation, which the others alone do only very slowly.
+        veil = torch.from_numpy(rng.uniform(0, 1.2, (count, 1, 1)).astype(np.float32))
+        out: Tensor = lively * (clear * known + veil * rest)
         return out
 
 

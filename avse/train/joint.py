@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from avse.models.network import AVSENet, level
+from avse.models.network import AVSENet, compete, level
 from avse.stft import BINS, SAMPLE_RATE, VIDEO_RATE, stft
 from avse.train.clips import SAMPLES_PER_FRAME, TalkingClip
 from avse.train.cues import CueBank, voice_embedding
@@ -162,6 +162,9 @@ class TalkingMixer:
 ABSENT = 0.12
 """Probability that a voice's cue is also asked of a mixture that the voice is not in."""
 
+ALONE = 0.2
+"""Probability that a face competes with nobody, as when the others are out of sight."""
+
 LOST = 0.15
 """Probability that a stretch of a made cue is unseen."""
 
@@ -176,6 +179,8 @@ class Queries:
         voice: (queries,) which of its voices; the number of voices for one that is not in it.
         lips: (queries, embedding, frames).
         seen: (queries, frames).
+        group: (queries,) whose faces are in one picture and compete; below twice the number
+            of queries.
     """
 
     batch: Batch
@@ -183,6 +188,7 @@ class Queries:
     voice: Tensor
     lips: Tensor
     seen: Tensor
+    group: Tensor
 
 
 def joined(first: Queries, second: Queries) -> Queries:
@@ -199,7 +205,17 @@ def joined(first: Queries, second: Queries) -> Queries:
         torch.cat([first.voice, second.voice]),
         torch.cat([first.lips, second.lips]),
         torch.cat([first.seen, second.seen]),
+        torch.cat([first.group, second.group + 2 * len(first.group)]),
     )
+
+
+def pictures(owner: Tensor, rng: np.random.Generator | None) -> Tensor:
+    """Groups of faces that compete: those of a mixture, but now and then one is alone in sight."""
+    if rng is None:
+        return owner
+    alone = torch.from_numpy(rng.random(len(owner)) < ALONE)
+    # There are no more mixtures than queries, so the numbers from there on are free.
+    return torch.where(alone, len(owner) + torch.arange(len(owner)), owner)
 
 
 def speaking(source: Tensor) -> Tensor:
@@ -256,7 +272,8 @@ class JointStage:
         components = self.network.visual.project(talking.lips[owner, voice], seen)
         if rng is not None:
             components = components + 0.1 * torch.randn_like(components)
-        return Queries(talking.batch, owner, voice, self.network.visual(components, seen), seen)
+        lips = self.network.visual(components, seen)
+        return Queries(talking.batch, owner, voice, lips, seen, pictures(owner, rng))
 
     @torch.no_grad()
     def queries_of_speech(self, speech: Batch, rng: np.random.Generator) -> Queries:
@@ -278,7 +295,8 @@ class JointStage:
             begin = int(rng.integers(0, frames))
             seen[n, begin : begin + int(rng.integers(5, frames // 2))] = 0
         shift = int(rng.integers(-1, 2))
-        return Queries(speech, owner, voice, cues.roll(shift, dims=-1) * seen[:, None], seen)
+        lips = cues.roll(shift, dims=-1) * seen[:, None]
+        return Queries(speech, owner, voice, lips, seen, pictures(owner, rng))
 
     def losses(self, queries: Queries, faces: int) -> tuple[Losses, dict[str, Tensor]]:
         """Losses, and the result of every query; the first `faces` mixtures have real faces."""
@@ -288,7 +306,8 @@ class JointStage:
         scale = level(mixture)
         sources, mixture = sources / scale[:, None], mixture / scale
         heard = network.audio(mixture.abs()).pick(queries.owner)
-        mask, activity = network.fusion(heard, queries.lips, queries.seen)
+        claims, activity = network.fusion(heard, queries.lips, queries.seen)
+        mask = compete(claims, queries.group, 2 * len(queries.group))
         # One more source, of silence: what an absent voice should give.
         sources = functional.pad(sources, (0, 0, 0, 0, 0, 1))
         sound = functional.pad(batch.sources, (0, 0, 0, 1))

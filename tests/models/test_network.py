@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avse.errors import CorruptWeightsError
-from avse.models.network import AVSENet, mel_filters, receptive_field
+from avse.models.network import AVSENet, compete, mel_filters, receptive_field
 from avse.models.spec import AVSESpec
 from avse.stft import BINS, FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, VIDEO_RATE, WINDOW
 from tests.conftest import TINY
@@ -44,11 +44,21 @@ def test_shapes_and_ranges(network: AVSENet, people: int) -> None:
     torch.testing.assert_close(answer.complex_mask().abs(), answer.mask)
 
 
-def test_asking_for_one_gives_what_asking_for_all_gives(network: AVSENet) -> None:
+def test_faces_compete_for_what_is_heard(network: AVSENet) -> None:
     spectrum, components, seen = ask(network, people=3)
     everybody = network(spectrum, components, seen)
-    second = network(spectrum, components[:, 1:2], seen[:, 1:2])
-    torch.testing.assert_close(second.mask[:, 0], everybody.mask[:, 1], atol=1e-5, rtol=1e-4)
+    alone = network(spectrum, components[:, 1:2], seen[:, 1:2])
+    assert (everybody.mask.sum(dim=1) <= 1 + 1e-5).all()
+    assert (everybody.mask[:, 1] <= alone.mask[:, 0] + 1e-5).all()
+
+
+def test_competition_is_softmax_with_nobody() -> None:
+    claims = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    masks = compete(claims, torch.tensor([1, 0, 1]), 2)
+    torch.testing.assert_close(masks[1], torch.sigmoid(claims[1]))
+    both = torch.stack([claims[0], claims[2], torch.zeros(4, 5)]).softmax(dim=0)
+    torch.testing.assert_close(masks[[0, 2]], both[:2])
+    assert torch.isfinite(compete(1e4 * claims, torch.tensor([0, 0, 0]), 1)).all()
 
 
 def test_the_answer_depends_on_the_face_and_not_on_the_level(network: AVSENet) -> None:
@@ -71,7 +81,8 @@ def test_receptive_field_is_what_it_says(network: AVSENet) -> None:
             # Levels are taken over the whole window, which is not what is tested here.
             heard = network.audio(spectrum.abs()).pick(torch.tensor([0, 0]))
             lips = network.visual(components[0], seen[0])
-            answer, _ = network.fusion(heard, lips, seen[0])
+            claims, _ = network.fusion(heard, lips, seen[0])
+            answer = compete(claims, torch.tensor([0, 0]), 1)
             rotation = network.phase(spectrum[[0, 0]], answer)
         here = slice(HOPS_PER_VIDEO_FRAME * middle, HOPS_PER_VIDEO_FRAME * (middle + 1))
         return (answer[:, None] * rotation)[..., here]
