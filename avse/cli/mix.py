@@ -1,0 +1,326 @@
+"""`avse mix`: a test set of several people talking at once, from clips of one person each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avse.cli import options
+from avse.cli.boundary import FAILED
+from avse.cli.progress import Stages
+from avse.cli.tables import table
+from avse.cli.terminal import Terminal, terminal_of
+from avse.errors import UsageError
+from avse.mixtures.protocols import ANY, GRID_PROTOCOLS, LIST
+from avse.mixtures.settings import MixSettings, Range
+
+if TYPE_CHECKING:
+    from avse.mixtures.manifest import Item
+    from avse.mixtures.plan import Failure, Plan
+
+EXAMPLES = options.examples(
+    ("100 mixtures of two, from a folder with a folder for each person", "avse mix clips -o set"),
+    (
+        "three people and noise at 0 to 10 dB",
+        "avse mix clips -o set --speakers 3 --noise noises --snr 0..10",
+    ),
+    (
+        "a published split of the GRID corpus",
+        "avse mix grid -o grid-test --protocol casia-grid --split test --count 500",
+    ),
+    (
+        "what a published list says, sound alone",
+        "avse mix lrs2 -o lrs2-2mix --list mix_2_spk_tt.scp --seconds 2 --no-video",
+    ),
+    ("what would be mixed?", "avse mix clips -o set --dry-run"),
+    ("are the files still as they were made?", "cd set && sha256sum --check SHA256SUMS"),
+)
+
+DEFAULT_SNR = "{:g}..{:g}".format(*MixSettings.snr_db)
+_LEVEL = r"\s*([-+]?\d+(?:\.\d+)?)\s*"
+_RANGE = re.compile(rf"{_LEVEL}(?:\.\.{_LEVEL})?")
+
+Clips = Annotated[
+    str,
+    typer.Argument(
+        metavar="CLIPS",
+        help="A folder with a folder of clips for each person, or a corpus that --protocol knows.",
+    ),
+]
+Output = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="FOLDER", help="Where the set goes; made if missing."),
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="|".join((*GRID_PROTOCOLS, ANY, LIST)),
+        envvar="AVSE_PROTOCOL",
+        show_default=f"{ANY}, or {LIST} with --list",
+        help="Who belongs to which split, and at which levels people talk.",
+    ),
+]
+ListFile = Annotated[
+    str | None,
+    typer.Option(
+        "--list",
+        metavar="FILE",
+        show_default=False,
+        help="What to mix: lines of `a.wav 1.2 b.wav -1.2` as of the LRS2-, LRS3- and "
+        "VoxCeleb2-2Mix sets, or the columns of MuSE.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="train|valid|test|all",
+        envvar="AVSE_SPLIT",
+        show_default="all of any folder, else test",
+        help="Whom to take. Of any folder, one person in ten is in test and one in valid; the "
+        "name decides.",
+    ),
+]
+Speakers = Annotated[
+    int | None,
+    typer.Option(
+        "--speakers",
+        metavar="2|3|4",
+        envvar="AVSE_SPEAKERS",
+        show_default="2",
+        help="How many talk at once.",
+    ),
+]
+Count = Annotated[
+    int | None,
+    typer.Option(
+        "--count",
+        metavar="N",
+        envvar="AVSE_COUNT",
+        show_default="100, or all of a list",
+        help="How many mixtures.",
+    ),
+]
+Sir = Annotated[
+    str | None,
+    typer.Option(
+        "--sir",
+        metavar="DB..DB",
+        envvar="AVSE_SIR",
+        show_default="-5..5; 0 for morrone-grid",
+        help="Level of the first voice over each other one.",
+    ),
+]
+NoiseFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--noise",
+        metavar="FOLDER",
+        envvar="AVSE_NOISE",
+        show_default=False,
+        help="Noises to add, one to each mixture.",
+    ),
+]
+Snr = Annotated[
+    str,
+    typer.Option(
+        "--snr",
+        metavar="DB..DB",
+        envvar="AVSE_SNR",
+        help="Level of all voices together over the noise.",
+    ),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds",
+        metavar="S",
+        envvar="AVSE_SECONDS",
+        show_default="as long as the shortest clip",
+        help="Longest that a mixture may be.",
+    ),
+]
+Height = Annotated[
+    int | None,
+    typer.Option(
+        "--height",
+        metavar="PIXELS",
+        envvar="AVSE_HEIGHT",
+        show_default="that of the smallest clip",
+        help="Height of the videos.",
+    ),
+]
+SampleRate = Annotated[
+    int,
+    typer.Option("--sample-rate", metavar="HZ", envvar="AVSE_SAMPLE_RATE", help="Of all sound."),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", envvar="AVSE_SEED", help="Of all random choices.")
+]
+NoVideo = Annotated[
+    bool,
+    typer.Option(
+        "--no-video", envvar="AVSE_NO_VIDEO", help="Sound alone; clips need no picture then."
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        "-f",
+        help="Replace another set in the folder; mixtures that stay the same are kept.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", "-n", help="Read and check the clips and show the plan, but write nothing."
+    ),
+]
+
+
+def mix(
+    context: typer.Context,
+    clips: Clips,
+    output: Output,
+    protocol: Protocol = None,
+    list_file: ListFile = None,
+    split: Split = None,
+    speakers: Speakers = None,
+    count: Count = None,
+    sir: Sir = None,
+    noise: NoiseFolder = None,
+    snr: Snr = DEFAULT_SNR,
+    seconds: Seconds = None,
+    height: Height = None,
+    sample_rate: SampleRate = MixSettings.sample_rate,
+    seed: Seed = MixSettings.seed,
+    no_video: NoVideo = False,
+    as_json: options.AsJson = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Make a test set: people side by side, talking at once.
+
+    The folder gets manifest.jsonl, which says what is mixed from what; mixtures, and references
+    that add up to them; and videos with the faces left to right in the order of the references.
+    The same clips, options and seed give the same bytes. A run that was stopped is taken up by
+    the same command.
+
+    Prints the path of the manifest.
+    """
+    terminal = terminal_of(context)
+    settings = MixSettings(
+        protocol=protocol or (ANY if list_file is None else LIST),
+        split=split,
+        speakers=speakers,
+        count=count,
+        sir_db=None if sir is None else read_range("--sir", sir),
+        snr_db=read_range("--snr", snr),
+        seconds=seconds,
+        height=height,
+        sample_rate=sample_rate,
+        video=not no_video,
+        seed=seed,
+    )
+    if not output.strip() or output == "-":
+        raise UsageError("--output has to be a folder", "such as: -o set")
+    root, folder = Path(clips).expanduser(), Path(output).expanduser()
+    noises = None if noise is None else Path(noise).expanduser()
+    from avse.mixtures.making import check_folder, make_set
+    from avse.mixtures.plan import plan_set
+
+    with Stages(terminal) as progress:
+        check_folder(folder, root, None, overwrite=force)
+        plan = plan_set(
+            root,
+            settings,
+            noise=noises,
+            list_file=None if list_file is None else Path(list_file).expanduser(),
+            progress=progress,
+        )
+        check_folder(folder, root, plan, overwrite=force)
+        for warning in plan.warnings:
+            terminal.warn(warning)
+        made = None
+        if not dry_run:
+            made = make_set(
+                plan, folder, clips=root, noise=noises, overwrite=force, progress=progress
+            )
+    failures = plan.failures if made is None else made.failures
+    manifest = folder / "manifest.jsonl"
+    if as_json:
+        from dataclasses import asdict
+
+        terminal.result_json(
+            {
+                "manifest": str(manifest),
+                "sha256": plan.manifest.sha256,
+                "protocol": plan.manifest.protocol,
+                "split": plan.manifest.split,
+                "made": 0 if made is None else len(made.made),
+                "kept": 0 if made is None else len(made.kept),
+                "failed": [{"id": f.id, "reason": f.error.message} for f in failures],
+                "items": [asdict(item) for item in plan.manifest.items] if dry_run else None,
+            }
+        )
+    elif dry_run:
+        _show(plan, terminal)
+    else:
+        terminal.result(str(manifest))
+    if dry_run:
+        terminal.note("dry run: nothing was written")
+    elif made is not None and made.kept:
+        terminal.note(f"{len(made.kept)} mixtures were there already, {len(made.made)} made")
+    if failures:
+        _report(failures, terminal)
+        raise typer.Exit(FAILED)
+
+
+def read_range(option: str, text: str) -> Range:
+    """Read "-5..5" or "0".
+
+    Raises:
+        UsageError: it is neither.
+    """
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{option} {text!r} is no level in decibels", "such as 0, or a range: -5..5"
+        )
+    low = float(match[1])
+    return low, low if match[2] is None else float(match[2])
+
+
+def _show(plan: Plan, terminal: Terminal) -> None:
+    rows = [[item.id, f"{item.duration_s:.2f} s", _voices(item)] for item in plan.manifest.items]
+    for line in table(["mixture", "length", "left to right"], rows, right="length"):
+        terminal.result(line)
+
+
+def _voices(item: Item) -> str:
+    voices = [
+        f"{source.path} {level:+.1f} dB"
+        for source, level in zip(item.sources, item.sir_db, strict=True)
+    ]
+    if item.noise is not None:
+        voices.append(f"{item.noise.path} (SNR {item.snr_db:+.1f} dB)")
+    return " | ".join(voices)
+
+
+def _report(failures: tuple[Failure, ...], terminal: Terminal) -> None:
+    """One message for each reason: a broken clip may have been drawn many times."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for failure in failures:
+        reasons.setdefault((failure.error.message, failure.error.hint), []).append(failure.id)
+        terminal.trace(failure.error)
+    for (message, hint), ids in reasons.items():
+        named = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+        terminal.error(f"mixture {named}: {message}", hint)

@@ -1,0 +1,164 @@
+"""Sound and pictures of a clip on one clock, which begins when both are there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avse.errors import InputError, NoAudioError, NoVideoError
+from avse.media import AudioReader, FrameReader, MediaInfo, VideoStream, probe
+from avse.media.opening import Damage, open_input, read_packets, seconds, with_next
+
+_MARGIN_S = 1  # of pictures read before and after, to find the nearest
+
+FloatArray = NDArray[np.float32]
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The sound of a clip.
+
+    Attributes:
+        samples: (samples,) mono, from the clip's beginning to its end.
+        begin: when the clip begins, in seconds on the file's clock: the later of the starts of
+            sound and picture.
+        length: in seconds, to the earlier of the ends of sound and picture.
+        video: its picture, if it has one.
+    """
+
+    samples: FloatArray
+    begin: Fraction
+    length: Fraction
+    video: VideoStream | None
+
+
+def read_voice(path: Path, rate_hz: int, *, picture: bool) -> Voice:
+    """Read the sound of a clip.
+
+    Args:
+        path: the clip.
+        rate_hz: sample rate wanted.
+        picture: whether the clip has to have a picture.
+
+    Raises:
+        MediaError: it cannot be read.
+        NoAudioError: it has no sound.
+        NoVideoError: it has no picture, and `picture` asks for one.
+        InputError: sound and picture do not overlap, or are not numbers.
+    """
+    info = probe(path)
+    if picture and info.video is None:
+        raise NoVideoError(f"{path} has no moving picture.", "Leave it out, or use --no-video.")
+    if not info.audio:
+        raise NoAudioError(f"{path} has no sound.", "Leave it out.")
+    with AudioReader(path, rate_hz=rate_hz, mono=True) as reader:
+        start = reader.start
+        blocks = [block.samples[0] for block in reader]
+    sound = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    begin, end = start, start + Fraction(len(sound), rate_hz)
+    if info.video is not None:
+        begin, end = max(begin, info.video.start), min(end, picture_end(info, info.video))
+    if end <= begin:
+        raise InputError(f"{path}: there is no moment with sound and picture.", "Leave it out.")
+    sound = sound[round((begin - start) * rate_hz) :][: round((end - begin) * rate_hz)]
+    if not np.isfinite(sound).all():
+        raise InputError(f"{path}: the sound holds values that are not numbers.", "Leave it out.")
+    return Voice(sound, begin, end - begin, info.video)
+
+
+def picture_end(info: MediaInfo, video: VideoStream) -> Fraction:
+    """When the last picture of a file goes, by its packets: headers are often wrong."""
+    step = 1 / (video.average_rate or Fraction(25))
+    last = video.start
+    with open_input(info.path) as container:
+        stream = container.streams[video.index]
+        for packet in read_packets(container, [stream], Damage()):
+            time = seconds(packet.pts, stream)
+            if time is not None and packet.size:
+                last = max(last, time)
+    return last + step
+
+
+def pictures(
+    path: Path, start: Fraction, count: int, fps: int, size: tuple[int, int]
+) -> Iterator[Image]:
+    """Pictures at an even rate, each the one of the file that is nearest in time.
+
+    Args:
+        path: the clip.
+        start: time of the first, in seconds on the file's clock.
+        count: how many; the last of the file is repeated where it ends too early.
+        fps: pictures a second.
+        size: width and height to scale to.
+
+    Yields:
+        (height, width, 3) uint8, RGB.
+
+    Raises:
+        MediaError: the file cannot be read.
+        NoVideoError: it has no picture, or none of it can be decoded.
+    """
+    given = 0
+    shown: Image | None = None
+    end = start + Fraction(count, fps)
+    with FrameReader(path, start=start - _MARGIN_S, stop=end + _MARGIN_S) as reader:
+        for frame, following in with_next(reader):
+            # This one is the nearest until half way to the next.
+            until = None if following is None else (frame.time + following.time) / 2
+            fresh = True
+            while given < count and (until is None or start + Fraction(given, fps) < until):
+                if fresh:
+                    shown, fresh = scaled(frame.image, size), False
+                assert shown is not None
+                yield shown
+                given += 1
+            if given == count:
+                return
+    if given < count:
+        raise NoVideoError(f"{path}: no picture of it can be decoded.", "Leave it out.")
+
+
+def scaled(image: Image, size: tuple[int, int]) -> Image:
+    """Scale (height, width, 3) uint8 to a width and a height."""
+    width, height = size
+    if image.shape[:2] == (height, width):
+        return image
+    from av.video.frame import VideoFrame
+
+    smaller = width * height < image.shape[0] * image.shape[1]
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    made = frame.reformat(
+        width=width,
+        height=height,
+        format="rgb24",
+        interpolation="AREA" if smaller else "BICUBIC",
+    )
+    return np.asarray(made.to_ndarray(), np.uint8)
+
+
+def loop(sound: FloatArray, start: int, count: int) -> FloatArray:
+    """(count,) samples from `start` on, begun again from 0 at the end."""
+    return np.asarray(np.take(sound, np.arange(start, start + count), mode="wrap"), np.float32)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as handle:
+            while piece := handle.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the file.") from error
+    return digest.hexdigest()

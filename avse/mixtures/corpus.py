@@ -1,0 +1,161 @@
+"""Find the clips of a folder, and the people in them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from avse.errors import InputError, UsageError
+from avse.mixtures.protocols import ALL, ANY, GRID_PROTOCOLS, split_of
+
+_VIDEO = ".mpg .mpeg .mp4 .m4v .mov .mkv .avi .webm .wmv .flv .ts .mts .m2ts .3gp .ogv .vob"
+_SOUND = ".wav .flac .mp3 .m4a .aac .ogg .oga .opus .wma .aif .aiff .caf"
+VIDEO_SUFFIXES = frozenset(_VIDEO.split())
+SOUND_SUFFIXES = frozenset(_SOUND.split())
+
+_TALKER = re.compile(r"s(\d{1,2})", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One person talking.
+
+    Attributes:
+        path: relative to the folder of clips, with forward slashes.
+        speaker: who talks.
+    """
+
+    path: str
+    speaker: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Clips to mix.
+
+    Attributes:
+        root: the folder of clips.
+        clips: all that may be used, in order of their paths.
+        warnings: what is odd about them, for people.
+    """
+
+    root: Path
+    clips: tuple[Clip, ...]
+    warnings: tuple[str, ...] = ()
+
+    def people(self) -> dict[str, list[Clip]]:
+        """Clips by person; people and clips in order."""
+        people: dict[str, list[Clip]] = {}
+        for clip in sorted(self.clips, key=lambda clip: (clip.speaker, clip.path)):
+            people.setdefault(clip.speaker, []).append(clip)
+        return people
+
+
+def find_clips(root: Path, *, pictures: bool) -> list[str]:
+    """Media files below a folder, as told by their endings: relative paths, in order.
+
+    Where two differ in their ending alone, as a video and its sound do, the video counts. Hidden
+    files and folders are passed over.
+
+    Args:
+        root: the folder; links to folders are followed.
+        pictures: whether files of sound alone are left out.
+
+    Raises:
+        UsageError: there is no such folder.
+        InputError: there is no such file in it.
+    """
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"{root} {what}", "name the folder that holds the clips")
+    suffixes = VIDEO_SUFFIXES if pictures else VIDEO_SUFFIXES | SOUND_SUFFIXES
+    found: dict[str, str] = {}
+    for path in sorted(_files(root)):
+        suffix = PurePosixPath(path).suffix.lower()
+        if suffix in suffixes:
+            stem = path[: -len(suffix)]
+            if stem not in found or suffix in VIDEO_SUFFIXES:
+                found[stem] = path
+    if not found:
+        kind = "videos" if pictures else "videos or sound files"
+        hint = "check the folder" + ("; --no-video makes sets of sound alone" if pictures else "")
+        raise InputError(f"{root} holds no {kind}", hint)
+    return sorted(found.values())
+
+
+def find_corpus(root: Path, protocol: str, split: str, *, pictures: bool) -> Corpus:
+    """The clips of one split of a folder.
+
+    Args:
+        root: the folder of clips.
+        protocol: a GRID protocol or "any".
+        split: which part.
+        pictures: whether files of sound alone are left out.
+
+    Raises:
+        UsageError: the folder is missing, or has no layout that the protocol could be used with.
+        InputError: there is no clip in it.
+    """
+    paths = find_clips(root, pictures=pictures)
+    if protocol == ANY:
+        return _of_any(root, paths, split)
+    return _of_grid(root, paths, protocol, split)
+
+
+def _of_any(root: Path, paths: list[str], split: str) -> Corpus:
+    clips = [Clip(path, path.split("/")[0]) for path in paths if "/" in path]
+    if not clips:
+        raise UsageError(
+            f"the clips in {root} lie in no folders, so nobody knows who is whom",
+            "make a folder for each person",
+        )
+    warnings = []
+    if loose := len(paths) - len(clips):
+        warnings.append(f"{loose} clips lie in no person's folder and are left out")
+    chosen = [clip for clip in clips if split in (ALL, split_of(clip.speaker))]
+    return Corpus(root, tuple(chosen), tuple(warnings))
+
+
+def _of_grid(root: Path, paths: list[str], protocol: str, split: str) -> Corpus:
+    wanted = GRID_PROTOCOLS[protocol].talkers(split)
+    numbered = [(path, talker_of(path)) for path in paths]
+    if all(number is None for _, number in numbered):
+        raise UsageError(
+            f"{root} is not laid out as GRID is",
+            "it should hold folders s1 to s34; use --protocol any for other folders",
+        )
+    clips = [Clip(path, f"s{number}") for path, number in numbered if number in wanted]
+    missing = sorted(wanted - {number for _, number in numbered} - {21})
+    warnings = []
+    if missing:
+        names = ", ".join(f"s{number}" for number in missing)
+        warnings.append(
+            f"{names} of the {protocol} {split} split are not there: results will not compare with "
+            "published ones"
+        )
+    return Corpus(root, tuple(clips), tuple(warnings))
+
+
+def talker_of(path: str) -> int | None:
+    """Number of a GRID talker: 7 for "s7/bbaf2n.mpg" and "video/s7/mpg_6000/bbaf2n.mpg"."""
+    for part in path.split("/")[:-1]:
+        if match := _TALKER.fullmatch(part):
+            return int(match[1])
+    return None
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Relative paths of files that are not hidden, in no order."""
+    been = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in been:  # links that lead in a circle
+            folders.clear()
+            continue
+        been.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(folder).relative_to(root)
+        yield from ((below / name).as_posix() for name in names if not name.startswith("."))

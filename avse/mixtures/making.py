@@ -1,0 +1,275 @@
+"""Make the files of a planned set, one item after the other, and take up where a run stopped.
+
+The manifest is written first. Each item that is finished gets its lines in SHA256SUMS, which
+`sha256sum -c` reads too; an item is done if its files have these sums, and anything else is made
+again. Files appear under their names complete or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from avse.errors import AvseError, InputError, OutputError, OutputExistsError, UsageError
+from avse.media import StemWriter
+from avse.media.placing import place, temporary_name, writing
+from avse.mixtures.clips import FloatArray, Voice, file_sha256, loop, pictures, read_voice
+from avse.mixtures.manifest import NAME, Item, Manifest, read_manifest, write_manifest
+from avse.mixtures.plan import Failure, Plan, Progress, cut
+from avse.mixtures.settings import FPS
+from avse.mixtures.video import side_by_side, write_video
+
+SUMS = "SHA256SUMS"
+
+_FOLDERS = ("mixtures", "references", "noise", "videos")
+_LEFTOVER = re.compile(r"\..*\.[0-9a-f]{8}\.part\.\w+")
+_SUM = re.compile(r"([0-9a-f]{64})  (.+)")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of a plan.
+
+    Attributes:
+        manifest: path of the manifest.
+        made: ids of the items that were made.
+        kept: ids of those that had been made before.
+        failures: items that could not be made, in planning or since.
+    """
+
+    manifest: Path
+    made: tuple[str, ...]
+    kept: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+def check_folder(folder: Path, clips: Path, plan: Plan | None, *, overwrite: bool) -> None:
+    """Refuse a folder that a set cannot go to.
+
+    Args:
+        folder: of the set.
+        clips: the folder of clips.
+        plan: the set; None to check what can be checked before it is planned.
+        overwrite: whether another set there may be replaced.
+
+    Raises:
+        UsageError: it is a file, or clips and set would lie in one another.
+        OutputExistsError: something else is there.
+        OutputError: it cannot be looked into.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file", "name a folder with --output")
+    here, there = folder.resolve(), clips.resolve()
+    if here == there or there in here.parents or here in there.parents:
+        raise UsageError(f"{folder} and the clips lie in one another", "choose another --output")
+    if overwrite or not folder.is_dir():
+        return
+    with writing(folder):
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    if names and NAME not in names:
+        raise OutputExistsError(
+            f"{folder} is not empty", "choose another --output, or add --force to write into it"
+        )
+    if plan is not None and names:
+        try:
+            same = read_manifest(folder) == plan.manifest
+        except InputError:
+            same = False
+        if not same:
+            raise OutputExistsError(
+                f"{folder} holds another set, or one of clips that have changed since",
+                "choose another --output, or add --force: items that stay the same are kept",
+            )
+
+
+def make_set(
+    plan: Plan,
+    folder: Path,
+    *,
+    clips: Path,
+    noise: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Made:
+    """Make the files of a set, or those that are missing.
+
+    Args:
+        plan: see `plan_set`.
+        folder: where to; created if missing.
+        clips: the folder of clips that the plan was made for.
+        noise: the folder of noises.
+        overwrite: replace another set that lies there, except for items that are the same.
+        progress: called before each item with ("Mixing", items done, items in all).
+
+    Raises:
+        UsageError, OutputExistsError: see `check_folder`.
+        OutputError: the folder cannot be written to; nothing else would work either.
+    """
+    check_folder(folder, clips, plan, overwrite=overwrite)
+    manifest = plan.manifest
+    sums = _prepare(folder, manifest)
+    made, kept, failures = [], [], list(plan.failures)
+    for done, item in enumerate(manifest.items):
+        if progress is not None:
+            progress("Mixing", done, len(manifest.items))
+        if _is_done(folder, item, sums):
+            kept.append(item.id)
+            continue
+        try:
+            make_item(item, folder, clips=clips, noise=noise)
+        except OutputError:
+            raise
+        except AvseError as error:
+            failures.append(Failure(item.id, error))
+            continue
+        new = {path: file_sha256(folder / path) for path in item.outputs.paths()}
+        sums.update(new)
+        with writing(folder / SUMS), (folder / SUMS).open("a", encoding="utf-8") as handle:
+            handle.write(_listed(new))
+        made.append(item.id)
+    order = [path for item in manifest.items for path in item.outputs.paths() if path in sums]
+    _write_sums(folder, {path: sums[path] for path in order})
+    failures.sort(key=lambda failure: failure.id)
+    return Made(folder / NAME, tuple(made), tuple(kept), tuple(failures))
+
+
+def make_item(item: Item, folder: Path, *, clips: Path, noise: Path | None = None) -> None:
+    """Make the files of one item, replacing what is there.
+
+    Sound files are 32-bit float: references and noise add up to the mixture exactly, and nothing
+    clips.
+
+    Raises:
+        AvseError: a clip cannot be read any more, or a file cannot be written.
+    """
+    rate, outputs = item.sample_rate, item.outputs
+    voices = [
+        read_voice(clips / source.path, rate, picture=item.picture is not None)
+        for source in item.sources
+    ]
+    starts = [round(source.start_s * rate) for source in item.sources]
+    parts = [
+        _amplified(cut(voice.samples, start, item.samples), source.gain_db)
+        for voice, start, source in zip(voices, starts, item.sources, strict=True)
+    ]
+    names = list(outputs.references)
+    if item.noise is not None and outputs.noise is not None:
+        if noise is None:
+            raise UsageError(f"item {item.id} has noise", "name the folder of noises with --noise")
+        sound = read_voice(noise / item.noise.path, rate, picture=False).samples
+        excerpt = loop(sound, round(item.noise.start_s * rate), item.samples)
+        parts.append(_amplified(excerpt, item.noise.gain_db))
+        names.append(outputs.noise)
+    mixture = np.sum(parts, axis=0, dtype=np.float64).astype(np.float32)
+    for name, part in [*zip(names, parts, strict=True), (outputs.mixture, mixture)]:
+        with StemWriter(folder / name, sample_rate=rate, channels=1, overwrite=True) as writer:
+            writer.write(part[None])
+    if item.picture is not None and outputs.video is not None:
+        _make_video(item, folder / outputs.video, clips, voices, mixture)
+
+
+def _make_video(
+    item: Item, path: Path, clips: Path, voices: list[Voice], mixture: FloatArray
+) -> None:
+    picture = item.picture
+    assert picture is not None
+    people = [
+        pictures(
+            clips / source.path,
+            voice.begin + Fraction(round(source.start_s * FPS), FPS),
+            picture.frames,
+            picture.fps,
+            (width, picture.height),
+        )
+        for source, voice, width in zip(item.sources, voices, picture.widths, strict=True)
+    ]
+    write_video(
+        path,
+        side_by_side(people),
+        mixture,
+        size=(picture.width, picture.height),
+        fps=picture.fps,
+        rate_hz=item.sample_rate,
+    )
+
+
+def _amplified(sound: FloatArray, gain_db: float) -> FloatArray:
+    return np.asarray(sound.astype(np.float64) * 10 ** (gain_db / 20), np.float32)
+
+
+def _prepare(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """Create folders, clear what an older set and killed runs left, write the manifest.
+
+    Returns:
+        Sums of the files that may be kept.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        older: Manifest | None = read_manifest(folder)
+    except InputError:
+        older = None
+    sums = _read_sums(folder) if older is not None else {}
+    if older is None or older != manifest:
+        keep = set() if older is None else _unchanged(older, manifest)
+        stale = [] if older is None else [i for i in older.items if i.id not in keep]
+        gone = {path for item in stale for path in item.outputs.paths()}
+        sums = {path: digest for path, digest in sums.items() if path not in gone}
+        _write_sums(folder, sums)
+        write_manifest(folder / NAME, manifest, overwrite=True)
+        for path in gone:
+            with writing(folder / path):
+                (folder / path).unlink(missing_ok=True)
+    used = {path.split("/")[0] for item in manifest.items for path in item.outputs.paths()}
+    for name in _FOLDERS:
+        inner = folder / name
+        with writing(inner):
+            if name in used:
+                inner.mkdir(exist_ok=True)
+            for found in inner.iterdir() if inner.is_dir() else ():
+                if _LEFTOVER.fullmatch(found.name):
+                    found.unlink()
+    return sums
+
+
+def _unchanged(older: Manifest, manifest: Manifest) -> set[str]:
+    """Ids of items that are the same in two sets."""
+    known = {item.id: item for item in older.items}
+    return {item.id for item in manifest.items if known.get(item.id) == item}
+
+
+def _is_done(folder: Path, item: Item, sums: Mapping[str, str]) -> bool:
+    """Whether all files of an item are there, with the sums that they had when it was finished."""
+    paths = item.outputs.paths()
+    if not all(path in sums and (folder / path).is_file() for path in paths):
+        return False
+    return all(file_sha256(folder / path) == sums[path] for path in paths)
+
+
+def _read_sums(folder: Path) -> dict[str, str]:
+    try:
+        text = (folder / SUMS).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    found = (_SUM.fullmatch(line) for line in text.splitlines())
+    return {match[2]: match[1] for match in found if match}
+
+
+def _write_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    path = folder / SUMS
+    temporary = temporary_name(path)
+    try:
+        with writing(path):
+            temporary.write_text(_listed(sums), encoding="utf-8")
+        place(temporary, path, overwrite=True)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _listed(sums: Mapping[str, str]) -> str:
+    return "".join(f"{digest}  {path}\n" for path, digest in sums.items())

@@ -1,0 +1,303 @@
+"""Settle a whole test set before anything is written: look into each file, compute each gain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import log10
+from pathlib import Path
+
+import numpy as np
+
+from avse.errors import AvseError, InputError, UsageError
+from avse.mixtures.clips import FloatArray, Voice, file_sha256, loop, read_voice
+from avse.mixtures.corpus import Corpus, find_clips, find_corpus
+from avse.mixtures.drawing import Dice, Draft, draw_items, draw_list
+from avse.mixtures.manifest import Item, Manifest, Noise, Outputs, Picture, Source
+from avse.mixtures.protocols import ALL, ANY, LIST, TEST
+from avse.mixtures.settings import FPS, MixSettings
+
+Progress = Callable[[str, float, "float | None"], None]
+"""Hook: (what is being done, how much of it is done, how much there is)."""
+
+PEAK = 0.9
+"""Largest value of every mixture: integer copies of it do not clip."""
+
+_NOISE_TRIES = 20
+_NOISE_STEP_S = 0.01
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item that cannot be made.
+
+    Attributes:
+        id: of the item.
+        error: why.
+    """
+
+    id: str
+    error: AvseError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A set that is settled and not yet made.
+
+    Attributes:
+        manifest: what to make; failures are not in it.
+        failures: items that were drawn and cannot be made.
+        warnings: what the user should know.
+    """
+
+    manifest: Manifest
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Noises:
+    """Noise to mix in.
+
+    Attributes:
+        root: the folder of noises.
+        paths: its files, relative to it, in order.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+
+
+def plan_set(
+    clips: Path,
+    settings: MixSettings | None = None,
+    *,
+    noise: Path | None = None,
+    list_file: Path | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Plan a set: find and draw the clips, read the sound of those drawn, compute the gains.
+
+    Args:
+        clips: the folder of clips.
+        settings: how to draw; None for the defaults.
+        noise: a folder of noises, or None.
+        list_file: the list, for the protocol "list".
+        progress: called after each item with ("Reading clips", items done, items in all).
+
+    Raises:
+        UsageError: a folder or list that is not there, or not laid out as the protocol needs.
+        InputError: no clips, too few people, or no item can be made.
+    """
+    settings = MixSettings() if settings is None else settings
+    noises = None if noise is None else find_noises(noise)
+    if (settings.protocol == LIST) != (list_file is not None):
+        raise UsageError(
+            "the protocol 'list' and a list go together", "give both --protocol list and --list"
+        )
+    if list_file is not None:
+        drafts, split = draw_list(clips, list_file, settings)
+        return _settled(clips, drafts, split, settings, noises, (), progress)
+    split = settings.split or (ALL if settings.protocol == ANY else TEST)
+    corpus = find_corpus(clips, settings.protocol, split, pictures=settings.video)
+    return plan_corpus(corpus, settings, split=split, noises=noises, progress=progress)
+
+
+def plan_corpus(
+    corpus: Corpus,
+    settings: MixSettings,
+    *,
+    split: str = ALL,
+    noises: Noises | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """As `plan_set`, from clips that are known already.
+
+    Raises:
+        InputError: too few people, or no item can be made.
+    """
+    anywhere = settings.protocol == ANY
+    drafts = draw_items(corpus, settings, anywhere=anywhere, split=split)
+    return _settled(corpus.root, drafts, split, settings, noises, corpus.warnings, progress)
+
+
+def find_noises(folder: Path) -> Noises:
+    """The files of a folder of noises.
+
+    Raises:
+        UsageError: there is no such folder.
+        InputError: it holds no sound.
+    """
+    return Noises(folder, tuple(find_clips(folder, pictures=False)))
+
+
+def _settled(
+    root: Path,
+    drafts: list[Draft],
+    split: str,
+    settings: MixSettings,
+    noises: Noises | None,
+    warnings: tuple[str, ...],
+    progress: Progress | None,
+) -> Plan:
+    desk = _Desk(root, noises, settings)
+    items, failures = [], []
+    for done, draft in enumerate(drafts):
+        if progress is not None:
+            progress("Reading clips", done, len(drafts))
+        try:
+            items.append(desk.settle(draft))
+        except AvseError as error:
+            failures.append(Failure(draft.id, error))
+    if not items:
+        first = failures[0].error
+        raise InputError(
+            f"none of {len(drafts)} mixtures can be made; the first fails because: {first.message}",
+            first.hint,
+        )
+    record = settings.record(noise=noises is not None)
+    manifest = Manifest(settings.protocol, split, settings.seed, record, tuple(items))
+    return Plan(manifest, tuple(failures), warnings)
+
+
+class _Desk:
+    """Where drafts become items."""
+
+    def __init__(self, root: Path, noises: Noises | None, settings: MixSettings) -> None:
+        self._root, self._noises, self._settings = root, noises, settings
+        self._sha256 = lru_cache(None)(file_sha256)
+
+    def settle(self, draft: Draft) -> Item:
+        """Measure the voices of a draft and compute their gains.
+
+        Raises:
+            AvseError: a file cannot be used.
+        """
+        if draft.error is not None:
+            raise draft.error
+        cfg = self._settings
+        voices = [self._read(clip.path) for clip in draft.clips]
+        frames = self._frames(draft, voices)
+        samples = frames * cfg.samples_per_frame
+        firsts = [
+            int(share * (int(voice.length * FPS) - frames + 1))
+            for share, voice in zip(draft.starts, voices, strict=True)
+        ]
+        parts = []
+        for clip, voice, first, level in zip(
+            draft.clips, voices, firsts, draft.levels_db, strict=True
+        ):
+            excerpt = cut(voice.samples, first * cfg.samples_per_frame, samples)
+            parts.append(_levelled(excerpt, level, f"{self._root / clip.path}"))
+        sounds, gains = [p[0] for p in parts], [p[1] for p in parts]
+        noise = None
+        if self._noises is not None:
+            noise, sound, gain = self._draw_noise(draft.dice, samples, sounds)
+            sounds, gains = [*sounds, sound], [*gains, gain]
+        scale = 20 * log10(PEAK / max(1e-9, float(np.abs(np.sum(sounds, axis=0)).max())))
+        final = [round(gain + scale, 4) for gain in gains]
+        powers = [_power(sound) for sound in sounds]
+        speech = powers[: len(voices)]
+        sources = tuple(
+            Source(
+                path=clip.path,
+                speaker=clip.speaker,
+                start_s=first / FPS,
+                gain_db=gain,
+                sha256=self._sha256(self._root / clip.path),
+            )
+            for clip, first, gain in zip(draft.clips, firsts, final, strict=False)
+        )
+        return Item(
+            id=draft.id,
+            sources=sources,
+            noise=None if noise is None else Noise(noise[0], noise[1], final[-1], noise[2]),
+            sir_db=tuple(_ratio_db(power, sum(speech) - power) for power in speech),
+            snr_db=None if noise is None else _ratio_db(sum(speech), powers[-1]),
+            sample_rate=cfg.sample_rate,
+            samples=samples,
+            seed=draft.number,
+            picture=self._picture(voices, frames),
+            outputs=_outputs(draft.id, len(voices), noise=noise is not None, video=cfg.video),
+        )
+
+    def _read(self, path: str) -> Voice:
+        settings = self._settings
+        return read_voice(self._root / path, settings.sample_rate, picture=settings.video)
+
+    def _frames(self, draft: Draft, voices: list[Voice]) -> int:
+        length = min(voice.length for voice in voices)
+        if draft.seconds is not None:
+            length = min(length, Fraction(draft.seconds).limit_denominator(10**6))
+        frames = int(length * FPS)
+        if frames < 1:
+            names = ", ".join(clip.path for clip in draft.clips)
+            raise InputError(f"{names}: shorter than one picture together", "leave them out")
+        return frames
+
+    def _draw_noise(
+        self, dice: Dice, samples: int, voices: list[FloatArray]
+    ) -> tuple[tuple[str, float, str], FloatArray, float]:
+        """Path, start and hash of a noise; its sound at its level; the gain that this took."""
+        assert self._noises is not None
+        snr_db = dice.level(self._settings.snr_db)
+        rate = self._settings.sample_rate
+        wanted_db = 10 * log10(sum(map(_power, voices))) - snr_db
+        for _ in range(_NOISE_TRIES):  # some noises hold stretches of silence
+            name = dice.one(self._noises.paths)
+            path = self._noises.root / name
+            sound = read_voice(path, rate, picture=False).samples
+            steps = int(dice.fraction() * len(sound) / rate / _NOISE_STEP_S)
+            start_s = round(steps * _NOISE_STEP_S, 2)
+            excerpt = loop(sound, round(start_s * rate), samples)
+            if _power(excerpt) > 0:
+                made, gain = _levelled(excerpt, wanted_db, str(path))
+                return (name, start_s, self._sha256(path)), made, gain
+        raise InputError(
+            f"{self._noises.root}: {_NOISE_TRIES} excerpts in a row are silent",
+            "leave silent files out of the noises",
+        )
+
+    def _picture(self, voices: list[Voice], frames: int) -> Picture | None:
+        if not self._settings.video:
+            return None
+        sizes = [(v.video.width, v.video.height) for v in voices if v.video is not None]
+        height = self._settings.height or max(2, min(h for _, h in sizes) // 2 * 2)
+        widths = tuple(max(2, 2 * round(w * height / h / 2)) for w, h in sizes)
+        return Picture(FPS, frames, height, widths)
+
+
+def cut(sound: FloatArray, start: int, count: int) -> FloatArray:
+    """(count,) samples from `start` on; the end of a clip may lack a sample, which becomes 0."""
+    part = sound[start : start + count]
+    return np.pad(part, (0, count - len(part)))
+
+
+def _levelled(sound: FloatArray, level_db: float, name: str) -> tuple[FloatArray, float]:
+    """Sound of a mean power in dB, and the gain in dB that this took."""
+    power = _power(sound)
+    if power <= 0:
+        raise InputError(
+            f"{name} is silent where it would be mixed: it has no level", "Leave it out."
+        )
+    gain_db = level_db - 10 * log10(power)
+    return np.asarray(sound * np.float32(10 ** (gain_db / 20)), np.float32), gain_db
+
+
+def _power(sound: FloatArray) -> float:
+    return float(np.mean(np.square(sound, dtype=np.float64)))
+
+
+def _ratio_db(power: float, other: float) -> float:
+    return round(10 * log10(power / other), 4) + 0.0  # no -0.0
+
+
+def _outputs(name: str, voices: int, *, noise: bool, video: bool) -> Outputs:
+    return Outputs(
+        mixture=f"mixtures/{name}.wav",
+        references=tuple(f"references/{name}.{n}.wav" for n in range(1, voices + 1)),
+        noise=f"noise/{name}.wav" if noise else None,
+        video=f"videos/{name}.mkv" if video else None,
+    )

@@ -1,0 +1,61 @@
+"""Who belongs to which part of a corpus: the published GRID splits, and one for any folder.
+
+The GRID corpus (Cooke, Barker, Cunningham, Shao 2006) has 34 talkers; number 21 has no video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+TRAIN, VALID, TEST, ALL = "train", "valid", "test", "all"
+SPLITS = (TRAIN, VALID, TEST, ALL)
+
+ANY, LIST = "any", "list"
+GRID_TALKERS = frozenset(range(1, 35))
+
+
+@dataclass(frozen=True)
+class GridProtocol:
+    """A published use of GRID.
+
+    Attributes:
+        valid: talkers of the validation split.
+        test: talkers of the test split; train is everybody else.
+        sir_db: lowest and highest level of the first voice over another.
+    """
+
+    valid: frozenset[int]
+    test: frozenset[int]
+    sir_db: tuple[float, float]
+
+    def talkers(self, split: str) -> frozenset[int]:
+        """Numbers of the talkers of a split."""
+        train = GRID_TALKERS - self.valid - self.test
+        return {TRAIN: train, VALID: self.valid, TEST: self.test, ALL: GRID_TALKERS}[split]
+
+
+GRID_PROTOCOLS = {
+    "casia-grid": GridProtocol(
+        valid=frozenset({1, 4, 11, 25, 27, 30}),
+        test=frozenset({6, 12, 16, 17, 18, 23}),
+        sir_db=(-5.0, 5.0),
+    ),
+    # Morrone et al. 2019, arXiv:1811.02480.
+    "morrone-grid": GridProtocol(
+        valid=frozenset({26, 27, 29, 31}),
+        test=frozenset({30, 32, 33, 34}),
+        sir_db=(0.0, 0.0),
+    ),
+}
+PROTOCOLS = (*GRID_PROTOCOLS, ANY, LIST)
+
+
+def split_of(person: str) -> str:
+    """The split of a person in any folder: one in ten is tested on, one in ten validated on.
+
+    The name alone decides, so that nobody changes sides when the folder grows.
+    """
+    digest = hashlib.sha256(person.encode("utf-8", "surrogateescape")).digest()
+    tenth = int.from_bytes(digest[:8], "big") % 10
+    return {0: TEST, 1: VALID}.get(tenth, TRAIN)
