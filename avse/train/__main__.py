@@ -21,11 +21,12 @@ from avse.models.spec import AVSESpec
 from avse.models.weights import save
 from avse.train.clips import TalkingClip, TalkingPack
 from avse.train.cues import fit_cues
-from avse.train.joint import FaceSettings, JointStage, TalkingMixer
+from avse.train.joint import JointStage
 from avse.train.loop import Loop, LoopSettings
 from avse.train.matching import LipsStage, delay, fit_components
 from avse.train.mixing import Mixer, MixSettings, Pack, held_out
 from avse.train.packing import by_folder, pack_clips, pack_sound
+from avse.train.talking import FaceSettings, TalkingMixer
 
 VALIDATION = MixSettings(voices=(0, 1, 0), noise_probability=0, room_probability=0, tilt_db=0)
 PLAIN = FaceSettings(jitter=0, absent=0, lost=0)

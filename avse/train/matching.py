@@ -17,9 +17,9 @@ from avse.models.network import AVSENet, level
 from avse.stft import stft
 from avse.train.clips import TalkingClip, principal_components
 from avse.train.cues import lip_embedding, voice_embedding
-from avse.train.joint import TalkingMixer
 from avse.train.loop import Losses
 from avse.train.mixing import smooth_tilt
+from avse.train.talking import TalkingMixer
 
 MOST_DELAY = 3
 """Video frames by which a clip's sound may be found late or early."""

@@ -15,11 +15,12 @@ from avse.models.network import AVSENet
 from avse.stft import BINS, SAMPLE_RATE
 from avse.train.clips import SAMPLES_PER_FRAME, TalkingClip, TalkingPack, principal_components
 from avse.train.cues import fit_cues
-from avse.train.joint import FaceSettings, JointStage, TalkingMixer, projected_sdr, speaking
+from avse.train.joint import JointStage, projected_sdr, speaking
 from avse.train.loop import Loop, LoopSettings, learning_rate
 from avse.train.losses import SOFT, compressed_loss, mask_error, snr_loss
 from avse.train.matching import LipsStage, delay, fit_components
 from avse.train.mixing import Mixer, MixSettings, Pack, held_out
+from avse.train.talking import FaceSettings, TalkingMixer
 from tests.conftest import TINY
 
 SHORT = MixSettings(seconds=0.8, noise_probability=1.0, room_probability=0.5)

@@ -1,0 +1,148 @@
+"""Mixtures of talking clips: people in view, joined to length, varied, mixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from avse.stft import BINS
+from avse.train.clips import SAMPLES_PER_FRAME, TalkingClip
+from avse.train.mixing import (
+    Batch,
+    MixSettings,
+    Pack,
+    random_room,
+    reverberate,
+    set_level,
+    smooth_tilt,
+)
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """How faces are varied.
+
+    Attributes:
+        jitter: sound and lips are moved against each other by up to so many frames.
+        absent: probability that one of the faces has no voice in the mixture.
+        lost: probability that a stretch of a face's lips is unseen.
+    """
+
+    jitter: int = 1
+    absent: float = 0.15
+    lost: float = 0.15
+
+
+@dataclass
+class TalkingBatch:
+    """Mixtures of people in view.
+
+    Attributes:
+        batch: the sound; see `Batch`.
+        lips: (batch, voices, frames, points, 3), minus each clip's median.
+        seen: (batch, voices, frames).
+        faces: (batch, voices), 1 where there is a face, speaking or not.
+    """
+
+    batch: Batch
+    lips: Tensor
+    seen: Tensor
+    faces: Tensor
+
+
+class TalkingMixer:
+    """Draws mixtures of talking clips, joined to the length of a mixture person by person."""
+
+    def __init__(
+        self,
+        clips: list[TalkingClip],
+        noise: Pack | None,
+        settings: MixSettings,
+        faces: FaceSettings,
+    ) -> None:
+        self.settings, self.faces = settings, faces
+        self.people: dict[str, dict[str, list[TalkingClip]]] = {}
+        for clip in clips:
+            self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
+        self.corpora = sorted(self.people)
+        minutes = [
+            sum(len(c.seen) for p in self.people[k].values() for c in p) for k in self.corpora
+        ]
+        self.weights = np.sqrt(minutes) / np.sqrt(minutes).sum()
+        self.noise = noise
+
+    def talk(
+        self, rng: np.random.Generator, clips: list[TalkingClip]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """One person: (samples,), (frames, points, 3) and (frames,) seen."""
+        frames = self.settings.samples // SAMPLES_PER_FRAME
+        sound, lips, seen, count = [], [], [], 0
+        while count < frames + 2:
+            clip = clips[rng.integers(len(clips))]
+            late = int(rng.integers(-self.faces.jitter, self.faces.jitter + 1))
+            x, points, there = clip.audio, clip.lips, clip.seen
+            if late > 0:
+                x, points, there = x[late * SAMPLES_PER_FRAME :], points[:-late], there[:-late]
+            elif late < 0:
+                x, points, there = x[: late * SAMPLES_PER_FRAME], points[-late:], there[-late:]
+            stretch = np.float32(np.exp(rng.normal(0, 0.15)))
+            sound.append(set_level(x, 0.1))
+            lips.append(points * stretch)
+            seen.append(there)
+            count += len(there)
+        begin = int(rng.integers(0, count - frames + 1))
+        here = slice(begin, begin + frames)
+        samples = slice(begin * SAMPLES_PER_FRAME, (begin + frames) * SAMPLES_PER_FRAME)
+        points, there = np.concatenate(lips)[here].copy(), np.concatenate(seen)[here].copy()
+        if rng.random() < self.faces.lost:
+            gone = int(rng.integers(0, frames))
+            there[gone : gone + int(rng.integers(5, frames // 2))] = 0
+        return np.concatenate(sound)[samples].copy(), points, there
+
+    def draw(self, rng: np.random.Generator, size: int) -> TalkingBatch:
+        """Draw a batch."""
+        cfg = self.settings
+        most, frames = len(cfg.voices), cfg.samples // SAMPLES_PER_FRAME
+        sources = np.zeros((size, most + 1, cfg.samples), np.float32)
+        lips = np.zeros((size, most, frames, 43, 3), np.float32)
+        seen = np.zeros((size, most, frames), np.float32)
+        faces = np.zeros((size, most), np.float32)
+        present = np.zeros((size, most), np.float32)
+        tilt = np.ones((size, most + 1, BINS), np.float32)
+        for b in range(size):
+            people = self.people[self.corpora[rng.choice(len(self.corpora), p=self.weights)]]
+            names = list(people)
+            count = 1 + int(rng.choice(most, p=cfg.voices))
+            # One person alone can still be mixed with another sentence of their own.
+            chosen = rng.choice(len(names), count, replace=count > len(names))
+            silent = (
+                int(rng.integers(count)) if count > 1 and rng.random() < self.faces.absent else -1
+            )
+            for v, who in enumerate(chosen):
+                x, lips[b, v], seen[b, v] = self.talk(rng, people[names[int(who)]])
+                faces[b, v] = 1
+                if v == silent:
+                    if rng.random() < 0.5:
+                        lips[b, v] = lips[b, v, :1] + rng.normal(0, 0.003, lips[b, v].shape)
+                    continue
+                if rng.random() < cfg.room_probability:
+                    x = reverberate(x, random_room(rng))
+                gain_db = rng.uniform(-cfg.spread_db, cfg.spread_db) / 2
+                sources[b, v] = x * np.float32(10 ** (gain_db / 20))
+                present[b, v] = 1
+            if self.noise is not None and rng.random() < cfg.noise_probability:
+                clip = self.noise.clips[rng.integers(len(self.noise.clips))]
+                x = np.resize(self.noise.audio(clip), cfg.samples)
+                snr_db = rng.uniform(0 if count > 1 else cfg.snr_db[0], cfg.snr_db[1])
+                sources[b, -1] = set_level(x, 0.1 * 10 ** (-snr_db / 20))
+            tilt[b] = smooth_tilt(rng, most + 1, cfg.tilt_db)
+        sound = Batch(torch.from_numpy(sources), torch.from_numpy(present), torch.from_numpy(tilt))
+        return TalkingBatch(
+            sound, torch.from_numpy(lips), torch.from_numpy(seen), torch.from_numpy(faces)
+        )
