@@ -33,7 +33,6 @@ _models = typer.Typer(name="models", invoke_without_command=True, rich_markup_mo
 app.command(epilog=separate.EXAMPLES)(separate.separate)
 app.command(epilog=enhance.EXAMPLES)(enhance.enhance)
 app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
-app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=mix.EXAMPLES)(mix.mix)
 _models.command("list", epilog=models.LIST_EXAMPLES)(models.list_models)
 _models.command("verify", epilog=models.VERIFY_EXAMPLES)(models.verify)
