@@ -1,0 +1,345 @@
+"""`avse evaluate`: how good estimates are, or a model on a test set."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from avse.cli import options
+from avse.cli.boundary import FAILED
+from avse.cli.progress import Stages
+from avse.cli.tables import table
+from avse.cli.terminal import PROGRAM, Terminal, terminal_of
+from avse.errors import OutputError, OutputExistsError, UsageError
+from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.evaluate.evaluation import Judged, Request
+
+EXAMPLES = options.examples(
+    (
+        "estimates against references of the same names",
+        "avse evaluate --estimates out/ --references clean/ --mixtures mixed/",
+    ),
+    ("a model on a test set of avse mix", "avse evaluate --manifest set/ -m avse-first -o first/"),
+    ("the network alone", "avse evaluate --manifest set/ --network-only"),
+    ("is it better than before?", "avse evaluate --manifest set/ --compare first/results.json"),
+    ("how much do late lips cost?", "avse evaluate --manifest set/ --curves offset,missing"),
+)
+FILES = ("report.html", "items.csv", "results.json")
+_LISTED = 10
+
+Estimates = Annotated[
+    str | None,
+    typer.Option(
+        "--estimates",
+        metavar="FOLDER",
+        show_default=False,
+        help="What is to be judged. Belongs to the reference of the same name, endings aside.",
+    ),
+]
+References = Annotated[
+    str | None,
+    typer.Option(
+        "--references",
+        metavar="FOLDER",
+        show_default=False,
+        help="The clean voices. Names that differ only after their last dot (talk.1, talk.2) are "
+        "voices of one mixture (talk).",
+    ),
+]
+Mixtures = Annotated[
+    str | None,
+    typer.Option(
+        "--mixtures",
+        metavar="FOLDER",
+        show_default=False,
+        help="What was separated: talk, or talk.1 and so on. Needed for improvements and ceilings.",
+    ),
+]
+ManifestFile = Annotated[
+    str | None,
+    typer.Option(
+        "--manifest",
+        metavar="FILE.jsonl",
+        show_default=False,
+        help="A test set of `avse mix` with videos, or its folder: separate it and score that.",
+    ),
+]
+NetworkOnly = Annotated[
+    bool,
+    typer.Option(
+        "--network-only",
+        help="Judge the network by itself: sound as it was mixed, each person's lips found in "
+        "their own part of the picture.",
+    ),
+]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        "--metrics",
+        metavar="LIST",
+        envvar="AVSE_METRICS",
+        help="all, or some of si-sdr, si-sdri, sdr, sdri, pesq-wb, pesq-nb, stoi, estoi, "
+        "wrong-speaker, silent-level.",
+    ),
+]
+Ceilings = Annotated[
+    bool,
+    typer.Option("--ceilings/--no-ceilings", help="Score oracle masks too; four times the work."),
+]
+Trim = Annotated[
+    bool,
+    typer.Option(
+        "--trim",
+        help="Cut the longer of estimate and reference to the shorter, and say by how much. "
+        "Otherwise such pairs are not scored. Nothing is ever shifted.",
+    ),
+]
+Curves = Annotated[
+    str | None,
+    typer.Option(
+        "--curves",
+        metavar="LIST",
+        show_default=False,
+        help="Robustness against offset, missing, frozen (lips), snr, speakers, size, rate (of the "
+        "picture), or all. Needs --manifest.",
+    ),
+]
+CurveItems = Annotated[
+    int, typer.Option("--curve-items", min=1, metavar="N", help="Mixtures used for curves.")
+]
+Transcriber = Annotated[
+    str | None,
+    typer.Option(
+        "--transcriber",
+        metavar="NAME|COMMAND",
+        envvar="AVSE_TRANSCRIBER",
+        show_default=False,
+        help="Also measure word errors: faster-whisper[:MODEL], or a command that prints the words "
+        "in the sound file {}.",
+    ),
+]
+Compare = Annotated[
+    str | None,
+    typer.Option(
+        "--compare",
+        metavar="FILE.json",
+        show_default=False,
+        help="The results.json of another evaluation: paired differences.",
+    ),
+]
+KeepEstimates = Annotated[
+    bool, typer.Option("--keep-estimates", help="With --manifest, keep the voices as WAV files.")
+]
+OutputFolder = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        help=f"Where {', '.join(FILES)} are written; created if missing.",
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        metavar="N",
+        envvar="AVSE_JOBS",
+        show_default="one for each processor",
+        help="Processes that score.",
+    ),
+]
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def evaluate(
+    context: typer.Context,
+    estimates: Estimates = None,
+    references: References = None,
+    mixtures: Mixtures = None,
+    manifest: ManifestFile = None,
+    network_only: NetworkOnly = False,
+    metrics: Metrics = "all",
+    ceilings: Ceilings = True,
+    trim: Trim = False,
+    curves: Curves = None,
+    curve_items: CurveItems = 20,
+    transcriber: Transcriber = None,
+    compare: Compare = None,
+    keep_estimates: KeepEstimates = False,
+    output: OutputFolder = "evaluation",
+    jobs: Jobs = 0,
+    model: options.Model = Settings.model,
+    device: options.Device = Settings.device,
+    window: options.Window = Settings.window_s,
+    overlap: options.Overlap = Settings.overlap,
+    faces: options.Faces = Settings.faces,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Score separated voices, or a model on a test set, and write a report.
+
+    Prints the paths of the report, the table and the data, one a line. Exit code 1 if something
+    could not be judged: an estimate without a reference, a face that was not found.
+    """
+    terminal = terminal_of(context)
+    by_folders = estimates is not None or references is not None or mixtures is not None
+    if by_folders == (manifest is not None) or (by_folders and not (estimates and references)):
+        raise UsageError(
+            "it is not clear what to judge",
+            "give --estimates and --references, or --manifest; see `avse evaluate --help`",
+        )
+    if by_folders and (network_only or curves or keep_estimates):
+        raise UsageError(
+            "--network-only, --curves and --keep-estimates need --manifest",
+            "leave them out, or give a test set of `avse mix`",
+        )
+    from avse.evaluate.evaluation import Request, read_names
+    from avse.evaluate.results import read_results
+    from avse.evaluate.robustness import CURVES
+    from avse.evaluate.scoring import Plan
+    from avse.metrics import METRICS
+
+    request = Request(
+        plan=Plan(read_names("metric", metrics, METRICS), ceilings, trim),
+        jobs=jobs or _processors(),
+        command=_command(),
+        curves=() if curves is None else read_names("curve", curves, CURVES),
+        curve_items=curve_items,
+        transcriber=transcriber,
+    )
+    settings = Settings(model=model, device=device, faces=faces, window_s=window, overlap=overlap)
+    folder = Path(output).expanduser()
+    targets = [folder / name for name in FILES]
+    _check(targets, force)
+    other = None if compare is None else read_results(Path(compare).expanduser())
+    with ExitStack() as stack:
+        progress = stack.enter_context(Stages(terminal))
+        scratch = (
+            folder / "estimates"
+            if keep_estimates
+            else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="avse-")))
+        )
+        if manifest is None:
+            from avse.evaluate.evaluation import judge_folders
+
+            assert estimates is not None
+            assert references is not None
+            judged = judge_folders(
+                Path(estimates).expanduser(),
+                Path(references).expanduser(),
+                None if mixtures is None else Path(mixtures).expanduser(),
+                request,
+                progress,
+            )
+        else:
+            judged = _on_test_set(
+                manifest, request, settings, scratch, progress, network_only=network_only
+            )
+        if other is not None:
+            from avse.evaluate.comparison import compare as paired
+
+            judged.results["comparison"] = paired(judged.results, other, str(compare))
+        progress("Writing the report", 0.0, None)
+        from avse.evaluate.report import write_all
+
+        write_all(folder, judged.results, judged.mixtures, overwrite=force)
+    _tell(judged.results, targets, terminal, as_json=as_json)
+
+
+def _on_test_set(
+    manifest: str,
+    request: Request,
+    settings: Settings,
+    scratch: Path,
+    progress: Stages,
+    *,
+    network_only: bool,
+) -> Judged:
+    from avse.evaluate.evaluation import judge_test_set
+    from avse.evaluate.testset import open_test_set
+
+    test_set = open_test_set(Path(manifest).expanduser())
+    if request.plan.trim:
+        raise UsageError("--trim has no meaning with --manifest", "leave it out")
+    return judge_test_set(test_set, request, settings, scratch, progress, network_only=network_only)
+
+
+def _command() -> tuple[str, ...]:
+    """What was typed, the path to the program left out."""
+    return (PROGRAM, *sys.argv[1:])
+
+
+def _check(targets: list[Path], force: bool) -> None:
+    for target in targets:
+        if target.exists() and not force:
+            raise OutputExistsError(
+                f"{target} exists already", "choose another --output, or give --force"
+            )
+    folder = targets[0].parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder} cannot be created: {error.strerror}", "choose another --output"
+        ) from error
+
+
+def _tell(
+    results: dict[str, Any], targets: list[Path], terminal: Terminal, *, as_json: bool
+) -> None:
+    from avse.evaluate.evaluation import failed
+
+    if as_json:
+        short = {key: value for key, value in results.items() if key not in ("items", "mixtures")}
+        files = dict(zip(("report", "table", "results"), map(str, targets), strict=True))
+        terminal.result_json({**short, "files": files})
+    else:
+        for line in _summary(results):
+            terminal.note(line)
+        for target in targets:
+            terminal.result(str(target))
+    late = results["alignment"]["out_of_step"]
+    if late:
+        terminal.warn(f"{late} estimates are out of step with their references; see the report")
+    wrong = failed(results)
+    for line in wrong[:_LISTED]:
+        terminal.error(line)
+    if len(wrong) > _LISTED:
+        terminal.error(f"and {len(wrong) - _LISTED} more; see {targets[0]}")
+    if wrong:
+        raise typer.Exit(FAILED)
+
+
+def _summary(results: dict[str, Any]) -> list[str]:
+    rows = []
+    for metric, found in results["summary"]["estimate"].items():
+        cells = [_short(found[key]) for key in ("median", "mean")]
+        interval = (
+            "" if found["low"] is None else f"{_short(found['low'])} to {_short(found['high'])}"
+        )
+        rows.append([metric, *cells, interval, str(found["scored"]), str(found["undefined"])])
+    heads = ["metric", "median", "mean", "95 % of the mean", "scored", "undefined"]
+    return table(heads, rows, right="median mean scored undefined")
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,300 @@
+"""One evaluation from beginning to end: judge, look closer, and give everything as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avse.errors import AvseError, MissingError, UsageError
+from avse.evaluate.items import Mixture, MixtureResult
+from avse.evaluate.pairing import RULE, pair
+from avse.evaluate.results import Provenance, build
+from avse.evaluate.scoring import Plan, score_mixtures
+from avse.evaluate.statistics import summarise
+from avse.evaluate.transcripts import open_transcriber, word_error_rate
+from avse.metrics import Score, not_defined
+from avse.metrics.extra import package
+from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.evaluate.testset import TestSet
+    from avse.models.network import AVSENet
+
+Progress = Callable[[str, float, "float | None"], None]
+"""Called with (what is done, how much of it, of how much)."""
+
+_PACKAGES = {
+    "sdr": "fast_bss_eval",
+    "sdri": "fast_bss_eval",
+    "pesq-wb": "pesq",
+    "pesq-nb": "pesq",
+    "stoi": "pystoi",
+    "estoi": "pystoi",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to do, whatever is judged.
+
+    Attributes:
+        plan: metrics, ceilings, lengths.
+        jobs: worker processes for scoring.
+        command: as it was typed, for the report.
+        curves: names of robustness curves; they need a test set.
+        curve_items: how many mixtures to use for them, from the first on.
+        transcriber: a recogniser, see `avse.evaluate.transcripts`; None for no transcripts.
+    """
+
+    plan: Plan = field(default_factory=Plan)
+    jobs: int = 1
+    command: Sequence[str] = ()
+    curves: Sequence[str] = ()
+    curve_items: int = 20
+    transcriber: str | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of it.
+
+    Attributes:
+        results: everything, as JSON values.
+        mixtures: what was judged, for examples.
+    """
+
+    results: dict[str, Any]
+    mixtures: tuple[Mixture, ...]
+
+
+def read_names(kind: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Read "all", or names with commas between, each once and in the usual order.
+
+    Raises:
+        UsageError: one of them is unknown.
+    """
+    names = tuple(known)
+    asked = names if text.strip() == "all" else [name.strip() for name in text.split(",")]
+    unknown = [name for name in asked if name not in names]
+    if unknown:
+        raise UsageError(
+            f"there is no {kind} {', '.join(map(repr, unknown))}",
+            f"choose from: all, {', '.join(names)}",
+        )
+    return tuple(name for name in names if name in asked)
+
+
+def check_packages(metrics: Iterable[str]) -> None:
+    """Fail before the work rather than in the middle of it.
+
+    Raises:
+        MissingExtraError: the package of a metric is not installed.
+    """
+    for name in dict.fromkeys(_PACKAGES[m] for m in metrics if m in _PACKAGES):
+        package(name)
+
+
+def judge_folders(
+    estimates: Path,
+    references: Path,
+    mixtures: Path | None,
+    request: Request,
+    progress: Progress,
+) -> Judged:
+    """Score given estimates against given references.
+
+    Raises:
+        InputError: see `avse.evaluate.pairing.pair`.
+        MissingError: a package or a recogniser is not here.
+    """
+    check_packages(request.plan.metrics)
+    pairs = pair(estimates, references, mixtures)
+    total = float(len(pairs.mixtures))
+    done: list[MixtureResult] = []
+    for result in score_mixtures(pairs.mixtures, request.plan, jobs=request.jobs):
+        done.append(result)
+        progress("Scoring", float(len(done)), total)
+    unmatched = {
+        "estimates": pairs.estimates,
+        "references": pairs.references,
+        "items_without_mixture": pairs.without_mixture,
+        "mixtures": pairs.mixtures_unused,
+    }
+    provenance = Provenance(
+        "estimates",
+        request.command,
+        rule=RULE,
+        unmatched=unmatched,
+        settings={"lengths": "cut to the shorter" if request.plan.trim else "have to be equal"},
+    )
+    results = build(done, request.plan.metrics, provenance)
+    return _looked_closer(results, pairs.mixtures, request, progress)
+
+
+def judge_test_set(
+    test_set: TestSet,
+    request: Request,
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+    *,
+    network_only: bool = False,
+) -> Judged:
+    """Run a model on a test set, and score it.
+
+    Args:
+        test_set: with videos.
+        request: what to do.
+        settings: the model, and how to separate.
+        folder: where estimates are written.
+        progress: told how far it is.
+        network_only: leave out coding, and telling faces apart.
+
+    Raises:
+        MissingError: weights, a package or a recogniser are not here.
+    """
+    from avse.evaluate.running import run_network, run_pipeline
+    from avse.models.weights import find, load, verify
+    from avse.scene import pick_device
+
+    check_packages(request.plan.metrics)
+    path, expected = find(settings.model)
+    digest = verify(path, expected)
+    network = load(settings.model, device=pick_device(settings.device))
+    items = test_set.manifest.items
+    total = sum(item.duration_s for item in items)
+    run = run_network if network_only else run_pipeline
+    kept: list[Mixture] = []
+
+    def making() -> Iterator[Mixture]:
+        stage = "Separating and scoring"
+        progress(stage, 0.0, total)
+        for mixture in run(
+            test_set, network, settings, folder, lambda done: progress(stage, done, total)
+        ):
+            kept.append(mixture)
+            yield mixture
+
+    done = list(score_mixtures(making(), request.plan, jobs=request.jobs))
+    manifest = test_set.manifest
+    provenance = Provenance(
+        "network" if network_only else "pipeline",
+        request.command,
+        model={"name": settings.model, "sha256": digest},
+        manifest={
+            "name": test_set.path.name,
+            "sha256": manifest.sha256,
+            "protocol": manifest.protocol,
+            "split": manifest.split,
+        },
+        settings={
+            "faces": settings.faces,
+            "window_s": settings.window_s,
+            "overlap": settings.overlap,
+            "device": str(next(network.parameters()).device),
+        },
+    )
+    results = build(done, request.plan.metrics, provenance)
+    if request.curves:
+        results["curves"] = _curves(test_set, network, request, settings, progress)
+    return _looked_closer(results, tuple(kept), request, progress)
+
+
+def _curves(
+    test_set: TestSet, network: AVSENet, request: Request, settings: Settings, progress: Progress
+) -> dict[str, Any]:
+    from avse.evaluate.robustness import CURVES, ON_VIDEO, trace
+    from avse.evaluate.testset import network_item
+    from avse.evaluate.worse_videos import trace_videos
+
+    items = test_set.manifest.items[: request.curve_items]
+    inputs = []
+    if any(name not in ON_VIDEO for name in request.curves):
+        for item in items:
+            inputs.append(network_item(test_set, item, settings))
+            progress("Looking at faces", float(len(inputs)), float(len(items)))
+    found: dict[str, Any] = {}
+    for name in request.curves:
+        curve, points = CURVES[name], []
+        tracing = (
+            trace_videos(name, network, test_set, items, settings)
+            if name in ON_VIDEO
+            else trace(name, network, inputs, settings)
+        )
+        for point in tracing:
+            points.append(point)
+            progress(f"Curve {name}", float(len(points)), float(len(curve.points)))
+        found[name] = {"title": curve.title, "mixtures": len(items), "points": points}
+    return found
+
+
+def _looked_closer(
+    results: dict[str, Any], mixtures: tuple[Mixture, ...], request: Request, progress: Progress
+) -> Judged:
+    if request.transcriber is not None:
+        results["transcripts"] = _transcripts(mixtures, request.transcriber, progress)
+    return Judged(results, mixtures)
+
+
+def _transcripts(
+    mixtures: Sequence[Mixture], transcriber: str, progress: Progress
+) -> dict[str, Any]:
+    hear = open_transcriber(transcriber)
+    rates: dict[str, list[Score]] = {"estimate": [], "mixture": []}
+    names: list[str] = []
+    groups: dict[str, list[str]] = {"estimate": [], "mixture": []}
+    written = 0
+    for number, mixture in enumerate(mixtures, 1):
+        mixed = None if mixture.mixture is None else hear(mixture.mixture)
+        for voice in mixture.voices:
+            if voice.text is not None:
+                said = voice.text.read_text(encoding="utf-8", errors="replace")
+                written += 1
+            else:
+                said = hear(voice.reference)
+            names.append(voice.name)
+            rates["estimate"].append(
+                not_defined(voice.failure or "there is no estimate")
+                if voice.estimate is None
+                else word_error_rate(_heard(hear, voice.estimate), said)
+            )
+            groups["estimate"].append(mixture.name)
+            if mixed is not None:
+                rates["mixture"].append(word_error_rate(mixed, said))
+                groups["mixture"].append(mixture.name)
+        progress("Transcribing", float(number), float(len(mixtures)))
+    found: dict[str, Any] = {
+        "recogniser": transcriber,
+        "references_from_text": written,
+        "references_from_recogniser": len(names) - written,
+        "items": {n: s.value for n, s in zip(names, rates["estimate"], strict=True)},
+    }
+    for system, scores in rates.items():
+        if scores:
+            found[system] = asdict(summarise(scores, groups[system]))
+    return found
+
+
+def _heard(hear: Callable[[Path], str], path: Path) -> str:
+    """A recogniser that fails on one file has heard nothing in it."""
+    try:
+        return hear(path)
+    except MissingError:
+        raise
+    except AvseError:
+        return ""
+
+
+def failed(results: Mapping[str, Any]) -> list[str]:
+    """What went wrong, a line each; empty if all was judged."""
+    lonely = results["unmatched"].get("references", ())
+    lines = [
+        f"{item['name']}: {item['failure']}"
+        for item in results["items"]
+        if item["failure"] is not None and item["name"] not in lonely
+    ]
+    for kind, partner in (("estimates", "reference"), ("references", "estimate")):
+        lines += [f"{name}: has no {partner}" for name in results["unmatched"].get(kind, ())]
+    return lines

@@ -1,0 +1,130 @@
+"""Which estimate belongs to which reference: by name, by one stated rule."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from avse.errors import InputError
+from avse.evaluate.items import Mixture, Voice
+from avse.evaluate.sounds import SUFFIXES
+
+RULE = (
+    "An estimate belongs to the reference of the same name: the path below its folder without the "
+    "ending (a/talk.1.wav and a/talk.1.flac). References whose names differ only in what follows "
+    "the last dot (a/talk.1, a/talk.2) are voices of one mixture, a/talk. The mixture is the file "
+    "called like that, or else like the reference itself."
+)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What was found in the folders.
+
+    Attributes:
+        mixtures: those with at least one estimate that has a reference.
+        estimates: names of estimates without a reference.
+        references: names of references without an estimate.
+        without_mixture: names of items without a mixture; empty if no mixtures were given.
+        mixtures_unused: names of mixtures that belong to nothing.
+    """
+
+    mixtures: tuple[Mixture, ...]
+    estimates: tuple[str, ...]
+    references: tuple[str, ...]
+    without_mixture: tuple[str, ...]
+    mixtures_unused: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every estimate has a reference and every reference an estimate."""
+        return not self.estimates and not self.references
+
+
+def pair(estimates: Path, references: Path, mixtures: Path | None = None) -> Pairs:
+    """Match the files of folders by `RULE`.
+
+    Raises:
+        InputError: a folder is not there, two of its files have one name, or nothing matches.
+    """
+    guesses, truths = _files(estimates, "estimates"), _files(references, "references")
+    mixed = {} if mixtures is None else _files(mixtures, "mixtures")
+    both = [name for name in truths if name in guesses]
+    if not both:
+        raise InputError(
+            f"no name in {estimates} matches one in {references}",
+            "names without their endings have to be the same, such as talk.1.wav and talk.1.flac",
+        )
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in truths:
+        groups[_group(name)].append(name)
+    found, lonely, used = [], [], set()
+    for group, names in groups.items():
+        if not any(name in guesses for name in names):
+            continue
+        # Without siblings, "talk.final" is a name of its own, not a voice of "talk".
+        single = len(names) == 1 and group not in mixed
+        common = next((n for n in (group, names[0]) if n in mixed), None)
+        alike = [n for n in names if n in mixed]
+        if len(alike) > 1:  # every voice has its own copy of the mixture
+            common = names[0]
+        used |= {common, *alike} if common is not None else set()
+        if common is None and mixtures is not None:
+            lonely += [name for name in names if name in guesses]
+        voices = tuple(
+            Voice(
+                name,
+                truths[name],
+                guesses.get(name),
+                None if name in guesses else "there is no estimate",
+                _text(truths[name]),
+            )
+            for name in names
+        )
+        found.append(
+            Mixture(
+                names[0] if single else group,
+                None if common is None else mixed[common],
+                voices,
+            )
+        )
+    return Pairs(
+        tuple(found),
+        tuple(name for name in guesses if name not in truths),
+        tuple(name for name in truths if name not in guesses),
+        tuple(lonely),
+        tuple(name for name in mixed if name not in used),
+    )
+
+
+def _files(folder: Path, what: str) -> dict[str, Path]:
+    """Name -> path, in the order of names."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder of {what}", "name a folder of sound files")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES or not path.is_file() or path.name.startswith("."):
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise InputError(
+                f"{path} and {found[name].name} have one name without their endings",
+                f"keep one of them in the folder of {what}",
+            )
+        found[name] = path
+    if not found:
+        raise InputError(f"there is no sound file in {folder}", f"name the folder of {what}")
+    return dict(sorted(found.items()))
+
+
+def _group(name: str) -> str:
+    """The name of the mixture: without what follows the last dot of the file's name."""
+    head, _, last = name.rpartition("/")
+    stem = last.rpartition(".")[0] or last
+    return f"{head}/{stem}" if head else stem
+
+
+def _text(reference: Path) -> Path | None:
+    path = reference.with_suffix(".txt")
+    return path if path.is_file() else None

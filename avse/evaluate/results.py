@@ -1,0 +1,253 @@
+"""The results of an evaluation as plain data: what JSON, CSV and the report are made from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from avse import __version__
+from avse.errors import InputError
+from avse.evaluate.ceilings import CEILINGS
+from avse.evaluate.items import ESTIMATE, MIXTURE, ItemResult, MixtureResult
+from avse.evaluate.statistics import summarise
+from avse.media.placing import place, temporary_name, writing
+from avse.metrics import METRICS, Score
+
+FORMAT = "avse-evaluation-1"
+SYSTEMS = {
+    ESTIMATE: "what is judged",
+    MIXTURE: "the unprocessed mixture: the floor",
+    **CEILINGS,
+}
+IN_STEP_S = 0.001
+"""Lags up to this count as none."""
+
+_PACKAGES = ("numpy", "scipy", "torch", "pesq", "pystoi", "fast_bss_eval")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where results come from.
+
+    Attributes:
+        mode: "estimates", "pipeline" or "network".
+        command: as it was typed.
+        model: name and sha256 of the weights; None for given estimates.
+        manifest: name and sha256 of the test set; None for folders.
+        rule: how names were matched, in words; None for a manifest.
+        unmatched: what was found without a partner, by kind.
+        settings: other choices that shape scores.
+    """
+
+    mode: str
+    command: Sequence[str] = ()
+    model: Mapping[str, str] | None = None
+    manifest: Mapping[str, str] | None = None
+    rule: str | None = None
+    unmatched: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """Of avse, Python, and the packages that compute scores."""
+    import platform
+
+    found = {"avse": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def build(
+    results: Iterable[MixtureResult], metrics: Sequence[str], provenance: Provenance
+) -> dict[str, Any]:
+    """Everything that is known, as JSON values.
+
+    Args:
+        results: in any order; sorted by name here, so that worker processes do not show.
+        metrics: names, in order.
+        provenance: what was done.
+    """
+    mixtures = sorted(results, key=lambda mixture: mixture.name)
+    items = sorted((i for m in mixtures for i in m.items), key=lambda item: item.name)
+    systems = [system for system in SYSTEMS if any(system in i.scores for i in items)]
+    groups = [item.mixture for item in items]
+    summary = {
+        system: {
+            metric: asdict(
+                summarise(
+                    [i.scores[system][metric] for i in items if metric in i.scores.get(system, {})],
+                    [i.mixture for i in items if metric in i.scores.get(system, {})],
+                )
+            )
+            for metric in metrics
+            if any(metric in i.scores.get(system, {}) for i in items)
+        }
+        for system in systems
+    }
+    return {
+        "format": FORMAT,
+        "mode": provenance.mode,
+        "command": list(provenance.command),
+        "versions": versions(),
+        "model": None if provenance.model is None else dict(provenance.model),
+        "manifest": None if provenance.manifest is None else dict(provenance.manifest),
+        "settings": dict(provenance.settings),
+        "rule": provenance.rule,
+        "unmatched": {kind: list(names) for kind, names in provenance.unmatched.items()},
+        "metrics": {name: asdict(METRICS[name]) for name in metrics},
+        "systems": {system: SYSTEMS[system] for system in systems},
+        "counts": {
+            "mixtures": len(mixtures),
+            "items": len(items),
+            "failed": sum(item.failure is not None for item in items),
+        },
+        "summary": summary,
+        "contrast": {
+            "estimate": asdict(summarise([m.contrast for m in mixtures], _names(mixtures))),
+            "reference": asdict(
+                summarise([m.reference_contrast for m in mixtures], _names(mixtures))
+            ),
+        },
+        "alignment": _alignment(items),
+        "mixtures": [
+            {"name": m.name, "contrast": m.contrast.value, "reason": m.contrast.reason}
+            for m in mixtures
+        ],
+        "items": [_item(item) for item in items],
+        "groups": len(set(groups)),
+    }
+
+
+def _names(mixtures: Sequence[MixtureResult]) -> list[str]:
+    return [mixture.name for mixture in mixtures]
+
+
+def _alignment(items: Sequence[ItemResult]) -> dict[str, Any]:
+    known = [(item, item.lag) for item in items if item.lag is not None]
+    late = [(item, lag) for item, lag in known if abs(lag.seconds) > IN_STEP_S]
+    return {
+        "in_step": len(known) - len(late),
+        "out_of_step": len(late),
+        "unclear": len(items) - len(known),
+        "worst": [
+            {"name": item.name, "lag_ms": 1000 * lag.seconds}
+            for item, lag in sorted(late, key=lambda pair: -abs(pair[1].seconds))[:20]
+        ],
+    }
+
+
+def _item(item: ItemResult) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "mixture": item.mixture,
+        "seconds": item.seconds,
+        "rate_hz": item.rate_hz,
+        "failure": item.failure,
+        "lag_samples": None if item.lag is None else item.lag.samples,
+        "lag_ms": None if item.lag is None else 1000 * item.lag.seconds,
+        "trimmed_samples": item.trimmed,
+        "scores": {
+            system: {metric: score.value for metric, score in scores.items()}
+            for system, scores in item.scores.items()
+        },
+        "reasons": {
+            system: reasons
+            for system, scores in item.scores.items()
+            if (reasons := {m: s.reason for m, s in scores.items() if s.reason is not None})
+        },
+    }
+
+
+def as_csv(results: Mapping[str, Any]) -> str:
+    """A line for each item and system; an empty cell where a metric is not defined."""
+    metrics = list(results["metrics"])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [
+            *("name", "mixture", "system", "seconds", "rate_hz", "lag_ms", "trimmed_samples"),
+            *metrics,
+            *("failure", "reasons"),
+        ]
+    )
+    for item in results["items"]:
+        for system in results["systems"]:
+            scores = item["scores"].get(system)
+            if scores is None and system != ESTIMATE:
+                continue
+            reasons = item["reasons"].get(system, {})
+            estimate = system == ESTIMATE
+            writer.writerow(
+                [
+                    *(item["name"], item["mixture"], system, item["seconds"], item["rate_hz"]),
+                    item["lag_ms"] if estimate and item["lag_ms"] is not None else "",
+                    item["trimmed_samples"] if estimate else "",
+                    *(
+                        "" if (value := (scores or {}).get(metric)) is None else repr(value)
+                        for metric in metrics
+                    ),
+                    (item["failure"] or "") if estimate else "",
+                    "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items()),
+                ]
+            )
+    return text.getvalue()
+
+
+def as_json(results: Mapping[str, Any]) -> str:
+    """Indented, with a final newline."""
+    return json.dumps(results, indent=1, allow_nan=False) + "\n"
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read what `as_json` wrote.
+
+    Raises:
+        InputError: it cannot be read or is something else.
+    """
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "name a results.json") from error
+    if not isinstance(results, dict) or results.get("format") != FORMAT:
+        raise InputError(
+            f"{path} holds no results of this version of `avse evaluate`",
+            "name the results.json of another evaluation",
+        )
+    return results
+
+
+def write(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write a text file, which appears complete or not at all.
+
+    Raises:
+        OutputExistsError: the file exists and `overwrite` is false.
+        OutputError: it cannot be written.
+    """
+    temporary = temporary_name(path)
+    try:
+        with writing(path):
+            temporary.write_text(text, encoding="utf-8")
+        place(temporary, path, overwrite=overwrite)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def scores_of(results: Mapping[str, Any], metric: str, system: str = ESTIMATE) -> dict[str, Score]:
+    """Item -> score, of results as `build` gives them."""
+    found = {}
+    for item in results["items"]:
+        scores = item["scores"].get(system, {})
+        if metric in scores:
+            reason = item["reasons"].get(system, {}).get(metric)
+            found[item["name"]] = Score(scores[metric], reason)
+    return found

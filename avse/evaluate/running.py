@@ -1,0 +1,156 @@
+"""Make the estimates that are to be judged: by the whole pipeline, or by the network alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from avse.errors import AvseError, MissingError
+from avse.evaluate.items import Mixture, Voice
+from avse.evaluate.sounds import FloatArray, write_sound
+from avse.evaluate.testset import NetworkItem, TestSet, network_item
+from avse.faces.people import Person
+from avse.masking import Masker, MaskPlayer
+from avse.media import resample
+from avse.mixtures.items import Item
+from avse.models.network import AVSENet
+from avse.separate import separate
+from avse.settings import Settings
+from avse.stft import SAMPLE_RATE
+
+NO_FACE = "no face was found in this person's part of the picture"
+
+
+def run_pipeline(
+    test_set: TestSet,
+    network: AVSENet,
+    settings: Settings,
+    folder: Path,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Iterator[Mixture]:
+    """Video in, stems out, as `avse separate` does it.
+
+    The stem of a person is that of the face in their part of the picture. Stems are cut to the
+    length of the references: codecs add padding behind the end.
+
+    Args:
+        test_set: with videos.
+        network: in evaluation mode.
+        settings: as for `avse separate`.
+        folder: where estimates are written.
+        progress: called with the seconds of sound done.
+    """
+
+    def answer(item: Item) -> list[FloatArray | None]:
+        separation = separate(test_set.video(item), "all", settings=settings, network=network)
+        stems = separation.voices().mean(axis=1)
+        if separation.sample_rate != item.sample_rate:
+            stems = resample(stems, separation.sample_rate, item.sample_rate)
+        return [
+            None if place is None else stems[place][: item.samples]
+            for place in places(item, separation.people)
+        ]
+
+    return _run(test_set, answer, folder, progress)
+
+
+def run_network(
+    test_set: TestSet,
+    network: AVSENet,
+    settings: Settings,
+    folder: Path,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Iterator[Mixture]:
+    """The network alone: the sound as it was mixed, each person's lips found by themselves.
+
+    Args:
+        test_set: with videos.
+        network: in evaluation mode.
+        settings: device, face backend and windows.
+        folder: where estimates are written.
+        progress: called with the seconds of sound done.
+    """
+
+    def answer(item: Item) -> list[FloatArray | None]:
+        inputs = network_item(test_set, item, settings)
+        voices: list[FloatArray | None] = list(separate_item(network, inputs, settings))
+        return voices
+
+    return _run(test_set, answer, folder, progress)
+
+
+def separate_item(
+    network: AVSENet, item: NetworkItem, settings: Settings | None = None
+) -> FloatArray:
+    """Ask the network for voices, as `avse separate` would if it had these lips.
+
+    Args:
+        network: in evaluation mode.
+        item: mixture and lips; references are not looked at.
+        settings: for the windows.
+
+    Returns:
+        (people asked for, samples), at the rate of the item.
+    """
+    settings = settings or Settings()
+    masker = Masker(
+        network, item.lips, item.asked, window_s=settings.window_s, overlap=settings.overlap
+    )
+    player = MaskPlayer(item.rate_hz, 1, len(item.asked))
+    for block in masker.masks([resample(item.mixture[None], item.rate_hz, SAMPLE_RATE)]):
+        player.push_masks(block)
+    player.push_sound(item.mixture[None])
+    return np.concatenate([player.play(), player.finish()], axis=-1)[:, 0]
+
+
+def places(item: Item, people: Sequence[Person]) -> list[int | None]:
+    """For each source of an item, from left to right, which of the people it is; None if nobody."""
+    assert item.picture is not None
+    edges = np.cumsum([0, *item.picture.widths]) / item.picture.width
+    middles = [float(np.median(p.boxes[:, 0] + p.boxes[:, 2] / 2)) for p in people]
+    found: list[int | None] = []
+    for left, right in pairwise(edges):
+        here = [n for n, x in enumerate(middles) if left <= x < right]
+        longest = max(here, key=lambda n: people[n].seconds_on_screen, default=None)
+        found.append(longest)
+    return found
+
+
+def _run(
+    test_set: TestSet,
+    answer: Callable[[Item], list[FloatArray | None]],
+    folder: Path,
+    progress: Callable[[float], None],
+) -> Iterator[Mixture]:
+    done = 0.0
+    for item in test_set.manifest.items:
+        try:
+            answers, failure = answer(item), NO_FACE
+        except MissingError:
+            raise
+        except AvseError as error:
+            answers, failure = [None] * len(item.sources), error.message
+        voices = []
+        for number, (voice, path) in enumerate(
+            zip(answers, test_set.references(item), strict=True), 1
+        ):
+            name = f"{item.id}.{number}"
+            target = folder / f"{name}.wav"
+            if voice is not None:
+                write_sound(target, voice, item.sample_rate)
+            text = path.with_suffix(".txt")
+            voices.append(
+                Voice(
+                    name,
+                    path,
+                    None if voice is None else target,
+                    failure if voice is None else None,
+                    text if text.is_file() else None,
+                )
+            )
+        done += item.duration_s
+        progress(done)
+        yield Mixture(item.id, test_set.mixture(item), tuple(voices))

@@ -1,0 +1,231 @@
+"""Scoring many mixtures, in worker processes: PESQ and STOI take most of the time.
+
+Workers are spawned, not forked, so that they hold no half of a parent that uses threads. Should the
+C code of a metric take a worker down, the mixtures in hand are tried again one by one, and the one
+that does it is reported as failed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.errors import AvseError, MissingError
+from avse.evaluate.ceilings import oracles
+from avse.evaluate.items import ESTIMATE, MIXTURE, ItemResult, Mixture, MixtureResult, Voice
+from avse.evaluate.sounds import read_sound
+from avse.metrics import (
+    METRICS,
+    Score,
+    face_contrast,
+    find_lag,
+    not_defined,
+    score_all,
+)
+from avse.metrics.battery import AGAINST_REFERENCE
+
+FloatArray = npt.NDArray[np.float32]
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to score.
+
+    Attributes:
+        metrics: their names.
+        ceilings: whether oracle masks are scored too.
+        trim: whether the longer of estimate and reference is cut to the shorter; otherwise
+            different lengths leave every score undefined.
+    """
+
+    metrics: tuple[str, ...] = tuple(METRICS)
+    ceilings: bool = True
+    trim: bool = False
+
+
+def score_mixtures(
+    mixtures: Iterable[Mixture], plan: Plan, *, jobs: int = 1
+) -> Iterator[MixtureResult]:
+    """Score, and give the results as they come, in any order.
+
+    Args:
+        mixtures: read only as fast as they are scored, so they may still be in the making.
+        plan: how.
+        jobs: processes; with 1 the work is done in this one.
+
+    Raises:
+        MissingExtraError: the package of a metric is not installed.
+    """
+    if jobs <= 1:
+        for mixture in mixtures:
+            yield score_mixture(mixture, plan)
+        return
+    lost: list[Mixture] = []
+    with _single_threaded():
+        pool = _pool(jobs)
+        try:
+            waiting: dict[Future[MixtureResult], Mixture] = {}
+            for mixture in mixtures:
+                try:
+                    waiting[pool.submit(score_mixture, mixture, plan)] = mixture
+                except BrokenProcessPool:
+                    lost.append(mixture)
+                    pool = _replaced(pool, jobs)
+                if len(waiting) >= 2 * jobs:
+                    yield from _collect(waiting, lost)
+            while waiting:
+                yield from _collect(waiting, lost)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        for mixture in lost:
+            yield _alone(mixture, plan)
+
+
+def score_mixture(mixture: Mixture, plan: Plan) -> MixtureResult:
+    """Score every voice of one mixture; what cannot be read is a failure of its item."""
+    try:
+        return _score(mixture, plan)
+    except MissingError:
+        raise
+    except AvseError as error:
+        return _failed(mixture, error.message)
+
+
+def _score(mixture: Mixture, plan: Plan) -> MixtureResult:
+    references = [read_sound(voice.reference) for voice in mixture.voices]
+    mixed = None if mixture.mixture is None else read_sound(mixture.mixture)
+    items, answers = [], []
+    for index, voice in enumerate(mixture.voices):
+        reference, rate = references[index]
+        others = [
+            sound
+            for n, (sound, other_rate) in enumerate(references)
+            if n != index and other_rate == rate
+        ]
+        item, estimate = _score_voice(voice, mixture.name, reference, rate, mixed, others, plan)
+        items.append(item)
+        if estimate is not None:
+            answers.append(estimate)
+    return MixtureResult(
+        mixture.name,
+        face_contrast(answers),
+        face_contrast([sound for sound, _ in references]),
+        tuple(items),
+    )
+
+
+def _score_voice(
+    voice: Voice,
+    name: str,
+    reference: FloatArray,
+    rate: int,
+    mixed: tuple[FloatArray, int] | None,
+    others: list[FloatArray],
+    plan: Plan,
+) -> tuple[ItemResult, FloatArray | None]:
+    result = ItemResult(voice.name, name, reference.size / rate, rate, failure=voice.failure)
+    scores: dict[str, dict[str, Score]] = {}
+    sound = mixed[0] if mixed is not None and mixed[1] == rate else None
+    if sound is not None and plan.trim:
+        sound = sound[: reference.size]
+    floor: dict[str, Score] = {}
+    if sound is not None:
+        # Improvements need what they improve on, whether or not it was asked for.
+        needed = {METRICS[m].of or m for m in plan.metrics} & set(AGAINST_REFERENCE)
+        floor = score_all(sorted(needed), sound, reference, rate)
+        scores[MIXTURE] = floor
+        if plan.ceilings and sound.size == reference.size:
+            for system, ideal in oracles(sound, reference, rate).items():
+                scores[system] = score_all(
+                    plan.metrics, ideal, reference, rate, mixture=sound, others=others, before=floor
+                )
+    if voice.estimate is None:
+        failure = voice.failure or "there is no estimate"
+        scores[ESTIMATE] = dict.fromkeys(plan.metrics, not_defined(failure))
+        return replace(result, scores=scores, failure=failure), None
+    estimate, estimate_rate = read_sound(voice.estimate)
+    if estimate_rate != rate:
+        failure = f"the rates differ: {estimate_rate} Hz of the estimate, {rate} of the reference"
+        scores[ESTIMATE] = dict.fromkeys(plan.metrics, not_defined(failure))
+        return replace(result, scores=scores, failure=failure), estimate
+    lag = find_lag(estimate, reference, rate)
+    trimmed = abs(estimate.size - reference.size) if plan.trim else 0
+    if plan.trim:
+        length = min(estimate.size, reference.size)
+        estimate, reference = estimate[:length], reference[:length]
+        if trimmed and sound is not None:
+            sound, floor = sound[:length], {}
+        others = [other[:length] for other in others]
+    scores[ESTIMATE] = score_all(
+        plan.metrics, estimate, reference, rate, mixture=sound, others=others, before=floor
+    )
+    return replace(result, scores=scores, lag=lag, trimmed=trimmed), estimate
+
+
+def _failed(mixture: Mixture, why: str) -> MixtureResult:
+    return MixtureResult(
+        mixture.name,
+        not_defined(why),
+        not_defined(why),
+        tuple(ItemResult(v.name, mixture.name, failure=why) for v in mixture.voices),
+    )
+
+
+def _collect(
+    waiting: dict[Future[MixtureResult], Mixture], lost: list[Mixture]
+) -> Iterator[MixtureResult]:
+    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in done:
+        mixture = waiting.pop(future)
+        try:
+            yield future.result()
+        except BrokenProcessPool:
+            lost.append(mixture)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare)
+
+
+def _replaced(broken: ProcessPoolExecutor, jobs: int) -> ProcessPoolExecutor:
+    broken.shutdown(wait=False, cancel_futures=True)
+    return _pool(jobs)
+
+
+def _alone(mixture: Mixture, plan: Plan) -> MixtureResult:
+    with _pool(1) as pool:
+        try:
+            return pool.submit(score_mixture, mixture, plan).result()
+        except BrokenProcessPool:
+            return _failed(mixture, "the worker process died while scoring it")
+
+
+def _prepare() -> None:
+    """In a worker: leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Spawned workers inherit these: each uses one core."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

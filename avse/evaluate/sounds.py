@@ -1,0 +1,53 @@
+"""Sound files as the metrics take them: one channel, at the file's own rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.errors import InputError, OutputError
+
+FloatArray = npt.NDArray[np.float32]
+
+PLAIN = (".wav", ".flac", ".ogg")
+MEDIA = (".opus", ".mp3", ".m4a", ".aac", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg")
+SUFFIXES = (*PLAIN, *MEDIA)
+
+
+def read_sound(path: Path) -> tuple[FloatArray, int]:
+    """(samples,), several channels averaged, and the rate in Hz.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if path.suffix.lower() not in PLAIN:
+        from avse.media import AudioReader
+
+        with AudioReader(path, mono=True) as reader:
+            blocks = [block.samples for block in reader]
+            sound = np.concatenate([np.zeros((1, 0), np.float32), *blocks], axis=1)
+            return sound[0], reader.sample_rate
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "check the file") from error
+    return samples.mean(axis=1, dtype=np.float64).astype(np.float32), int(rate)
+
+
+def write_sound(path: Path, samples: FloatArray, rate_hz: int) -> None:
+    """Write (samples,) as 32-bit float WAV.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    import soundfile
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, rate_hz, subtype="FLOAT", format="WAV")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise OutputError(f"{path} cannot be written: {error}", "check the disk") from error

@@ -1,0 +1,152 @@
+"""A test set of `avse mix`, with everything an evaluation has to know about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from avse.errors import InputError
+from avse.evaluate.sounds import FloatArray, read_sound
+from avse.faces.lips import POINTS, LipSequence
+from avse.faces.track import find_people
+from avse.media import Frame, probe, read_frames
+from avse.mixtures.items import Item
+from avse.mixtures.manifest import NAME, Manifest, read_manifest
+from avse.settings import Settings
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """A manifest and the folder it stands for.
+
+    Attributes:
+        path: of the manifest.
+        manifest: what it says.
+    """
+
+    path: Path
+    manifest: Manifest
+    __test__ = False  # to pytest this looks like a class of tests
+
+    @property
+    def folder(self) -> Path:
+        """Where the outputs lie."""
+        return self.path.parent
+
+    def references(self, item: Item) -> tuple[Path, ...]:
+        """The clean voices, from left to right."""
+        return tuple(self.folder / path for path in item.outputs.references)
+
+    def mixture(self, item: Item) -> Path:
+        """The sound of all."""
+        return self.folder / item.outputs.mixture
+
+    def video(self, item: Item) -> Path:
+        """The side-by-side video.
+
+        Raises:
+            InputError: the set has no pictures.
+        """
+        if item.outputs.video is None or item.picture is None:
+            raise InputError(
+                f"{item.id} of {self.path} has no picture",
+                "make the test set with videos: see `avse mix --help`",
+            )
+        return self.folder / item.outputs.video
+
+
+def open_test_set(path: Path) -> TestSet:
+    """Read a manifest and check that all its files are here.
+
+    Raises:
+        InputError: it cannot be read, holds nothing, or some of its files are missing.
+    """
+    file = path / NAME if path.is_dir() else path
+    manifest = read_manifest(file)
+    if not manifest.items:
+        raise InputError(f"{file} holds no mixtures", "make the test set again with `avse mix`")
+    test_set = TestSet(file, manifest)
+    for item in manifest.items:
+        for name in item.outputs.paths():
+            if not (test_set.folder / name).is_file():
+                raise InputError(
+                    f"{file} names {name}, which is not there",
+                    "keep the manifest in the folder that `avse mix` wrote",
+                )
+    return test_set
+
+
+@dataclass(frozen=True)
+class NetworkItem:
+    """One mixture as the network takes it.
+
+    Attributes:
+        name: of the mixture.
+        rate_hz: of its sound.
+        mixture: (samples,).
+        references: (samples,) of each person; not needed to separate, only to score.
+        lips: of each person; frame 0 is the first sample of the sound.
+        speakers: who each person is; the same name is the same person. May be empty.
+        wanted: which of the lips to ask for; the others only compete. Empty for all.
+    """
+
+    name: str
+    rate_hz: int
+    mixture: FloatArray = field(repr=False)
+    references: tuple[FloatArray, ...] = field(repr=False)
+    lips: tuple[LipSequence, ...] = field(repr=False)
+    speakers: tuple[str, ...] = ()
+    wanted: tuple[int, ...] = ()
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """Which of the lips to ask for, spelt out."""
+        return self.wanted or tuple(range(len(self.lips)))
+
+
+def network_item(test_set: TestSet, item: Item, settings: Settings) -> NetworkItem:
+    """Sound as it was mixed, and lips found in each person's own part of the picture.
+
+    So nothing is lost to a codec, and nobody is mistaken for somebody else. Where no face is found,
+    the lips are unseen throughout.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    mixture, rate = read_sound(test_set.mixture(item))
+    references = tuple(read_sound(path)[0] for path in test_set.references(item))
+    lips = _lips(test_set, item, settings)
+    speakers = tuple(source.speaker for source in item.sources)
+    return NetworkItem(item.id, rate, mixture, references, lips, speakers)
+
+
+def _lips(test_set: TestSet, item: Item, settings: Settings) -> tuple[LipSequence, ...]:
+    from avse.faces.detect import open_backend
+    from avse.scene import pick_device
+
+    video = test_set.video(item)
+    assert item.picture is not None
+    info = probe(video)
+    origin = info.audio[0].start if info.audio else info.start
+    frames = list(read_frames(video))
+    backend = open_backend(settings.faces, device=pick_device(settings.device))
+    edges = np.cumsum([0, *item.picture.widths]) / item.picture.width
+    found = []
+    for left, right in pairwise(edges):
+        part = []
+        for frame in frames:
+            columns = slice(*(round(edge * frame.image.shape[1]) for edge in (left, right)))
+            image = np.ascontiguousarray(frame.image[:, columns])
+            part.append(Frame(frame.time - origin, image))
+        people = find_people(iter(part), backend)
+        longest = max(people, key=lambda person: person.seconds_on_screen, default=None)
+        found.append(no_lips() if longest is None else longest.lips)
+    return tuple(found)
+
+
+def no_lips() -> LipSequence:
+    """Lips that are never seen."""
+    return LipSequence(0, np.zeros((0, POINTS, 3), np.float32), np.zeros((0, POINTS), np.float32))

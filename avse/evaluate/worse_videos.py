@@ -1,0 +1,130 @@
+"""Curves that act on the video: smaller pictures, fewer of them, through the whole pipeline."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from avse.errors import AvseError, MissingError
+from avse.evaluate.robustness import CURVES, summarise_point
+from avse.evaluate.running import NO_FACE, places
+from avse.evaluate.sounds import FloatArray, read_sound
+from avse.evaluate.testset import TestSet
+from avse.media import read_frames, resample
+from avse.metrics import Score, difference, not_defined, si_sdr_score, wrong_speaker
+from avse.mixtures.items import Item
+from avse.models.network import AVSENet
+from avse.separate import separate
+from avse.settings import Settings
+
+
+def trace_videos(
+    curve: str,
+    network: AVSENet,
+    test_set: TestSet,
+    items: Sequence[Item],
+    settings: Settings,
+) -> Iterator[dict[str, object]]:
+    """Every point of the curves "size" and "rate"; videos are never enlarged or sped up.
+
+    Args:
+        curve: which.
+        network: in evaluation mode.
+        test_set: with videos.
+        items: of it.
+        settings: as for `avse separate`.
+    """
+    for point in CURVES[curve].points:
+        scores: dict[str, list[Score]] = {"si-sdr": [], "si-sdri": [], "wrong-speaker": []}
+        groups: list[str] = []
+        with tempfile.TemporaryDirectory() as folder:
+            for item in items:
+                assert item.picture is not None
+                at = item.picture.height if curve == "size" else item.picture.fps
+                if point > at:
+                    continue
+                worse = Path(folder) / f"{item.id}.mp4"
+                write_worse(
+                    test_set.video(item),
+                    worse,
+                    height=int(point) if curve == "size" else None,
+                    fps=Fraction(point) if curve == "rate" else None,
+                )
+                for name, found in _score(worse, item, test_set, network, settings).items():
+                    scores[name] += found
+                groups += [item.id] * len(item.sources)
+                worse.unlink()
+        if groups:
+            yield summarise_point(point, scores, groups)
+
+
+def write_worse(source: Path, target: Path, *, height: int | None, fps: Fraction | None) -> None:
+    """Encode a video's picture again (H.264, MP4), smaller or slower; its sound is copied.
+
+    Args:
+        source: a video.
+        target: of the new one.
+        height: of the picture in pixels; the width follows.
+        fps: pictures a second: at each instant the last one that was shown.
+    """
+    import av
+
+    frames = list(read_frames(source))
+    times = np.array([float(frame.time) for frame in frames])
+    step = fps or Fraction(round(1000 * (len(frames) - 1) / (times[-1] - times[0])), 1000)
+    count = round((times[-1] - times[0]) * float(step)) + 1
+    instants = times[0] + np.arange(count) / float(step)
+    shown = np.maximum(0, np.searchsorted(times, instants + 1e-4, side="right") - 1)
+    tall, wide = frames[0].image.shape[:2]
+    high = height or tall
+    size = (2 * round(wide * high / tall / 2), 2 * round(high / 2))
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        video = new.add_stream("libx264", rate=step, options={"crf": "20"})
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 90_000)
+        heard = old.streams.audio[0]
+        copy = new.add_stream_from_template(heard)
+        for packet in old.demux(heard):
+            if packet.dts is not None:
+                packet.stream = copy
+                new.mux(packet)
+        for index, time in zip(shown, instants, strict=True):
+            picture = av.VideoFrame.from_ndarray(frames[index].image, format="rgb24")
+            picture = picture.reformat(width=size[0], height=size[1], format="yuv420p")
+            picture.pts, picture.time_base = round(time * 90_000), Fraction(1, 90_000)
+            new.mux(video.encode(picture))
+        new.mux(video.encode(None))
+
+
+def _score(
+    video: Path, item: Item, test_set: TestSet, network: AVSENet, settings: Settings
+) -> dict[str, list[Score]]:
+    mixture, _ = read_sound(test_set.mixture(item))
+    references = [read_sound(path)[0] for path in test_set.references(item)]
+    try:
+        separation = separate(video, "all", settings=settings, network=network)
+        stems = separation.voices().mean(axis=1)
+        if separation.sample_rate != item.sample_rate:
+            stems = resample(stems, separation.sample_rate, item.sample_rate)
+        who, failure = places(item, separation.people), NO_FACE
+    except MissingError:
+        raise
+    except AvseError as error:
+        stems, who, failure = np.zeros((0, 0), np.float32), [None] * len(references), error.message
+    found: dict[str, list[Score]] = {"si-sdr": [], "si-sdri": [], "wrong-speaker": []}
+    for n, (reference, place) in enumerate(zip(references, who, strict=True)):
+        if place is None:
+            for scores in found.values():
+                scores.append(not_defined(failure))
+            continue
+        voice: FloatArray = stems[place][: item.samples]
+        after = si_sdr_score(voice, reference)
+        others = [r for m, r in enumerate(references) if m != n]
+        found["si-sdr"].append(after)
+        found["si-sdri"].append(difference(after, si_sdr_score(mixture, reference)))
+        found["wrong-speaker"].append(wrong_speaker(voice, reference, others))
+    return found

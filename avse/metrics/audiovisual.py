@@ -1,0 +1,109 @@
+"""What only tools that are pointed at a face can get wrong: the person, the face, the silence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.metrics.distortion import si_sdr_score
+from avse.metrics.score import Score, Signal, as_signals, is_silent, not_defined
+
+FRAME_S = 0.02
+SILENT_DB = -40.0
+"""A frame of the reference this far below its loudest one counts as the target's silence."""
+SHORTEST_SILENCE_S = 0.2
+FLOOR_DB = -100.0
+"""Levels are cut off here, so that digital silence can be averaged."""
+
+
+def wrong_speaker(
+    estimate: npt.ArrayLike, reference: npt.ArrayLike, others: Sequence[npt.ArrayLike]
+) -> Score:
+    """1 where the estimate is closer to another person of the mixture than to the one asked for.
+
+    Close is meant in SI-SDR. The mean over items is the wrong-speaker rate.
+
+    Args:
+        estimate: (samples,).
+        reference: (samples,) of the person asked for.
+        others: (samples,) of each other person.
+    """
+    if not others:
+        return not_defined("nobody else speaks in the mixture, or their references are not here")
+    e, _, refusal = as_signals(estimate, reference)
+    if refusal is not None:
+        return refusal
+    own = _closeness(e, reference)
+    return Score(float(any(_closeness(e, other) > own for other in others)))
+
+
+def _closeness(estimate: Signal, reference: npt.ArrayLike) -> float:
+    """SI-SDR; far from everything that is not defined."""
+    score = si_sdr_score(estimate, reference)
+    if score.value is not None:
+        return score.value
+    return math.inf if "no upper bound" in str(score.reason) else -math.inf
+
+
+def face_contrast(answers: Sequence[npt.ArrayLike]) -> Score:
+    """How different the answers are when each face of one mixture is asked for: 0..1.
+
+    The share of an answer's energy that another answer, at any gain, does not explain, averaged
+    over pairs: 1 - correlation². 0 means identical answers: the face is ignored. Voices of
+    different people have about 1.
+
+    Args:
+        answers: (samples,) for each face of the same mixture.
+    """
+    if len(answers) < 2:
+        return not_defined("fewer than two faces of the mixture were asked for")
+    signals = [np.asarray(answer, np.float64) for answer in answers]
+    if len({signal.shape for signal in signals}) > 1:
+        return not_defined("the answers differ in length")
+    values = []
+    for a, b in combinations(signals, 2):
+        if is_silent(a) or is_silent(b):
+            if is_silent(a) and is_silent(b):
+                return not_defined("the answers are silent")
+            values.append(1.0)
+            continue
+        x, y = a - a.mean(), b - b.mean()
+        values.append(max(0.0, 1 - float(x @ y) ** 2 / float((x @ x) * (y @ y))))
+    return Score(float(np.mean(values)))
+
+
+def silent_level(
+    estimate: npt.ArrayLike, reference: npt.ArrayLike, mixture: npt.ArrayLike, rate_hz: int
+) -> Score:
+    """Level of the output while the target is silent, in dB re the mixture there; lower is better.
+
+    0 dB lets everything through. Silence of the target: frames of 20 ms in which the reference is
+    40 dB below its loudest frame (all of them where it is silent throughout). Levels below
+    -100 dB count as -100 dB.
+
+    Args:
+        estimate: (samples,).
+        reference: (samples,) of the target; digital silence if it does not speak at all.
+        mixture: (samples,).
+        rate_hz: of all.
+    """
+    e, r, m = (np.asarray(s, np.float64) for s in (estimate, reference, mixture))
+    if not e.size == r.size == m.size:
+        return not_defined("the lengths of estimate, reference and mixture differ")
+    frame = max(1, round(FRAME_S * rate_hz))
+    count = e.size // frame
+    power = np.square(np.stack([s[: count * frame] for s in (e, r, m)]))
+    output, target, mixed = power.reshape(3, count, frame).mean(axis=-1)
+    quiet = target <= target.max(initial=0.0) * 10 ** (SILENT_DB / 10)
+    quiet |= is_silent(r)
+    if quiet.sum() * FRAME_S < SHORTEST_SILENCE_S:
+        return not_defined(f"the target is silent for less than {SHORTEST_SILENCE_S} s")
+    there = float(mixed[quiet].mean())
+    if there < 10 ** (-120 / 10):
+        return not_defined("the mixture is silent too while the target is")
+    ratio = float(output[quiet].mean()) / there
+    return Score(max(FLOOR_DB, 10 * math.log10(ratio)) if ratio > 0 else FLOOR_DB)

@@ -1,0 +1,24 @@
+"""Packages that only evaluation needs: `pip install "avse[metrics]"`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from avse.errors import MissingExtraError
+
+
+def package(name: str) -> Any:
+    """Import a module of a package that may be missing.
+
+    Raises:
+        MissingExtraError: it is not installed, or cannot be loaded.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        top = name.partition(".")[0]
+        raise MissingExtraError(
+            f"the package {top!r}, which this metric needs, is not installed",
+            'pip install "avse[metrics]"',
+        ) from error
