@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from avse.models.weights import shipped as shipped_models  # noqa: F401
     from avse.scene import Scene as Scene
     from avse.scene import look as look
-    from avse.separate import Block as Block
-    from avse.separate import Separation as Separation
-    from avse.separate import separate as separate
+    from avse.separation import Block as Block
+    from avse.separation import Separation as Separation
+    from avse.separation import separate as separate
     from avse.settings import Settings as Settings
 
 _HOME = {
     "AvseError": ("avse.errors", "AvseError"),
-    "Block": ("avse.separate", "Block"),
+    "Block": ("avse.separation", "Block"),
     "Scene": ("avse.scene", "Scene"),
-    "Separation": ("avse.separate", "Separation"),
+    "Separation": ("avse.separation", "Separation"),
     "Settings": ("avse.settings", "Settings"),
     "load_network": ("avse.models.weights", "load"),
     "look": ("avse.scene", "look"),
-    "separate": ("avse.separate", "separate"),
+    "separate": ("avse.separation", "separate"),
     "shipped_models": ("avse.models.weights", "shipped"),
 }
 

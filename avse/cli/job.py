@@ -77,7 +77,7 @@ def carry_out(job: Job, terminal: Terminal) -> Done:
     """Check, look, listen and write; whatever can be refused is refused before the work.
 
     Raises:
-        AvseError: see `avse.separate` and `avse.cli.outputs`.
+        AvseError: see `avse.separation` and `avse.cli.outputs`.
     """
     from avse.media import probe
 
@@ -89,7 +89,7 @@ def carry_out(job: Job, terminal: Terminal) -> Done:
         )
     with Stages(terminal) as progress:
         progress("model", 0.0, None)
-        from avse.separate import separate
+        from avse.separation import separate
 
         separation = separate(
             job.source,

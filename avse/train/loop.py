@@ -134,6 +134,7 @@ class Loop:
         cfg = self.settings
         self.network.train()
         totals: dict[str, float] = {}
+        counted = 0
         began = time.monotonic()
         while self.step < cfg.steps:
             torch.manual_seed(cfg.seed * 1_000_003 + self.step)
@@ -152,11 +153,12 @@ class Loop:
             self.update_average()
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + float(value.detach())
+            counted += 1
             if self.step % cfg.log_every == 0:
-                seconds = (time.monotonic() - began) / cfg.log_every
-                mean = {k: round(v / cfg.log_every, 4) for k, v in totals.items()}
+                seconds = (time.monotonic() - began) / counted
+                mean = {k: round(v / counted, 4) for k, v in totals.items()}
                 self.log(**mean, seconds_per_step=round(seconds, 3))
-                totals, began = {}, time.monotonic()
+                totals, counted, began = {}, 0, time.monotonic()
             if self.step % cfg.validate_every == 0:
                 self.check()
                 began = time.monotonic()

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import avse.scene
-import avse.separate
+import avse.separation
 from avse.cli import main
 from avse.media import probe
 from avse.models.network import AVSENet
@@ -126,7 +126,7 @@ def duet(seen: Scene, short: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         return dataclasses.replace(seen, info=probe(path))
 
     monkeypatch.setattr(avse.scene, "look", look)
-    monkeypatch.setattr(avse.separate, "look", look)
+    monkeypatch.setattr(avse.separation, "look", look)
     copy = tmp_path / "duet.mp4"
     shutil.copy(short, copy)
     return copy

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import avse.separate
+import avse.separation
 from avse.cli.boundary import guarded
 from avse.cli.terminal import Terminal
 
@@ -20,14 +20,14 @@ from .conftest import Run
 
 SLOW = """
 import sys, time
-import avse.separate
-blocks = avse.separate.Separation.blocks
+import avse.separation
+blocks = avse.separation.Separation.blocks
 def slow(self):
     for block in blocks(self):
         yield block
         print("writing", flush=True)
         time.sleep(60)
-avse.separate.Separation.blocks = slow
+avse.separation.Separation.blocks = slow
 from avse.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -69,13 +69,13 @@ def test_nothing_half_written_is_left(
     output: str,
     trouble: type[BaseException],
 ) -> None:
-    blocks = avse.separate.Separation.blocks
+    blocks = avse.separation.Separation.blocks
 
     def break_off(self: Any) -> Iterator[Any]:
         yield next(blocks(self))
         raise trouble
 
-    monkeypatch.setattr(avse.separate.Separation, "blocks", break_off)
+    monkeypatch.setattr(avse.separation.Separation, "blocks", break_off)
     arguments = ("separate", duet, "-m", model, "-s", "1", "-o", output, "--residual")
     if trouble is SystemExit:
         with pytest.raises(SystemExit):

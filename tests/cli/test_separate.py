@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from avse.media import AudioReader
-from avse.separate import SOUND_SUFFIXES
+from avse.separation import SOUND_SUFFIXES
 
 from .conftest import Run
 

@@ -1,0 +1,153 @@
+"""From file to file: what goes in comes out, whoever is asked for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import avse
+from avse.errors import OutputError, OutputExistsError, UnknownSpeakerError, UsageError
+from avse.media import AudioReader, probe
+from avse.metrics import si_sdr
+from avse.models.network import Answer, AVSENet
+from avse.models.weights import shipped
+from avse.separation import Separation
+from tests.conftest import EXAMPLES, TINY, randomise
+
+
+class Everything(AVSENet):
+    """Gives every face the whole mixture."""
+
+    def forward(
+        self, spectrum: torch.Tensor, components: torch.Tensor, seen: torch.Tensor
+    ) -> Answer:
+        people = seen.shape[1]
+        mask = torch.ones(1, people, *spectrum.shape[1:])
+        rotation = torch.stack([mask, 0 * mask], dim=2)
+        return Answer(mask, rotation, torch.zeros_like(seen))
+
+
+def sound(path: Path) -> np.ndarray:  # type: ignore[type-arg]
+    with AudioReader(path) as reader:
+        return np.concatenate([block.samples for block in reader], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def both(duet: Path) -> Separation:
+    """Both people of the example, separated by random weights: looked at once for all tests."""
+    network = randomise(AVSENet(TINY))
+    return avse.separate(duet, "all", network=network, window_s=1.0)
+
+
+def again(both: Separation, speaker: object, network: AVSENet, **options: object) -> Separation:
+    """Ask for other people of the scene that was looked at already."""
+    import dataclasses
+
+    settings = dataclasses.replace(both.settings, **options)  # type: ignore[arg-type]
+    people = both.scene.choose(speaker)  # type: ignore[arg-type]
+    return Separation(both.scene, people, network, settings, lambda *_: None)
+
+
+def test_two_people_left_and_right(both: Separation) -> None:
+    first, second = both.people
+    assert [first.number, second.number] == [1, 2]
+    assert first.box[0] < second.box[0]
+    assert both.sample_rate == 48_000
+
+
+def test_voices_and_residual_add_up_to_the_recording(both: Separation, duet: Path) -> None:
+    original = sound(duet)
+    at = 0
+    total = np.zeros_like(original)
+    for block in both.blocks():
+        assert block.start == at
+        at += block.residual.shape[-1]
+        total[:, block.start : at] = block.stems.sum(axis=0) + block.residual
+    assert at == original.shape[-1]
+    np.testing.assert_allclose(total, original, atol=1e-5)
+
+
+@pytest.mark.parametrize("window_s", [0.4, 1.7, 60.0])
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+def test_an_identity_network_gives_the_recording(
+    both: Separation, duet: Path, window_s: float, overlap: float
+) -> None:
+    whole = again(both, 2, Everything(TINY).eval(), window_s=window_s, overlap=overlap)
+    np.testing.assert_allclose(whole.voices()[0], sound(duet), atol=1e-6)
+
+
+def test_mix_leaves_the_original_in(both: Separation, network: AVSENet, duet: Path) -> None:
+    dry = again(both, 1, network).voices()
+    half = again(both, 1, network, mix=0.5).voices()
+    np.testing.assert_allclose(half, 0.5 * dry + 0.5 * sound(duet), atol=1e-6)
+    np.testing.assert_allclose(again(both, 1, network, mix=1.0).voices()[0], sound(duet), atol=1e-6)
+
+
+def test_saved_files_have_the_form_of_the_input(both: Separation, tmp_path: Path) -> None:
+    paths = {1: tmp_path / "left.wav", 2: tmp_path / "right ü.flac"}
+    written = both.save(paths, residual=tmp_path / "rest.wav")
+    assert written.stems == paths
+    original = sound(both.scene.info.path)
+    parts = [sound(path) for path in (*paths.values(), tmp_path / "rest.wav")]
+    for part in parts:
+        assert part.shape == original.shape
+    np.testing.assert_allclose(sum(parts), original, atol=1e-5)
+    with pytest.raises(OutputExistsError):
+        both.save(paths)
+    with pytest.raises(UsageError, match="one file"):
+        both.save(tmp_path / "both.wav")
+    with pytest.raises(OutputError, match="no folder"):
+        again(both, 1, randomise(AVSENet(TINY))).save(tmp_path / "missing" / "x.wav")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["left.wav", "rest.wav", "right ü.flac"]
+
+
+def test_a_video_keeps_its_picture(both: Separation, network: AVSENet, tmp_path: Path) -> None:
+    import av
+
+    target = tmp_path / "one.mp4"
+    again(both, 1, network).save(target)
+
+    def packets(path: Path) -> list[tuple[int | None, bytes]]:
+        with av.open(str(path)) as container:
+            return [(p.pts, bytes(p)) for p in container.demux(video=0) if p.size]
+
+    assert packets(target) == packets(both.scene.info.path)
+    assert [p.name for p in tmp_path.iterdir()] == ["one.mp4"]
+
+
+def test_people_are_found_by_number_and_by_place(both: Separation) -> None:
+    scene = both.scene
+    assert [p.number for p in scene.choose("all")] == [1, 2]
+    assert [p.number for p in scene.choose([2, 1, 2])] == [1, 2]
+    x, y, w, h = scene.people.numbered(2).box  # type: ignore[union-attr]
+    at = f"@1.5s:{(x + w / 2) / 640:.3f},{(y + h / 2) / 360:.3f}"
+    assert [p.number for p in scene.choose(at)] == [2]
+    for nobody in (3, 0, "@1s:0.5,0.01", []):
+        with pytest.raises(UnknownSpeakerError) as caught:
+            scene.choose(nobody)
+        assert "1, 2" in caught.value.hint
+    with pytest.raises(UsageError):
+        scene.choose("anna")
+
+
+def test_times_are_those_that_players_show(both: Separation) -> None:
+    assert both.scene.playing_time(Fraction(0)) == 0.0
+    assert probe(both.scene.info.path).start == 0
+
+
+@pytest.mark.skipif(not shipped(), reason="no weights are shipped")
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_example_with_the_shipped_weights(both: Separation, number: int, duet: Path) -> None:
+    voice = again(both, number, avse.load_network("avse-first"), window_s=8.0).voices()[0, 0]
+    own, other = (sound(EXAMPLES / f"duet.{n}.flac")[0] for n in (number, 3 - number))
+    before, after = si_sdr(sound(duet)[0], own), si_sdr(voice, own)
+    wrong = si_sdr(voice, other)
+    assert before is not None
+    assert after is not None
+    assert wrong is not None
+    assert after > before
+    assert after > wrong
