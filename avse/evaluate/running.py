@@ -17,7 +17,7 @@ from avse.masking import Masker, MaskPlayer
 from avse.media import resample
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
-from avse.separate import separate
+from avse.separation import separate
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE
 

@@ -18,7 +18,7 @@ from avse.media import read_frames, resample
 from avse.metrics import Score, difference, not_defined, si_sdr_score, wrong_speaker
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
-from avse.separate import separate
+from avse.separation import separate
 from avse.settings import Settings
 
 
