@@ -30,6 +30,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchaudio.functional import melscale_fbanks
 
 from avse.models.blocks import TemporalBlock, reach, zero
 from avse.models.spec import AVSESpec
@@ -358,13 +359,5 @@ def level(spectrum: Tensor) -> Tensor:
 
 def mel_filters(bands: int, low_hz: float = 80.0, high_hz: float = 7600.0) -> Tensor:
     """Triangular mel filters: (bands, BINS)."""
-
-    def mel(hz: float) -> float:
-        return 2595 * math.log10(1 + hz / 700)
-
-    edges = torch.linspace(mel(low_hz), mel(high_hz), bands + 2)
-    hz = 700 * (10 ** (edges / 2595) - 1)
-    bins = torch.linspace(0, SAMPLE_RATE / 2, BINS)
-    rise = (bins - hz[:-2, None]) / (hz[1:-1] - hz[:-2])[:, None]
-    fall = (hz[2:, None] - bins) / (hz[2:] - hz[1:-1])[:, None]
-    return torch.minimum(rise, fall).clamp_min(0)
+    filters: Tensor = melscale_fbanks(BINS, low_hz, high_hz, bands, SAMPLE_RATE, mel_scale="htk")
+    return filters.T.contiguous()
