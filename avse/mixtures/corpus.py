@@ -73,7 +73,13 @@ def find_clips(root: Path, *, pictures: bool) -> list[str]:
         raise UsageError(f"{root} {what}", "name the folder that holds the clips")
     suffixes = VIDEO_SUFFIXES if pictures else VIDEO_SUFFIXES | SOUND_SUFFIXES
     found: dict[str, str] = {}
-    for path in sorted(_files(root)):
+    try:
+        paths = sorted(_files(root))
+    except OSError as error:
+        raise InputError(
+            f"{error.filename} cannot be looked into: {error.strerror}", "check its access rights"
+        ) from error
+    for path in paths:
         suffix = PurePosixPath(path).suffix.lower()
         if suffix in suffixes:
             stem = path[: -len(suffix)]
@@ -147,15 +153,21 @@ def talker_of(path: str) -> int | None:
     return None
 
 
-def _files(root: Path) -> Iterator[str]:
-    """Relative paths of files that are not hidden, in no order."""
-    been = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in been:  # links that lead in a circle
-            folders.clear()
+def _files(folder: Path, below: str = "", above: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Relative paths of files that are not hidden, in no order.
+
+    Args:
+        folder: where to look.
+        below: what to put before the names.
+        above: the folders that lead here, to notice links that lead in a circle.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
             continue
-        been.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(folder).relative_to(root)
-        yield from ((below / name).as_posix() for name in names if not name.startswith("."))
+        if entry.is_dir():
+            yield from _files(folder / entry.name, f"{below}{entry.name}/", above | {real})
+        elif entry.is_file():
+            yield below + entry.name

@@ -85,16 +85,17 @@ def train_lips(run: Path, options: argparse.Namespace) -> None:
 
 
 def train_joint(run: Path, options: argparse.Namespace) -> None:
-    """Stage "joint"."""
+    """Stages "joint" and "phase"."""
     torch.manual_seed(options.seed)
     network = start(options.start)
     inside, outside = divide(TalkingPack(options.clips).clips)
     bank, scale = fit_cues(network, inside)
     network.fusion.scale.copy_(scale)
-    network.visual.requires_grad_(False)
-    network.voice.requires_grad_(False)
-    network.phase.requires_grad_(options.phase)
-    settings = MixSettings(voices=(0.15, 0.75, 0.10), noise_probability=0.35)
+    phase = options.stage == "phase"
+    network.requires_grad_(False)
+    for part in [network.phase] if phase else [network.audio, network.fusion]:
+        part.requires_grad_(True)
+    settings = MixSettings(voices=(0.15, 0.75, 0.10), noise_probability=0.25, room_probability=0.15)
     noise = Pack(options.noise)
     stage = JointStage(
         network,
@@ -102,15 +103,15 @@ def train_joint(run: Path, options: argparse.Namespace) -> None:
         TalkingMixer(inside, noise, settings, FaceSettings()),
         TalkingMixer(outside, None, VALIDATION, PLAIN),
         bank,
-        (5, 4),
-        phase=options.phase,
+        (6, 3),
+        phase=phase,
     )
     loop = LoopSettings(
         steps=options.steps,
         learning_rate=options.rate,
-        warmup=100,
+        warmup=30 if phase else 100,
         seed=options.seed,
-        average=0.995,
+        average=0.98 if phase else 0.995,
         validate_every=200,
     )
     Loop(network, run, loop, stage.step, stage.validate).run()
@@ -128,18 +129,17 @@ def main() -> None:
         stage = stages.add_parser(name)
         stage.add_argument("out", type=Path)
         stage.add_argument("folders", nargs="+", metavar="CORPUS=FOLDER")
-    for name, steps in (("lips", 500), ("joint", 4200)):
+    for name, steps in (("lips", 500), ("joint", 4200), ("phase", 200)):
         stage = stages.add_parser(name)
         stage.add_argument("run", type=Path)
         stage.add_argument("--clips", type=Path, required=True)
         stage.add_argument("--steps", type=int, default=steps)
         stage.add_argument("--seed", type=int, default=3)
-        if name == "joint":
+        if name != "lips":
             stage.add_argument("--speech", type=Path, required=True)
             stage.add_argument("--noise", type=Path, required=True)
             stage.add_argument("--from", dest="start", type=Path, required=True)
-            stage.add_argument("--rate", type=float, default=1e-3)
-            stage.add_argument("--phase", action="store_true", help="train the phase residual too")
+            stage.add_argument("--rate", type=float, default=1.5e-3)
     stage = stages.add_parser("export")
     stage.add_argument("run", type=Path)
     stage.add_argument("file", type=Path)
@@ -154,7 +154,7 @@ def main() -> None:
             print("left out", reason)
     elif options.stage == "lips":
         train_lips(options.run, options)
-    elif options.stage == "joint":
+    elif options.stage in ("joint", "phase"):
         train_joint(options.run, options)
     else:
         save(start(options.run).eval(), options.file, half=True)

@@ -94,13 +94,13 @@ class JointStage:
     """Draws both kinds of mixtures and computes the losses of everything but the embeddings.
 
     Args:
-        network: its visual and voice streams are taken as they are and not trained.
+        network: its visual and voice streams are expected not to require gradients.
         speech: mixtures without a picture.
         talking: mixtures of people in view.
         validation: the same, of held-out people.
         bank: makes cues for speech without a picture.
         sizes: mixtures of each kind in a batch.
-        phase: train with the phase residual.
+        phase: turn the phase by the predicted residual.
     """
 
     def __init__(
@@ -119,8 +119,10 @@ class JointStage:
 
     def step(self, rng: np.random.Generator) -> Losses:
         """One training step's losses."""
-        self.network.visual.eval()
-        self.network.voice.eval()
+        for part in self.network.children():
+            # What is not trained does not drop channels or gather statistics either.
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
         talking = self.queries_of_faces(self.talking.draw(rng, self.sizes[1]), rng)
         speech = self.queries_of_speech(self.speech.draw(rng, self.sizes[0]), rng)
         return self.losses(joined(talking, speech), self.sizes[1])[0]
