@@ -1,10 +1,13 @@
 """The recipe: `python -m avse.train STAGE ...`, each stage resumable.
 
-pack-sound  OUT CORPUS=FOLDER ...   speech, or noise: a person a folder
-pack-clips  OUT CORPUS=FOLDER ...   talking-face clips: a person a folder
-lips        RUN --clips OUT         lips and voices learn to know each other
-joint       RUN --clips OUT --speech OUT --noise OUT --from RUN/lips   everything else
-export      RUN FILE.safetensors    the averaged weights of a run
+    pack-sound  OUT CORPUS=FOLDER ...   speech, or noise: a person a folder
+    pack-clips  OUT CORPUS=FOLDER ...   talking-face clips: a person a folder
+    lips        RUN --clips OUT         lips and voices learn to know each other: RUN/lips
+    joint       RUN --clips OUT --speech OUT --noise OUT --from LIPS    audio and fusion streams
+    phase       RUN --clips OUT --speech OUT --noise OUT --from JOINT   the phase residual
+    export      RUN FILE.safetensors    the averaged weights of a run
+
+OUT is the name of a pack without its ending; RUN, LIPS and JOINT are folders of runs.
 """
 
 from __future__ import annotations
