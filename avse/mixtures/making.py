@@ -126,6 +126,7 @@ def make_set(
             raise
         except AvseError as error:
             failures.append(Failure(item.id, error))
+            _remove(folder, item, sums)
             continue
         new = {path: file_sha256(folder / path) for path in item.outputs.paths()}
         sums.update(new)
@@ -235,6 +236,14 @@ def _prepare(folder: Path, manifest: Manifest) -> dict[str, str]:
                 if _LEFTOVER.fullmatch(found.name):
                     found.unlink()
     return sums
+
+
+def _remove(folder: Path, item: Item, sums: dict[str, str]) -> None:
+    """Leave nothing of an item that cannot be made."""
+    for path in item.outputs.paths():
+        sums.pop(path, None)
+        with writing(folder / path):
+            (folder / path).unlink(missing_ok=True)
 
 
 def _unchanged(older: Manifest, manifest: Manifest) -> set[str]:
