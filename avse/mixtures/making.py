@@ -64,8 +64,7 @@ def check_folder(folder: Path, clips: Path, plan: Plan | None, *, overwrite: boo
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "name a folder with --output")
-    here, there = folder.resolve(), clips.resolve()
-    if here == there or there in here.parents or here in there.parents:
+    if _overlap(folder.resolve(), clips, plan):
         raise UsageError(f"{folder} and the clips lie in one another", "choose another --output")
     if overwrite or not folder.is_dir():
         return
@@ -85,6 +84,19 @@ def check_folder(folder: Path, clips: Path, plan: Plan | None, *, overwrite: boo
                 f"{folder} holds another set, or one of clips that have changed since",
                 "choose another --output, or add --force: items that stay the same are kept",
             )
+
+
+def _overlap(here: Path, clips: Path, plan: Plan | None) -> bool:
+    """Whether a set would lie among clips that are to be searched, or hold a clip of its own."""
+    if plan is None:
+        there = clips.resolve()
+        return here == there or there in here.parents or here in there.parents
+    folders = {
+        (clips / source.path).resolve().parent
+        for item in plan.manifest.items
+        for source in item.sources
+    }
+    return any(here == there or here in there.parents for there in folders)
 
 
 def make_set(

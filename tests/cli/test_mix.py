@@ -211,10 +211,10 @@ def test_interrupted(run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(avse.mixtures.making, "make_item", stop)
-    ran = run("mix", clips, "-o", "set", "--count", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(avse.mixtures.making, "make_item", stop)
+        ran = run("mix", clips, "-o", "set", "--count", 2)
     assert (ran.code, ran.out, ran.errors) == (130, "", ["avse: interrupted"])
-    monkeypatch.undo()
     ran = run("mix", clips, "-o", "set", "--count", 2)
     assert (ran.code, ran.err) == (0, "")
 

@@ -13,7 +13,7 @@ import pytest
 import avse.mixtures.making
 from avse.errors import OutputExistsError, UsageError
 from avse.media import AudioReader, probe, read_frames
-from avse.mixtures.making import make_item, make_set
+from avse.mixtures.making import check_folder, make_item, make_set
 from avse.mixtures.manifest import Item, read_manifest
 from avse.mixtures.plan import Plan, plan_set
 from avse.mixtures.settings import MixSettings
@@ -229,7 +229,10 @@ def test_folders_that_a_set_cannot_go_to(
         make(plan, tmp_path / "file", people, noises)
     for folder in (people, people / "set", people.parent):
         with pytest.raises(UsageError, match="lie in one another"):
-            make(plan, folder, people, noises)
+            check_folder(folder, people, None, overwrite=True)
+    for folder in (people, people / "anna", people.parent):
+        with pytest.raises(UsageError, match="lie in one another"):
+            make(plan, folder, people, noises, overwrite=True)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(OutputExistsError, match="is not empty"):
