@@ -148,7 +148,7 @@ OutputFolder = Annotated[
     ),
 ]
 Jobs = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--jobs",
         "-j",
@@ -183,7 +183,7 @@ def evaluate(
     compare: Compare = None,
     keep_estimates: KeepEstimates = False,
     output: OutputFolder = "evaluation",
-    jobs: Jobs = 0,
+    jobs: Jobs = None,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,

@@ -75,8 +75,8 @@ def write_worse(source: Path, target: Path, *, height: int | None, fps: Fraction
 
     frames = list(read_frames(source))
     times = np.array([float(frame.time) for frame in frames])
-    step = fps or Fraction(round(1000 * (len(frames) - 1) / (times[-1] - times[0])), 1000)
-    count = round((times[-1] - times[0]) * float(step)) + 1
+    step = fps or Fraction(round(1000 / float(np.median(np.diff(times)))), 1000)
+    count = int((times[-1] - times[0]) * float(step) + 1e-3) + 1
     instants = times[0] + np.arange(count) / float(step)
     shown = np.maximum(0, np.searchsorted(times, instants + 1e-4, side="right") - 1)
     tall, wide = frames[0].image.shape[:2]

@@ -1,0 +1,153 @@
+"""What `avse evaluate` promises: shapes, streams, exit codes, refusals."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from avse.evaluate.sounds import read_sound, write_sound
+
+from ..evaluate.conftest import fill, make_test_set
+from .conftest import Run
+
+QUICK = ("--metrics", "si-sdr,si-sdri,stoi", "--no-ceilings", "-j", "1")
+FOLDERS = ("--estimates", "estimates", "--references", "references", "--mixtures", "mixtures")
+
+
+@pytest.fixture
+def here() -> Path:
+    """The current folder, with estimates, references and mixtures in it."""
+    fill(Path(), count=2)
+    return Path()
+
+
+def test_folders(run: Run, here: Path) -> None:
+    ran = run("evaluate", *FOLDERS, *QUICK)
+    assert ran.code == 0
+    paths = ["evaluation/report.html", "evaluation/items.csv", "evaluation/results.json"]
+    assert ran.out.splitlines() == paths
+    assert all((here / path).is_file() for path in paths)
+    assert any("si-sdri" in line for line in ran.errors)
+    assert json.loads((here / paths[2]).read_text())["counts"]["items"] == 4
+    assert run("evaluate", *FOLDERS, *QUICK, "-o", "quiet", "-q").err == ""
+
+
+def test_json(run: Run, here: Path) -> None:
+    ran = run("evaluate", *FOLDERS, *QUICK, "--json", "-o", "out")
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out)
+    assert found["files"]["report"] == "out/report.html"
+    summary = found["summary"]["estimate"]["si-sdr"]
+    assert set(summary) == {"scored", "undefined", "median", "mean", "low", "high", "reasons"}
+    assert list(found["metrics"]) == ["si-sdr", "si-sdri", "stoi"]
+    assert "items" not in found
+
+
+def test_two_processes(run: Run, here: Path) -> None:
+    assert run("evaluate", *FOLDERS, *QUICK, "-o", "one").code == 0
+    assert run("evaluate", *FOLDERS, *QUICK, "-o", "two", "-j", "2").code == 0
+    one, two = (json.loads(Path(o, "results.json").read_text()) for o in ("one", "two"))
+    del one["command"], two["command"]
+    assert one == two
+
+
+def test_what_has_no_partner_fails(run: Run, here: Path) -> None:
+    (here / "estimates" / "talk0.1.wav").rename(here / "estimates" / "other.wav")
+    ran = run("evaluate", *FOLDERS, *QUICK)
+    assert ran.code == 1
+    assert len(ran.out.splitlines()) == 3
+    assert "avse: error: talk0.1: has no estimate" in ran.errors
+    assert "avse: error: other: has no reference" in ran.errors
+
+
+def test_lengths(run: Run, here: Path) -> None:
+    path = here / "estimates" / "talk0.1.wav"
+    sound, rate = read_sound(path)
+    write_sound(path, sound[:-7], rate)
+    ran = run("evaluate", *FOLDERS, *QUICK, "--json")
+    assert json.loads(ran.out)["summary"]["estimate"]["si-sdr"]["undefined"] == 1
+    ran = run("evaluate", *FOLDERS, *QUICK, "--json", "--trim", "-f")
+    assert json.loads(ran.out)["summary"]["estimate"]["si-sdr"]["undefined"] == 0
+
+
+def test_compare(run: Run, here: Path) -> None:
+    assert run("evaluate", *FOLDERS, *QUICK, "-o", "one").code == 0
+    ran = run("evaluate", *FOLDERS, *QUICK, "-o", "two", "--compare", "one/results.json", "--json")
+    found = json.loads(ran.out)["comparison"]["metrics"]["si-sdr"]
+    assert (found["paired"], found["mean_difference"]) == (4, 0)
+    assert "Compared with one/results.json" in Path("two/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "what to judge"),
+        (("--estimates", "estimates"), "what to judge"),
+        ((*FOLDERS, "--manifest", "x.jsonl"), "what to judge"),
+        ((*FOLDERS, "--network-only"), "need --manifest"),
+        ((*FOLDERS, "--metrics", "si-sdr,mos"), "no metric 'mos'"),
+        (("--manifest", "x.jsonl", "--curves", "colour"), "no curve 'colour'"),
+        ((*FOLDERS, "-j", "0"), "--jobs"),
+    ],
+)
+def test_usage(run: Run, here: Path, arguments: tuple[str, ...], says: str) -> None:
+    ran = run("evaluate", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.errors[0]
+    assert ran.errors[1].startswith("hint: ")
+    assert not Path("evaluation").exists()
+
+
+def test_nothing_is_overwritten_unasked(run: Run, here: Path) -> None:
+    Path("out").mkdir()
+    Path("out/items.csv").write_text("mine")
+    ran = run("evaluate", *FOLDERS, *QUICK, "-o", "out")
+    assert (ran.code, ran.out) == (2, "")
+    assert Path("out/items.csv").read_text() == "mine"
+    assert run("evaluate", *FOLDERS, *QUICK, "-o", "out", "-f").code == 0
+    assert Path("out/items.csv").read_text() != "mine"
+
+
+def test_inputs_that_are_not_there(run: Run, here: Path) -> None:
+    assert run("evaluate", "--estimates", "none", "--references", "references").code == 1
+    assert run("evaluate", "--manifest", "none.jsonl").code == 1
+    assert run("evaluate", *FOLDERS, "--compare", "none.json").code == 1
+
+
+def test_missing_packages_exit_3(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pystoi", None)
+    ran = run("evaluate", *FOLDERS, *QUICK)
+    assert (ran.code, ran.out) == (3, "")
+    assert "'pystoi'" in ran.errors[0]
+    assert ran.errors[1] == 'hint: pip install "avse[metrics]"'
+    ran = run("evaluate", *FOLDERS, "--metrics", "si-sdr", "--no-ceilings", "-f")
+    assert ran.code == 0
+
+
+def test_missing_recogniser_exits_3(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    ran = run("evaluate", *FOLDERS, *QUICK, "--transcriber", "faster-whisper")
+    assert (ran.code, ran.out) == (3, "")
+    assert "faster-whisper" in ran.errors[0]
+
+
+@pytest.mark.filterwarnings("ignore:SymbolDatabase.GetPrototype:UserWarning")
+def test_manifest(run: Run, model: Path, tmp_path: Path) -> None:
+    manifest = make_test_set(tmp_path / "set")
+    ran = run(
+        *("evaluate", "--manifest", manifest, "-m", model, *QUICK, "--network-only"),
+        *("--keep-estimates", "--json"),
+    )
+    assert ran.code == 0
+    found = json.loads(ran.out)
+    assert found["mode"] == "network"
+    assert found["counts"] == {"mixtures": 1, "items": 2, "failed": 0}
+    assert sorted(p.name for p in Path("evaluation/estimates").iterdir()) == [
+        "duet.1.wav",
+        "duet.2.wav",
+    ]
+    assert run("evaluate", "--manifest", manifest, "-m", "none", "-o", "b").code == 3
+    assert run("evaluate", "--manifest", manifest, "-m", model, "--trim", "-o", "c").code == 2
