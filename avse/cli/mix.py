@@ -19,7 +19,7 @@ from avse.mixtures.settings import MixSettings, Range
 
 if TYPE_CHECKING:
     from avse.mixtures.manifest import Item
-    from avse.mixtures.plan import Failure, Plan
+    from avse.mixtures.outcome import Failure, Plan
 
 EXAMPLES = options.examples(
     ("100 mixtures of two, from a folder with a folder for each person", "avse mix clips -o set"),
@@ -35,6 +35,7 @@ EXAMPLES = options.examples(
         "what a published list says, sound alone",
         "avse mix lrs2 -o lrs2-2mix --list mix_2_spk_tt.scp --seconds 2 --no-video",
     ),
+    ("the very set that somebody else made", "avse mix clips -o set --list manifest.jsonl"),
     ("what would be mixed?", "avse mix clips -o set --dry-run"),
     ("are the files still as they were made?", "cd set && sha256sum --check SHA256SUMS"),
 )
@@ -71,7 +72,8 @@ ListFile = Annotated[
         metavar="FILE",
         show_default=False,
         help="What to mix: lines of `a.wav 1.2 b.wav -1.2` as of the LRS2-, LRS3- and "
-        "VoxCeleb2-2Mix sets, or the columns of MuSE.",
+        "VoxCeleb2-2Mix sets, or the columns of MuSE; or the manifest.jsonl of a set, to make that "
+        "set again.",
     ),
 ]
 Split = Annotated[

@@ -80,7 +80,7 @@ def picture_end(info: MediaInfo, video: VideoStream) -> Fraction:
     with open_input(info.path) as container:
         stream = container.streams[video.index]
         for packet in read_packets(container, [stream], Damage()):
-            time = seconds(packet.pts, stream)
+            time = seconds(packet.dts if packet.pts is None else packet.pts, stream)
             if time is not None and packet.size:
                 last = max(last, time)
     return last + step
@@ -141,6 +141,12 @@ def scaled(image: Image, size: tuple[int, int]) -> Image:
         interpolation="AREA" if smaller else "BICUBIC",
     )
     return np.asarray(made.to_ndarray(), np.uint8)
+
+
+def cut(sound: FloatArray, start: int, count: int) -> FloatArray:
+    """(count,) samples from `start` on; the end of a clip may lack a sample, which becomes 0."""
+    part = sound[start : start + count]
+    return np.pad(part, (0, count - len(part)))
 
 
 def loop(sound: FloatArray, start: int, count: int) -> FloatArray:

@@ -18,9 +18,9 @@ import numpy as np
 from avse.errors import AvseError, InputError, OutputError, OutputExistsError, UsageError
 from avse.media import StemWriter
 from avse.media.placing import place, temporary_name, writing
-from avse.mixtures.clips import FloatArray, Voice, file_sha256, loop, pictures, read_voice
+from avse.mixtures.clips import FloatArray, Voice, cut, file_sha256, loop, pictures, read_voice
 from avse.mixtures.manifest import NAME, Item, Manifest, read_manifest, write_manifest
-from avse.mixtures.plan import Failure, Plan, Progress, cut
+from avse.mixtures.outcome import Failure, Plan, Progress
 from avse.mixtures.settings import FPS
 from avse.mixtures.video import side_by_side, write_video
 
@@ -233,11 +233,13 @@ def _prepare(folder: Path, manifest: Manifest) -> dict[str, str]:
         stale = [] if older is None else [i for i in older.items if i.id not in keep]
         gone = {path for item in stale for path in item.outputs.paths()}
         sums = {path: digest for path, digest in sums.items() if path not in gone}
-        _write_sums(folder, sums)
+        _write_sums(folder, sums)  # first, lest files of the older set pass for those of this one
         write_manifest(folder / NAME, manifest, overwrite=True)
         for path in gone:
             with writing(folder / path):
                 (folder / path).unlink(missing_ok=True)
+    else:
+        _write_sums(folder, sums)  # a line that a killed run left unfinished goes
     used = {path.split("/")[0] for item in manifest.items for path in item.outputs.paths()}
     for name in _FOLDERS:
         inner = folder / name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -12,49 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from avse.errors import AvseError, InputError, UsageError
-from avse.mixtures.clips import FloatArray, Voice, file_sha256, loop, read_voice
+from avse.mixtures.again import is_manifest, plan_again
+from avse.mixtures.clips import FloatArray, Voice, cut, file_sha256, loop, read_voice
 from avse.mixtures.corpus import Corpus, find_clips, find_corpus
 from avse.mixtures.drawing import Dice, Draft, draw_items, draw_list
 from avse.mixtures.manifest import Item, Manifest, Noise, Outputs, Picture, Source
+from avse.mixtures.outcome import Failure, Plan, Progress
 from avse.mixtures.protocols import ALL, ANY, LIST, TEST
 from avse.mixtures.settings import FPS, MixSettings
-
-Progress = Callable[[str, float, "float | None"], None]
-"""Hook: (what is being done, how much of it is done, how much there is)."""
 
 PEAK = 0.9
 """Largest value of every mixture: integer copies of it do not clip."""
 
 _NOISE_TRIES = 20
 _NOISE_STEP_S = 0.01
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An item that cannot be made.
-
-    Attributes:
-        id: of the item.
-        error: why.
-    """
-
-    id: str
-    error: AvseError
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A set that is settled and not yet made.
-
-    Attributes:
-        manifest: what to make; failures are not in it.
-        failures: items that were drawn and cannot be made.
-        warnings: what the user should know.
-    """
-
-    manifest: Manifest
-    failures: tuple[Failure, ...]
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +54,8 @@ def plan_set(
         clips: the folder of clips.
         settings: how to draw; None for the defaults.
         noise: a folder of noises, or None.
-        list_file: the list, for the protocol "list".
+        list_file: the list, for the protocol "list"; or the manifest of a set, to make that set
+            again to the bit.
         progress: called after each item with ("Reading clips", items done, items in all).
 
     Raises:
@@ -97,6 +68,8 @@ def plan_set(
         raise UsageError(
             "the protocol 'list' and a list go together", "give both --protocol list and --list"
         )
+    if list_file is not None and is_manifest(list_file):
+        return plan_again(clips, list_file, settings, noise=noise)
     if list_file is not None:
         drafts, split = draw_list(clips, list_file, settings)
         return _settled(clips, drafts, split, settings, noises, (), progress)
@@ -267,12 +240,6 @@ class _Desk:
         height = self._settings.height or max(2, min(h for _, h in sizes) // 2 * 2)
         widths = tuple(max(2, 2 * round(w * height / h / 2)) for w, h in sizes)
         return Picture(FPS, frames, height, widths)
-
-
-def cut(sound: FloatArray, start: int, count: int) -> FloatArray:
-    """(count,) samples from `start` on; the end of a clip may lack a sample, which becomes 0."""
-    part = sound[start : start + count]
-    return np.pad(part, (0, count - len(part)))
 
 
 def _levelled(sound: FloatArray, level_db: float, name: str) -> tuple[FloatArray, float]:

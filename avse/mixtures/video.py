@@ -28,7 +28,7 @@ Image = NDArray[np.uint8]
 
 SUFFIX = ".mkv"
 CRF = 20
-_PRESET = "medium"
+_PRESET = "veryfast"  # two and a half times as quick as "medium", 0.4 dB PSNR below it
 
 
 def side_by_side(people: Iterable[Iterable[Image]]) -> Iterator[Image]:

@@ -9,7 +9,12 @@ import av
 import numpy as np
 import soundfile
 
-CODECS = {".mpg": ("mpeg1video", "mp2"), ".mkv": ("ffv1", "flac"), ".mp4": ("libx264", "aac")}
+CODECS = {
+    ".mpg": ("mpeg1video", "mp2"),
+    ".mkv": ("ffv1", "flac"),
+    ".mp4": ("libx264", "aac"),
+    ".avi": ("mpeg4", "mp2"),
+}
 SAMPLE_FORMATS = {"mp2": "s16", "flac": "s16", "aac": "fltp"}
 
 

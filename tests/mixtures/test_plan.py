@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -174,6 +175,35 @@ def test_a_list_with_splits(tmp_path: Path) -> None:
     assert [s.speaker for s in plan(split="train")[0].sources] == ["id00003", "id00001"]
     with pytest.raises(UsageError, match="has no valid split"):
         plan(split="valid")
+
+
+def test_a_set_is_made_again_from_its_manifest(people: Path, noises: Path, tmp_path: Path) -> None:
+    settings = MixSettings(count=4, seed=3, seconds=0.2)
+    plan = plan_set(people, settings, noise=noises)
+    make_set(plan, tmp_path / "one", clips=people, noise=noises)
+    shutil.copytree(people, tmp_path / "theirs")
+    listed = MixSettings(protocol="list")
+    manifest = tmp_path / "one" / "manifest.jsonl"
+    again = plan_set(tmp_path / "theirs", listed, noise=noises, list_file=manifest)
+    assert again == plan
+    make_set(again, tmp_path / "two", clips=tmp_path / "theirs", noise=noises)
+    for path in (tmp_path / "one").rglob("*.*"):
+        twin = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert twin.read_bytes() == path.read_bytes()
+    with pytest.raises(UsageError, match="has noise"):
+        plan_set(people, listed, list_file=manifest)
+    more = dataclasses.replace(listed, count=2)
+    with pytest.raises(UsageError, match="says everything itself"):
+        plan_set(people, more, noise=noises, list_file=manifest)
+    with pytest.raises(InputError, match="no clip of"):
+        plan_set(noises, listed, noise=noises, list_file=manifest)
+    clip = tmp_path / "theirs" / plan.manifest.items[0].sources[0].path
+    with clip.open("ab") as file:
+        file.write(b"more")
+    changed = plan_set(tmp_path / "theirs", listed, noise=noises, list_file=manifest)
+    assert changed.failures[0].id == "00001"
+    assert "its SHA-256 differs" in changed.failures[0].error.message
+    assert changed.manifest.sha256 != plan.manifest.sha256
 
 
 def test_a_broken_clip_spoils_only_its_own_items(tmp_path: Path) -> None:

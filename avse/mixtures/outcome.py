@@ -1,0 +1,40 @@
+"""What planning a test set comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from avse.errors import AvseError
+from avse.mixtures.manifest import Manifest
+
+Progress = Callable[[str, float, "float | None"], None]
+"""Hook: (what is being done, how much of it is done, how much there is)."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item that cannot be made.
+
+    Attributes:
+        id: of the item.
+        error: why.
+    """
+
+    id: str
+    error: AvseError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A set that is settled and not yet made.
+
+    Attributes:
+        manifest: what to make; failures are not in it.
+        failures: items that were drawn and cannot be made.
+        warnings: what the user should know.
+    """
+
+    manifest: Manifest
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
