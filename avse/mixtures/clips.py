@@ -122,7 +122,19 @@ def pictures(
             if given == count:
                 return
     if given < count:
-        raise NoVideoError(f"{path}: no picture of it can be decoded.", "Leave it out.")
+        raise _no_picture(path)
+
+
+def check_picture(path: Path) -> None:
+    """Check that at least one picture of a clip can be decoded.
+
+    Raises:
+        MediaError: the file cannot be read.
+        NoVideoError: none can.
+    """
+    with FrameReader(path) as reader:
+        if next(reader, None) is None:
+            raise _no_picture(path)
 
 
 def scaled(image: Image, size: tuple[int, int]) -> Image:
@@ -168,3 +180,7 @@ def file_sha256(path: Path) -> str:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the file.") from error
     return digest.hexdigest()
+
+
+def _no_picture(path: Path) -> NoVideoError:
+    return NoVideoError(f"{path}: no picture of it can be decoded.", "Leave it out.")

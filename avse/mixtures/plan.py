@@ -12,7 +12,7 @@ import numpy as np
 
 from avse.errors import AvseError, InputError, UsageError
 from avse.mixtures.again import is_manifest, plan_again
-from avse.mixtures.clips import FloatArray, Voice, cut, file_sha256, loop, read_voice
+from avse.mixtures.clips import FloatArray, Voice, check_picture, cut, file_sha256, loop, read_voice
 from avse.mixtures.corpus import Corpus, find_clips, find_corpus
 from avse.mixtures.drawing import Dice, Draft, draw_items, draw_list
 from avse.mixtures.manifest import Item, Manifest, Noise, Outputs, Picture, Source
@@ -141,6 +141,7 @@ class _Desk:
     def __init__(self, root: Path, noises: Noises | None, settings: MixSettings) -> None:
         self._root, self._noises, self._settings = root, noises, settings
         self._sha256 = lru_cache(None)(file_sha256)
+        self._check_picture = lru_cache(None)(check_picture)
 
     def settle(self, draft: Draft) -> Item:
         """Measure the voices of a draft and compute their gains.
@@ -198,7 +199,10 @@ class _Desk:
 
     def _read(self, path: str) -> Voice:
         settings = self._settings
-        return read_voice(self._root / path, settings.sample_rate, picture=settings.video)
+        voice = read_voice(self._root / path, settings.sample_rate, picture=settings.video)
+        if settings.video:
+            self._check_picture(self._root / path)
+        return voice
 
     def _frames(self, draft: Draft, voices: list[Voice]) -> int:
         length = min(voice.length for voice in voices)

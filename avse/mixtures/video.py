@@ -3,8 +3,7 @@
 Matroska, because it takes FLAC: the sound is the mixture itself to 24 bits, with no delay of a
 lossy encoder, so what is measured on the video is what was mixed. The picture is H.264, which any
 player shows; its encoder runs in one thread, because what it writes depends on their number, and
-without the macroblock tree, which gave other bytes in about one run of five on a machine with
-AVX-512.
+without its macroblock tree, with which the bytes were seen to differ from one run to the next.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -249,6 +250,27 @@ def test_a_clip_without_a_picture_or_without_sound(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no moving picture"):
         plan_set(tmp_path, MixSettings(count=1))
     assert find_corpus(tmp_path, "any", "all", pictures=True).people()
+
+
+def test_a_clip_whose_picture_is_damaged_all_over(tmp_path: Path) -> None:
+    write_clip(tmp_path / "p1" / "a.mkv", 1)
+    path = write_clip(tmp_path / "p2" / "a.mkv", 2)
+    damaged = path.with_name("b.mkv")
+    noise = np.random.default_rng(0)
+    with av.open(str(path)) as old, av.open(str(damaged), "w") as new:
+        copies = [new.add_stream_from_template(stream) for stream in old.streams]
+        for packet in old.demux():
+            if not packet.size:
+                continue
+            made = av.Packet(noise.bytes(packet.size)) if packet.stream_index == 0 else packet
+            times = packet.pts, packet.dts, packet.time_base
+            made.stream = copies[packet.stream_index]
+            made.pts, made.dts, made.time_base = times
+            new.mux(made)
+    path.unlink()
+    with pytest.raises(InputError, match="no picture of it can be decoded"):
+        plan_set(tmp_path, MixSettings(count=1))
+    assert plan_set(tmp_path, dataclasses.replace(SOUND, count=1)).failures == ()
 
 
 @pytest.mark.parametrize(
