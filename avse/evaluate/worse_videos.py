@@ -47,7 +47,7 @@ def trace_videos(
                 at = item.picture.height if curve == "size" else item.picture.fps
                 if point > at:
                     continue
-                worse = Path(folder) / f"{item.id}.mp4"
+                worse = Path(folder) / f"{item.id}{test_set.video(item).suffix}"
                 write_worse(
                     test_set.video(item),
                     worse,
@@ -63,7 +63,7 @@ def trace_videos(
 
 
 def write_worse(source: Path, target: Path, *, height: int | None, fps: Fraction | None) -> None:
-    """Encode a video's picture again (H.264, MP4), smaller or slower; its sound is copied.
+    """Encode a video's picture again (H.264), smaller or slower; its sound is copied.
 
     Args:
         source: a video.

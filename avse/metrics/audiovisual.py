@@ -14,8 +14,12 @@ from avse.metrics.score import Score, Signal, as_signals, is_silent, not_defined
 
 FRAME_S = 0.02
 SILENT_DB = -40.0
-"""A frame of the reference this far below its loudest one counts as the target's silence."""
+"""Re its loudest frame, the target is certainly silent below this,"""
+NOISY_DB = -25.0
+"""and certainly not above this; between, silence is what lies within 6 dB of its noise floor."""
 SHORTEST_SILENCE_S = 0.2
+ALONE_DB = 10.0
+"""Others are heard where the mixture is this much louder than the target."""
 FLOOR_DB = -100.0
 """Levels are cut off here, so that digital silence can be averaged."""
 
@@ -79,11 +83,12 @@ def face_contrast(answers: Sequence[npt.ArrayLike]) -> Score:
 def silent_level(
     estimate: npt.ArrayLike, reference: npt.ArrayLike, mixture: npt.ArrayLike, rate_hz: int
 ) -> Score:
-    """Level of the output while the target is silent, in dB re the mixture there; lower is better.
+    """Level of the output while only others speak, in dB re the mixture there; lower is better.
 
-    0 dB lets everything through. Silence of the target: frames of 20 ms in which the reference is
-    40 dB below its loudest frame (all of them where it is silent throughout). Levels below
-    -100 dB count as -100 dB.
+    0 dB lets everything through. Looked at are stretches of 0.2 s and more in which the reference
+    is silent (40 dB below its loudest frame; or, in noisy recordings, 25 dB below it and within
+    6 dB of its 10th percentile) and the mixture is 10 dB louder than the reference. Frames of
+    20 ms, averaged over 100 ms. Levels below -100 dB count as -100 dB.
 
     Args:
         estimate: (samples,).
@@ -91,6 +96,8 @@ def silent_level(
         mixture: (samples,).
         rate_hz: of all.
     """
+    from scipy.ndimage import binary_opening, uniform_filter1d
+
     e, r, m = (np.asarray(s, np.float64) for s in (estimate, reference, mixture))
     if not e.size == r.size == m.size:
         return not_defined("the lengths of estimate, reference and mixture differ")
@@ -98,12 +105,16 @@ def silent_level(
     count = e.size // frame
     power = np.square(np.stack([s[: count * frame] for s in (e, r, m)]))
     output, target, mixed = power.reshape(3, count, frame).mean(axis=-1)
-    quiet = target <= target.max(initial=0.0) * 10 ** (SILENT_DB / 10)
-    quiet |= is_silent(r)
-    if quiet.sum() * FRAME_S < SHORTEST_SILENCE_S:
-        return not_defined(f"the target is silent for less than {SHORTEST_SILENCE_S} s")
-    there = float(mixed[quiet].mean())
-    if there < 10 ** (-120 / 10):
-        return not_defined("the mixture is silent too while the target is")
-    ratio = float(output[quiet].mean()) / there
+    around = uniform_filter1d(target, 5, mode="nearest") if count else target
+    loudest = float(around.max(initial=0.0))
+    floor = float(np.quantile(around, 0.1)) * 10**0.6 if count else 0.0
+    limit = max(loudest * 10 ** (SILENT_DB / 10), min(floor, loudest * 10 ** (NOISY_DB / 10)))
+    quiet = (around <= limit) | is_silent(r)
+    quiet &= (mixed > 10 ** (ALONE_DB / 10) * target) & (mixed > 1e-12)
+    quiet = binary_opening(quiet, np.ones(round(SHORTEST_SILENCE_S / FRAME_S)))
+    if not quiet.any():
+        return not_defined(
+            f"there are no {SHORTEST_SILENCE_S} s in which the target is silent and others speak"
+        )
+    ratio = float(output[quiet].mean() / mixed[quiet].mean())
     return Score(max(FLOOR_DB, 10 * math.log10(ratio)) if ratio > 0 else FLOOR_DB)

@@ -47,7 +47,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("stoi", "STOI", "", "higher"),
         Metric("estoi", "ESTOI", "", "higher"),
         Metric("wrong-speaker", "Wrong speaker (closer to another)", "share", "lower"),
-        Metric("silent-level", "Output while the target is silent", "dB re mixture", "lower"),
+        Metric("silent-level", "Output while only others speak", "dB re mixture", "lower"),
     )
 }
 AGAINST_REFERENCE = ("si-sdr", "sdr", "pesq-wb", "pesq-nb", "stoi", "estoi")

@@ -44,10 +44,23 @@ def test_level_in_silence() -> None:
     mixture = target + B
     for db in (0.0, -6.0, -30.0):
         estimate = target + 10 ** (db / 20) * B
-        assert silent_level(estimate, target, mixture, 16_000).value == pytest.approx(db, abs=1e-6)
+        # The frames around the end of the target are not silent.
+        assert silent_level(estimate, target, mixture, 16_000).value == pytest.approx(db, abs=0.1)
     assert silent_level(target, target, mixture, 16_000) == Score(-100.0)
     assert silent_level(B, np.zeros(8000), B, 16_000) == Score(0.0)
-    assert "less than 0.2 s" in str(silent_level(A, A, A + B, 16_000).reason)
-    assert "mixture is silent" in str(silent_level(target, target, target, 16_000).reason)
+
+
+def test_level_in_noisy_silence() -> None:
+    target = np.where(np.arange(8000) < 4000, A, 0.03 * A)  # 30 dB down
+    found = silent_level(target + 0.1 * B, target, target + B, 16_000).value
+    assert found == pytest.approx(-20, abs=0.7)
+
+
+def test_no_silence_no_level() -> None:
+    target = np.where(np.arange(8000) < 4000, A, 0)
+    short = np.where(np.arange(8000) < 5500, A, 0)
+    why = "target is silent and others speak"
+    for reference, mixture in ((A, A + B), (target, target), (short, short + B)):
+        assert why in str(silent_level(A, reference, mixture, 16_000).reason)
     assert "lengths" in str(silent_level(A[:-1], A, A, 16_000).reason)
     assert silent_level(np.zeros(0), np.zeros(0), np.zeros(0), 16_000).value is None
