@@ -16,7 +16,7 @@ from avse.cli.boundary import FAILED
 from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import PROGRAM, Terminal, terminal_of
-from avse.errors import OutputError, OutputExistsError, UsageError
+from avse.errors import InputError, OutputExistsError, UsageError
 from avse.settings import Settings
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ Metrics = Annotated[
 ]
 Ceilings = Annotated[
     bool,
-    typer.Option("--ceilings/--no-ceilings", help="Score oracle masks too; four times the work."),
+    typer.Option(
+        "--ceilings/--no-ceilings", help="Score oracle masks too; two and a half times the work."
+    ),
 ]
 Trim = Annotated[
     bool,
@@ -212,8 +214,8 @@ def evaluate(
             "--network-only, --curves and --keep-estimates need --manifest",
             "leave them out, or give a test set of `avse mix`",
         )
-    from avse.evaluate.evaluation import Request, read_names
-    from avse.evaluate.results import read_results
+    from avse.evaluate.evaluation import Request, failed, read_names
+    from avse.evaluate.results import made, read_results
     from avse.evaluate.robustness import CURVES
     from avse.evaluate.scoring import Plan
     from avse.metrics import METRICS
@@ -229,12 +231,14 @@ def evaluate(
     settings = Settings(model=model, device=device, faces=faces, window_s=window, overlap=overlap)
     folder = Path(output).expanduser()
     targets = [folder / name for name in FILES]
-    _check(targets, force)
+    estimates_folder = folder / "estimates"
+    _check([*targets, estimates_folder] if keep_estimates else targets, force=force)
     other = None if compare is None else read_results(Path(compare).expanduser())
     with ExitStack() as stack:
+        stack.enter_context(made(folder))
         progress = stack.enter_context(Stages(terminal))
         scratch = (
-            folder / "estimates"
+            estimates_folder
             if keep_estimates
             else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="avse-")))
         )
@@ -254,15 +258,27 @@ def evaluate(
             judged = _on_test_set(
                 manifest, request, settings, scratch, progress, network_only=network_only
             )
-        if other is not None:
-            from avse.evaluate.comparison import compare as paired
-
-            judged.results["comparison"] = paired(judged.results, other, str(compare))
+        incomparable = None if other is None else _compare(judged, other, str(compare))
         progress("Writing the report", 0.0, None)
         from avse.evaluate.report import write_all
 
         write_all(folder, judged.results, judged.mixtures, overwrite=force)
     _tell(judged.results, targets, terminal, as_json=as_json)
+    if incomparable is not None:
+        raise incomparable
+    if failed(judged.results):
+        raise typer.Exit(FAILED)
+
+
+def _compare(judged: Judged, other: dict[str, Any], name: str) -> InputError | None:
+    """Add the comparison; an error is kept for later, so that the scores are not lost."""
+    from avse.evaluate.comparison import compare
+
+    try:
+        judged.results["comparison"] = compare(judged.results, other, name)
+    except InputError as error:
+        return error
+    return None
 
 
 def _on_test_set(
@@ -288,19 +304,12 @@ def _command() -> tuple[str, ...]:
     return (PROGRAM, *sys.argv[1:])
 
 
-def _check(targets: list[Path], force: bool) -> None:
+def _check(targets: list[Path], *, force: bool) -> None:
     for target in targets:
         if target.exists() and not force:
             raise OutputExistsError(
                 f"{target} exists already", "choose another --output, or give --force"
             )
-    folder = targets[0].parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the folder {folder} cannot be created: {error.strerror}", "choose another --output"
-        ) from error
 
 
 def _tell(
@@ -325,8 +334,6 @@ def _tell(
         terminal.error(line)
     if len(wrong) > _LISTED:
         terminal.error(f"and {len(wrong) - _LISTED} more; see {targets[0]}")
-    if wrong:
-        raise typer.Exit(FAILED)
 
 
 def _summary(results: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from avse.evaluate.pairing import RULE, pair
 from avse.evaluate.results import Provenance, build
 from avse.evaluate.scoring import Plan, score_mixtures
 from avse.evaluate.statistics import summarise
-from avse.evaluate.transcripts import open_transcriber, word_error_rate
+from avse.evaluate.transcripts import Transcriber, open_transcriber, word_error_rate
 from avse.metrics import Score, not_defined
 from avse.metrics.extra import package
 from avse.settings import Settings
@@ -110,6 +110,7 @@ def judge_folders(
         MissingError: a package or a recogniser is not here.
     """
     check_packages(request.plan.metrics)
+    hear = _open(request.transcriber)
     pairs = pair(estimates, references, mixtures)
     total = float(len(pairs.mixtures))
     done: list[MixtureResult] = []
@@ -130,7 +131,9 @@ def judge_folders(
         settings={"lengths": "cut to the shorter" if request.plan.trim else "have to be equal"},
     )
     results = build(done, request.plan.metrics, provenance)
-    return _looked_closer(results, pairs.mixtures, request, progress)
+    if hear is not None:
+        results["transcripts"] = _transcripts(pairs.mixtures, request, hear, progress)
+    return Judged(results, pairs.mixtures)
 
 
 def judge_test_set(
@@ -160,6 +163,7 @@ def judge_test_set(
     from avse.scene import pick_device
 
     check_packages(request.plan.metrics)
+    hear = _open(request.transcriber)
     path, expected = find(settings.model)
     digest = verify(path, expected)
     network = load(settings.model, device=pick_device(settings.device))
@@ -199,7 +203,9 @@ def judge_test_set(
     results = build(done, request.plan.metrics, provenance)
     if request.curves:
         results["curves"] = _curves(test_set, network, request, settings, progress)
-    return _looked_closer(results, tuple(kept), request, progress)
+    if hear is not None:
+        results["transcripts"] = _transcripts(kept, request, hear, progress)
+    return Judged(results, tuple(kept))
 
 
 def _curves(
@@ -230,43 +236,38 @@ def _curves(
     return found
 
 
-def _looked_closer(
-    results: dict[str, Any], mixtures: tuple[Mixture, ...], request: Request, progress: Progress
-) -> Judged:
-    if request.transcriber is not None:
-        results["transcripts"] = _transcripts(mixtures, request.transcriber, progress)
-    return Judged(results, mixtures)
+def _open(transcriber: str | None) -> Transcriber | None:
+    return None if transcriber is None else open_transcriber(transcriber)
 
 
 def _transcripts(
-    mixtures: Sequence[Mixture], transcriber: str, progress: Progress
+    mixtures: Sequence[Mixture], request: Request, hear: Transcriber, progress: Progress
 ) -> dict[str, Any]:
-    hear = open_transcriber(transcriber)
     rates: dict[str, list[Score]] = {"estimate": [], "mixture": []}
-    names: list[str] = []
     groups: dict[str, list[str]] = {"estimate": [], "mixture": []}
+    names: list[str] = []
     written = 0
     for number, mixture in enumerate(mixtures, 1):
-        mixed = None if mixture.mixture is None else hear(mixture.mixture)
+        mixed = None if mixture.mixture is None else _heard(hear, mixture.mixture)
         for voice in mixture.voices:
             if voice.text is not None:
-                said = voice.text.read_text(encoding="utf-8", errors="replace")
+                said: str | Score = voice.text.read_text(encoding="utf-8", errors="replace")
                 written += 1
             else:
-                said = hear(voice.reference)
+                said = _heard(hear, voice.reference)
             names.append(voice.name)
             rates["estimate"].append(
                 not_defined(voice.failure or "there is no estimate")
                 if voice.estimate is None
-                else word_error_rate(_heard(hear, voice.estimate), said)
+                else _errors(_heard(hear, voice.estimate), said)
             )
             groups["estimate"].append(mixture.name)
             if mixed is not None:
-                rates["mixture"].append(word_error_rate(mixed, said))
+                rates["mixture"].append(_errors(mixed, said))
                 groups["mixture"].append(mixture.name)
         progress("Transcribing", float(number), float(len(mixtures)))
     found: dict[str, Any] = {
-        "recogniser": transcriber,
+        "recogniser": request.transcriber,
         "references_from_text": written,
         "references_from_recogniser": len(names) - written,
         "items": {n: s.value for n, s in zip(names, rates["estimate"], strict=True)},
@@ -277,14 +278,20 @@ def _transcripts(
     return found
 
 
-def _heard(hear: Callable[[Path], str], path: Path) -> str:
-    """A recogniser that fails on one file has heard nothing in it."""
+def _heard(hear: Transcriber, path: Path) -> str | Score:
+    """The words, or why there are none."""
     try:
         return hear(path)
     except MissingError:
         raise
-    except AvseError:
-        return ""
+    except AvseError as error:
+        return not_defined(error.message)
+
+
+def _errors(heard: str | Score, said: str | Score) -> Score:
+    if isinstance(said, Score):
+        return said
+    return heard if isinstance(heard, Score) else word_error_rate(heard, said)
 
 
 def failed(results: Mapping[str, Any]) -> list[str]:

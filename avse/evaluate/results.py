@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -224,6 +225,25 @@ def read_results(path: Path) -> dict[str, Any]:
             "name the results.json of another evaluation",
         )
     return results
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Create the folder of the results; if the work fails, take away what was created.
+
+    Raises:
+        OutputError: it cannot be created.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # something else is in it by now
+            for path in new:
+                path.rmdir()
+        raise
 
 
 def write(path: Path, text: str, *, overwrite: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ def open_transcriber(name: str) -> Transcriber:
             a model), or a command.
 
     Raises:
-        MissingExtraError: faster-whisper is not installed.
+        MissingExtraError: faster-whisper, or the command, is not installed.
         MissingWeightsError: its model is not here, and cannot be fetched.
     """
     kind, _, model = name.partition(":")
@@ -65,6 +66,10 @@ def _command(line: str) -> Transcriber:
     words = shlex.split(line)
     if not words:
         raise InputError("--transcriber is empty", "give faster-whisper, or a command")
+    if shutil.which(words[0]) is None:
+        raise MissingExtraError(
+            f"the recogniser {words[0]!r} is not installed", "check --transcriber"
+        )
 
     def hear(path: Path) -> str:
         sound = str(path)
@@ -80,10 +85,6 @@ def _command(line: str) -> Transcriber:
                 timeout=COMMAND_TIMEOUT_S,
                 check=True,
             )
-        except FileNotFoundError as error:
-            raise MissingExtraError(
-                f"the recogniser {words[0]!r} is not installed", "check --transcriber"
-            ) from error
         except (OSError, subprocess.SubprocessError) as error:
             lines = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
             raise InputError(

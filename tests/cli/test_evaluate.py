@@ -115,6 +115,17 @@ def test_inputs_that_are_not_there(run: Run, here: Path) -> None:
     assert run("evaluate", "--estimates", "none", "--references", "references").code == 1
     assert run("evaluate", "--manifest", "none.jsonl").code == 1
     assert run("evaluate", *FOLDERS, "--compare", "none.json").code == 1
+    assert not Path("evaluation").exists()
+
+
+def test_scores_are_kept_when_there_is_nothing_to_compare(run: Run, here: Path) -> None:
+    assert run("evaluate", *FOLDERS, *QUICK, "-o", "one").code == 0
+    results = json.loads(Path("one/results.json").read_text())
+    Path("none.json").write_text(json.dumps({**results, "items": []}))
+    ran = run("evaluate", *FOLDERS, *QUICK, "-o", "two", "--compare", "none.json")
+    assert ran.code == 1
+    assert "no item in common" in ran.err
+    assert Path("two/report.html").is_file()
 
 
 def test_missing_packages_exit_3(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

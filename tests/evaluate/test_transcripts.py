@@ -51,7 +51,7 @@ def test_a_command_is_a_recogniser(tmp_path: Path) -> None:
 
 def test_commands_that_fail(tmp_path: Path) -> None:
     with pytest.raises(MissingExtraError, match="'no-such-program'"):
-        open_transcriber("no-such-program")(tmp_path)
+        open_transcriber("no-such-program")
     crash = shlex.join([sys.executable, "-c", "raise SystemExit('no microphone')"])
     with pytest.raises(InputError, match="no microphone"):
         open_transcriber(crash)(tmp_path / "a.wav")
@@ -102,3 +102,16 @@ def test_word_errors_in_an_evaluation(folders: Folders) -> None:
     assert found["items"]["talk1.1"] == 0
     assert found["mixture"]["mean"] > found["estimate"]["mean"]
     assert "Word error rate of the mixtures" in render(results)
+
+
+def test_a_recogniser_that_fails_gives_no_rate(folders: Folders) -> None:
+    line = "import sys; sys.exit('talk0.1' in sys.argv[1]); "
+    command = shlex.join([sys.executable, "-c", line])
+    request = Request(Plan(("si-sdr",), ceilings=False), transcriber=command)
+    words(folders.references / "talk0.2.wav", "bin blue")
+    found = judge_folders(
+        folders.estimates, folders.references, folders.mixtures, request, no_progress
+    ).results["transcripts"]
+    assert found["items"]["talk0.1"] is None
+    assert found["items"]["talk0.2"] == 1
+    assert any("failed on talk0.1.wav" in reason for reason in found["estimate"]["reasons"])
