@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from avse.faces.lips import LipSequence
+from avse.faces.lips import LipSequence, liveliness, motion
 from avse.models.network import AVSENet
 from avse.overlap import (
     OverlapAdder,
@@ -89,13 +89,12 @@ class Masker:
     def _components(self, lips: LipSequence) -> tuple[FloatArray, FloatArray]:
         """(components, frames) and (frames,) seen, of a whole recording: a few MB an hour."""
         seen = lips.seen
-        points = lips.points
-        if seen.any():
-            points = (points - np.median(points[seen], axis=0)) * seen[:, None, None]
+        moved = motion(lips.points, seen)
+        moved = moved * np.float32(liveliness(moved, seen))
         with torch.inference_mode():
             visual = self.network.visual
             projected = visual.project(
-                torch.from_numpy(points.astype(np.float32))[None].to(self.device),
+                torch.from_numpy(moved)[None].to(self.device),
                 torch.from_numpy(seen.astype(np.float32))[None].to(self.device),
             )
         return projected[0].cpu().numpy(), seen.astype(np.float32)
@@ -105,11 +104,11 @@ class Masker:
         count = self.network.spec.lip_components
         components = np.zeros((1, len(self.components), count, frames), np.float32)
         seen = np.zeros((1, len(self.components), frames), np.float32)
-        for p, (first, (motion, there)) in enumerate(zip(self.first, self.components, strict=True)):
+        for p, (first, (moved, there)) in enumerate(zip(self.first, self.components, strict=True)):
             low, high = max(start, first), min(start + frames, first + len(there))
             if high > low:
                 here, from_ = slice(low - start, high - start), slice(low - first, high - first)
-                components[0, p, :, here] = motion[:, from_]
+                components[0, p, :, here] = moved[:, from_]
                 seen[0, p, here] = there[from_]
         return torch.from_numpy(components).to(self.device), torch.from_numpy(seen).to(self.device)
 

@@ -30,7 +30,8 @@ def use_configuration(context: typer.Context, path: str | None) -> str | None:
     everywhere, verbs = _of_all_verbs(context.find_root().command)
     defaults: dict[str, Any] = dict(context.default_map or {})
     table = _read(Path(path).expanduser())
-    own = table.pop(verb, {})
+    # A key may be named like a verb ("mix"): only a table is that verb's own.
+    own = table.pop(verb) if isinstance(table.get(verb), dict) else {}
     for key, value in table.items():
         if isinstance(value, dict):
             if key not in verbs:

@@ -164,9 +164,8 @@ Jobs = Annotated[
 
 
 def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def evaluate(
@@ -300,7 +299,7 @@ def _on_test_set(
 
 
 def _command() -> tuple[str, ...]:
-    """What was typed, the path to the program left out."""
+    """What was typed; no path of the program."""
     return (PROGRAM, *sys.argv[1:])
 
 
@@ -318,7 +317,7 @@ def _tell(
     from avse.evaluate.evaluation import failed
 
     if as_json:
-        short = {key: value for key, value in results.items() if key not in ("items", "mixtures")}
+        short = {key: results[key] for key in results if key not in ("items", "mixtures")}
         files = dict(zip(("report", "table", "results"), map(str, targets), strict=True))
         terminal.result_json({**short, "files": files})
     else:
@@ -339,11 +338,9 @@ def _tell(
 def _summary(results: dict[str, Any]) -> list[str]:
     rows = []
     for metric, found in results["summary"]["estimate"].items():
-        cells = [_short(found[key]) for key in ("median", "mean")]
-        interval = (
-            "" if found["low"] is None else f"{_short(found['low'])} to {_short(found['high'])}"
-        )
-        rows.append([metric, *cells, interval, str(found["scored"]), str(found["undefined"])])
+        cells = [_short(found[key]) for key in ("median", "mean", "low", "high")]
+        cells[2:] = [f"{cells[2]} to {cells[3]}"]
+        rows.append([metric, *cells, str(found["scored"]), str(found["undefined"])])
     heads = ["metric", "median", "mean", "95 % of the mean", "scored", "undefined"]
     return table(heads, rows, right="median mean scored undefined")
 

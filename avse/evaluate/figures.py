@@ -54,7 +54,8 @@ def distributions(results: Mapping[str, Any]) -> str:
             axes = figure.add_subplot(rows, 3, place)
             everything = np.concatenate([values, floor])
             low, high = float(everything.min()), float(everything.max())
-            edges = np.linspace(low, high if high > low else low + 1, 25).tolist()
+            bins = int(np.clip(2 * np.sqrt(len(values)), 8, 30))
+            edges = np.linspace(low, high if high > low else low + 1, bins + 1).tolist()
             if len(floor):
                 axes.hist(floor, edges, color=_GREY, alpha=0.45, label="mixture")
             axes.hist(values, edges, color=_BLUE, alpha=0.75, label="estimate")
@@ -62,8 +63,9 @@ def distributions(results: Mapping[str, Any]) -> str:
             axes.set_title(_wrapped(about["title"]))
             axes.set_xlabel(about["unit"])
             axes.set_ylabel("items")
+            axes.locator_params(axis="y", integer=True)
             if place == 1:
-                axes.legend(fontsize=8)
+                figure.legend(loc="outside upper right", ncols=3, fontsize=9)
 
     return _svg(draw, (9.6, 2.5 * rows), "distributions")
 
@@ -94,10 +96,10 @@ def improvement(results: Mapping[str, Any]) -> str:
             if inside.any():
                 middles.append(float(np.median(x[inside])))
                 medians.append(float(np.median(y[inside])))
-        axes.plot(middles, medians, color=_RED, marker="o", markersize=4, label="median")
+        axes.plot(middles, medians, color=_RED, marker="o", markersize=4, label="median of a bin")
         axes.set_xlabel("SI-SDR of the mixture (dB)")
         axes.set_ylabel("SI-SDR improvement (dB)")
-        axes.legend(fontsize=8)
+        figure.legend(loc="outside upper right", fontsize=9)
 
     return _svg(draw, (6.4, 3.6), "improvement")
 

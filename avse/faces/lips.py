@@ -168,6 +168,37 @@ def contour(points: FloatArray, count: int) -> FloatArray:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
+USUAL_MOTION = 0.0146
+"""Root mean square of `motion` of a usual talker, in eye distances: the median over LRW-AR clips.
+Two of three GRID speakers, told to read clearly, move half as much again."""
+
+
+def motion(points: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
+    """Motion around the person's resting mouth: minus the median over what was seen.
+
+    Args:
+        points: (frames, n, 3), head-fixed.
+        seen: (frames,).
+
+    Returns:
+        (frames, n, 3), 0 where unseen.
+    """
+    if not seen.any():
+        return np.zeros_like(points)
+    return np.asarray((points - np.median(points[seen], axis=0)) * seen[:, None, None], np.float32)
+
+
+def liveliness(moved: FloatArray, seen: npt.NDArray[np.bool_]) -> float:
+    """What to multiply a person's `motion` by to make it that of a usual talker, 0.5 to 1.5.
+
+    No more than 1.5, so that a still face is not shaken into speech.
+    """
+    if not seen.any():
+        return 1.0
+    size = float(np.sqrt(np.mean(np.square(moved[seen], dtype=np.float64))))
+    return float(np.clip(USUAL_MOTION / max(size, 1e-6), 0.5, 1.5))
+
+
 @dataclass(frozen=True)
 class LipSequence:
     """The lips of one person over a recording, on the 25 Hz grid.

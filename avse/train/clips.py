@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from avse.faces.lips import motion
 from avse.stft import SAMPLE_RATE, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
@@ -51,7 +52,7 @@ class TalkingPack:
                 sound, lips, here = sound[late * SAMPLES_PER_FRAME :], lips[:-late], here[:-late]
             elif late < 0:
                 sound, lips, here = sound[: late * SAMPLES_PER_FRAME], lips[-late:], here[-late:]
-            lips = relative(lips, here)
+            lips = motion(lips, here > 0)
             self.clips.append(
                 TalkingClip(
                     row["corpus"],
@@ -62,19 +63,6 @@ class TalkingPack:
                     here,
                 )
             )
-
-
-def relative(lips: FloatArray, seen: FloatArray) -> FloatArray:
-    """Motion around the resting mouth: minus the median over the frames where it was seen.
-
-    Args:
-        lips: (frames, points, 3).
-        seen: (frames,).
-    """
-    if not seen.any():
-        return np.zeros_like(lips)
-    centred = lips - np.median(lips[seen > 0], axis=0)
-    return np.asarray(centred * (seen > 0)[:, None, None], np.float32)
 
 
 def principal_components(
