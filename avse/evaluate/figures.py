@@ -57,8 +57,10 @@ def distributions(results: Mapping[str, Any]) -> str:
             bins = int(np.clip(2 * np.sqrt(len(values)), 8, 30))
             edges = np.linspace(low, high if high > low else low + 1, bins + 1).tolist()
             if len(floor):
-                axes.hist(floor, edges, color=_GREY, alpha=0.45, label="mixture")
-            axes.hist(values, edges, color=_BLUE, alpha=0.75, label="estimate")
+                axes.hist(
+                    floor, edges, color=_GREY, alpha=0.45, ec="white", lw=0.5, label="mixture"
+                )
+            axes.hist(values, edges, color=_BLUE, alpha=0.75, ec="white", lw=0.5, label="estimate")
             axes.axvline(float(np.median(values)), color=_RED, linewidth=1.5, label="median")
             axes.set_title(_wrapped(about["title"]))
             axes.set_xlabel(about["unit"])
