@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ RULE = (
     "An estimate belongs to the reference of the same name: the path below its folder without the "
     "ending (a/talk.1.wav and a/talk.1.flac). References whose names differ only in what follows "
     "the last dot (a/talk.1, a/talk.2) are voices of one mixture, a/talk. The mixture is the file "
-    "called like that, or else like the reference itself."
+    "called like that, or else like the reference itself; references whose mixtures differ are not "
+    "voices of one."
 )
 
 
@@ -59,36 +61,22 @@ def pair(estimates: Path, references: Path, mixtures: Path | None = None) -> Pai
     groups: dict[str, list[str]] = defaultdict(list)
     for name in truths:
         groups[_group(name)].append(name)
-    found, lonely, used = [], [], set()
+    found: list[Mixture] = []
+    lonely: list[str] = []
+    used: set[str] = set()
     for group, names in groups.items():
-        if not any(name in guesses for name in names):
-            continue
-        # Without siblings, "talk.final" is a name of its own, not a voice of "talk".
-        single = len(names) == 1 and group not in mixed
-        common = next((n for n in (group, names[0]) if n in mixed), None)
-        alike = [n for n in names if n in mixed]
-        if len(alike) > 1:  # every voice has its own copy of the mixture
-            common = names[0]
-        used |= {common, *alike} if common is not None else set()
-        if common is None and mixtures is not None:
-            lonely += [name for name in names if name in guesses]
-        voices = tuple(
-            Voice(
-                name,
-                truths[name],
-                guesses.get(name),
-                None if name in guesses else "there is no estimate",
-                _text(truths[name]),
-            )
-            for name in names
-        )
-        found.append(
-            Mixture(
-                names[0] if single else group,
-                None if common is None else mixed[common],
-                voices,
-            )
-        )
+        for part in _parts(group, names, mixed):
+            if not any(name in guesses for name in part):
+                continue
+            sounds = [name for name in (group, *part) if name in mixed]
+            used.update(sounds)
+            if not sounds and mixtures is not None:
+                lonely += [name for name in part if name in guesses]
+            # Without siblings, "talk.final" is a name of its own, not a voice of "talk".
+            together = group in mixed or (len(part) > 1 and part[0] == names[0])
+            voices = tuple(_voice(name, truths[name], guesses.get(name)) for name in part)
+            sound = mixed[sounds[0]] if sounds else None
+            found.append(Mixture(group if together else part[0], sound, voices))
     return Pairs(
         tuple(found),
         tuple(name for name in guesses if name not in truths),
@@ -118,13 +106,30 @@ def _files(folder: Path, what: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def _parts(group: str, names: list[str], mixed: dict[str, Path]) -> list[list[str]]:
+    """The voices of one mixture each: those whose own files of it are the same, byte by byte."""
+    if group in mixed or not any(name in mixed for name in names):
+        return [names]
+    parts: list[list[str]] = []
+    for name in names:
+        for part in parts:
+            both = mixed.get(part[0]), mixed.get(name)
+            if both[0] and both[1] and filecmp.cmp(both[0], both[1], shallow=False):
+                part.append(name)
+                break
+        else:
+            parts.append([name])
+    return parts
+
+
+def _voice(name: str, reference: Path, estimate: Path | None) -> Voice:
+    text = reference.with_suffix(".txt")
+    failure = None if estimate is not None else "there is no estimate"
+    return Voice(name, reference, estimate, failure, text if text.is_file() else None)
+
+
 def _group(name: str) -> str:
     """The name of the mixture: without what follows the last dot of the file's name."""
     head, _, last = name.rpartition("/")
     stem = last.rpartition(".")[0] or last
     return f"{head}/{stem}" if head else stem
-
-
-def _text(reference: Path) -> Path | None:
-    path = reference.with_suffix(".txt")
-    return path if path.is_file() else None

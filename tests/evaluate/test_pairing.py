@@ -43,6 +43,15 @@ def test_mixtures_may_be_called_like_the_voices(tmp_path: Path) -> None:
     assert pair(*folders).mixtures_unused == ()
 
 
+def test_voices_of_different_mixtures_stay_apart(tmp_path: Path) -> None:
+    names = ("v1.1.wav", "v1.2.wav", "v1.3.wav")
+    folders = [lay(tmp_path / kind, *names) for kind in ("e", "r", "m")]
+    (tmp_path / "m" / "v1.3.wav").write_bytes(b"another")
+    together, alone = pair(*folders).mixtures
+    assert (together.name, [v.name for v in together.voices]) == ("v1", ["v1.1", "v1.2"])
+    assert (alone.name, alone.mixture) == ("v1.3", tmp_path / "m" / "v1.3.wav")
+
+
 def test_what_has_no_partner_is_listed(tmp_path: Path) -> None:
     pairs = pair(
         lay(tmp_path / "e", "a.1.wav", "b.wav", "late.wav"),
