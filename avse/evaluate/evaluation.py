@@ -33,6 +33,7 @@ _PACKAGES = {
     "stoi": "pystoi",
     "estoi": "pystoi",
 }
+_REPORT = ("jinja2", "matplotlib")
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,10 @@ def check_packages(metrics: Iterable[str]) -> None:
     """Fail before the work rather than in the middle of it.
 
     Raises:
-        MissingExtraError: the package of a metric is not installed.
+        MissingExtraError: the package of a metric, or of the report, is not installed.
     """
-    for name in dict.fromkeys(_PACKAGES[m] for m in metrics if m in _PACKAGES):
+    needed = (_PACKAGES[m] for m in metrics if m in _PACKAGES)
+    for name in dict.fromkeys([*needed, *_REPORT]):
         package(name)
 
 

@@ -19,6 +19,6 @@ def package(name: str) -> Any:
     except ImportError as error:
         top = name.partition(".")[0]
         raise MissingExtraError(
-            f"the package {top!r}, which this metric needs, is not installed",
+            f"the package {top!r}, which evaluation needs, is not installed",
             'pip install "avse[metrics]"',
         ) from error
