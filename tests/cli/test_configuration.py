@@ -77,3 +77,10 @@ def test_a_missing_file_is_a_usage_error(run: Run, short: Path) -> None:
     ran = run("separate", short, "--config", "none.toml")
     assert ran.code == 2
     assert "none.toml" in ran.errors[0]
+
+
+def test_a_setting_may_be_called_like_a_verb(run: Run) -> None:
+    Path("mine.toml").write_text("mix = 0.1\n", encoding="utf-8")
+    refused = run("mix", "no-such-folder", "-o", "set", "--config", "mine.toml")
+    assert "mine.toml" not in refused.err
+    assert "no-such-folder" in refused.err
