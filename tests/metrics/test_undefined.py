@@ -120,7 +120,7 @@ def test_a_score_is_a_number_or_a_reason(value: float | None, reason: str | None
     ("package", "metric"), [("pesq", "pesq-wb"), ("pystoi", "stoi"), ("fast_bss_eval", "sdr")]
 )
 def test_missing_packages(package: str, metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [n for n in sys.modules if n.partition(".")[0] == package]:
+    for name in {package, *(n for n in sys.modules if n.partition(".")[0] == package)}:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError) as caught:
         ALL[metric](NOISY, VOICE)
