@@ -13,6 +13,8 @@ the other.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import sys
@@ -65,7 +67,8 @@ def interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
 def run(arguments: list[str]) -> None:
     """Run the command line in this process; a second one would load the network each time."""
     try:
-        avse(arguments)
+        with contextlib.redirect_stdout(io.StringIO()):  # the paths written are known
+            avse(arguments)
     except SystemExit as stop:
         if stop.code:
             raise

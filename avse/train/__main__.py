@@ -103,11 +103,12 @@ def train_joint(run: Path, options: argparse.Namespace) -> None:
     stage = JointStage(
         network,
         Mixer(Pack(options.speech), noise, settings),
-        TalkingMixer(inside, noise, settings, FaceSettings()),
+        TalkingMixer(inside, noise, settings, FaceSettings(absent=options.absent)),
         TalkingMixer(outside, None, VALIDATION, PLAIN),
         bank,
         (6, 3),
         phase=phase,
+        absent=options.absent,
     )
     loop = LoopSettings(
         steps=options.steps,
@@ -143,9 +144,18 @@ def main() -> None:
             stage.add_argument("--noise", type=Path, required=True)
             stage.add_argument("--from", dest="start", type=Path, required=True)
             stage.add_argument("--rate", type=float, default=1.5e-3)
+            stage.add_argument(
+                "--absent", type=float, default=0.0, help="share of faces that do not speak"
+            )
     stage = stages.add_parser("export")
     stage.add_argument("run", type=Path)
     stage.add_argument("file", type=Path)
+    stage.add_argument(
+        "--bias",
+        type=float,
+        default=0.0,
+        help="added to every claim: how far faces are favoured over nobody (calibrate on held-out)",
+    )
     options = parser.parse_args()
     if options.stage in ("pack-sound", "pack-clips"):
         pack = pack_sound if options.stage == "pack-sound" else pack_clips
@@ -160,7 +170,12 @@ def main() -> None:
     elif options.stage in ("joint", "phase"):
         train_joint(options.run, options)
     else:
-        save(start(options.run).eval(), options.file, half=True)
+        network = start(options.run).eval()
+        with torch.no_grad():
+            bias = network.fusion.mask.bias
+            assert bias is not None
+            bias.add_(options.bias)
+        save(network, options.file, half=True)
 
 
 if __name__ == "__main__":

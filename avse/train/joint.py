@@ -22,8 +22,8 @@ from avse.train.losses import compressed_loss, mask_error, snr_loss
 from avse.train.mixing import Batch, Mixer
 from avse.train.talking import TalkingBatch, TalkingMixer
 
-ABSENT = 0.12
-"""Probability that a voice's cue is also asked of a mixture that the voice is not in."""
+DRIFT = 7
+"""Half the length, in video frames, over which slow errors of the lips are smoothed."""
 
 ALONE = 0.2
 """Probability that a face competes with nobody, as when the others are out of sight."""
@@ -101,6 +101,7 @@ class JointStage:
         bank: makes cues for speech without a picture.
         sizes: mixtures of each kind in a batch.
         phase: turn the phase by the predicted residual.
+        absent: probability that a voice's cue is also asked of a mixture that the voice is not in.
     """
 
     def __init__(
@@ -113,9 +114,11 @@ class JointStage:
         sizes: tuple[int, int],
         *,
         phase: bool = False,
+        absent: float = 0.0,
     ) -> None:
         self.network, self.speech, self.talking = network, speech, talking
         self.validation, self.bank, self.sizes, self.phase = validation, bank, sizes, phase
+        self.absent = absent
 
     def step(self, rng: np.random.Generator) -> Losses:
         """One training step's losses."""
@@ -136,7 +139,7 @@ class JointStage:
         seen = talking.seen[owner, voice]
         components = self.network.visual.project(talking.lips[owner, voice], seen)
         if rng is not None:
-            components = components + 0.1 * torch.randn_like(components)
+            components = components + 0.1 * torch.randn_like(components) + drift(components, rng)
         lips = self.network.visual(components, seen)
         return Queries(talking.batch, owner, voice, lips, seen, pictures(owner, rng))
 
@@ -147,7 +150,7 @@ class JointStage:
         embedded = voice_embedding(self.network, speech.sources[owner, voice])
         cues = self.bank.cues(embedded, rng)
         size, most = speech.present.shape
-        absent = rng.random(len(owner)) < ABSENT
+        absent = rng.random(len(owner)) < self.absent
         if absent.any():
             # The cue of a voice of some mixture, asked of another one: the answer is silence.
             stranger = torch.from_numpy(np.flatnonzero(absent))
@@ -215,6 +218,20 @@ class JointStage:
             "gain": round(float(array.mean()), 3),
             "worse": round(float((array < 0).mean()), 3),
         }
+
+
+def drift(components: Tensor, rng: np.random.Generator) -> Tensor:
+    """Slow errors of the lips, as heads that turn and light that changes bring them about.
+
+    Args:
+        components: (n, components, frames), whitened.
+        rng: draws how large they are: up to the size of the motion itself, none for a third.
+    """
+    noise = functional.pad(torch.randn_like(components), (DRIFT, DRIFT), mode="reflect")
+    slow = functional.avg_pool1d(noise, 2 * DRIFT + 1, stride=1) * (2 * DRIFT + 1) ** 0.5
+    size = np.clip(rng.uniform(-0.5, 1.0, (len(components), 1, 1)), 0, None)
+    out: Tensor = slow * torch.from_numpy(size.astype(np.float32))
+    return out
 
 
 def power(x: Tensor) -> Tensor:

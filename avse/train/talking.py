@@ -35,7 +35,7 @@ class FaceSettings:
     """
 
     jitter: int = 1
-    absent: float = 0.15
+    absent: float = 0.0
     lost: float = 0.15
 
 
