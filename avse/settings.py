@@ -25,7 +25,7 @@ class Settings:
     model: str = "avse-first"
     device: str = "auto"
     faces: str = "mediapipe"
-    window_s: float = 8.0
+    window_s: float = 4.0
     overlap: float = 0.5
     mix: float = 0.0
     track: int = 0
