@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream as AvVideoStream
 
 _DEFAULT_RATE = Fraction(25)
+_TIDY_EVERY = 250  # frames
 _LEAP_S = 1  # a larger step is believed unless the next frame takes it back
 # No index of key frames: seeking lands on some packet, and what is decoded there may be wrong.
 _NO_INDEX = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc"})
@@ -139,8 +141,12 @@ class FrameReader:
             self._container = None
 
     def _read(self) -> Iterator[Frame]:
-        for time, frame in self._wanted():
+        for count, (time, frame) in enumerate(self._wanted()):
             yield Frame(time, self._picture(frame))
+            if count % _TIDY_EVERY == _TIDY_EVERY - 1:
+                # PyAV's frames and packets refer to each other, so their megabytes wait for the
+                # garbage collector, which counts objects, not bytes, and comes late and seldom.
+                gc.collect()
         if self._container is not None:
             self._container.close()
 
