@@ -19,8 +19,10 @@ from avse.cli.terminal import Terminal
 from .conftest import Run
 
 SLOW = """
-import sys, time
+import signal, sys, time
 import avse.separation
+# A shell that starts tests in the background has them ignore Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 blocks = avse.separation.Separation.blocks
 def slow(self):
     for block in blocks(self):

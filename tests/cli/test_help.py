@@ -11,6 +11,7 @@ from .conftest import Run
 
 VERBS = [
     (),
+    ("evaluate",),
     ("separate",),
     ("enhance",),
     ("inspect",),
