@@ -11,6 +11,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torchaudio.functional import melscale_fbanks
 
 SAMPLE_RATE: Final = 16_000
 """Rate the network listens at, Hz."""
@@ -82,3 +83,9 @@ def istft(spectrum: Tensor, samples: int, *, window: int = WINDOW, hop: int = HO
         length=samples,
     )
     return signal.reshape(*spectrum.shape[:-2], samples)
+
+
+def mel_filters(bands: int, low_hz: float = 80.0, high_hz: float = 7600.0) -> Tensor:
+    """Triangular mel filters: (bands, BINS)."""
+    filters: Tensor = melscale_fbanks(BINS, low_hz, high_hz, bands, SAMPLE_RATE, mel_scale="htk")
+    return filters.T.contiguous()

@@ -30,11 +30,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchaudio.functional import melscale_fbanks
 
 from avse.models.blocks import TemporalBlock, reach, zero
 from avse.models.spec import AVSESpec
-from avse.stft import BINS, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE
+from avse.stft import BINS, HOPS_PER_VIDEO_FRAME, mel_filters
 
 FLOOR = 1e-5
 """Power below which a time-frequency bin of a level-normalised mixture counts as empty."""
@@ -310,13 +309,9 @@ class AVSENet(nn.Module):
         rotation = self.phase(spectrum[owner], mask)
         return Answer(split(mask, batch), split(rotation, batch), split(activity, batch))
 
-    def receptive_field(self) -> int:
-        """Video frames to each side that one output frame depends on."""
-        return receptive_field(self.spec)
-
 
 def receptive_field(spec: AVSESpec) -> int:
-    """See `AVSENet.receptive_field`."""
+    """Video frames to each side that one output frame of an `AVSENet` depends on."""
     step, k = HOPS_PER_VIDEO_FRAME, spec.kernel
     fine = (spec.encoder_blocks + spec.mask_blocks + spec.phase_blocks) * (k // 2)
     coarse = (*spec.audio_dilations, *spec.fusion_dilations)
@@ -355,9 +350,3 @@ def split(x: Tensor, batch: int) -> Tensor:
 def level(spectrum: Tensor) -> Tensor:
     """Root mean square magnitude over bins and frames: (batch, 1, 1), never 0."""
     return spectrum.abs().square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp_min(1e-6)
-
-
-def mel_filters(bands: int, low_hz: float = 80.0, high_hz: float = 7600.0) -> Tensor:
-    """Triangular mel filters: (bands, BINS)."""
-    filters: Tensor = melscale_fbanks(BINS, low_hz, high_hz, bands, SAMPLE_RATE, mel_scale="htk")
-    return filters.T.contiguous()
