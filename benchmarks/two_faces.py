@@ -31,7 +31,7 @@ from avse.metrics import si_sdr
 from avse.mixtures.corpus import Clip, Corpus, find_clips
 from avse.mixtures.making import make_set
 from avse.mixtures.plan import plan_corpus
-from avse.mixtures.settings import MixSettings
+from avse.mixtures.settings import SetSettings
 
 RATE_HZ = 44_100
 FloatArray = npt.NDArray[np.float32]
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every item's scores here")
     options = parser.parse_args()
     corpus = corpus_of(options.people)
-    settings = MixSettings(count=options.count, seed=options.seed, sample_rate=RATE_HZ)
+    settings = SetSettings(count=options.count, seed=options.seed, sample_rate=RATE_HZ)
     plan = plan_corpus(corpus, settings)
     for failure in plan.failures:
         print(f"{failure.id}: {failure.error.message}", file=sys.stderr)

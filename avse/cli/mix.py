@@ -15,7 +15,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
 from avse.mixtures.protocols import ANY, GRID_PROTOCOLS, LIST
-from avse.mixtures.settings import MixSettings, Range
+from avse.mixtures.settings import Range, SetSettings
 
 if TYPE_CHECKING:
     from avse.mixtures.manifest import Item
@@ -40,7 +40,7 @@ EXAMPLES = options.examples(
     ("are the files still as they were made?", "cd set && sha256sum --check SHA256SUMS"),
 )
 
-DEFAULT_SNR = "{:g}..{:g}".format(*MixSettings.snr_db)
+DEFAULT_SNR = "{:g}..{:g}".format(*SetSettings.snr_db)
 _LEVEL = r"\s*([-+]?\d+(?:\.\d+)?)\s*"
 _RANGE = re.compile(rf"{_LEVEL}(?:\.\.{_LEVEL})?")
 
@@ -199,8 +199,8 @@ def mix(
     snr: Snr = DEFAULT_SNR,
     seconds: Seconds = None,
     height: Height = None,
-    sample_rate: SampleRate = MixSettings.sample_rate,
-    seed: Seed = MixSettings.seed,
+    sample_rate: SampleRate = SetSettings.sample_rate,
+    seed: Seed = SetSettings.seed,
     no_video: NoVideo = False,
     as_json: options.AsJson = False,
     force: Force = False,
@@ -219,7 +219,7 @@ def mix(
     Prints the path of the manifest.
     """
     terminal = terminal_of(context)
-    settings = MixSettings(
+    settings = SetSettings(
         protocol=protocol or (ANY if list_file is None else LIST),
         split=split,
         speakers=speakers,

@@ -11,7 +11,7 @@ from avse.mixtures.clips import file_sha256
 from avse.mixtures.manifest import MARK, read_manifest
 from avse.mixtures.outcome import Failure, Plan
 from avse.mixtures.protocols import LIST
-from avse.mixtures.settings import MixSettings
+from avse.mixtures.settings import SetSettings
 
 
 def is_manifest(path: Path) -> bool:
@@ -25,7 +25,7 @@ def is_manifest(path: Path) -> bool:
 
 
 def plan_again(
-    clips: Path, path: Path, settings: MixSettings, *, noise: Path | None = None
+    clips: Path, path: Path, settings: SetSettings, *, noise: Path | None = None
 ) -> Plan:
     """Plan the set that a manifest describes.
 
@@ -39,7 +39,7 @@ def plan_again(
         UsageError: other settings, or no folder of noises where one is needed.
         InputError: the manifest cannot be read, or no clip of it is there.
     """
-    if settings != MixSettings(protocol=LIST):
+    if settings != SetSettings(protocol=LIST):
         raise UsageError(
             f"{path} is the manifest of a set and says everything itself",
             "leave all other options of the set out",

@@ -16,7 +16,7 @@ from avse.errors import InputError, UsageError
 from avse.mixtures.corpus import Clip, Corpus, find_clips
 from avse.mixtures.lists import Entry, Finder, read_list
 from avse.mixtures.protocols import ALL, TEST
-from avse.mixtures.settings import MixSettings, Range
+from avse.mixtures.settings import Range, SetSettings
 
 DEFAULT_COUNT = 100
 
@@ -79,7 +79,7 @@ class Draft:
         return f"{self.number:05d}"
 
 
-def draw_items(corpus: Corpus, settings: MixSettings, *, anywhere: bool, split: str) -> list[Draft]:
+def draw_items(corpus: Corpus, settings: SetSettings, *, anywhere: bool, split: str) -> list[Draft]:
     """Draw items from a corpus.
 
     Args:
@@ -110,7 +110,7 @@ def draw_items(corpus: Corpus, settings: MixSettings, *, anywhere: bool, split: 
     return drafts
 
 
-def draw_list(root: Path, path: Path, settings: MixSettings) -> tuple[list[Draft], str]:
+def draw_list(root: Path, path: Path, settings: SetSettings) -> tuple[list[Draft], str]:
     """Take items from a list.
 
     Args:
@@ -146,7 +146,7 @@ def draw_list(root: Path, path: Path, settings: MixSettings) -> tuple[list[Draft
     return list(_found(chosen[: settings.count], finder, settings)), split
 
 
-def _found(entries: list[Entry], finder: Finder, settings: MixSettings) -> Iterator[Draft]:
+def _found(entries: list[Entry], finder: Finder, settings: SetSettings) -> Iterator[Draft]:
     for number, entry in enumerate(entries, 1):
         limits = [s for s in (entry.seconds, settings.seconds) if s is not None]
         clips: tuple[Clip, ...] = ()

@@ -18,7 +18,7 @@ from avse.mixtures.drawing import Dice, Draft, draw_items, draw_list
 from avse.mixtures.manifest import Item, Manifest, Noise, Outputs, Picture, Source
 from avse.mixtures.outcome import Failure, Plan, Progress
 from avse.mixtures.protocols import ALL, ANY, LIST, TEST
-from avse.mixtures.settings import FPS, MixSettings
+from avse.mixtures.settings import FPS, SetSettings
 
 PEAK = 0.9
 """Largest value of every mixture: integer copies of it do not clip."""
@@ -42,7 +42,7 @@ class Noises:
 
 def plan_set(
     clips: Path,
-    settings: MixSettings | None = None,
+    settings: SetSettings | None = None,
     *,
     noise: Path | None = None,
     list_file: Path | None = None,
@@ -62,7 +62,7 @@ def plan_set(
         UsageError: a folder or list that is not there, or not laid out as the protocol needs.
         InputError: no clips, too few people, or no item can be made.
     """
-    settings = MixSettings() if settings is None else settings
+    settings = SetSettings() if settings is None else settings
     noises = None if noise is None else find_noises(noise)
     if (settings.protocol == LIST) != (list_file is not None):
         raise UsageError(
@@ -80,7 +80,7 @@ def plan_set(
 
 def plan_corpus(
     corpus: Corpus,
-    settings: MixSettings,
+    settings: SetSettings,
     *,
     split: str = ALL,
     noises: Noises | None = None,
@@ -110,7 +110,7 @@ def _settled(
     root: Path,
     drafts: list[Draft],
     split: str,
-    settings: MixSettings,
+    settings: SetSettings,
     noises: Noises | None,
     warnings: tuple[str, ...],
     progress: Progress | None,
@@ -138,7 +138,7 @@ def _settled(
 class _Desk:
     """Where drafts become items."""
 
-    def __init__(self, root: Path, noises: Noises | None, settings: MixSettings) -> None:
+    def __init__(self, root: Path, noises: Noises | None, settings: SetSettings) -> None:
         self._root, self._noises, self._settings = root, noises, settings
         self._sha256 = lru_cache(None)(file_sha256)
         self._check_picture = lru_cache(None)(check_picture)

@@ -17,7 +17,7 @@ FPS = 25
 
 
 @dataclass(frozen=True)
-class MixSettings:
+class SetSettings:
     """How a test set is drawn and made.
 
     Attributes:

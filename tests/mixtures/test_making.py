@@ -16,12 +16,12 @@ from avse.media import AudioReader, probe, read_frames
 from avse.mixtures.making import check_folder, make_item, make_set
 from avse.mixtures.manifest import Item, read_manifest
 from avse.mixtures.plan import Plan, plan_set
-from avse.mixtures.settings import MixSettings
+from avse.mixtures.settings import SetSettings
 
 from .made_clips import grey, pcm, write_clip
 
 NUMBERS = {"anna": 1, "ben": 2, "böhm": 3, "dora": 4, "emil": 5}
-SETTINGS = MixSettings(count=3, speakers=3)
+SETTINGS = SetSettings(count=3, speakers=3)
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +113,7 @@ def test_nothing_tells_when_or_by_what_a_video_was_made(made: Path) -> None:
 
 
 def test_height_and_rate_can_be_chosen(people: Path, tmp_path: Path) -> None:
-    settings = MixSettings(count=1, height=64, sample_rate=44_100, seconds=0.2)
+    settings = SetSettings(count=1, height=64, sample_rate=44_100, seconds=0.2)
     plan = plan_set(people, settings)
     make_set(plan, tmp_path / "set", clips=people)
     (item,) = plan.manifest.items
@@ -138,7 +138,7 @@ def test_a_flash_and_its_click_stay_together(tmp_path: Path, fps: Fraction, late
         write_clip(
             tmp_path / "clips" / person / "x.mkv", 1, images=images, sound=sound, fps=fps, **timing
         )
-    plan = plan_set(tmp_path / "clips", MixSettings(count=1))
+    plan = plan_set(tmp_path / "clips", SetSettings(count=1))
     make_set(plan, tmp_path / "set", clips=tmp_path / "clips")
     (item,) = plan.manifest.items
     frames = list(read_frames(tmp_path / "set" / "videos" / "00001.mkv"))
@@ -243,7 +243,7 @@ def test_a_clip_that_goes_bad_while_mixing_does_not_stop_the_rest(
     people: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(people, tmp_path / "clips")
-    settings = MixSettings(count=6)
+    settings = SetSettings(count=6)
     plan = plan_set(tmp_path / "clips", settings)
     (tmp_path / "clips" / "anna" / "1.mkv").write_bytes(b"gone")
     done = make_set(plan, tmp_path / "set", clips=tmp_path / "clips")

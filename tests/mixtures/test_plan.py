@@ -15,11 +15,11 @@ from avse.mixtures.drawing import Dice
 from avse.mixtures.making import make_set
 from avse.mixtures.manifest import Item
 from avse.mixtures.plan import PEAK, plan_set
-from avse.mixtures.settings import MixSettings
+from avse.mixtures.settings import SetSettings
 
 from .made_clips import grid_folder, hum, pcm, write_clip, write_wav
 
-SOUND = MixSettings(video=False)
+SOUND = SetSettings(video=False)
 
 
 def power(x: np.ndarray) -> float:
@@ -30,7 +30,7 @@ def db(ratio: float) -> float:
     return 10 * float(np.log10(ratio))
 
 
-def make(tmp_path: Path, clips: Path, settings: MixSettings, **more: Path) -> Iterable[Item]:
+def make(tmp_path: Path, clips: Path, settings: SetSettings, **more: Path) -> Iterable[Item]:
     plan = plan_set(clips, settings, **more)
     assert plan.failures == ()
     made = make_set(plan, tmp_path / "set", clips=clips, noise=more.get("noise"))
@@ -44,7 +44,7 @@ def make(tmp_path: Path, clips: Path, settings: MixSettings, **more: Path) -> It
 def test_levels_are_those_of_the_protocol(
     grid: Path, tmp_path: Path, protocol: str, low: float, high: float
 ) -> None:
-    settings = MixSettings(protocol=protocol, count=12, video=False)
+    settings = SetSettings(protocol=protocol, count=12, video=False)
     drawn = []
     for item in make(tmp_path, grid, settings):
         first, second = (pcm(tmp_path / "set" / path) for path in item.outputs.references)
@@ -60,7 +60,7 @@ def test_levels_are_those_of_the_protocol(
 def test_references_and_noise_add_up_to_the_mixture(
     people: Path, noises: Path, tmp_path: Path, voices: int
 ) -> None:
-    settings = MixSettings(speakers=voices, count=5, snr_db=(3, 8), sir_db=(1, 4), video=False)
+    settings = SetSettings(speakers=voices, count=5, snr_db=(3, 8), sir_db=(1, 4), video=False)
     for item in make(tmp_path, people, settings, noise=noises):
         folder = tmp_path / "set"
         parts = [pcm(folder / path) for path in item.outputs.references]
@@ -133,7 +133,7 @@ def test_a_list_is_mixed_line_by_line(tmp_path: Path) -> None:
         "../raw/333_00002.wav 1 ../raw/222_00007.wav -1 ../raw/111_00001.wav -2\n"
     )
     (tmp_path / "list.scp").write_text(text, encoding="utf-8")
-    settings = MixSettings(protocol="list", video=False)
+    settings = SetSettings(protocol="list", video=False)
     plan = plan_set(clips, settings, list_file=tmp_path / "list.scp")
     one, two = plan.manifest.items
     assert (one.id, two.id) == ("00001", "00004")
@@ -158,7 +158,7 @@ def test_a_list_with_splits(tmp_path: Path) -> None:
         "test,test,id00002,w/2,0,test,id00001,v/1,3.5,0.5\n"
     )
     (tmp_path / "list.csv").write_text(text, encoding="utf-8")
-    settings = MixSettings(protocol="list", video=False)
+    settings = SetSettings(protocol="list", video=False)
 
     def plan(**more: object) -> list[Item]:
         chosen = dataclasses.replace(settings, **more)
@@ -179,11 +179,11 @@ def test_a_list_with_splits(tmp_path: Path) -> None:
 
 
 def test_a_set_is_made_again_from_its_manifest(people: Path, noises: Path, tmp_path: Path) -> None:
-    settings = MixSettings(count=4, seed=3, seconds=0.2)
+    settings = SetSettings(count=4, seed=3, seconds=0.2)
     plan = plan_set(people, settings, noise=noises)
     make_set(plan, tmp_path / "one", clips=people, noise=noises)
     shutil.copytree(people, tmp_path / "theirs")
-    listed = MixSettings(protocol="list")
+    listed = SetSettings(protocol="list")
     manifest = tmp_path / "one" / "manifest.jsonl"
     again = plan_set(tmp_path / "theirs", listed, noise=noises, list_file=manifest)
     assert again == plan
@@ -232,7 +232,7 @@ def test_sets_that_cannot_be_planned(tmp_path: Path, grid: Path) -> None:
     with pytest.raises(InputError, match="none of 4 mixtures can be made"):
         plan_set(tmp_path / "clips", dataclasses.replace(SOUND, count=4))
     with pytest.raises(UsageError, match="go together"):
-        plan_set(grid, MixSettings(protocol="list"))
+        plan_set(grid, SetSettings(protocol="list"))
     with pytest.raises(UsageError, match="does not exist"):
         plan_set(grid, SOUND, noise=tmp_path / "none")
     (tmp_path / "quiet").mkdir()
@@ -248,7 +248,7 @@ def test_a_clip_without_a_picture_or_without_sound(tmp_path: Path) -> None:
     source = write_wav(tmp_path / "x.wav", hum(1, 16_000, 1))
     source.rename(tmp_path / "p1" / "a.mp4")
     with pytest.raises(InputError, match="no moving picture"):
-        plan_set(tmp_path, MixSettings(count=1))
+        plan_set(tmp_path, SetSettings(count=1))
     assert find_corpus(tmp_path, "any", "all", pictures=True).people()
 
 
@@ -269,7 +269,7 @@ def test_a_clip_whose_picture_is_damaged_all_over(tmp_path: Path) -> None:
             new.mux(made)
     path.unlink()
     with pytest.raises(InputError, match="no picture of it can be decoded"):
-        plan_set(tmp_path, MixSettings(count=1))
+        plan_set(tmp_path, SetSettings(count=1))
     assert plan_set(tmp_path, dataclasses.replace(SOUND, count=1)).failures == ()
 
 
@@ -295,5 +295,5 @@ def test_a_clip_whose_picture_is_damaged_all_over(tmp_path: Path) -> None:
 )
 def test_choices_that_make_no_sense(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError) as caught:
-        MixSettings(**wrong)
+        SetSettings(**wrong)
     assert caught.value.hint
