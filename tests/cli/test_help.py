@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ VERBS = [
     ("separate",),
     ("enhance",),
     ("inspect",),
+    ("mix",),
     ("models",),
     ("models", "list"),
     ("models", "verify"),
@@ -46,7 +48,9 @@ def test_help_has_examples_and_imports_nothing_heavy(verb: tuple[str, ...]) -> N
     after = text.partition("Examples:\n")[2]
     command = " ".join(("avse", *verb))
     assert after.count(command) >= 1
-    assert "_" not in "".join(line for line in text.splitlines() if line.lstrip().startswith("--"))
+    names = re.findall(r"--[\w-]+", text)
+    assert names
+    assert "_" not in "".join(names)
 
 
 def test_help_answers_at_once(program: Run) -> None:

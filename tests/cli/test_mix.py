@@ -217,9 +217,3 @@ def test_interrupted(run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (ran.code, ran.out, ran.errors) == (130, "", ["avse: interrupted"])
     ran = run("mix", clips, "-o", "set", "--count", 2)
     assert (ran.code, ran.err) == (0, "")
-
-
-def test_help_is_quick_and_has_examples(program: Run) -> None:
-    ran = program("mix", "--help")
-    assert ran.code == 0
-    assert ran.out.count("avse mix ") >= 4
