@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ from avse.cli import options
 from avse.cli.boundary import FAILED
 from avse.cli.progress import Stages
 from avse.cli.tables import table
-from avse.cli.terminal import PROGRAM, Terminal, terminal_of
+from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, OutputExistsError, UsageError
 from avse.settings import Settings
 
@@ -222,7 +221,7 @@ def evaluate(
     request = Request(
         plan=Plan(read_names("metric", metrics, METRICS), ceilings, trim),
         jobs=jobs or _processors(),
-        command=_command(),
+        command=terminal.command,
         curves=() if curves is None else read_names("curve", curves, CURVES),
         curve_items=curve_items,
         transcriber=transcriber,
@@ -296,11 +295,6 @@ def _on_test_set(
     if request.plan.trim:
         raise UsageError("--trim has no meaning with --manifest", "leave it out")
     return judge_test_set(test_set, request, settings, scratch, progress, network_only=network_only)
-
-
-def _command() -> tuple[str, ...]:
-    """What was typed; no path of the program."""
-    return (PROGRAM, *sys.argv[1:])
 
 
 def _check(targets: list[Path], *, force: bool) -> None:

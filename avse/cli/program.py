@@ -74,14 +74,15 @@ def _ask_for_verb(context: typer.Context) -> None:
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the program and give its exit code."""
-    terminal = Terminal()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    terminal = Terminal(command=(PROGRAM, *given))
     for stream in (sys.stdout, sys.stderr):
         let_any_name_through(stream)
     command = typer.main.get_command(app)
 
     def work() -> object:
         return command.main(
-            args=None if arguments is None else list(arguments),
+            args=given,
             prog_name=PROGRAM,
             standalone_mode=False,
             obj=terminal,

@@ -16,15 +16,16 @@ PROGRAM = "avse"
 
 @dataclass
 class Terminal:
-    """How much the user wants to hear.
+    """What the user typed, and how much they want to hear.
 
     Attributes:
         verbosity: -1 with --quiet, 0, 1 with -v, 2 and more with -vv.
-        as_json: whether results are JSON.
+        command: the program's name and its arguments; empty where the verbs are part of another
+            program.
     """
 
     verbosity: int = 0
-    as_json: bool = False
+    command: tuple[str, ...] = ()
 
     @property
     def quiet(self) -> bool:

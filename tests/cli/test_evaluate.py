@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -44,6 +47,17 @@ def test_json(run: Run, here: Path) -> None:
     assert set(summary) == {"scored", "undefined", "median", "mean", "low", "high", "reasons"}
     assert list(found["metrics"]) == ["si-sdr", "si-sdri", "stoi"]
     assert "items" not in found
+
+
+def test_the_command_in_the_report_can_be_pasted(run: Run, program: Run, here: Path) -> None:
+    (here / "estimates").rename(here / "it's & mine")
+    words = ["evaluate", "--estimates", "it's & mine", *FOLDERS[2:], *QUICK, "-o"]
+    assert run(*words, "one").code == 0
+    assert program(*words, "two").code == 0
+    for folder in ("one", "two"):
+        page = Path(folder, "report.html").read_text()
+        (shown,) = re.findall("<pre>(.*)</pre>", page)
+        assert shlex.split(html.unescape(shown)) == ["avse", *words, folder]
 
 
 def test_two_processes(run: Run, here: Path) -> None:
