@@ -249,6 +249,8 @@ def made(folder: Path) -> Iterator[None]:
 def write(path: Path, text: str, *, overwrite: bool) -> None:
     """Write a text file, which appears complete or not at all.
 
+    Names of files that are no valid text are written as the system stores them.
+
     Raises:
         OutputExistsError: the file exists and `overwrite` is false.
         OutputError: it cannot be written.
@@ -256,7 +258,7 @@ def write(path: Path, text: str, *, overwrite: bool) -> None:
     temporary = temporary_name(path)
     try:
         with writing(path):
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
         place(temporary, path, overwrite=overwrite)
     finally:
         temporary.unlink(missing_ok=True)

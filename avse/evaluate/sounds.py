@@ -32,9 +32,13 @@ def read_sound(path: Path) -> tuple[FloatArray, int]:
     import soundfile
 
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "check the file") from error
+        with path.open("rb") as handle:  # libsndfile takes no name that is not valid text
+            samples, rate = soundfile.read(handle, dtype="float32", always_2d=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.rstrip(".")
+        raise InputError(f"{path} cannot be read: {reason}", "check the file") from error
     return samples.mean(axis=1, dtype=np.float64).astype(np.float32), int(rate)
 
 
@@ -48,6 +52,7 @@ def write_sound(path: Path, samples: FloatArray, rate_hz: int) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, samples, rate_hz, subtype="FLOAT", format="WAV")
+        with path.open("wb") as handle:
+            soundfile.write(handle, samples, rate_hz, subtype="FLOAT", format="WAV")
     except (OSError, soundfile.LibsndfileError) as error:
         raise OutputError(f"{path} cannot be written: {error}", "check the disk") from error

@@ -176,6 +176,16 @@ def test_files(judged: Judged, tmp_path: Path) -> None:
             read_results(tmp_path / name)
 
 
+def test_names_that_are_no_text(folders: Folders, tmp_path: Path) -> None:
+    for folder in (folders.estimates, folders.references):
+        (folder / "talk0.1.wav").rename(folder / "talk\udcff.wav")
+    judged = judge(folders, plan=Plan(("si-sdr",), ceilings=False))
+    write_all(tmp_path, judged.results, judged.mixtures, overwrite=False)
+    assert b"talk\xff" in (tmp_path / "items.csv").read_bytes()
+    names = {item["name"] for item in read_results(tmp_path / "results.json")["items"]}
+    assert "talk\udcff" in names
+
+
 def test_comparison_is_paired(folders: Folders) -> None:
     plan = Plan(("si-sdr", "si-sdri"), ceilings=False)
     before = judge(folders, plan=plan).results
