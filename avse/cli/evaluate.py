@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -148,23 +147,6 @@ OutputFolder = Annotated[
         help=f"Where {', '.join(FILES)} are written; created if missing.",
     ),
 ]
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "--jobs",
-        "-j",
-        min=1,
-        metavar="N",
-        envvar="AVSE_JOBS",
-        show_default="one for each processor",
-        help="Processes that score.",
-    ),
-]
-
-
-def _processors() -> int:
-    usable = getattr(os, "sched_getaffinity", None)
-    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def evaluate(
@@ -183,7 +165,7 @@ def evaluate(
     compare: Compare = None,
     keep_estimates: KeepEstimates = False,
     output: OutputFolder = "evaluation",
-    jobs: Jobs = None,
+    jobs: options.Jobs = None,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,
@@ -217,10 +199,11 @@ def evaluate(
     from avse.evaluate.robustness import CURVES
     from avse.evaluate.scoring import Plan
     from avse.metrics import METRICS
+    from avse.workers import usable_processors
 
     request = Request(
         plan=Plan(read_names("metric", metrics, METRICS), ceilings, trim),
-        jobs=jobs or _processors(),
+        jobs=jobs or usable_processors(),
         command=terminal.command,
         curves=() if curves is None else read_names("curve", curves, CURVES),
         curve_items=curve_items,

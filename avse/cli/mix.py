@@ -202,6 +202,7 @@ def mix(
     sample_rate: SampleRate = SetSettings.sample_rate,
     seed: Seed = SetSettings.seed,
     no_video: NoVideo = False,
+    jobs: options.Jobs = None,
     as_json: options.AsJson = False,
     force: Force = False,
     dry_run: DryRun = False,
@@ -213,8 +214,8 @@ def mix(
 
     The folder gets manifest.jsonl, which says what is mixed from what; mixtures, and references
     that add up to them; and videos with the faces left to right in the order of the references.
-    The same clips, options and seed give the same bytes. A run that was stopped is taken up by
-    the same command.
+    The same clips, options and seed give the same bytes, however many processes work on them. A
+    run that was stopped is taken up by the same command.
 
     Prints the path of the manifest.
     """
@@ -238,6 +239,7 @@ def mix(
     noises = None if noise is None else Path(noise).expanduser()
     from avse.mixtures.making import check_folder, make_set
     from avse.mixtures.plan import plan_set
+    from avse.workers import usable_processors
 
     with Stages(terminal) as progress:
         check_folder(folder, root, None, overwrite=force)
@@ -254,7 +256,13 @@ def mix(
         made = None
         if not dry_run:
             made = make_set(
-                plan, folder, clips=root, noise=noises, overwrite=force, progress=progress
+                plan,
+                folder,
+                clips=root,
+                noise=noises,
+                overwrite=force,
+                jobs=jobs or usable_processors(),
+                progress=progress,
             )
     failures = plan.failures if made is None else made.failures
     manifest = folder / "manifest.jsonl"

@@ -147,6 +147,18 @@ Faces = Annotated[
         help="Who finds faces: mediapipe, or face-alignment[:DETECTOR].",
     ),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        metavar="N",
+        envvar="AVSE_JOBS",
+        show_default="one for each processor",
+        help="Processes that work side by side.",
+    ),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write one JSON object to stdout, for programs.")
 ]

@@ -1,20 +1,13 @@
 """Scoring many mixtures, in worker processes: PESQ and STOI take most of the time.
 
-Workers are spawned, not forked, so that they hold no half of a parent that uses threads. Should the
-C code of a metric take a worker down, the mixtures in hand are tried again one by one, and the one
-that does it is reported as failed.
+Should the C code of a metric take a worker down, the mixture that does it is reported as failed.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +25,9 @@ from avse.metrics import (
     score_all,
 )
 from avse.metrics.battery import AGAINST_REFERENCE
+from avse.workers import map_unordered
 
 FloatArray = npt.NDArray[np.float32]
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -67,29 +59,12 @@ def score_mixtures(
     Raises:
         MissingExtraError: the package of a metric is not installed.
     """
-    if jobs <= 1:
-        for mixture in mixtures:
-            yield score_mixture(mixture, plan)
-        return
-    lost: list[Mixture] = []
-    with _single_threaded():
-        pool = _pool(jobs)
-        try:
-            waiting: dict[Future[MixtureResult], Mixture] = {}
-            for mixture in mixtures:
-                try:
-                    waiting[pool.submit(score_mixture, mixture, plan)] = mixture
-                except BrokenProcessPool:
-                    lost.append(mixture)
-                    pool = _replaced(pool, jobs)
-                if len(waiting) >= 2 * jobs:
-                    yield from _collect(waiting, lost)
-            while waiting:
-                yield from _collect(waiting, lost)
-        finally:
-            pool.shutdown(cancel_futures=True)
-        for mixture in lost:
-            yield _alone(mixture, plan)
+    yield from map_unordered(
+        partial(score_mixture, plan=plan),
+        mixtures,
+        jobs=jobs,
+        died=lambda mixture: _failed(mixture, "the worker process died while scoring it"),
+    )
 
 
 def score_mixture(mixture: Mixture, plan: Plan) -> MixtureResult:
@@ -180,52 +155,3 @@ def _failed(mixture: Mixture, why: str) -> MixtureResult:
         not_defined(why),
         tuple(ItemResult(v.name, mixture.name, failure=why) for v in mixture.voices),
     )
-
-
-def _collect(
-    waiting: dict[Future[MixtureResult], Mixture], lost: list[Mixture]
-) -> Iterator[MixtureResult]:
-    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-    for future in done:
-        mixture = waiting.pop(future)
-        try:
-            yield future.result()
-        except BrokenProcessPool:
-            lost.append(mixture)
-
-
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare)
-
-
-def _replaced(broken: ProcessPoolExecutor, jobs: int) -> ProcessPoolExecutor:
-    broken.shutdown(wait=False, cancel_futures=True)
-    return _pool(jobs)
-
-
-def _alone(mixture: Mixture, plan: Plan) -> MixtureResult:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(score_mixture, mixture, plan).result()
-        except BrokenProcessPool:
-            return _failed(mixture, "the worker process died while scoring it")
-
-
-def _prepare() -> None:
-    """In a worker: leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Spawned workers inherit these: each uses one core."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -1,16 +1,19 @@
-"""Make the files of a planned set, one item after the other, and take up where a run stopped.
+"""Make the files of a planned set, and take up where a run stopped.
 
 The manifest is written first. Each item that is finished gets its lines in SHA256SUMS, which
 `sha256sum -c` reads too; an item is done if its files have these sums, and anything else is made
-again. Files appear under their names complete or not at all.
+again. Files appear under their names complete or not at all. Nothing in them depends on how many
+processes make them, or in which order.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ from avse.mixtures.manifest import NAME, Item, Manifest, read_manifest, write_ma
 from avse.mixtures.outcome import Failure, Plan, Progress
 from avse.mixtures.settings import FPS
 from avse.mixtures.video import side_by_side, write_video
+from avse.workers import map_unordered
 
 SUMS = "SHA256SUMS"
 
@@ -106,6 +110,7 @@ def make_set(
     clips: Path,
     noise: Path | None = None,
     overwrite: bool = False,
+    jobs: int = 1,
     progress: Progress | None = None,
 ) -> Made:
     """Make the files of a set, or those that are missing.
@@ -116,7 +121,8 @@ def make_set(
         clips: the folder of clips that the plan was made for.
         noise: the folder of noises.
         overwrite: replace another set that lies there, except for items that are the same.
-        progress: called before each item with ("Mixing", items done, items in all).
+        jobs: processes that make items; with 1 the work is done in this one.
+        progress: called after each item with ("Mixing", items done, items in all).
 
     Raises:
         UsageError, OutputExistsError: see `check_folder`.
@@ -125,30 +131,62 @@ def make_set(
     check_folder(folder, clips, plan, overwrite=overwrite)
     manifest = plan.manifest
     sums = _prepare(folder, manifest)
-    made, kept, failures = [], [], list(plan.failures)
-    for done, item in enumerate(manifest.items):
+    made: set[str] = set()
+    kept: set[str] = set()
+    failed: list[Failure] = []
+
+    def tell() -> None:
         if progress is not None:
-            progress("Mixing", done, len(manifest.items))
-        if _is_done(folder, item, sums):
-            kept.append(item.id)
-            continue
-        try:
-            make_item(item, folder, clips=clips, noise=noise)
-        except OutputError:
-            raise
-        except AvseError as error:
-            failures.append(Failure(item.id, error))
-            _remove(folder, item, sums)
-            continue
-        new = {path: file_sha256(folder / path) for path in item.outputs.paths()}
-        sums.update(new)
-        with writing(folder / SUMS), (folder / SUMS).open("a", encoding="utf-8") as handle:
-            handle.write(_listed(new))
-        made.append(item.id)
+            done = len(made) + len(kept) + len(failed)
+            progress("Mixing", float(done), float(len(manifest.items)))
+
+    def missing() -> Iterator[Item]:
+        tell()
+        for item in manifest.items:
+            if _is_done(folder, item, sums):
+                kept.add(item.id)
+                tell()
+            else:
+                yield item
+
+    work = partial(_attempt, folder=folder, clips=clips, noise=noise)
+    with closing(map_unordered(work, missing(), jobs=jobs, died=_died)) as attempts:
+        for item, outcome in attempts:
+            if isinstance(outcome, AvseError):
+                failed.append(Failure(item.id, outcome))
+                _remove(folder, item, sums)
+            else:
+                made.add(item.id)
+                sums.update(outcome)
+                with writing(folder / SUMS), (folder / SUMS).open("a", encoding="utf-8") as handle:
+                    handle.write(_listed(outcome))
+            tell()
     order = [path for item in manifest.items for path in item.outputs.paths() if path in sums]
     _write_sums(folder, {path: sums[path] for path in order})
-    failures.sort(key=lambda failure: failure.id)
-    return Made(folder / NAME, tuple(made), tuple(kept), tuple(failures))
+    return Made(
+        folder / NAME,
+        tuple(item.id for item in manifest.items if item.id in made),
+        tuple(item.id for item in manifest.items if item.id in kept),
+        tuple(sorted((*plan.failures, *failed), key=lambda failure: failure.id)),
+    )
+
+
+def _attempt(
+    item: Item, folder: Path, clips: Path, noise: Path | None
+) -> tuple[Item, dict[str, str] | AvseError]:
+    """Make an item: the sums of its files by their paths, or why it cannot be made."""
+    try:
+        make_item(item, folder, clips=clips, noise=noise)
+    except OutputError:
+        raise
+    except AvseError as error:
+        return item, error
+    return item, {path: file_sha256(folder / path) for path in item.outputs.paths()}
+
+
+def _died(item: Item) -> tuple[Item, dict[str, str] | AvseError]:
+    reason = "the process that made it was killed, or ran out of memory"
+    return item, InputError(reason, "try again with fewer processes, such as --jobs 1")
 
 
 def make_item(item: Item, folder: Path, *, clips: Path, noise: Path | None = None) -> None:

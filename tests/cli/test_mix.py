@@ -30,6 +30,12 @@ def talkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets are small here: a process takes longer to start than to make one."""
+    monkeypatch.setenv("AVSE_JOBS", "1")
+
+
 def files() -> dict[str, bytes]:
     return {
         str(path): path.read_bytes() for path in sorted(Path("set").rglob("*")) if path.is_file()
@@ -58,6 +64,15 @@ def test_a_user_gets_a_set(program: Run, clips: Path) -> None:
     assert files() == first
     more = program("mix", clips, "-o", "set", "--count", 3, "--force")
     assert (more.code, more.errors) == (0, ["avse: 2 mixtures were there already, 1 made"])
+
+
+def test_processes_do_not_show(program: Run, clips: Path) -> None:
+    assert program("mix", clips, "-o", "set", "--count", 3, "-j", 1).code == 0
+    alone = files()
+    Path("set").rename("alone")
+    ran = program("mix", clips, "-o", "set", "--count", 3, "-j", 2)
+    assert (ran.code, ran.err) == (0, "")
+    assert files() == alone
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import avse.mixtures.making
-from avse.errors import OutputExistsError, UsageError
+from avse.errors import OutputError, OutputExistsError, UsageError
 from avse.media import AudioReader, probe, read_frames
 from avse.mixtures.making import check_folder, make_item, make_set
 from avse.mixtures.manifest import Item, read_manifest
@@ -29,7 +29,7 @@ def plan(people: Path, noises: Path) -> Plan:
     return plan_set(people, SETTINGS, noise=noises)
 
 
-def make(plan: Plan, folder: Path, people: Path, noises: Path, **more: bool) -> object:
+def make(plan: Plan, folder: Path, people: Path, noises: Path, **more: int) -> object:
     return make_set(plan, folder, clips=people, noise=noises, **more)
 
 
@@ -252,3 +252,21 @@ def test_a_clip_that_goes_bad_while_mixing_does_not_stop_the_rest(
     assert 0 < len(bad) < 6
     assert set(done.made) == {i.id for i in plan.manifest.items} - bad
     assert not list((tmp_path / "set").rglob("*.part.*"))
+    before = tree(tmp_path / "set")
+    shutil.rmtree(tmp_path / "set")
+    again = make_set(plan, tmp_path / "set", clips=tmp_path / "clips", jobs=2)
+    assert (again.made, again.kept) == (done.made, ())
+    assert [(f.id, f.error.message, f.error.hint) for f in again.failures] == [
+        (f.id, f.error.message, f.error.hint) for f in done.failures
+    ]
+    assert tree(tmp_path / "set") == before
+
+
+def test_a_file_that_cannot_be_written_ends_the_work(
+    plan: Plan, people: Path, noises: Path, tmp_path: Path
+) -> None:
+    for jobs in (1, 2):
+        folder = tmp_path / f"set{jobs}"
+        (folder / "mixtures" / "00001.wav").mkdir(parents=True)
+        with pytest.raises(OutputError):
+            make(plan, folder, people, noises, overwrite=True, jobs=jobs)

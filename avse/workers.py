@@ -1,0 +1,118 @@
+"""Work shared out to processes, none of which can take the others down.
+
+Processes are spawned, not forked, so that they hold no half of a parent that uses threads. They
+leave Ctrl-C to the parent, end when it does, and compute with one thread each.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def usable_processors() -> int:
+    """How many processors this process may use."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1
+
+
+def map_unordered(
+    work: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    jobs: int,
+    died: Callable[[Task], Result],
+) -> Generator[Result, None, None]:
+    """Do work on each task, and give the results as they come, in any order.
+
+    When a process dies, the tasks in hand are tried again one by one.
+
+    Args:
+        work: a function of a module, or a `functools.partial` of one. What it raises is raised here
+            and ends everything.
+        tasks: taken only as fast as they are worked on, so they may still be in the making.
+        jobs: processes; with 1 the work is done in this one.
+        died: gives the result of a task whose process dies twice.
+    """
+    if jobs <= 1:
+        yield from map(work, tasks)
+        return
+    lost: list[Task] = []
+    with _single_threaded():
+        pool = _pool(jobs)
+        try:
+            waiting: dict[Future[Result], Task] = {}
+            for task in tasks:
+                try:
+                    waiting[pool.submit(work, task)] = task
+                except BrokenProcessPool:
+                    lost.append(task)
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    pool = _pool(jobs)
+                if len(waiting) >= 2 * jobs:
+                    yield from _collect(waiting, lost)
+            while waiting:
+                yield from _collect(waiting, lost)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        for task in lost:
+            with _pool(1) as alone:
+                try:
+                    result = alone.submit(work, task).result()
+                except BrokenProcessPool:
+                    result = died(task)
+            yield result
+
+
+def _collect(waiting: dict[Future[Result], Task], lost: list[Task]) -> Iterator[Result]:
+    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in done:
+        task = waiting.pop(future)
+        try:
+            yield future.result()
+        except BrokenProcessPool:
+            lost.append(task)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare)
+
+
+def _prepare() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed says nothing, and a worker would wait for it for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Spawned workers inherit these."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
