@@ -11,12 +11,14 @@ channels are the frequency bins, the network works mostly at the video rate, and
 mixture's turned by a residual. After *Looking to Listen* (Ephrat et al. 2018): a dilated temporal
 CNN watches, magnitudes are compressed by a power law, one set of weights serves every face.
 
-Three things differ. Every fusion block is conditioned on the lips (FiLM), because a network that
+Four things differ. Every fusion block is conditioned on the lips (FiLM), because a network that
 gets them once at its entrance learns to ignore them. What the lips say is an embedding shared with
 voices: `VisualStream` and `VoiceStream` are first trained against each other to tell which voice
 goes with which lips, so that speech without a picture can stand in for talking faces when the
-fusion is trained. And the faces in a picture compete: a time-frequency bin that one of them claims
-is worth less to the others (`compete`).
+fusion is trained. Each face is asked for in the knowledge of the other faces (`others`): what lips
+say that are not the wanted ones counts as much as what the wanted ones say. And the faces in a
+picture compete: a time-frequency bin that one of them claims is worth less to the others
+(`compete`).
 
 The audio stream does not depend on the face: it runs once for a mixture, however many people are
 asked for.
@@ -208,7 +210,8 @@ class Fusion(nn.Module):
         fine, coarse, k = spec.fine_channels, spec.coarse_channels, spec.kernel
         step = HOPS_PER_VIDEO_FRAME
         self.register_buffer("scale", torch.ones(spec.embedding, 1))
-        self.condition = nn.Conv1d(spec.embedding + 1, spec.condition_channels, k, padding=k // 2)
+        told = 2 * (spec.embedding + 1)
+        self.condition = nn.Conv1d(told, spec.condition_channels, k, padding=k // 2)
         self.blocks = nn.ModuleList(
             TemporalBlock(coarse, k, d, condition=spec.condition_channels)
             for d in spec.fusion_dilations
@@ -219,20 +222,23 @@ class Fusion(nn.Module):
         self.norm = nn.BatchNorm1d(fine)
         self.mask = nn.Conv1d(fine, BINS, 1)
 
-    def forward(self, heard: Heard, lips: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, heard: Heard, lips: Tensor, seen: Tensor, group: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Find one voice in each mixture.
 
         Args:
             heard: of n mixtures.
             lips: (n, embedding, video frames).
             seen: (n, video frames).
+            group: (n,) whose faces are in one picture: each is told of the others of its group.
 
         Returns:
             logits (n, bins, frames) of a bin being this person's, to be handed to `compete`, and
             activity logits (n, video frames).
         """
-        told = torch.cat([lips / self.scale, seen[:, None]], dim=1)
-        condition = torch.relu(self.condition(told))
+        own = torch.cat([lips / self.scale, seen[:, None]], dim=1)
+        condition = torch.relu(self.condition(torch.cat([own, others(own, group)], dim=1)))
         x = heard.coarse
         for block in self.blocks:
             x = block(x, condition)
@@ -304,7 +310,7 @@ class AVSENet(nn.Module):
         there = seen.flatten(0, 1)
         lips = self.visual(components.flatten(0, 1), there)
         heard = self.audio(spectrum.abs())
-        claims, activity = self.fusion(heard.pick(owner), lips, there)
+        claims, activity = self.fusion(heard.pick(owner), lips, there, owner)
         mask = compete(claims, owner, batch)
         rotation = self.phase(spectrum[owner], mask)
         return Answer(split(mask, batch), split(rotation, batch), split(activity, batch))
@@ -321,6 +327,18 @@ def receptive_field(spec: AVSESpec) -> int:
     fusion = reach([k] * len(spec.fusion_dilations), spec.fusion_dilations)
     late = math.ceil((spec.mask_blocks + spec.phase_blocks) * (k // 2) / step) + 1
     return max(audio, lips + fusion + late)
+
+
+def others(told: Tensor, group: Tensor) -> Tensor:
+    """What is told of everybody else in the group, added up; 0 for who is alone.
+
+    Args:
+        told: (n, channels, frames).
+        group: (n,) integers of any size.
+    """
+    _, group = group.unique(return_inverse=True)
+    together = torch.zeros_like(told).index_add(0, group, told)
+    return together[group] - told
 
 
 def compete(claims: Tensor, group: Tensor, groups: int) -> Tensor:

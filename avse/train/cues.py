@@ -25,6 +25,9 @@ CONTEXT = 2
 
 RIDGE = 50.0
 
+VEIL = 1.6
+"""Most that made cues hold of what no sound explains, relative to real lips."""
+
 
 def voice_embedding(network: AVSENet, sound: Tensor) -> Tensor:
     """(n, samples) of clean voices -> (n, embedding, video frames)."""
@@ -70,7 +73,7 @@ class CueBank:
         clear = torch.from_numpy(np.exp(rng.normal(0.0, 0.2, (count, 1, 1))).astype(np.float32))
         # From lips that give everything away to lips that say less than real ones. The clear ones
         # teach separation, which the others alone do only very slowly.
-        veil = torch.from_numpy(rng.uniform(0, 1.2, (count, 1, 1)).astype(np.float32))
+        veil = torch.from_numpy(rng.uniform(0, VEIL, (count, 1, 1)).astype(np.float32))
         out: Tensor = lively * (clear * known + veil * rest)
         return out
 

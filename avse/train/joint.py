@@ -7,6 +7,7 @@ lips are made from the sound (see `avse.train.cues`).
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +29,17 @@ DRIFT = 7
 ALONE = 0.2
 """Probability that a face competes with nobody, as when the others are out of sight."""
 
-LOST = 0.15
+LOST = 0.2
 """Probability that a stretch of a made cue is unseen."""
+
+LATE = 0.3
+"""Probability that a made cue is out of step with its voice."""
+
+MOST_LATE = 4
+"""Video frames by which it then is, at most, either way."""
+
+STILL = 0.1
+"""Probability that a silent face with still lips looks on."""
 
 
 @dataclass
@@ -72,10 +82,8 @@ def joined(first: Queries, second: Queries) -> Queries:
     )
 
 
-def pictures(owner: Tensor, rng: np.random.Generator | None) -> Tensor:
+def pictures(owner: Tensor, rng: np.random.Generator) -> Tensor:
     """Groups of faces that compete: those of a mixture, but now and then one is alone in sight."""
-    if rng is None:
-        return owner
     alone = torch.from_numpy(rng.random(len(owner)) < ALONE)
     # There are no more mixtures than queries, so the numbers from there on are free.
     return torch.where(alone, len(owner) + torch.arange(len(owner)), owner)
@@ -141,7 +149,8 @@ class JointStage:
         if rng is not None:
             components = components + 0.1 * torch.randn_like(components) + drift(components, rng)
         lips = self.network.visual(components, seen)
-        return Queries(talking.batch, owner, voice, lips, seen, pictures(owner, rng))
+        queries = Queries(talking.batch, owner, voice, lips, seen, owner)
+        return queries if rng is None else self.with_onlookers(queries, rng)
 
     @torch.no_grad()
     def queries_of_speech(self, speech: Batch, rng: np.random.Generator) -> Queries:
@@ -162,9 +171,31 @@ class JointStage:
         for n in np.flatnonzero(rng.random(len(owner)) < LOST):
             begin = int(rng.integers(0, frames))
             seen[n, begin : begin + int(rng.integers(5, frames // 2))] = 0
-        shift = int(rng.integers(-1, 2))
-        lips = cues.roll(shift, dims=-1) * seen[:, None]
-        return Queries(speech, owner, voice, lips, seen, pictures(owner, rng))
+        for n in np.flatnonzero(rng.random(len(owner)) < LATE):
+            cues[n] = cues[n].roll(int(rng.integers(-MOST_LATE, MOST_LATE + 1)), dims=-1)
+        queries = Queries(speech, owner, voice, cues * seen[:, None], seen, owner)
+        return self.with_onlookers(queries, rng)
+
+    def with_onlookers(self, queries: Queries, rng: np.random.Generator) -> Queries:
+        """The same and some faces that keep still; then who is in one picture."""
+        frames = queries.lips.shape[-1]
+        size, most = queries.batch.present.shape
+        looked_on = torch.from_numpy(np.flatnonzero(rng.random(size) < STILL))
+        if len(looked_on):
+            count = len(looked_on)
+            shape = (count, self.network.spec.lip_components, frames)
+            noise = torch.from_numpy(rng.uniform(0, 0.15, (count, 1, 1)).astype(np.float32))
+            seen = torch.ones(count, frames)
+            lips = self.network.visual(noise * torch.randn(shape), seen)
+            queries = Queries(
+                queries.batch,
+                torch.cat([queries.owner, looked_on]),
+                torch.cat([queries.voice, torch.full((count,), most)]),
+                torch.cat([queries.lips, lips]),
+                torch.cat([queries.seen, seen]),
+                queries.group,
+            )
+        return dataclasses.replace(queries, group=pictures(queries.owner, rng))
 
     def losses(self, queries: Queries, faces: int) -> tuple[Losses, dict[str, Tensor]]:
         """Losses, and the result of every query; the first `faces` mixtures have real faces."""
@@ -174,7 +205,7 @@ class JointStage:
         scale = level(mixture)
         sources, mixture = sources / scale[:, None], mixture / scale
         heard = network.audio(mixture.abs()).pick(queries.owner)
-        claims, activity = network.fusion(heard, queries.lips, queries.seen)
+        claims, activity = network.fusion(heard, queries.lips, queries.seen, queries.group)
         mask = compete(claims, queries.group, 2 * len(queries.group))
         # One more source, of silence: what an absent voice should give.
         sources = functional.pad(sources, (0, 0, 0, 0, 0, 1))

@@ -69,6 +69,9 @@ class MixSettings:
     snr_db: tuple[float, float] = (-5.0, 20.0)
     room_probability: float = 0.25
     tilt_db: float = 5.0
+    compression_probability: float = 0.3
+    fluent: float = 0.5
+    """Probability that a voice made of several clips pauses hardly at all between them."""
 
     @property
     def samples(self) -> int:
@@ -121,6 +124,23 @@ def reverberate(x: FloatArray, room: FloatArray) -> FloatArray:
     return out[: len(x)].astype(np.float32)
 
 
+def compress(x: FloatArray, strength: float) -> FloatArray:
+    """Even out loudness as broadcast does: the level of 20 ms to the power -`strength` as gain.
+
+    Args:
+        x: (samples,).
+        strength: 0 changes nothing, 1 makes every moment equally loud.
+    """
+    step = SAMPLE_RATE // 50
+    pieces = np.pad(x, (0, -len(x) % step)).reshape(-1, step)
+    level = np.sqrt(np.mean(pieces**2, axis=1))
+    level = np.maximum(level, 0.03 * level.max(initial=1e-6))
+    level = np.maximum(level, np.convolve(level, [0.25, 0.5, 0.25], "same"))
+    at = (np.arange(len(level)) + 0.5) * step
+    gain = np.interp(np.arange(len(x)), at, level**-strength)
+    return (x * gain).astype(np.float32)
+
+
 def smooth_tilt(rng: np.random.Generator, sources: int, spread_db: float) -> FloatArray:
     """Smooth random frequency responses: (sources, bins), linear gain."""
     grid = np.linspace(0, np.pi, BINS)
@@ -162,6 +182,7 @@ class Mixer:
         """(samples,) of one person, joined from several clips with pauses where they are short."""
         length = self.settings.samples
         out = np.zeros(length, np.float32)
+        pause_s = 0.03 if rng.random() < self.settings.fluent else 0.25
         at = -int(rng.integers(0, SAMPLE_RATE // 2)) if rng.random() < 0.5 else 0
         if rng.random() < 0.3:
             at = int(rng.integers(0, length // 3))
@@ -175,8 +196,8 @@ class Mixer:
                 x, at = x[-at:], 0
             part = x[: length - at]
             out[at : at + len(part)] = part
-            at += len(x) + int(rng.exponential(0.25) * SAMPLE_RATE)
-            if at >= length or rng.random() < 0.15:
+            at += len(x) + int(rng.exponential(pause_s) * SAMPLE_RATE)
+            if at >= length or rng.random() < 0.1:
                 break
         return out
 
@@ -206,6 +227,8 @@ class Mixer:
             room = rng.random() < cfg.room_probability
             for v, name in enumerate(rng.choice(len(names), count, replace=False)):
                 x = self.voice(rng, people[names[int(name)]])
+                if rng.random() < cfg.compression_probability:
+                    x = set_level(compress(x, rng.uniform(0.2, 0.8)), 0.1)
                 if room:
                     x = reverberate(x, random_room(rng))
                 gain_db = rng.uniform(-cfg.spread_db, cfg.spread_db) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avse.faces.lips import liveliness
 from avse.stft import BINS
 from avse.train.clips import SAMPLES_PER_FRAME, TalkingClip
 from avse.train.mixing import (
@@ -56,6 +58,13 @@ class TalkingBatch:
     faces: Tensor
 
 
+def usual(clips: list[TalkingClip]) -> list[TalkingClip]:
+    """The clips of one person, moving as much as a usual talker: what separation does too."""
+    moved, seen = (np.concatenate([getattr(c, k) for c in clips]) for k in ("lips", "seen"))
+    scale = np.float32(liveliness(moved, seen > 0))
+    return [dataclasses.replace(c, lips=c.lips * scale) for c in clips]
+
+
 class TalkingMixer:
     """Draws mixtures of talking clips, joined to the length of a mixture person by person."""
 
@@ -70,6 +79,9 @@ class TalkingMixer:
         self.people: dict[str, dict[str, list[TalkingClip]]] = {}
         for clip in clips:
             self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
+        for group in self.people.values():
+            for person, theirs in group.items():
+                group[person] = usual(theirs)
         self.corpora = sorted(self.people)
         minutes = [
             sum(len(c.seen) for p in self.people[k].values() for c in p) for k in self.corpora

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avse.errors import CorruptWeightsError
-from avse.models.network import AVSENet, compete, receptive_field
+from avse.models.network import AVSENet, compete, others, receptive_field
 from avse.models.spec import AVSESpec
 from avse.stft import (
     BINS,
@@ -56,9 +56,12 @@ def test_shapes_and_ranges(network: AVSENet, people: int) -> None:
 def test_faces_compete_for_what_is_heard(network: AVSENet) -> None:
     spectrum, components, seen = ask(network, people=3)
     everybody = network(spectrum, components, seen)
-    alone = network(spectrum, components[:, 1:2], seen[:, 1:2])
     assert (everybody.mask.sum(dim=1) <= 1 + 1e-5).all()
-    assert (everybody.mask[:, 1] <= alone.mask[:, 0] + 1e-5).all()
+    claims = torch.randn(3, BINS, 4)
+    shared = compete(claims, torch.zeros(3, dtype=torch.int64), 1)
+    alone = compete(claims, torch.arange(3), 3)
+    torch.testing.assert_close(alone, claims.sigmoid())
+    assert (shared < alone).all()
 
 
 def test_competition_is_softmax_with_nobody() -> None:
@@ -89,8 +92,9 @@ def test_receptive_field_is_what_it_says(network: AVSENet) -> None:
             # Levels are taken over the whole window, which is not what is tested here.
             heard = network.audio(spectrum.abs()).pick(torch.tensor([0, 0]))
             lips = network.visual(components[0], seen[0])
-            claims, _ = network.fusion(heard, lips, seen[0])
-            answer = compete(claims, torch.tensor([0, 0]), 1)
+            together = torch.tensor([0, 0])
+            claims, _ = network.fusion(heard, lips, seen[0], together)
+            answer = compete(claims, together, 1)
             rotation = network.phase(spectrum[[0, 0]], answer)
         here = slice(HOPS_PER_VIDEO_FRAME * middle, HOPS_PER_VIDEO_FRAME * (middle + 1))
         return (answer[:, None] * rotation)[..., here]
@@ -107,6 +111,15 @@ def test_receptive_field_is_what_it_says(network: AVSENet) -> None:
     lips = components.clone()
     lips[..., middle + 2 :] += 3
     assert (mask(spectrum, lips) - before).abs().max() > 0
+
+
+def test_everybody_is_told_of_the_others_in_the_picture() -> None:
+    told = torch.randn(4, 3, 5)
+    group = torch.tensor([7, 2, 7, 7])
+    rest = others(told, group)
+    torch.testing.assert_close(rest[0], told[2] + told[3])
+    torch.testing.assert_close(rest[3], told[0] + told[2])
+    assert rest[1].abs().max() < 1e-6
 
 
 def test_unseen_lips_say_nothing(network: AVSENet) -> None:

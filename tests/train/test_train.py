@@ -19,7 +19,7 @@ from avse.train.joint import JointStage, projected_sdr, speaking
 from avse.train.loop import Loop, LoopSettings, learning_rate
 from avse.train.losses import SOFT, compressed_loss, mask_error, snr_loss
 from avse.train.matching import LipsStage, delay, fit_components
-from avse.train.mixing import Mixer, MixSettings, Pack, held_out
+from avse.train.mixing import Mixer, MixSettings, Pack, compress, held_out
 from avse.train.talking import FaceSettings, TalkingMixer
 from tests.conftest import TINY
 
@@ -214,3 +214,35 @@ def test_speaking_is_where_the_voice_is() -> None:
     x[:, 3 * SAMPLES_PER_FRAME : 5 * SAMPLES_PER_FRAME] = 0.1
     assert speaking(x)[0].nonzero().flatten().tolist() == [3, 4]
     assert not speaking(0 * x).any()
+
+
+def test_compression_evens_out_loudness() -> None:
+    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    x = np.asarray(np.sin(2 * np.pi * 300 * time) * np.where(time < 0.5, 1.0, 0.1), np.float32)
+
+    def step_db(y: np.ndarray) -> float:  # type: ignore[type-arg]
+        half = len(y) // 2
+        return float(10 * np.log10(np.mean(y[:half] ** 2) / np.mean(y[half:] ** 2)))
+
+    assert step_db(compress(x, 0.0)) == pytest.approx(20, abs=0.1)
+    assert step_db(compress(x, 0.5)) == pytest.approx(10, abs=1)
+    assert not compress(np.zeros(100, np.float32), 0.5).any()
+
+
+def test_onlookers_are_silent_and_compete(clips: list[TalkingClip], pack: Pack) -> None:
+    network = AVSENet(TINY).eval()
+    bank, _ = fit_cues(network, clips)
+    faces = TalkingMixer(clips, None, SHORT, FaceSettings())
+    stage = JointStage(network, Mixer(pack, None, SHORT), faces, faces, bank, (3, 3))
+    speech = Mixer(pack, None, SHORT).draw(np.random.default_rng(0), 40)
+    with torch.no_grad():
+        queries = stage.queries_of_speech(speech, np.random.default_rng(1))
+        figures, results = stage.losses(queries, 0)
+    silent = queries.voice == speech.present.shape[1]
+    assert 0 < silent.sum() < 20
+    assert not results["there"][silent].any()
+    assert results["there"][~silent].all()
+    assert "silent_db" in figures
+    # Each looks on at a mixture in which somebody talks, mostly in the same picture.
+    for n in silent.nonzero()[:, 0].tolist():
+        assert ((queries.owner == queries.owner[n]) & ~silent).any()
