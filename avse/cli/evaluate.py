@@ -300,16 +300,22 @@ def _tell(
     else:
         for line in _summary(results):
             terminal.note(line)
+        counts = results["counts"]
+        terminal.note(
+            f"{counts['items']} voices: {counts['scored']} scored, {counts['undefined']} not "
+            f"defined, {counts['failed']} failed"
+        )
         for target in targets:
             terminal.result(str(target))
     late = results["alignment"]["out_of_step"]
     if late:
         terminal.warn(f"{late} estimates are out of step with their references; see the report")
-    wrong = failed(results)
-    for line in wrong[:_LISTED]:
-        terminal.error(line)
-    if len(wrong) > _LISTED:
-        terminal.error(f"and {len(wrong) - _LISTED} more; see {targets[0]}")
+    lines = failed(results)
+    if len(lines) > _LISTED:
+        lines[_LISTED:] = [f"and {len(lines) - _LISTED} more"]
+    for number, line in enumerate(lines, 1):
+        last = number == len(lines)
+        terminal.error(line, f"no average holds these; see {targets[0]}" if last else "")
 
 
 def _summary(results: dict[str, Any]) -> list[str]:

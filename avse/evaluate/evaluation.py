@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avse.errors import AvseError, MissingError, UsageError
+from avse.errors import AvseError, InputError, MissingError, UsageError
 from avse.evaluate.items import Mixture, MixtureResult
 from avse.evaluate.pairing import RULE, pair
 from avse.evaluate.results import Provenance, build
@@ -158,6 +158,7 @@ def judge_test_set(
         network_only: leave out coding, and telling faces apart.
 
     Raises:
+        InputError: the set has no pictures.
         MissingError: weights, a package or a recogniser are not here.
     """
     from avse.evaluate.running import run_network, run_pipeline
@@ -170,6 +171,11 @@ def judge_test_set(
     digest = verify(path, expected)
     network = load(settings.model, device=pick_device(settings.device))
     items = test_set.manifest.items
+    if all(item.picture is None for item in items):
+        raise InputError(
+            f"the mixtures of {test_set.path} have no picture",
+            "make the test set with videos, which is without --no-video",
+        )
     total = sum(item.duration_s for item in items)
     run = run_network if network_only else run_pipeline
     kept: list[Mixture] = []
@@ -217,12 +223,17 @@ def _curves(
     from avse.evaluate.testset import network_item
     from avse.evaluate.worse_videos import trace_videos
 
-    items = test_set.manifest.items[: request.curve_items]
-    inputs = []
-    if any(name not in ON_VIDEO for name in request.curves):
-        for item in items:
+    whole = [item for item in test_set.manifest.items if not test_set.missing(item)]
+    items, inputs = [], []
+    for item in whole[: request.curve_items]:
+        try:
             inputs.append(network_item(test_set, item, settings))
-            progress("Looking at faces", float(len(inputs)), float(len(items)))
+        except MissingError:
+            raise
+        except AvseError:
+            continue  # an item that cannot be read is among the failed ones already
+        items.append(item)
+        progress("Looking at faces", float(len(items)), float(request.curve_items))
     found: dict[str, Any] = {}
     for name in request.curves:
         curve, points = CURVES[name], []

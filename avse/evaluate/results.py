@@ -107,11 +107,7 @@ def build(
         "unmatched": {kind: list(names) for kind, names in provenance.unmatched.items()},
         "metrics": {name: asdict(METRICS[name]) for name in metrics},
         "systems": {system: SYSTEMS[system] for system in systems},
-        "counts": {
-            "mixtures": len(mixtures),
-            "items": len(items),
-            "failed": sum(item.failure is not None for item in items),
-        },
+        "counts": {"mixtures": len(mixtures), **_counts(items)},
         "summary": summary,
         "contrast": {
             "estimate": asdict(summarise([m.contrast for m in mixtures], _names(mixtures))),
@@ -127,6 +123,17 @@ def build(
         "items": [_item(item) for item in items],
         "groups": len(set(groups)),
     }
+
+
+def _counts(items: Sequence[ItemResult]) -> dict[str, int]:
+    """Each item once: scored by some metric, by none, or without an estimate to score."""
+    failed = sum(item.failure is not None for item in items)
+    scored = sum(
+        any(score.value is not None for score in item.scores.get(ESTIMATE, {}).values())
+        for item in items
+    )
+    undefined = len(items) - scored - failed
+    return {"items": len(items), "scored": scored, "undefined": undefined, "failed": failed}
 
 
 def _names(mixtures: Sequence[MixtureResult]) -> list[str]:

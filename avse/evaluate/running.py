@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avse.errors import AvseError, MissingError
+from avse.errors import AvseError, InputError, MissingError
 from avse.evaluate.items import Mixture, Voice
 from avse.evaluate.sounds import FloatArray, write_sound
 from avse.evaluate.testset import NetworkItem, TestSet, network_item
@@ -127,7 +127,10 @@ def _run(
 ) -> Iterator[Mixture]:
     done = 0.0
     for item in test_set.manifest.items:
+        missing = test_set.missing(item)
         try:
+            if missing:
+                raise InputError(f"{missing[0]} is not there", "make it again with `avse mix`")
             answers, failure = answer(item), NO_FACE
         except MissingError:
             raise
@@ -153,4 +156,5 @@ def _run(
             )
         done += item.duration_s
         progress(done)
-        yield Mixture(item.id, test_set.mixture(item), tuple(voices))
+        mixed = None if item.outputs.mixture in missing else test_set.mixture(item)
+        yield Mixture(item.id, mixed, tuple(voices))

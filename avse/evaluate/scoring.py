@@ -63,7 +63,7 @@ def score_mixtures(
         partial(score_mixture, plan=plan),
         mixtures,
         jobs=jobs,
-        died=lambda mixture: _failed(mixture, "the worker process died while scoring it"),
+        died=lambda mixture: _failed(mixture, "the worker process died while scoring it", plan),
     )
 
 
@@ -74,7 +74,7 @@ def score_mixture(mixture: Mixture, plan: Plan) -> MixtureResult:
     except MissingError:
         raise
     except AvseError as error:
-        return _failed(mixture, error.message)
+        return _failed(mixture, error.message, plan)
 
 
 def _score(mixture: Mixture, plan: Plan) -> MixtureResult:
@@ -148,10 +148,10 @@ def _score_voice(
     return replace(result, scores=scores, lag=lag, trimmed=trimmed), estimate
 
 
-def _failed(mixture: Mixture, why: str) -> MixtureResult:
-    return MixtureResult(
-        mixture.name,
-        not_defined(why),
-        not_defined(why),
-        tuple(ItemResult(v.name, mixture.name, failure=why) for v in mixture.voices),
-    )
+def _failed(mixture: Mixture, why: str, plan: Plan) -> MixtureResult:
+    items = []
+    for voice in mixture.voices:
+        failure = voice.failure or why  # the first thing that went wrong says more
+        scores = {ESTIMATE: dict.fromkeys(plan.metrics, not_defined(failure))}
+        items.append(ItemResult(voice.name, mixture.name, scores=scores, failure=failure))
+    return MixtureResult(mixture.name, not_defined(why), not_defined(why), tuple(items))

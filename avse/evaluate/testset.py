@@ -57,25 +57,31 @@ class TestSet:
             )
         return self.folder / item.outputs.video
 
+    def missing(self, item: Item) -> list[str]:
+        """Files of an item that are needed and not there, relative to the folder."""
+        outputs = item.outputs
+        needed = [outputs.mixture, *outputs.references, *filter(None, [outputs.video])]
+        return [name for name in needed if not (self.folder / name).is_file()]
+
 
 def open_test_set(path: Path) -> TestSet:
-    """Read a manifest and check that all its files are here.
+    """Read a manifest and check that its files are here, or some of them.
 
     Raises:
-        InputError: it cannot be read, holds nothing, or some of its files are missing.
+        InputError: it cannot be read, holds nothing, or none of its mixtures is whole.
     """
     file = path / NAME if path.is_dir() else path
     manifest = read_manifest(file)
     if not manifest.items:
         raise InputError(f"{file} holds no mixtures", "make the test set again with `avse mix`")
     test_set = TestSet(file, manifest)
-    for item in manifest.items:
-        for name in item.outputs.paths():
-            if not (test_set.folder / name).is_file():
-                raise InputError(
-                    f"{file} names {name}, which is not there",
-                    "keep the manifest in the folder that `avse mix` wrote",
-                )
+    missing = [test_set.missing(item) for item in manifest.items]
+    if all(missing):
+        raise InputError(
+            f"no mixture of {file} has all its files: {missing[0][0]} is not there, to begin with",
+            "keep the manifest in the folder that `avse mix` wrote; the same `avse mix` makes what "
+            "is missing",
+        )
     return test_set
 
 

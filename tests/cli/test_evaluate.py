@@ -171,10 +171,76 @@ def test_manifest(run: Run, model: Path, tmp_path: Path) -> None:
     assert ran.code == 0
     found = json.loads(ran.out)
     assert found["mode"] == "network"
-    assert found["counts"] == {"mixtures": 1, "items": 2, "failed": 0}
+    assert found["counts"] == {
+        "mixtures": 1,
+        "items": 2,
+        "scored": 2,
+        "undefined": 0,
+        "failed": 0,
+    }
     assert sorted(p.name for p in Path("evaluation/estimates").iterdir()) == [
         "duet.1.wav",
         "duet.2.wav",
     ]
     assert run("evaluate", "--manifest", manifest, "-m", "none", "-o", "b").code == 3
     assert run("evaluate", "--manifest", manifest, "-m", model, "--trim", "-o", "c").code == 2
+
+
+@pytest.mark.filterwarnings("ignore:SymbolDatabase.GetPrototype:UserWarning")
+@pytest.mark.parametrize("how", [(), ("--network-only", "--curves", "missing")], ids=len)
+def test_what_is_missing_or_damaged_does_not_stop_the_rest(
+    run: Run, model: Path, how: tuple[str, ...]
+) -> None:
+    make_test_set(Path("set"), "gone", "mute", "rest", "torn", "void")
+    Path("set/videos/gone.mp4").unlink()
+    Path("set/references/mute.2.wav").unlink()
+    video = Path("set/videos/torn.mp4")
+    video.write_bytes(video.read_bytes()[:1000])
+    Path("set/mixtures/void.wav").write_bytes(b"")
+    ran = run("evaluate", "--manifest", "set", "-m", model, *QUICK, *how)
+    assert ran.code == 1
+    assert ran.out.splitlines()[-1] == "evaluation/results.json"
+    assert "avse: 10 voices: 2 scored, 0 not defined, 8 failed" in ran.errors
+    for line in (
+        "avse: error: gone.1: videos/gone.mp4 is not there",
+        "avse: error: mute.2: references/mute.2.wav is not there",
+    ):
+        assert line in ran.errors
+    assert ran.errors[-1] == "hint: no average holds these; see evaluation/report.html"
+    results = json.loads(Path("evaluation/results.json").read_text())
+    failures = {item["name"]: item["failure"] for item in results["items"]}
+    assert [name for name, why in failures.items() if why is None] == ["rest.1", "rest.2"]
+    assert "torn.mp4" in failures["torn.1"]
+    assert "void.wav" in failures["void.2"]
+    si_sdr = results["summary"]["estimate"]["si-sdr"]
+    assert (si_sdr["scored"], si_sdr["undefined"]) == (2, 8)
+    assert sum(si_sdr["reasons"].values()) == 8
+    page = Path("evaluation/report.html").read_text()
+    assert "2 scored, 0 not defined, 8 failed" in page
+    assert "<td>gone.1</td>" in page
+    if how:
+        assert results["curves"]["missing"]["mixtures"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:SymbolDatabase.GetPrototype:UserWarning")
+def test_nothing_left_to_judge(run: Run, model: Path) -> None:
+    make_test_set(Path("set"), "one", "two")
+    for path in Path("set/videos").iterdir():
+        path.write_bytes(b"torn")
+    arguments = ("evaluate", "--manifest", "set", "-m", model, *QUICK)
+    ran = run(*arguments, "--curves", "missing,size")
+    assert ran.code == 1
+    assert "avse: 4 voices: 0 scored, 0 not defined, 4 failed" in ran.errors
+    for path in Path("set/videos").iterdir():
+        path.unlink()
+    ran = run(*arguments, "-o", "none")
+    assert (ran.code, ran.out) == (1, "")
+    error, hint = ran.errors
+    assert "no mixture of set/manifest.jsonl has all its files: videos/one.mp4" in error
+    assert "`avse mix`" in hint
+    make_test_set(Path("sound"), video=False)
+    ran = run("evaluate", "--manifest", "sound", "-m", model, *QUICK, "-o", "none")
+    assert (ran.code, ran.out) == (1, "")
+    assert "have no picture" in ran.errors[0]
+    assert "--no-video" in ran.errors[1]
+    assert not Path("none").exists()

@@ -61,38 +61,54 @@ def folders(_filled: Path, tmp_path: Path) -> Folders:
     return Folders(root / "estimates", root / "references", root / "mixtures")
 
 
-def make_test_set(folder: Path, *, video: bool = True) -> Path:
-    """The first two seconds of the duet as a test set; the path of its manifest."""
+def make_test_set(folder: Path, *names: str, video: bool = True) -> Path:
+    """A test set of mixtures that are all the first two seconds of the duet.
+
+    Args:
+        folder: where to.
+        names: of the mixtures; "duet" if there are none.
+        video: whether there are pictures.
+
+    Returns:
+        Path of the manifest.
+    """
+    samples = 2 * RATE_HZ
     voices = []
     for k in (1, 2):
         sound, rate = read_sound(EXAMPLES / f"duet.{k}.flac")
-        voices.append(resample(sound[None], rate, RATE_HZ)[0])
-    samples = 2 * RATE_HZ
-    references = []
-    for k, sound in enumerate(voices, 1):
-        references.append(f"references/duet.{k}.wav")
-        write_sound(folder / references[-1], sound[:samples], RATE_HZ)
-    mixture = voices[0][:samples] + voices[1][:samples]
-    write_sound(folder / "mixtures/duet.wav", mixture, RATE_HZ)
+        voices.append(resample(sound[None], rate, RATE_HZ)[0][:samples])
     if video:
-        (folder / "videos").mkdir()
-        cut(EXAMPLES / "duet.mp4", folder / "videos/duet.mp4", seconds=2)
-    item = Item(
-        id="duet",
-        sources=(Source("a.mp4", "anna", 0.0, 0.0), Source("b.mp4", "ben", 0.0, 0.0)),
-        noise=None,
-        sir_db=(0.0, 0.0),
-        snr_db=None,
-        sample_rate=RATE_HZ,
-        samples=samples,
-        seed=0,
-        picture=Picture(25, 50, 360, (320, 320)) if video else None,
-        outputs=Outputs(
-            "mixtures/duet.wav", tuple(references), None, "videos/duet.mp4" if video else None
-        ),
-    )
+        (folder / "videos").mkdir(parents=True)
+        cut(EXAMPLES / "duet.mp4", folder / "cut.mp4", seconds=2)
+    items = []
+    for number, name in enumerate(names or ("duet",)):
+        outputs = Outputs(
+            f"mixtures/{name}.wav",
+            tuple(f"references/{name}.{k}.wav" for k in (1, 2)),
+            None,
+            f"videos/{name}.mp4" if video else None,
+        )
+        for path, sound in zip(outputs.references, voices, strict=True):
+            write_sound(folder / path, sound, RATE_HZ)
+        write_sound(folder / outputs.mixture, voices[0] + voices[1], RATE_HZ)
+        if outputs.video is not None:
+            shutil.copy(folder / "cut.mp4", folder / outputs.video)
+        items.append(
+            Item(
+                id=name,
+                sources=(Source("a.mp4", "anna", 0.0, 0.0), Source("b.mp4", "ben", 0.0, 0.0)),
+                noise=None,
+                sir_db=(0.0, 0.0),
+                snr_db=None,
+                sample_rate=RATE_HZ,
+                samples=samples,
+                seed=number,
+                picture=Picture(25, 50, 360, (320, 320)) if video else None,
+                outputs=outputs,
+            )
+        )
     manifest = folder / NAME
-    write_manifest(manifest, Manifest("any", "all", 0, {}, (item,)))
+    write_manifest(manifest, Manifest("any", "all", 0, {}, tuple(items)))
     return manifest
 
 

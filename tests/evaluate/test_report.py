@@ -52,7 +52,13 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
 
 def test_results(judged: Judged) -> None:
     results = judged.results
-    assert results["counts"] == {"mixtures": 3, "items": 6, "failed": 1}
+    assert results["counts"] == {
+        "mixtures": 3,
+        "items": 6,
+        "scored": 4,
+        "undefined": 1,
+        "failed": 1,
+    }
     assert list(results["summary"]["estimate"]) == list(METRICS)
     si_sdr = results["summary"]["estimate"]["si-sdr"]
     assert (si_sdr["scored"], si_sdr["undefined"]) == (4, 2)
@@ -126,7 +132,8 @@ def test_page_says_what_matters(judged: Judged) -> None:
     for part in (
         *(metric.title for metric in METRICS.values()),
         "avse evaluate --estimates '<b>&'",
-        "1 of 6 voices have no usable estimate",
+        "4 scored, 1 not defined, 1 failed",
+        "1 of 6 voices failed: they have no usable estimate",
         "1 estimates are out of step",
         "the estimate is silent",
         "oracle phase-sensitive mask",
