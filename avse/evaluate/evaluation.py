@@ -263,11 +263,8 @@ def _transcripts(
     for number, mixture in enumerate(mixtures, 1):
         mixed = None if mixture.mixture is None else _heard(hear, mixture.mixture)
         for voice in mixture.voices:
-            if voice.text is not None:
-                said: str | Score = voice.text.read_text(encoding="utf-8", errors="replace")
-                written += 1
-            else:
-                said = _heard(hear, voice.reference)
+            said = _heard(hear if voice.text is None else _read, voice.text or voice.reference)
+            written += voice.text is not None
             names.append(voice.name)
             rates["estimate"].append(
                 not_defined(voice.failure or "there is no estimate")
@@ -289,6 +286,13 @@ def _transcripts(
         if scores:
             found[system] = asdict(summarise(scores, groups[system]))
     return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "check the file") from error
 
 
 def _heard(hear: Transcriber, path: Path) -> str | Score:
