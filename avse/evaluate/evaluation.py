@@ -190,9 +190,27 @@ def judge_test_set(
             yield mixture
 
     done = list(score_mixtures(making(), request.plan, jobs=request.jobs))
+    mode = "network" if network_only else "pipeline"
+    provenance = _provenance(mode, test_set, request, settings, network, digest)
+    results = build(done, request.plan.metrics, provenance)
+    if request.curves:
+        results["curves"] = _curves(test_set, network, request, settings, progress)
+    if hear is not None:
+        results["transcripts"] = _transcripts(kept, request, hear, progress)
+    return Judged(results, tuple(kept))
+
+
+def _provenance(
+    mode: str,
+    test_set: TestSet,
+    request: Request,
+    settings: Settings,
+    network: AVSENet,
+    digest: str,
+) -> Provenance:
     manifest = test_set.manifest
-    provenance = Provenance(
-        "network" if network_only else "pipeline",
+    return Provenance(
+        mode,
         request.command,
         model={"name": settings.model, "sha256": digest},
         manifest={
@@ -208,12 +226,6 @@ def judge_test_set(
             "device": str(next(network.parameters()).device),
         },
     )
-    results = build(done, request.plan.metrics, provenance)
-    if request.curves:
-        results["curves"] = _curves(test_set, network, request, settings, progress)
-    if hear is not None:
-        results["transcripts"] = _transcripts(kept, request, hear, progress)
-    return Judged(results, tuple(kept))
 
 
 def _curves(
