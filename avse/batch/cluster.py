@@ -9,6 +9,7 @@ files on storage that every node sees under the same paths.
 
 from __future__ import annotations
 
+import pickle
 import secrets
 import tempfile
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from avse.batch.crew import Crew, Limits, Report
+from avse.batch.living import Setup
 from avse.batch.manifest import Trouble
 from avse.batch.worker import CleanTask, make_bench
 from avse.errors import MissingError, MissingExtraError
@@ -44,7 +46,11 @@ class Resources:
 
 
 def recruit_on(
-    address: str, resources: Resources, device: str, jobs: int | None
+    address: str,
+    resources: Resources,
+    device: str,
+    jobs: int | None,
+    setup: Setup | None = None,
 ) -> Callable[[Limits, Path], Cluster]:
     """How to make a workforce of a cluster, for `avse.batch.run.Batch.recruit`.
 
@@ -53,10 +59,13 @@ def recruit_on(
         resources: for each recording.
         device: as the user gave it; without GPUs in `resources` it is the CPU.
         jobs: tasks at once at most; None for as many as the cluster has room for.
+        setup: makes the work of a process; None for that of `avse.batch.worker`.
     """
+    device = device if resources.gpus else "cpu"
+    made: Setup = partial(make_bench, device=device) if setup is None else setup
 
     def recruit(limits: Limits, folder: Path) -> Cluster:
-        return Cluster(address, resources, device if resources.gpus else "cpu", limits, jobs)
+        return Cluster(address, resources, made, limits, jobs)
 
     return recruit
 
@@ -67,7 +76,7 @@ class Cluster:
     Args:
         address: of the cluster.
         resources: for each recording.
-        device: where tasks compute.
+        setup: makes the work of a process.
         limits: of each task; `jobs` is not used.
         jobs: tasks at once at most.
 
@@ -80,7 +89,7 @@ class Cluster:
         self,
         address: str,
         resources: Resources,
-        device: str,
+        setup: Setup,
         limits: Limits,
         jobs: int | None = None,
     ) -> None:
@@ -104,7 +113,7 @@ class Cluster:
         remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=_RETRIES)(
             attend
         )
-        self._attend = partial(remote.remote, limits=replace(limits, jobs=1), device=device)
+        self._attend = partial(remote.remote, setup=setup, limits=replace(limits, jobs=1))
         self._hand: dict[Any, tuple[int, Any, float]] = {}
         self._size, self._counted = 1, 0.0
 
@@ -170,25 +179,25 @@ class Cluster:
         return replace(report, worker=number)
 
 
-_crews: dict[tuple[Limits, str], Crew] = {}
+_crews: dict[tuple[Limits, bytes], Crew] = {}
 """Of this Ray worker: it is used for one task after another."""
 
 
-def attend(task: Any, limits: Limits, device: str) -> Report:
+def attend(task: Any, setup: Setup, limits: Limits) -> Report:
     """Do a task on the node that Ray has chosen: the function that Ray runs.
 
     Args:
         task: see `avse.batch.worker`.
-        limits: of the process that does it.
-        device: where it computes.
+        setup: makes the work of the process that does it.
+        limits: of that process.
     """
     if isinstance(task, CleanTask):
         # Of an attempt that Ray takes for lost, something may be alive and writing still.
         task = replace(task, folder=f"{task.folder}.{secrets.token_hex(4)}")
-    crew = _crews.get((limits, device))
-    if crew is None:
-        logs = Path(tempfile.mkdtemp(prefix="avse-"))
-        crew = _crews[limits, device] = Crew(partial(make_bench, device=device), limits, logs)
+    key = limits, pickle.dumps(setup)
+    if key not in _crews:
+        _crews[key] = Crew(setup, limits, Path(tempfile.mkdtemp(prefix="avse-")))
+    crew = _crews[key]
     crew.give(task)
     while True:
         for report in crew.wait(_WAIT_S):

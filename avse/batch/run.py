@@ -120,7 +120,8 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
     output = absolute(batch.output)
     model = _hash_of_weights(batch.request)
     found = discover(batch.inputs, batch.lists, output=output, base=batch.base)
-    items = make_items(found, batch.request, output)
+    made = _made_before(batch, output)
+    items = make_items([f for f in found if f.path not in made], batch.request, output)
     if batch.shard is not None:
         items = [item for item in items if in_shard(item, *batch.shard)]
     limits = _bounded(batch, watcher)
@@ -225,6 +226,13 @@ def _hash_of_weights(request: Request) -> str:
     from avse.models.weights import find, verify
 
     return verify(*find(request.settings.model))
+
+
+def _made_before(batch: Batch, output: Path) -> set[Path]:
+    """Outputs of earlier runs; where they lie among the inputs, they are none."""
+    manifest = Manifest(batch.manifest_path, beside=_beside(batch, output))
+    manifest.load()
+    return {output / made.path for r in manifest.latest.values() for made in r.outputs}
 
 
 def _beside(batch: Batch, output: Path) -> list[Path]:
