@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import pickle
 import secrets
+import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ _RETRIES = 5
 """Nodes that a recording may lose before it is given up."""
 
 _COUNT_S = 5.0
+_REACH_S = 10.0
 _WAIT_S = 0.5
 
 
@@ -103,13 +105,11 @@ class Cluster:
         self._resources, self._jobs = resources, jobs
         self._ours = not ray.is_initialized()
         if self._ours:
+            _check_reachable(address)
             try:
                 ray.init(address=address, log_to_driver=False, logging_level="error")
             except (ConnectionError, RuntimeError, ValueError) as error:
-                raise MissingError(
-                    f"there is no Ray cluster at {address}: {str(error).splitlines()[0]}",
-                    "start one (`ray start --head`), or check --cluster",
-                ) from error
+                raise _no_cluster(address, error) from error
         remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=_RETRIES)(
             attend
         )
@@ -177,6 +177,24 @@ class Cluster:
                 seconds=time.monotonic() - began,
             )
         return replace(report, worker=number)
+
+
+def _check_reachable(address: str) -> None:
+    """Ray tries for minutes to reach a cluster that is not there."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> MissingError:
+    return MissingError(
+        f"there is no Ray cluster at {address}: {str(error).partition(chr(10))[0]}",
+        "start one (`ray start --head`), or check --cluster",
+    )
 
 
 _crews: dict[tuple[Limits, bytes], Crew] = {}
