@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
-from avse.faces.detect import open_backend
+from avse.faces.detect import FaceBackend, open_backend
 from avse.faces.people import People, Person
 from avse.faces.track import find_people
 from avse.media import AudioStream, Frame, MediaInfo, VideoStream, probe, read_frames
@@ -111,8 +111,16 @@ def look(
     *,
     progress: Progress = no_progress,
     need_audio: bool = True,
+    backend: FaceBackend | None = None,
 ) -> Scene:
     """Find the people in a recording.
+
+    Args:
+        path: the recording.
+        settings: see `Settings`.
+        progress: see `Progress`.
+        need_audio: whether a recording without sound is refused.
+        backend: who finds faces, if it is open already; else the one that the settings name.
 
     Raises:
         MediaError: the file cannot be read.
@@ -138,7 +146,8 @@ def look(
             f"{name}: there is no sound track {settings.track}", f"choose 0 to {last}"
         )
     origin = audio.start if audio is not None else info.start
-    backend = open_backend(settings.faces, device=pick_device(settings.device))
+    if backend is None:
+        backend = open_backend(settings.faces, device=pick_device(settings.device))
     total = float(info.duration) if info.duration is not None else None
     longer = max(info.video.width, info.video.height)
     people = find_people(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from avse import __version__
-from avse.cli import doctor, enhance, evaluate, inspect, mix, models, separate
+from avse.cli import doctor, enhance, evaluate, inspect, mix, models, prepare, separate
 from avse.cli.boundary import USAGE, guarded
 from avse.cli.options import examples
 from avse.cli.terminal import PROGRAM, Terminal, let_any_name_through
@@ -35,6 +35,7 @@ app.command(epilog=enhance.EXAMPLES)(enhance.enhance)
 app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=mix.EXAMPLES)(mix.mix)
+app.command(epilog=prepare.EXAMPLES)(prepare.prepare)
 _models.command("list", epilog=models.LIST_EXAMPLES)(models.list_models)
 _models.command("verify", epilog=models.VERIFY_EXAMPLES)(models.verify)
 app.add_typer(_models, epilog=models.LIST_EXAMPLES)

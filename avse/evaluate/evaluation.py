@@ -190,9 +190,27 @@ def judge_test_set(
             yield mixture
 
     done = list(score_mixtures(making(), request.plan, jobs=request.jobs))
+    mode = "network" if network_only else "pipeline"
+    provenance = _provenance(mode, test_set, request, settings, network, digest)
+    results = build(done, request.plan.metrics, provenance)
+    if request.curves:
+        results["curves"] = _curves(test_set, network, request, settings, progress)
+    if hear is not None:
+        results["transcripts"] = _transcripts(kept, request, hear, progress)
+    return Judged(results, tuple(kept))
+
+
+def _provenance(
+    mode: str,
+    test_set: TestSet,
+    request: Request,
+    settings: Settings,
+    network: AVSENet,
+    digest: str,
+) -> Provenance:
     manifest = test_set.manifest
-    provenance = Provenance(
-        "network" if network_only else "pipeline",
+    return Provenance(
+        mode,
         request.command,
         model={"name": settings.model, "sha256": digest},
         manifest={
@@ -208,12 +226,6 @@ def judge_test_set(
             "device": str(next(network.parameters()).device),
         },
     )
-    results = build(done, request.plan.metrics, provenance)
-    if request.curves:
-        results["curves"] = _curves(test_set, network, request, settings, progress)
-    if hear is not None:
-        results["transcripts"] = _transcripts(kept, request, hear, progress)
-    return Judged(results, tuple(kept))
 
 
 def _curves(
@@ -263,11 +275,8 @@ def _transcripts(
     for number, mixture in enumerate(mixtures, 1):
         mixed = None if mixture.mixture is None else _heard(hear, mixture.mixture)
         for voice in mixture.voices:
-            if voice.text is not None:
-                said: str | Score = voice.text.read_text(encoding="utf-8", errors="replace")
-                written += 1
-            else:
-                said = _heard(hear, voice.reference)
+            said = _heard(hear if voice.text is None else _read, voice.text or voice.reference)
+            written += voice.text is not None
             names.append(voice.name)
             rates["estimate"].append(
                 not_defined(voice.failure or "there is no estimate")
@@ -289,6 +298,13 @@ def _transcripts(
         if scores:
             found[system] = asdict(summarise(scores, groups[system]))
     return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "check the file") from error
 
 
 def _heard(hear: Transcriber, path: Path) -> str | Score:

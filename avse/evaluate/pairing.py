@@ -38,11 +38,6 @@ class Pairs:
     without_mixture: tuple[str, ...]
     mixtures_unused: tuple[str, ...]
 
-    @property
-    def complete(self) -> bool:
-        """Whether every estimate has a reference and every reference an estimate."""
-        return not self.estimates and not self.references
-
 
 def pair(estimates: Path, references: Path, mixtures: Path | None = None) -> Pairs:
     """Match the files of folders by `RULE`.

@@ -81,7 +81,6 @@ def build(
     mixtures = sorted(results, key=lambda mixture: mixture.name)
     items = sorted((i for m in mixtures for i in m.items), key=lambda item: item.name)
     systems = [system for system in SYSTEMS if any(system in i.scores for i in items)]
-    groups = [item.mixture for item in items]
     summary = {
         system: {
             metric: asdict(
@@ -121,7 +120,6 @@ def build(
             for m in mixtures
         ],
         "items": [_item(item) for item in items],
-        "groups": len(set(groups)),
     }
 
 

@@ -55,6 +55,7 @@ CURVES: Mapping[str, Curve] = {
     )
 }
 ON_VIDEO = ("size", "rate")
+CURVE_METRICS = ("si-sdr", "si-sdri", "wrong-speaker")
 
 
 def shift_lips(lips: LipSequence, seconds: float) -> LipSequence:
@@ -199,16 +200,33 @@ def score_network(
     Returns:
         "si-sdr", "si-sdri" and "wrong-speaker".
     """
-    found: dict[str, list[Score]] = {"si-sdr": [], "si-sdri": [], "wrong-speaker": []}
+    found: dict[str, list[Score]] = {name: [] for name in CURVE_METRICS}
     for item in items:
         for n, voice in zip(item.asked, separate_item(network, item, settings), strict=True):
-            reference = item.references[n]
-            others = [r for m, r in enumerate(item.references) if m != n]
-            after = si_sdr_score(voice, reference)
-            found["si-sdr"].append(after)
-            found["si-sdri"].append(difference(after, si_sdr_score(item.mixture, reference)))
-            found["wrong-speaker"].append(wrong_speaker(voice, reference, others))
+            for name, score in score_voice(voice, item.mixture, item.references, n).items():
+                found[name].append(score)
     return found
+
+
+def score_voice(
+    voice: FloatArray, mixture: FloatArray, references: Sequence[FloatArray], number: int
+) -> dict[str, Score]:
+    """One of each of `CURVE_METRICS`.
+
+    Args:
+        voice: (samples,) the estimate.
+        mixture: (samples,).
+        references: (samples,) of each person.
+        number: of the person who was asked for, from 0.
+    """
+    reference = references[number]
+    others = [other for n, other in enumerate(references) if n != number]
+    after = si_sdr_score(voice, reference)
+    return {
+        "si-sdr": after,
+        "si-sdri": difference(after, si_sdr_score(mixture, reference)),
+        "wrong-speaker": wrong_speaker(voice, reference, others),
+    }
 
 
 def summarise_point(

@@ -45,14 +45,7 @@ def run_pipeline(
     """
 
     def answer(item: Item) -> list[FloatArray | None]:
-        separation = separate(test_set.video(item), "all", settings=settings, network=network)
-        stems = separation.voices().mean(axis=1)
-        if separation.sample_rate != item.sample_rate:
-            stems = resample(stems, separation.sample_rate, item.sample_rate)
-        return [
-            None if place is None else stems[place][: item.samples]
-            for place in places(item, separation.people)
-        ]
+        return separate_video(network, test_set.video(item), item, settings)
 
     return _run(test_set, answer, folder, progress)
 
@@ -80,6 +73,34 @@ def run_network(
         return voices
 
     return _run(test_set, answer, folder, progress)
+
+
+def separate_video(
+    network: AVSENet, video: Path, item: Item, settings: Settings
+) -> list[FloatArray | None]:
+    """Ask `avse separate` for the voices of an item.
+
+    Args:
+        network: in evaluation mode.
+        video: of the item, or one made from it.
+        item: whose people are wanted.
+        settings: as for `avse separate`.
+
+    Returns:
+        (samples,) for each source, at the rate of the item and no longer than it; None where no
+        face was found.
+
+    Raises:
+        AvseError: see `avse.separation`.
+    """
+    separation = separate(video, "all", settings=settings, network=network)
+    stems = separation.voices().mean(axis=1)
+    if separation.sample_rate != item.sample_rate:
+        stems = resample(stems, separation.sample_rate, item.sample_rate)
+    return [
+        None if place is None else stems[place][: item.samples]
+        for place in places(item, separation.people)
+    ]
 
 
 def separate_item(

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from avse.errors import AvseError, MissingError
+from avse.errors import AvseError, InputError, MissingError
 from avse.evaluate.ceilings import oracles
 from avse.evaluate.items import ESTIMATE, MIXTURE, ItemResult, Mixture, MixtureResult, Voice
 from avse.evaluate.sounds import read_sound
@@ -116,23 +116,11 @@ def _score_voice(
         sound = sound[: reference.size]
     floor: dict[str, Score] = {}
     if sound is not None:
-        # Improvements need what they improve on, whether or not it was asked for.
-        needed = {METRICS[m].of or m for m in plan.metrics} & set(AGAINST_REFERENCE)
-        floor = score_all(sorted(needed), sound, reference, rate)
-        scores[MIXTURE] = floor
-        if plan.ceilings and sound.size == reference.size:
-            for system, ideal in oracles(sound, reference, rate).items():
-                scores[system] = score_all(
-                    plan.metrics, ideal, reference, rate, mixture=sound, others=others, before=floor
-                )
-    if voice.estimate is None:
-        failure = voice.failure or "there is no estimate"
-        scores[ESTIMATE] = dict.fromkeys(plan.metrics, not_defined(failure))
-        return replace(result, scores=scores, failure=failure), None
-    estimate, estimate_rate = read_sound(voice.estimate)
-    if estimate_rate != rate:
-        failure = f"the rates differ: {estimate_rate} Hz of the estimate, {rate} of the reference"
-        scores[ESTIMATE] = dict.fromkeys(plan.metrics, not_defined(failure))
+        scores = _floor_and_ceilings(sound, reference, rate, others, plan)
+        floor = scores[MIXTURE]
+    estimate, failure = _read_estimate(voice, rate)
+    if estimate is None or failure is not None:
+        scores[ESTIMATE] = dict.fromkeys(plan.metrics, not_defined(str(failure)))
         return replace(result, scores=scores, failure=failure), estimate
     lag = find_lag(estimate, reference, rate)
     trimmed = abs(estimate.size - reference.size) if plan.trim else 0
@@ -146,6 +134,38 @@ def _score_voice(
         plan.metrics, estimate, reference, rate, mixture=sound, others=others, before=floor
     )
     return replace(result, scores=scores, lag=lag, trimmed=trimmed), estimate
+
+
+def _floor_and_ceilings(
+    mixture: FloatArray,
+    reference: FloatArray,
+    rate: int,
+    others: list[FloatArray],
+    plan: Plan,
+) -> dict[str, dict[str, Score]]:
+    # Improvements need what they improve on, whether or not it was asked for.
+    needed = {METRICS[m].of or m for m in plan.metrics} & set(AGAINST_REFERENCE)
+    floor = score_all(sorted(needed), mixture, reference, rate)
+    scores = {MIXTURE: floor}
+    if plan.ceilings and mixture.size == reference.size:
+        for system, ideal in oracles(mixture, reference, rate).items():
+            scores[system] = score_all(
+                plan.metrics, ideal, reference, rate, mixture=mixture, others=others, before=floor
+            )
+    return scores
+
+
+def _read_estimate(voice: Voice, rate: int) -> tuple[FloatArray | None, str | None]:
+    """The estimate of a voice, if it can be read; and why it cannot be scored, if it cannot."""
+    if voice.estimate is None:
+        return None, voice.failure or "there is no estimate"
+    try:
+        estimate, own_rate = read_sound(voice.estimate)
+    except InputError as error:
+        return None, error.message
+    if own_rate != rate:
+        return estimate, f"the rates differ: {own_rate} Hz of the estimate, {rate} of the reference"
+    return estimate, None
 
 
 def _failed(mixture: Mixture, why: str, plan: Plan) -> MixtureResult:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from avse.errors import InputError, MissingExtraError, MissingWeightsError
+from avse.errors import CorruptWeightsError, InputError, MissingExtraError, MissingWeightsError
 from avse.metrics import Score, not_defined
 
 Transcriber = Callable[[Path], str]
@@ -23,21 +23,30 @@ Transcriber = Callable[[Path], str]
 FASTER_WHISPER = "faster-whisper"
 COMMAND_TIMEOUT_S = 600
 
+_NEEDED = "a model of faster-whisper is a folder with model.bin, config.json and tokenizer.json"
+
 
 def open_transcriber(name: str) -> Transcriber:
     """The recogniser of that name.
 
     Args:
         name: "faster-whisper", "faster-whisper:MODEL" (a size such as "small.en", or the folder of
-            a model), or a command.
+            a model), or a command. Models are never downloaded.
+
+    Returns:
+        The recogniser, which raises InputError for a sound that it cannot hear.
 
     Raises:
+        InputError: the name is empty.
         MissingExtraError: faster-whisper, or the command, is not installed.
-        MissingWeightsError: its model is not here, and cannot be fetched.
+        MissingWeightsError: its model is not on this machine.
+        CorruptWeightsError: the folder holds no model.
     """
     kind, _, model = name.partition(":")
-    if kind != FASTER_WHISPER:
-        return _command(name)
+    return _faster_whisper(model or "small") if kind == FASTER_WHISPER else _command(name)
+
+
+def _faster_whisper(model: str) -> Transcriber:
     try:
         whisper = import_module("faster_whisper")
     except ImportError as error:
@@ -45,19 +54,34 @@ def open_transcriber(name: str) -> Transcriber:
             "the recogniser faster-whisper is not installed",
             "pip install faster-whisper, or give --transcriber a command that prints text",
         ) from error
-    size = model or "small"
+    folder = Path(model)
+    if folder.is_dir() and not (folder / "tokenizer.json").is_file():
+        # faster-whisper would go online for it.
+        raise CorruptWeightsError(f"{folder} holds no tokenizer.json", _NEEDED)
     try:
-        loaded = whisper.WhisperModel(size, device="auto", compute_type="default")
-    except Exception as error:  # offline, no such model, a damaged cache: huggingface_hub has many
+        loaded = whisper.WhisperModel(model, device="auto", local_files_only=True)
+    except Exception as error:  # of huggingface_hub, tokenizers or CTranslate2, which have many
+        if folder.is_dir():
+            raise CorruptWeightsError(f"{folder} cannot be loaded: {error}", _NEEDED) from error
+        if "/" not in model and model not in whisper.available_models():
+            known = ", ".join(whisper.available_models())
+            raise MissingWeightsError(
+                f"faster-whisper has no model {model!r}", f"choose from: {known}; or name a folder"
+            ) from error
         raise MissingWeightsError(
-            f"the model {size!r} of faster-whisper is not on this machine and cannot be fetched "
-            f"({type(error).__name__})",
-            f"go online once, or give the folder of a model: {FASTER_WHISPER}:/path/to/model",
+            f"the model {model!r} of faster-whisper is not on this machine",
+            f'fetch it once: python -c "import faster_whisper as w; w.download_model({model!r})"; '
+            f"or name the folder of a model: {FASTER_WHISPER}:path/to/model",
         ) from error
 
     def hear(path: Path) -> str:
-        segments, _ = loaded.transcribe(str(path), beam_size=5, temperature=0.0)
-        return " ".join(segment.text for segment in segments)
+        try:
+            segments, _ = loaded.transcribe(str(path), beam_size=5, temperature=0.0)
+            return " ".join(segment.text for segment in segments)
+        except Exception as error:  # of PyAV or CTranslate2
+            raise InputError(
+                f"faster-whisper failed on {path.name}: {error}", "try another --transcriber"
+            ) from error
 
     return hear
 

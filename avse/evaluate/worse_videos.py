@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from avse.errors import AvseError, MissingError
-from avse.evaluate.robustness import CURVES, summarise_point
-from avse.evaluate.running import NO_FACE, places
-from avse.evaluate.sounds import FloatArray, read_sound
+from avse.evaluate.robustness import CURVE_METRICS, CURVES, score_voice, summarise_point
+from avse.evaluate.running import NO_FACE, separate_video
+from avse.evaluate.sounds import read_sound
 from avse.evaluate.testset import TestSet
-from avse.media import read_frames, resample
-from avse.metrics import Score, difference, not_defined, si_sdr_score, wrong_speaker
+from avse.media import read_frames
+from avse.metrics import Score, not_defined
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
-from avse.separation import separate
 from avse.settings import Settings
 
 
@@ -39,7 +38,7 @@ def trace_videos(
         settings: as for `avse separate`.
     """
     for point in CURVES[curve].points:
-        scores: dict[str, list[Score]] = {"si-sdr": [], "si-sdri": [], "wrong-speaker": []}
+        scores: dict[str, list[Score]] = {name: [] for name in CURVE_METRICS}
         groups: list[str] = []
         with tempfile.TemporaryDirectory() as folder:
             for item in items:
@@ -106,25 +105,18 @@ def _score(
     mixture, _ = read_sound(test_set.mixture(item))
     references = [read_sound(path)[0] for path in test_set.references(item)]
     try:
-        separation = separate(video, "all", settings=settings, network=network)
-        stems = separation.voices().mean(axis=1)
-        if separation.sample_rate != item.sample_rate:
-            stems = resample(stems, separation.sample_rate, item.sample_rate)
-        who, failure = places(item, separation.people), NO_FACE
+        voices, failure = separate_video(network, video, item, settings), NO_FACE
     except MissingError:
         raise
     except AvseError as error:
-        stems, who, failure = np.zeros((0, 0), np.float32), [None] * len(references), error.message
-    found: dict[str, list[Score]] = {"si-sdr": [], "si-sdri": [], "wrong-speaker": []}
-    for n, (reference, place) in enumerate(zip(references, who, strict=True)):
-        if place is None:
-            for scores in found.values():
-                scores.append(not_defined(failure))
-            continue
-        voice: FloatArray = stems[place][: item.samples]
-        after = si_sdr_score(voice, reference)
-        others = [r for m, r in enumerate(references) if m != n]
-        found["si-sdr"].append(after)
-        found["si-sdri"].append(difference(after, si_sdr_score(mixture, reference)))
-        found["wrong-speaker"].append(wrong_speaker(voice, reference, others))
+        voices, failure = [None] * len(references), error.message
+    found: dict[str, list[Score]] = {name: [] for name in CURVE_METRICS}
+    for number, voice in enumerate(voices):
+        scores = (
+            dict.fromkeys(CURVE_METRICS, not_defined(failure))
+            if voice is None
+            else score_voice(voice, mixture, references, number)
+        )
+        for name, score in scores.items():
+            found[name].append(score)
     return found

@@ -55,9 +55,9 @@ def read_voice(path: Path, rate_hz: int, *, picture: bool) -> Voice:
     """
     info = probe(path)
     if picture and info.video is None:
-        raise NoVideoError(f"{path} has no moving picture.", "Leave it out, or use --no-video.")
+        raise NoVideoError(f"{path} has no moving picture", "leave it out, or use --no-video")
     if not info.audio:
-        raise NoAudioError(f"{path} has no sound.", "Leave it out.")
+        raise NoAudioError(f"{path} has no sound", "leave it out")
     with AudioReader(path, rate_hz=rate_hz, mono=True) as reader:
         start = reader.start
         blocks = [block.samples[0] for block in reader]
@@ -66,10 +66,10 @@ def read_voice(path: Path, rate_hz: int, *, picture: bool) -> Voice:
     if info.video is not None:
         begin, end = max(begin, info.video.start), min(end, picture_end(info, info.video))
     if end <= begin:
-        raise InputError(f"{path}: there is no moment with sound and picture.", "Leave it out.")
+        raise InputError(f"{path}: there is no moment with sound and picture", "leave it out")
     sound = sound[round((begin - start) * rate_hz) :][: round((end - begin) * rate_hz)]
     if not np.isfinite(sound).all():
-        raise InputError(f"{path}: the sound holds values that are not numbers.", "Leave it out.")
+        raise InputError(f"{path}: the sound holds values that are not numbers", "leave it out")
     return Voice(sound, begin, end - begin, info.video)
 
 
@@ -178,9 +178,9 @@ def file_sha256(path: Path) -> str:
             while piece := handle.read(1 << 20):
                 digest.update(piece)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the file.") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}", "check the file") from error
     return digest.hexdigest()
 
 
 def _no_picture(path: Path) -> NoVideoError:
-    return NoVideoError(f"{path}: no picture of it can be decoded.", "Leave it out.")
+    return NoVideoError(f"{path}: no picture of it can be decoded", "leave it out")

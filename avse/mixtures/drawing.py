@@ -16,9 +16,7 @@ from avse.errors import InputError, UsageError
 from avse.mixtures.corpus import Clip, Corpus, find_clips
 from avse.mixtures.lists import Entry, Finder, read_list
 from avse.mixtures.protocols import ALL, TEST
-from avse.mixtures.settings import Range, SetSettings
-
-DEFAULT_COUNT = 100
+from avse.mixtures.settings import DEFAULT_COUNT, Range, SetSettings
 
 T = TypeVar("T")
 

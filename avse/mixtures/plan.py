@@ -251,7 +251,7 @@ def _levelled(sound: FloatArray, level_db: float, name: str) -> tuple[FloatArray
     power = _power(sound)
     if power <= 0:
         raise InputError(
-            f"{name} is silent where it would be mixed: it has no level", "Leave it out."
+            f"{name} is silent where it would be mixed: it has no level", "leave it out"
         )
     gain_db = level_db - 10 * log10(power)
     return np.asarray(sound * np.float32(10 ** (gain_db / 20)), np.float32), gain_db

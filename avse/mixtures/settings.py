@@ -13,6 +13,7 @@ Range = tuple[float, float]
 """Lowest and highest, in decibels."""
 
 MOST_SPEAKERS = 4
+DEFAULT_COUNT = 100
 FPS = 25
 
 
@@ -114,7 +115,7 @@ class SetSettings:
         drawn = self.protocol != LIST
         return {
             "speakers": self.voices if drawn else None,
-            "count": 100 if drawn and self.count is None else self.count,
+            "count": DEFAULT_COUNT if drawn and self.count is None else self.count,
             "sir_db": list(map(float, self.levels_db)) if drawn else None,
             "snr_db": list(map(float, self.snr_db)) if noise else None,
             "seconds": self.seconds,

@@ -385,7 +385,7 @@ def others(told: Tensor, group: Tensor) -> Tensor:
         told: (n, channels, frames).
         group: (n,) integers of any size.
     """
-    _, group = group.unique(return_inverse=True)
+    _, group = torch.unique(group, return_inverse=True)
     together = torch.zeros_like(told).index_add(0, group, told)
     return together[group] - told
 

@@ -24,7 +24,7 @@ def test_names_match_without_their_endings(tmp_path: Path) -> None:
         lay(tmp_path / "r", "talk.1.flac", "talk.2.WAV", "sub/solo.mp3"),
         lay(tmp_path / "m", "talk.mp4", "sub/solo.wav"),
     )
-    assert pairs.complete
+    assert pairs.estimates == pairs.references == ()
     solo, talk = pairs.mixtures
     assert (solo.name, talk.name) == ("sub/solo", "talk")
     assert [voice.name for voice in talk.voices] == ["talk.1", "talk.2"]
@@ -58,7 +58,6 @@ def test_what_has_no_partner_is_listed(tmp_path: Path) -> None:
         lay(tmp_path / "r", "a.1.wav", "a.2.wav", "b.wav", "c.wav"),
         lay(tmp_path / "m", "a.wav", "d.wav"),
     )
-    assert not pairs.complete
     assert pairs.estimates == ("late",)
     assert pairs.references == ("a.2", "c")
     assert pairs.without_mixture == ("b",)

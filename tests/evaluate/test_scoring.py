@@ -120,11 +120,16 @@ def test_rates_have_to_agree(folders: Folders) -> None:
     assert item.scores[ESTIMATE]["stoi"].value is None
 
 
-def test_damage_is_a_failure_of_its_mixture(folders: Folders, tmp_path: Path) -> None:
+def test_damage_is_a_failure_of_what_needs_it(folders: Folders, tmp_path: Path) -> None:
     (folders.references / "talk1.1.wav").write_bytes(b"no sound")
+    (folders.estimates / "talk2.1.wav").write_bytes(b"no sound")
     results = {m.name: m for m in score_mixtures(mixtures(folders), QUICK)}
     assert results["talk0"].items[0].failure is None
     assert all(item.failure for item in results["talk1"].items)
+    first, second = results["talk2"].items
+    assert "talk2.1.wav" in str(first.failure)
+    assert first.scores[MIXTURE]["si-sdr"].value is not None
+    assert second.failure is None
 
 
 def test_files_of_other_kinds(folders: Folders) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from avse.errors import InputError, MissingExtraError, MissingWeightsError
+from avse.errors import CorruptWeightsError, InputError, MissingExtraError, MissingWeightsError
 from avse.evaluate.evaluation import Request, judge_folders
 from avse.evaluate.report import render
 from avse.evaluate.scoring import Plan
@@ -65,27 +65,54 @@ def test_faster_whisper_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> No
         open_transcriber("faster-whisper")
 
 
-def test_faster_whisper_offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*arguments: Any, **more: Any) -> None:
-        raise OSError("cannot reach the hub")
+class Model:
+    """Stands in for faster-whisper's, whose weights are not in the repository."""
 
-    monkeypatch.setitem(sys.modules, "faster_whisper", SimpleNamespace(WhisperModel=offline))
-    with pytest.raises(MissingWeightsError) as caught:
-        open_transcriber("faster-whisper:base.en")
-    assert "'base.en'" in caught.value.message
-    assert "go online once" in caught.value.hint
+    def __init__(self, name: str, *, local_files_only: bool = False, **more: Any) -> None:
+        assert local_files_only
+        if name != "tiny":
+            raise OSError("not in the cache")
+        self.name = name
+
+    def transcribe(self, path: str, **more: Any) -> tuple[list[SimpleNamespace], None]:
+        if not Path(path).is_file():
+            raise ValueError("no sound")
+        return [SimpleNamespace(text=self.name), SimpleNamespace(text="blue")], None
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = SimpleNamespace(WhisperModel=Model, available_models=lambda: ["tiny", "base.en"])
+    monkeypatch.setitem(sys.modules, "faster_whisper", package)
 
 
 def test_faster_whisper_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Model:
-        def __init__(self, size: str, **more: Any) -> None:
-            self.size = size
+    stand_in(monkeypatch)
+    hear = open_transcriber("faster-whisper:tiny")
+    (tmp_path / "a.wav").touch()
+    assert hear(tmp_path / "a.wav") == "tiny blue"
+    with pytest.raises(InputError, match=r"failed on b\.wav: no sound"):
+        hear(tmp_path / "b.wav")
 
-        def transcribe(self, path: str, **more: Any) -> tuple[list[SimpleNamespace], None]:
-            return [SimpleNamespace(text=self.size), SimpleNamespace(text="blue")], None
 
-    monkeypatch.setitem(sys.modules, "faster_whisper", SimpleNamespace(WhisperModel=Model))
-    assert open_transcriber("faster-whisper:tiny")(tmp_path) == "tiny blue"
+@pytest.mark.parametrize("real", [False, True])
+def test_faster_whisper_without_its_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, real: bool
+) -> None:
+    if real:
+        pytest.importorskip("faster_whisper")
+    else:
+        stand_in(monkeypatch)
+    with pytest.raises(MissingWeightsError, match="not on this machine") as caught:
+        open_transcriber("faster-whisper:nobody/has-this")
+    assert "download_model('nobody/has-this')" in caught.value.hint
+    with pytest.raises(MissingWeightsError, match="no model 'huge'") as caught:
+        open_transcriber("faster-whisper:huge")
+    assert "base.en" in caught.value.hint
+    with pytest.raises(CorruptWeightsError, match=r"no tokenizer\.json"):
+        open_transcriber(f"faster-whisper:{tmp_path}")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(CorruptWeightsError, match="cannot be loaded"):
+        open_transcriber(f"faster-whisper:{tmp_path}")
 
 
 def test_word_errors_in_an_evaluation(folders: Folders) -> None:

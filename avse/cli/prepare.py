@@ -1,0 +1,206 @@
+"""`avse prepare`: a folder of clips becomes data to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avse.cli import options
+from avse.cli.boundary import FAILED
+from avse.cli.progress import Stages
+from avse.cli.terminal import Terminal, terminal_of
+from avse.errors import UsageError
+
+if TYPE_CHECKING:
+    from avse.prepare.running import Prepared
+
+EXAMPLES = options.examples(
+    ("clips of talking faces, a folder for each person", "avse prepare clips -o pack"),
+    ("the GRID corpus, s34 kept for testing", "avse prepare grid -o pack --hold-out s34"),
+    (
+        "clips of people nobody has named: look at pack/people.png afterwards",
+        "avse prepare clips -o pack --layout flat",
+    ),
+    ("four clips at a time", "avse prepare voxceleb2 -o pack -j 4"),
+    ("speech without pictures", "avse prepare librispeech -o speech --sound-only"),
+    (
+        "... and who speaks stands in a table",
+        "avse prepare speech -o speech --sound-only --labels speech/speech.tsv",
+    ),
+)
+
+Folders = Annotated[
+    list[str], typer.Argument(metavar="FOLDER...", help="Folders of clips, looked through.")
+]
+Output = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="PACK", help="Folder for the data; made if missing."),
+]
+Layout = Annotated[
+    str,
+    typer.Option(
+        "--layout",
+        metavar="auto|folders|flat|grid|lrs|voxceleb|avsec",
+        envvar="AVSE_LAYOUT",
+        help="What the folders say: auto recognises it; folders: a folder is a person; flat: "
+        "nothing, so people are told apart by looks and voice; else as that corpus has it.",
+    ),
+]
+Corpus = Annotated[
+    str | None,
+    typer.Option(
+        "--corpus",
+        metavar="NAME",
+        envvar="AVSE_CORPUS",
+        show_default="that of the layout or folder",
+        help="What the clips count towards. Mixtures are made within a corpus.",
+    ),
+]
+SoundOnly = Annotated[
+    bool,
+    typer.Option("--sound-only", envvar="AVSE_SOUND_ONLY", help="Speech or noise, no pictures."),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE.tsv",
+        show_default=False,
+        help="A table with columns file, corpus and speaker: take these files.",
+    ),
+]
+TestShare = Annotated[
+    float,
+    typer.Option(
+        "--test-share",
+        metavar="0..1",
+        envvar="AVSE_TEST_SHARE",
+        help="Share of people kept for testing; a checksum of the name decides.",
+    ),
+]
+ValidShare = Annotated[
+    float,
+    typer.Option(
+        "--valid-share",
+        metavar="0..1",
+        envvar="AVSE_VALID_SHARE",
+        help="Share of people kept for validation.",
+    ),
+]
+HoldOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hold-out",
+        metavar="PERSON",
+        show_default=False,
+        help="Somebody kept for testing whatever the checksum: a name as in the report, or "
+        "CORPUS/NAME. Can be given again.",
+    ),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", envvar="AVSE_SEED", help="Moves people to other parts")
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", "-f", help="Read all clips again; replace what else is in the folder's pack."
+    ),
+]
+
+
+def prepare(
+    context: typer.Context,
+    folders: Folders,
+    output: Output,
+    layout: Layout = "auto",
+    corpus: Corpus = None,
+    jobs: options.Jobs = None,
+    sound_only: SoundOnly = False,
+    labels: Labels = None,
+    test_share: TestShare = 0.15,
+    valid_share: ValidShare = 0.1,
+    hold_out: HoldOut = None,
+    seed: Seed = 0,
+    faces: options.Faces = "mediapipe",
+    model: options.Model = "avse-first",
+    as_json: options.AsJson = False,
+    force: Force = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Turn folders of talking-face clips into training data.
+
+    Of each clip the pack gets the sound (16 kHz, mono), the lips (25 Hz), how far the two are out
+    of step, and how good it is. Clips that are no use are left out, each with a reason. People are
+    divided into train, valid and test. A run that was stopped is taken up by the same command, and
+    clips that are new are added.
+
+    Prints the path of the list of clips.
+    """
+    terminal = terminal_of(context)
+    if not output.strip() or output == "-":
+        raise UsageError("--output has to be a folder", "such as: -o pack")
+    from avse.prepare.running import prepare as run
+    from avse.prepare.settings import PrepareSettings
+    from avse.workers import usable_processors
+
+    settings = PrepareSettings(
+        layout=layout,
+        corpus=corpus,
+        sound_only=sound_only,
+        faces=faces,
+        model=model,
+        test_share=test_share,
+        valid_share=valid_share,
+        hold_out=tuple(hold_out or ()),
+        seed=seed,
+    )
+    with Stages(terminal) as progress:
+        made = run(
+            [Path(folder).expanduser() for folder in folders],
+            Path(output).expanduser(),
+            settings,
+            labels=None if labels is None else Path(labels).expanduser(),
+            jobs=jobs or usable_processors(),
+            force=force,
+            progress=progress,
+        )
+    for warning in made.warnings:
+        terminal.warn(warning)
+    _tell(made, terminal, as_json=as_json)
+    if made.failures:
+        for clip in made.failures[:5]:
+            terminal.error(clip.detail, f"{clip.source.path} was left out")
+        if len(made.failures) > 5:
+            terminal.error(f"{len(made.failures) - 5} more files could not be read")
+        raise typer.Exit(FAILED)
+
+
+def _tell(made: Prepared, terminal: Terminal, *, as_json: bool) -> None:
+    listed = made.folder / "clips.jsonl"
+    if as_json:
+        terminal.result_json(
+            {
+                "clips": str(listed),
+                "layout": made.layout,
+                "measured_before": made.measured_before,
+                "failed": [{"id": f.source.id, "reason": f.detail} for f in made.failures],
+                "report": made.report,
+            }
+        )
+    else:
+        terminal.result(str(listed))
+    dropped = f", {len(made.dropped)} dropped" if made.dropped else ""
+    terminal.note(
+        f"layout {made.layout}: {made.clips} clips of {made.report['people']} people{dropped}; see "
+        f"{made.folder / 'report.txt'}"
+    )
+    if made.measured_before:
+        terminal.note(f"{made.measured_before} clips had been read before")
+    if made.report["labelled"] is False:
+        terminal.note(
+            f"people were told apart by looks and voice: check {made.folder / 'people.png'}"
+        )

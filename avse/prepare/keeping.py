@@ -1,0 +1,88 @@
+"""Which clips are worth keeping, and which split their people belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from avse.errors import UsageError
+from avse.mixtures.protocols import TEST, TRAIN, VALID
+from avse.prepare.clip import Measured
+from avse.prepare.layouts import Source
+from avse.prepare.settings import PrepareSettings
+from avse.train.mixing import held_out
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A clip that is left out.
+
+    Attributes:
+        source: the clip.
+        reason: one of a few words, to be counted.
+        detail: the number or message behind it.
+    """
+
+    source: Source
+    reason: str
+    detail: str
+
+
+def why_not(measured: Measured, settings: PrepareSettings) -> tuple[str, str] | None:
+    """Why a clip is dropped: (reason, detail), the first that applies; None if it is kept."""
+    if measured.lost is not None:
+        return measured.lost, measured.detail
+    flags = measured.flags
+    if flags["seconds"] < settings.min_seconds:
+        return "too short", f"{flags['seconds']:.2f} s"
+    if flags["seconds"] > settings.max_seconds:
+        return "too long", f"{flags['seconds']:.0f} s"
+    if flags["level_db"] < settings.min_level_db:
+        return "silence", f"{flags['level_db']:.0f} dB at its loudest"
+    if flags["clipped"] > settings.max_clipped:
+        return "clipped", f"{100 * flags['clipped']:.1f} % of the samples"
+    if settings.sound_only:
+        return None
+    if flags["faces"] > 1 and flags["dominance"] < settings.min_dominance:
+        shown = f"{flags['faces']:.0f} faces, the largest has {100 * flags['dominance']:.0f} %"
+        return "several faces", shown
+    if flags["seen"] < settings.min_seen:
+        return "lips out of sight", f"seen in {100 * flags['seen']:.0f} % of the frames"
+    if flags["eyes_px"] < settings.min_eyes_px:
+        return "face too small", f"{flags['eyes_px']:.0f} pixels between the eyes"
+    return None
+
+
+def split_of(person: str, settings: PrepareSettings, *, family: str | None = None) -> str:
+    """The split of a person: a checksum of the name decides, so that nobody changes sides.
+
+    Args:
+        person: "CORPUS/PERSON".
+        settings: shares, seed and people who are held out by name.
+        family: name that decides in place of the person's, for those who may be one person.
+    """
+    if person in settings.hold_out or person.partition("/")[2] in settings.hold_out:
+        return TEST
+    name = family or person
+    name = f"{settings.seed}:{name}" if settings.seed else name
+    if held_out(name, settings.test_share):
+        return TEST
+    return VALID if held_out(name, settings.test_share + settings.valid_share) else TRAIN
+
+
+def check_hold_out(people: Iterable[str], settings: PrepareSettings) -> None:
+    """Check that whoever is to be held out is there.
+
+    Args:
+        people: "CORPUS/PERSON" of everybody.
+        settings: `hold_out` is looked at.
+
+    Raises:
+        UsageError: somebody is not.
+    """
+    everybody = set(people)
+    known = everybody | {person.partition("/")[2] for person in everybody}
+    for name in settings.hold_out:
+        if name not in known:
+            shown = ", ".join(sorted(everybody)[:8])
+            raise UsageError(f"--hold-out {name}: there is nobody of that name", f"such as {shown}")

@@ -1,0 +1,176 @@
+"""Measure all clips, those that have been before left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from avse.errors import MissingError
+from avse.faces.detect import FaceBackend, open_backend
+from avse.prepare.clip import UNREADABLE, Measured, measure
+from avse.prepare.layouts import Source
+from avse.prepare.settings import PrepareSettings
+from avse.prepare.store import Kept, read_result, unchanged, write_result
+from avse.workers import map_unordered
+
+Progress = Callable[[str, float, "float | None"], None]
+"""Hook: (what is being done, how much of it is done, how much there is)."""
+
+STAGE = "Reading clips"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A clip to measure.
+
+    Attributes:
+        source: the clip.
+        settings: how.
+        model: digest of the weights that the delay is estimated with; "" for sound alone.
+        work: where results are kept.
+        fresh: measure again what has been measured.
+    """
+
+    source: Source
+    settings: PrepareSettings
+    model: str
+    work: Path
+    fresh: bool
+
+    @property
+    def derived_with(self) -> str:
+        """Digest of what the derived arrays depend on."""
+        from avse.prepare.likeness import VERSION
+
+        return f"{self.model}-{VERSION if self.source.person is None else 'labelled'}"
+
+
+def measure_all(
+    sources: Sequence[Source],
+    settings: PrepareSettings,
+    work: Path,
+    *,
+    model: str,
+    jobs: int,
+    fresh: bool,
+    progress: Progress,
+) -> int:
+    """Have a result for every clip in `work`.
+
+    Args:
+        sources: the clips.
+        settings: how.
+        work: where results are kept.
+        model: digest of the weights that the delay is estimated with; "" for sound alone.
+        jobs: how many processes.
+        fresh: measure again what has been measured.
+        progress: told how many clips are done.
+
+    Returns:
+        How many clips had their results already.
+
+    Raises:
+        MissingError: a package or the weights are missing.
+        OutputError: results cannot be written.
+    """
+    tasks = []
+    for source in sources:
+        task = Task(source, settings, model, work, fresh)
+        if fresh or _standing(task) is None:
+            tasks.append(task)
+    kept = done = len(sources) - len(tasks)
+    progress(STAGE, done, len(sources))
+    with (
+        _one_thread(),
+        closing(
+            map_unordered(work_on, tasks, jobs=min(jobs, max(1, len(tasks))), died=_died)
+        ) as attempts,
+    ):
+        for _ in attempts:
+            done += 1
+            progress(STAGE, done, len(sources))
+    return kept
+
+
+def work_on(task: Task) -> None:
+    """Measure a clip and keep the result; what was measured before is used as far as it holds."""
+    before = None if task.fresh else read_result(task.work, task.source.id)
+    if before is not None and _holds(before, task):
+        measured = before.everything()
+    else:
+        backend = None if task.settings.sound_only else _backend(task.settings.faces)
+        try:
+            measured = measure(task.source, task.settings, backend)
+        except MissingError:
+            raise
+        except Exception as error:  # a defect, here or in a library: one clip stops no others
+            what = f"{type(error).__name__}: {error}"
+            measured = Measured((), {}, UNREADABLE, what, {})
+    if task.model and measured.lost is None:
+        measured = _derived(measured, task)
+    _write(task, measured)
+
+
+def _died(task: Task) -> None:
+    detail = "the process that read it died: out of memory, or a defect of a decoder"
+    _write(task, Measured((), {}, UNREADABLE, detail, {}))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread, as worker processes do, so that results are the same bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _derived(measured: Measured, task: Task) -> Measured:
+    """With the arrays that are computed from others: the curve of delays, gradients of the face."""
+    from avse.prepare.likeness import gradients
+    from avse.prepare.sync import delay_curve, listener
+
+    arrays = dict(measured.arrays)
+    network = listener(task.settings.model)
+    arrays["curve"] = delay_curve(network, arrays["sound"], arrays["lips"], arrays["seen"])
+    if task.source.person is None:
+        faces = [gradients(portrait) for portrait in arrays["portraits"]]
+        arrays["gradients"] = np.stack(faces).astype(np.float16)
+    return replace(measured, arrays=arrays)
+
+
+def _write(task: Task, measured: Measured) -> None:
+    write_result(task.work, task.source.id, measured, task.settings.measured(), task.derived_with)
+
+
+def _standing(task: Task) -> Kept | None:
+    """The result of a clip, if it still holds in full."""
+    kept = read_result(task.work, task.source.id)
+    if kept is None or kept.derived_with != task.derived_with or not _holds(kept, task):
+        return None
+    return kept
+
+
+def _holds(kept: Kept, task: Task) -> bool:
+    """Whether the clip need not be read again. What could not be read is always tried again."""
+    return (
+        kept.id == task.source.id
+        and kept.measured.lost != UNREADABLE
+        and kept.measured_with == task.settings.measured()
+        and unchanged(kept, task.source)
+    )
+
+
+@lru_cache(maxsize=1)
+def _backend(name: str) -> FaceBackend:
+    """The face backend, opened once a process."""
+    return open_backend(name, device="cpu")

@@ -1,0 +1,146 @@
+"""Who is who? As labelled, or else by looks and voices.
+
+Unlabelled clips are clustered (agglomerative, average linkage) twice: on features that only
+discount how a face moves within a clip, and again on features that also discount how the members
+of the first groups differ. The first threshold is tight, for the second round learns from groups
+that hold one person each.
+
+People who look much alike may be one person after all, or the other way round. They form a family,
+found with a looser threshold, and families are divided whole: whoever was split in two by mistake
+is not trained on and tested on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from avse.prepare.layouts import Source
+from avse.prepare.likeness import Album, Array, refined
+from avse.prepare.settings import PrepareSettings
+from avse.prepare.store import Kept
+
+FIRST, SECOND = 1.5, 10.5
+"""Distance between two people on the features of either round."""
+
+FAMILY = 13.5 / 10.5
+"""Distance between two families, over that between two people."""
+
+MOST = 8000
+"""Clips compared with each other at once; of more, parts are clustered first, then their groups."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a clip belongs to.
+
+    Attributes:
+        corpus: as the source has it.
+        person: who talks.
+        recording: what shares its delay, mostly; None: nothing known.
+        family: who decides the split in place of the person; None: the person.
+    """
+
+    corpus: str
+    person: str
+    recording: str | None
+    family: str | None = None
+
+
+def find_groups(clips: Sequence[tuple[Source, Kept]], settings: PrepareSettings) -> list[Group]:
+    """Say of each clip who it is.
+
+    Args:
+        clips: those that are kept.
+        settings: `strictness` is looked at.
+    """
+    unknown: dict[str, list[int]] = {}
+    for n, (source, _) in enumerate(clips):
+        if source.person is None and not settings.sound_only:
+            unknown.setdefault(source.corpus, []).append(n)
+    groups: dict[int, Group] = {}
+    for corpus, members in sorted(unknown.items()):
+        ordered = sorted(members, key=lambda n: clips[n][0].id)
+        album = Album()
+        for n in ordered:
+            arrays = clips[n][1].arrays("gradients", "skull", "voice")
+            album.add(arrays["gradients"], arrays["skull"], arrays["voice"])
+        people, families = tell_apart(album.features(), strictness=settings.strictness)
+        for n, person, family in zip(ordered, people, families, strict=True):
+            first = _name(clips[ordered[int(np.argmax(people == person))]][0])
+            elder = _name(clips[ordered[int(np.argmax(families == family))]][0])
+            name = f"like-{first}"
+            groups[n] = Group(corpus, name, f"{corpus}/{name}", f"{corpus}/family-of-{elder}")
+    for n, (source, _) in enumerate(clips):
+        if n not in groups:
+            person = source.person or _name(source)
+            groups[n] = Group(source.corpus, person, _recording(source))
+    return [groups[n] for n in range(len(clips))]
+
+
+def tell_apart(
+    features: Array, *, strictness: float = 1.0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Cluster clips into people and families.
+
+    Args:
+        features: (clips, features), see `Album.features`.
+        strictness: above 1, people are told apart more readily.
+
+    Returns:
+        people, families: (clips,) numbers; a family holds whole people.
+    """
+    people = _clusters(features, FIRST / strictness)
+    limit = FIRST
+    better = refined(features, people)
+    if better is not None:
+        features, limit = better, SECOND
+    people = _clusters(features, limit / strictness)
+    families = _clusters(features, FAMILY * limit / strictness)
+    return people, _whole(people, families)
+
+
+def _clusters(points: Array, limit: float) -> npt.NDArray[np.int64]:
+    """Labels from 0 of average-linkage clusters further apart than a limit."""
+    count = len(points)
+    if count <= MOST:
+        if count < 2:
+            return np.zeros(count, np.int64)
+        tree = linkage(points, "average")
+        return np.asarray(fcluster(tree, limit, "distance") - 1, np.int64)
+    parts = []
+    used = 0
+    for first in range(0, count, MOST):
+        labels = _clusters(points[first : first + MOST], limit)
+        parts.append(labels + used)
+        used += int(labels.max()) + 1
+    labels = np.concatenate(parts)
+    if used >= count:  # nothing is like anything
+        return labels
+    sums = np.zeros((used, points.shape[1]))
+    np.add.at(sums, labels, points)
+    means = sums / np.bincount(labels)[:, None]
+    return _clusters(means, limit)[labels]
+
+
+def _whole(people: npt.NDArray[np.int64], families: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Families in which no person is divided; parts clustered apart may have divided some."""
+    whole = families.copy()
+    for person in np.unique(people):
+        mine = np.unique(whole[people == person])
+        whole[np.isin(whole, mine)] = mine[0]
+    return whole
+
+
+def _recording(source: Source) -> str | None:
+    """What shares a delay, mostly: the recording, else the person's folder."""
+    shared = source.recording or source.person
+    return None if shared is None else f"{source.corpus}/{shared}"
+
+
+def _name(source: Source) -> str:
+    return source.id.partition("/")[2].replace("/", "-")

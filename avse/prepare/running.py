@@ -1,0 +1,270 @@
+"""The whole of `avse prepare`: find, measure, tell people apart, divide, write, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avse.errors import InputError, OutputExistsError, UsageError
+from avse.media.placing import writing
+from avse.mixtures.protocols import SPLITS, TEST
+from avse.prepare.clip import UNREADABLE
+from avse.prepare.delays import estimate
+from avse.prepare.keeping import Dropped, check_hold_out, split_of, why_not
+from avse.prepare.layouts import Found, Source, find_sources, read_labels
+from avse.prepare.measuring import Progress, measure_all
+from avse.prepare.people import Group, find_groups
+from avse.prepare.report import make_report, report_text
+from avse.prepare.settings import PrepareSettings
+from avse.prepare.shards import CLIPS, Clip, size_of, write_bytes, write_pack, write_text
+from avse.prepare.sheet import people_sheet
+from avse.prepare.store import WORK, Kept, read_result
+
+MARK = "pack.json"
+"""In PACK/.work: which folders the pack is made of, so that no other takes its place unasked."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of it.
+
+    Attributes:
+        folder: the pack.
+        layout: the layout that was used.
+        clips: clips in the pack.
+        measured_before: clips whose results an earlier run had left.
+        dropped: clips that are not in the pack; those that could not be read among them.
+        warnings: what the user should know.
+        report: what `report.json` holds.
+    """
+
+    folder: Path
+    layout: str
+    clips: int
+    measured_before: int
+    dropped: tuple[Dropped, ...]
+    warnings: tuple[str, ...]
+    report: dict[str, object]
+
+    @property
+    def failures(self) -> list[Dropped]:
+        """Clips that could not be read."""
+        return [clip for clip in self.dropped if clip.reason == UNREADABLE]
+
+
+def no_progress(stage: str, done: float, total: float | None) -> None:
+    """A hook that does nothing."""
+
+
+def prepare(
+    roots: Sequence[Path],
+    folder: Path,
+    settings: PrepareSettings,
+    *,
+    labels: Path | None = None,
+    jobs: int = 1,
+    force: bool = False,
+    progress: Progress = no_progress,
+) -> Prepared:
+    """Make a pack of all clips below some folders, or bring one up to date.
+
+    Args:
+        roots: the folders.
+        folder: of the pack; made if missing.
+        settings: how.
+        labels: a table that says which files to take and who talks in them.
+        jobs: how many processes measure clips.
+        force: measure again what has been measured, and replace a pack of other folders.
+        progress: hook; see `Progress`.
+
+    Raises:
+        UsageError: a folder is missing, the layout does not fit, nobody is called as `hold_out`
+            says, or the pack would lie among the clips.
+        OutputExistsError: something else is in the folder of the pack.
+        InputError: there are no clips, or none is worth keeping.
+        OutputError: the pack cannot be written.
+        MissingError: a package or the weights are missing.
+    """
+    if jobs < 1:
+        raise UsageError(f"{jobs} jobs are out of range", "choose 1 or more")
+    check_folder(folder, roots, settings, force=force)
+    progress("Looking for clips", 0, None)
+    if labels is None:
+        found = find_sources(
+            roots, settings.layout, settings.corpus, pictures=not settings.sound_only
+        )
+    else:
+        found = read_labels(labels, roots, settings.corpus)
+    model = ""
+    if not settings.sound_only:
+        from avse.prepare.sync import model_digest
+
+        model = model_digest(settings.model)
+    work = folder / WORK
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
+    write_text(work / MARK, json.dumps(_mark(roots, settings)))
+    before = measure_all(
+        found.sources, settings, work,
+        model=model, jobs=jobs, fresh=force, progress=progress,
+    )  # fmt: skip
+    progress("Writing the pack", 0, None)
+    return _finish(found, folder, settings, before)
+
+
+def check_folder(
+    folder: Path, roots: Sequence[Path], settings: PrepareSettings, *, force: bool
+) -> None:
+    """Refuse a folder that a pack cannot go to.
+
+    Raises:
+        UsageError: it is a file, or lies among the clips or they in it.
+        OutputExistsError: something else is there.
+        OutputError: it cannot be looked into.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file", "name a folder with --output")
+    here = folder.resolve()
+    for root in roots:
+        there = root.resolve()
+        if here == there or there in here.parents or here in there.parents:
+            raise UsageError(
+                f"{folder} and the clips in {root} lie in one another", "choose another --output"
+            )
+    if force or not folder.is_dir():
+        return
+    with writing(folder):
+        names = {path.name for path in folder.iterdir()}
+    if not names:
+        return
+    if WORK not in names and CLIPS not in names:
+        raise OutputExistsError(
+            f"{folder} is not empty", "choose another --output, or add --force to write into it"
+        )
+    try:
+        mark = json.loads((folder / WORK / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        mark = None
+    if mark is not None and mark != _mark(roots, settings):
+        raise OutputExistsError(
+            f"{folder} holds a pack of other folders, or of another kind",
+            "choose another --output, or add --force to replace it",
+        )
+
+
+def _mark(roots: Sequence[Path], settings: PrepareSettings) -> dict[str, object]:
+    return {
+        "roots": sorted(str(root.resolve()) for root in roots),
+        "sound_only": settings.sound_only,
+    }
+
+
+def _finish(found: Found, folder: Path, settings: PrepareSettings, before: int) -> Prepared:
+    """From results of single clips to the files of a pack."""
+    kept, dropped = _sorted_out(found.sources, folder / WORK, settings)
+    if not kept:
+        if dropped:
+            write_text(folder / "dropped.jsonl", _dropped_lines(dropped))
+        raise InputError(
+            f"none of {len(found.sources)} clips can be used: {_counted(dropped)}",
+            f"{folder / 'dropped.jsonl'} says why of each",
+        )
+    groups = find_groups(kept, settings)
+    check_hold_out((f"{g.corpus}/{g.person}" for g in groups), settings)
+    clips = _clips(kept, groups, settings)
+    shards = write_pack(folder, clips, shard_mb=settings.shard_mb, pictures=not settings.sound_only)
+    warnings = [*found.warnings, *_warnings(clips)]
+    report = make_report(found.layout, clips, dropped, shards, settings, warnings)
+    write_text(folder / "dropped.jsonl", _dropped_lines(dropped))
+    write_text(folder / "report.json", json.dumps(report, indent=1, sort_keys=True) + "\n")
+    write_text(folder / "report.txt", report_text(report))
+    if not settings.sound_only:
+        write_bytes(folder / "people.png", people_sheet(clips))
+    return Prepared(
+        folder, found.layout, len(clips), before, tuple(dropped), tuple(warnings), report
+    )
+
+
+def _sorted_out(
+    sources: Sequence[Source], work: Path, settings: PrepareSettings
+) -> tuple[list[tuple[Source, Kept]], list[Dropped]]:
+    """Clips to keep and clips to drop."""
+    kept: list[tuple[Source, Kept]] = []
+    dropped: list[Dropped] = []
+    limit = settings.shard_mb * 1e6
+    for source in sources:
+        result = read_result(work, source.id)
+        if result is None:
+            dropped.append(Dropped(source, UNREADABLE, "its result is missing from .work"))
+            continue
+        reason = why_not(result.measured, settings)
+        samples = round(result.measured.flags.get("seconds", 0) * 16_000)
+        size = size_of(source, samples, pictures=not settings.sound_only)
+        if reason is None and size > limit - 1024:
+            reason = "too long", f"{size / 1e6:.1f} MB do not fit into a shard"
+        if reason is None:
+            kept.append((source, result))
+        else:
+            dropped.append(Dropped(source, *reason))
+    return kept, dropped
+
+
+def _clips(
+    kept: Sequence[tuple[Source, Kept]], groups: Sequence[Group], settings: PrepareSettings
+) -> list[Clip]:
+    """People, splits and delays of the clips."""
+    if settings.sound_only:
+        delays, sure = np.zeros(len(kept), np.int64), np.zeros(len(kept))
+    else:
+        curves = np.stack([result.arrays("curve")["curve"] for _, result in kept])
+        delays, sure = estimate(curves.astype(np.float64), [group.recording for group in groups])
+    splits = _splits(groups, settings)
+    return [
+        Clip(
+            source, result, group.person, splits[group.family or f"{group.corpus}/{group.person}"],
+            int(delay), float(confidence),
+        )
+        for (source, result), group, delay, confidence in zip(
+            kept, groups, delays, sure, strict=True
+        )
+    ]  # fmt: skip
+
+
+def _splits(groups: Sequence[Group], settings: PrepareSettings) -> dict[str, str]:
+    """The split of each family, or of each person who has none; held out with any member."""
+    splits: dict[str, str] = {}
+    for group in groups:
+        person = f"{group.corpus}/{group.person}"
+        split = split_of(person, settings, family=group.family)
+        name = group.family or person
+        splits[name] = TEST if TEST in (split, splits.get(name)) else split
+    return splits
+
+
+def _warnings(clips: Sequence[Clip]) -> list[str]:
+    warnings = []
+    for split in SPLITS[:3]:
+        if not any(clip.split == split for clip in clips):
+            warnings.append(
+                f"nobody is in the {split} split; see --test-share, --valid-share and --hold-out"
+            )
+    return warnings
+
+
+def _counted(dropped: Sequence[Dropped]) -> str:
+    counts: dict[str, int] = {}
+    for clip in dropped:
+        counts[clip.reason] = counts.get(clip.reason, 0) + 1
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
+
+
+def _dropped_lines(dropped: Sequence[Dropped]) -> str:
+    rows = [
+        {"id": d.source.id, "path": d.source.path, "reason": d.reason, "detail": d.detail}
+        for d in sorted(dropped, key=lambda d: d.source.id)
+    ]
+    return "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)

@@ -1,0 +1,130 @@
+"""Results of single clips, kept in PACK/.work until everything is done, and for the next run.
+
+Each is a safetensors file that appears by rename. It names the settings that it was measured with
+and the state of its sources, so that a rerun knows whether it still holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from avse.media.placing import place, temporary_name, writing
+from avse.prepare.clip import FileState, Measured, files_of
+from avse.prepare.layouts import Source
+
+WORK = ".work"
+
+_RECORD = "clip"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A result read back, without its arrays.
+
+    Attributes:
+        id: of the clip.
+        measured_with: digest of the settings.
+        derived_with: digest of what was made of the measured arrays, and how.
+        measured: flags, state of files, why nothing is there; no arrays.
+        path: where the arrays are.
+    """
+
+    id: str
+    measured_with: str
+    derived_with: str
+    measured: Measured
+    path: Path
+
+    def arrays(self, *names: str) -> dict[str, npt.NDArray[Any]]:
+        """Arrays by name; those that the clip has not are left out."""
+        with safe_open(self.path, framework="numpy") as file:
+            there = set(file.keys())
+            return {name: file.get_tensor(name) for name in names if name in there}
+
+    def everything(self) -> Measured:
+        """The clip with all its arrays."""
+        with safe_open(self.path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        old = self.measured
+        return Measured(old.files, old.flags, old.lost, old.detail, arrays)
+
+
+def result_path(work: Path, identity: str) -> Path:
+    """Where the result of a clip lies: 256 folders, so that none grows too large."""
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+    return work / name[:2] / f"{name}.safetensors"
+
+
+def write_result(
+    work: Path, identity: str, measured: Measured, measured_with: str, derived_with: str
+) -> None:
+    """Write the result of a clip, replacing an older one.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = result_path(work, identity)
+    record = {
+        "id": identity,
+        "measured_with": measured_with,
+        "derived_with": derived_with,
+        "files": [asdict(state) for state in measured.files],
+        "flags": measured.flags,
+        "lost": measured.lost,
+        "detail": measured.detail,
+    }
+    arrays = {name: np.ascontiguousarray(value) for name, value in measured.arrays.items()}
+    # An empty file of tensors is refused by some readers.
+    arrays = arrays or {"nothing": np.zeros(1, np.uint8)}
+    temporary = temporary_name(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(save(arrays, metadata={_RECORD: json.dumps(record)}))
+            place(temporary, path, overwrite=True)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def read_result(work: Path, identity: str) -> Kept | None:
+    """The result of a clip; None if there is none that can be read."""
+    path = result_path(work, identity)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            record = json.loads(file.metadata()[_RECORD])
+        files = tuple(FileState(**state) for state in record["files"])
+        measured = Measured(files, record["flags"], record["lost"], record["detail"], {})
+        return Kept(
+            record["id"], record["measured_with"], record.get("derived_with", ""), measured, path
+        )
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return None
+
+
+def unchanged(kept: Kept, source: Source) -> bool:
+    """Whether the files of a clip still are what they were: size and time, or else the hash."""
+    from avse.errors import InputError
+    from avse.prepare.clip import state_of
+
+    paths = files_of(source)
+    if len(paths) != len(kept.measured.files):
+        return False
+    for path, state in zip(paths, kept.measured.files, strict=True):
+        try:
+            status = path.stat()
+            if (status.st_size, status.st_mtime_ns) == (state.size, state.mtime_ns):
+                continue
+            if status.st_size != state.size or state_of(path).sha256 != state.sha256:
+                return False
+        except (OSError, InputError):
+            return False
+    return True

@@ -1,0 +1,159 @@
+"""What a face looks like, noted while the faces of a clip are being followed.
+
+The face backend is wrapped, so that no picture is looked at twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, Image
+from avse.faces.identity import MAX_YAW, clothes, skull
+from avse.faces.lips import FloatArray
+
+PORTRAIT = 64
+"""Side of a portrait in pixels; the outer eye corners are 24 of them apart."""
+
+PORTRAITS = 5
+"""Portraits kept of a clip, at even steps."""
+
+_REACH, _UP = 1.35, 0.25
+"""From the middle of a portrait to its edge, and of its middle above the nose, in eye distances."""
+
+_EVERY = 6
+"""Every so many sightings the face is described: it changes little from frame to frame."""
+
+_MOST = 64
+"""Descriptions kept; of a longer clip every second, fourth, ... of them."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What somebody looks like.
+
+    Attributes:
+        portraits: (n, 64, 64, 3) RGB, n up to 5: the face upright to the head, the tip of its nose
+            a little below the middle.
+        skull: (points · 3,) mean shape in eye distances.
+        clothes: (4 · 8 · 3,) 0..1; not a number where the picture ends above them.
+        eyes_px: median distance between the outer eye corners, pixels of the frames looked at.
+    """
+
+    portraits: Image
+    skull: FloatArray
+    clothes: FloatArray
+    eyes_px: float
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    box: Box
+    eyes_px: float
+    skull: FloatArray
+    portrait: Image | None = None
+    clothes: FloatArray | None = None
+
+
+class Watcher:
+    """A face backend that remembers the faces it has found.
+
+    Args:
+        backend: does the work.
+    """
+
+    def __init__(self, backend: FaceBackend) -> None:
+        self._backend = backend
+        self._sightings: list[_Sighting] = []
+        self._described: list[_Sighting] = []
+        self._stride, self._calls = _EVERY, 0
+
+    @property
+    def name(self) -> str:
+        """Of the backend."""
+        return self._backend.name
+
+    def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
+        """See `FaceBackend`."""
+        return self._backend.detect(images)
+
+    def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
+        """See `FaceBackend`."""
+        faces = self._backend.landmarks(image, boxes)
+        due = self._calls % self._stride == 0
+        self._calls += 1
+        for face in faces:
+            if face is None:
+                continue
+            seen = _Sighting(face.box, face.head.scale, skull(face))
+            self._sightings.append(seen)
+            if due and abs(face.head.yaw) <= MAX_YAW:
+                self._described.append(
+                    _Sighting(
+                        seen.box,
+                        seen.eyes_px,
+                        seen.skull,
+                        portrait(image, face),
+                        clothes(image, face),
+                    )
+                )
+        if len(self._described) > _MOST:
+            self._described, self._stride = self._described[::2], 2 * self._stride
+        return faces
+
+    def looks(self, box: tuple[float, float, float, float]) -> Looks | None:
+        """Describe the person whose face is usually in a box.
+
+        Args:
+            box: x, y, width, height in pixels of the frames looked at.
+
+        Returns:
+            None if no face was seen there from the front.
+        """
+        here = Box(*box)
+        seen = [s for s in self._sightings if _near(s.box, here)]
+        described = [s for s in self._described if _near(s.box, here)]
+        if not described:
+            return None
+        worn = np.stack([s.clothes for s in described if s.clothes is not None])
+        there = np.isfinite(worn).all(axis=1)
+        missing = np.full(worn.shape[1], np.nan)
+        faces = [s.portrait for s in described if s.portrait is not None]
+        some = np.linspace(0, len(faces) - 1, min(len(faces), PORTRAITS)).round().astype(int)
+        return Looks(
+            np.stack([faces[n] for n in some]),
+            np.asarray(np.mean([s.skull for s in seen], axis=0), np.float32),
+            np.asarray(worn[there].mean(axis=0) if there.any() else missing, np.float32),
+            float(np.median([s.eyes_px for s in seen])),
+        )
+
+
+def portrait(image: Image, face: FaceLandmarks) -> Image:
+    """(64, 64, 3) of a face, upright to the head."""
+    head = face.head
+    unit = head.scale * 2 * _REACH / PORTRAIT
+    turn = np.array(
+        [[np.cos(head.roll), -np.sin(head.roll)], [np.sin(head.roll), np.cos(head.roll)]]
+    )
+    middle = head.origin[:2] - turn @ np.array([0.0, _UP * head.scale])
+    shrink = min(1.0, 1 / unit)
+    if shrink < 1:  # against aliasing
+        size = [max(1, round(side * shrink)) for side in image.shape[1::-1]]
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    matrix = turn * unit * shrink
+    corner = middle * shrink - matrix @ np.full(2, (PORTRAIT - 1) / 2)
+    crop = cv2.warpAffine(
+        image, np.concatenate([matrix, corner[:, None]], axis=1), (PORTRAIT, PORTRAIT),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return np.asarray(crop, np.uint8)
+
+
+def _near(one: Box, other: Box) -> bool:
+    """Whether the middle of a face lies in a box, and their sizes are alike."""
+    (x, y), (u, v) = one.centre, other.centre
+    alike = 0.4 < one.w / max(other.w, 1e-6) < 2.5
+    return alike and abs(x - u) < other.w / 2 and abs(y - v) < other.h / 2
