@@ -107,7 +107,7 @@ def computing(device: str, precision: str) -> Iterator[Compute]:
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     name = pick_device(device)
-    if ranks > 1 and name == "cuda":
+    if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         pick_device(name)
     place = torch.device(name)

@@ -14,7 +14,7 @@ from avse.models.network import AVSENet
 from avse.models.spec import AVSESpec
 from avse.models.weights import save
 from avse.train.loop import CHECKPOINT
-from avse.train.running import BEGUN_WITH, averaged, progress
+from avse.train.runs import BEGUN_WITH, averaged, progress
 
 
 @dataclass(frozen=True)

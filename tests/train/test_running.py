@@ -19,7 +19,8 @@ from avse.train.data import Faces, PackedSounds, open_corpora
 from avse.train.exporting import export_weights
 from avse.train.reading import read_recipe
 from avse.train.recipe import DataSettings, Recipe
-from avse.train.running import averaged, run_recipe
+from avse.train.running import run_recipe
+from avse.train.runs import averaged
 
 from .conftest import write_pack
 
