@@ -55,7 +55,7 @@ def test_a_flat_curve_is_unsure() -> None:
 
 
 def test_moving_the_sound_moves_the_curve(duet: Path) -> None:
-    scene = look(duet, Settings())
+    scene = look(duet, Settings(face_side=480))
     with AudioReader(duet, rate_hz=16_000, mono=True) as reader:
         heard = np.concatenate([block.samples[0] for block in reader])
     sound = np.asarray(heard * 32767, np.int16)
