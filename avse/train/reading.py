@@ -31,7 +31,7 @@ from avse.train.recipe import DataSettings, LipVariation, Recipe, StageSettings
 
 Settings = TypeVar("Settings")
 
-LIPS_VARIED = LipVariation(noise=0.1, distortion=0.12, drift=0.5, amplitude=0.25)
+LIPS_VARIED = LipVariation(noise=0.2, distortion=0.2, drift=0.9, amplitude=0.4)
 """What a "lips" stage does unless the recipe says otherwise; see docs/training.md."""
 
 _PACKS = ("clips", "speech", "noise")

@@ -26,6 +26,11 @@ from avse.train.mixing import (
 FloatArray = npt.NDArray[np.float32]
 
 
+BORROWED = 0.6
+"""Probability that who has nobody else in their corpus is mixed with people of another: with
+nothing but two sentences of one and the same person, voices would be learnt to tell nothing."""
+
+
 @dataclass(frozen=True)
 class FaceSettings:
     """How faces are varied.
@@ -133,6 +138,8 @@ class TalkingMixer:
         tilt = np.ones((size, most + 1, BINS), np.float32)
         for b in range(size):
             people = self.people[self.corpora[rng.choice(len(self.corpora), p=self.weights)]]
+            if len(people) == 1 and rng.random() < BORROWED:
+                people = {**people, **self.people[self.corpora[rng.choice(len(self.corpora))]]}
             names = list(people)
             count = 1 + int(rng.choice(most, p=cfg.voices))
             # One person alone can still be mixed with another sentence of their own.
