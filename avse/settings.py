@@ -22,7 +22,7 @@ class Settings:
         face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
     """
 
-    model: str = "avse-first"
+    model: str = "avse-small"
     device: str = "auto"
     faces: str = "mediapipe"
     window_s: float = 4.0

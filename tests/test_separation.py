@@ -142,7 +142,7 @@ def test_times_are_those_that_players_show(both: Separation) -> None:
 @pytest.mark.skipif(not shipped(), reason="no weights are shipped")
 @pytest.mark.parametrize("number", [1, 2])
 def test_the_example_with_the_shipped_weights(both: Separation, number: int, duet: Path) -> None:
-    voice = again(both, number, avse.load_network("avse-first"), window_s=4.0).voices()[0, 0]
+    voice = again(both, number, avse.load_network("avse-small"), window_s=4.0).voices()[0, 0]
     own, other = (sound(EXAMPLES / f"duet.{n}.flac")[0] for n in (number, 3 - number))
     before, after = si_sdr(sound(duet)[0], own), si_sdr(voice, own)
     wrong = si_sdr(voice, other)

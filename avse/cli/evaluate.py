@@ -25,7 +25,7 @@ EXAMPLES = options.examples(
         "estimates against references of the same names",
         "avse evaluate --estimates out/ --references clean/ --mixtures mixed/",
     ),
-    ("a model on a test set of avse mix", "avse evaluate --manifest set/ -m avse-first -o first/"),
+    ("a model on a test set of avse mix", "avse evaluate --manifest set/ -m avse-small -o first/"),
     ("the network alone", "avse evaluate --manifest set/ --network-only"),
     ("is it better than before?", "avse evaluate --manifest set/ --compare first/results.json"),
     ("how much do late lips cost?", "avse evaluate --manifest set/ --curves offset,missing"),

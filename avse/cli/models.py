@@ -1,4 +1,4 @@
-"""`avse models`: which weights there are, and whether they are what they should be."""
+"""`avse models`: which weights there are, whether they are whole, and new ones from training."""
 
 from __future__ import annotations
 
@@ -21,6 +21,29 @@ VERIFY_EXAMPLES = options.examples(
     ("all that came with avse", "avse models verify"),
     ("a file of your own", "avse models verify my-weights.safetensors"),
 )
+
+EXPORT_EXAMPLES = options.examples(
+    ("the weights of the last stage", "avse models export runs/small small.safetensors"),
+    ("of another stage", "avse models export runs/small/joint joint.safetensors"),
+    ("... to use", "avse separate talk.mp4 --model small.safetensors"),
+)
+
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder of a run of avse train, or of one stage of it.")
+]
+File = Annotated[str, typer.Argument(metavar="FILE.safetensors", help="Where the weights go.")]
+Bias = Annotated[
+    float,
+    typer.Option(
+        "--bias",
+        metavar="LOGIT",
+        help="Added to every claim: how far faces are favoured over nobody. Choose it on held-out "
+        "people; real masks only.",
+    ),
+]
+FullPrecision = Annotated[
+    bool, typer.Option("--full-precision", help="32-bit floats: a file of twice the size.")
+]
 
 Which = Annotated[
     str | None,
@@ -113,3 +136,49 @@ def verify(
         terminal.result(f"{shown}: ok, sha256 {digest}")
     if worst:
         raise typer.Exit(worst)
+
+
+def export(
+    context: typer.Context,
+    run: Run,
+    file: File,
+    bias: Bias = 0.0,
+    full_precision: FullPrecision = False,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Make a file of weights from a run of avse train.
+
+    The averaged weights of the stage are written, with what rebuilds the network. Of a stage that
+    is not finished, the weights so far.
+
+    Prints the path of the file.
+    """
+    from avse.media.placing import check_destination
+    from avse.models.weights import sha256
+    from avse.train.exporting import export_weights
+
+    terminal = terminal_of(context)
+    path = Path(file).expanduser()
+    check_destination(path, overwrite=force)
+    made = export_weights(Path(run).expanduser(), path, bias=bias, half=not full_precision)
+    digest = sha256(path)
+    if made.steps < made.all_steps:
+        terminal.warn(f"stage {made.stage} is at step {made.steps} of {made.all_steps}")
+    if as_json:
+        terminal.result_json(
+            {
+                "file": str(path),
+                "sha256": digest,
+                "stage": made.stage,
+                "steps": made.steps,
+                "parameters": made.parameters,
+            }
+        )
+    else:
+        terminal.result(str(path))
+    terminal.note(
+        f"stage {made.stage}, {made.parameters / 1e6:.1f} million parameters, sha256 {digest}"
+    )

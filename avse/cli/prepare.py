@@ -124,7 +124,7 @@ def prepare(
     hold_out: HoldOut = None,
     seed: Seed = 0,
     faces: options.Faces = "mediapipe",
-    model: options.Model = "avse-first",
+    model: options.Model = "avse-small",
     as_json: options.AsJson = False,
     force: Force = False,
     config: options.Config = None,

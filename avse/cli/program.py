@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from avse import __version__
-from avse.cli import batch, doctor, enhance, evaluate, inspect, mix, models, prepare, separate
+from avse.cli import (
+    batch,
+    doctor,
+    enhance,
+    evaluate,
+    inspect,
+    mix,
+    models,
+    prepare,
+    separate,
+    train,
+)
 from avse.cli.boundary import USAGE, guarded
 from avse.cli.options import examples
 from avse.cli.terminal import PROGRAM, Terminal, let_any_name_through
@@ -37,8 +48,10 @@ app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=mix.EXAMPLES)(mix.mix)
 app.command(epilog=prepare.EXAMPLES)(prepare.prepare)
+app.command(epilog=train.EXAMPLES)(train.train)
 _models.command("list", epilog=models.LIST_EXAMPLES)(models.list_models)
 _models.command("verify", epilog=models.VERIFY_EXAMPLES)(models.verify)
+_models.command("export", epilog=models.EXPORT_EXAMPLES)(models.export)
 app.add_typer(_models, epilog=models.LIST_EXAMPLES)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 
@@ -63,7 +76,7 @@ def _program(
 
 @_models.callback()
 def _of_models(context: typer.Context) -> None:
-    """Show and check the weights."""
+    """Show, check and make files of weights."""
     _ask_for_verb(context)
 
 

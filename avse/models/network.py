@@ -20,6 +20,8 @@ say that are not the wanted ones counts as much as what the wanted ones say. And
 picture compete: a time-frequency bin that one of them claims is worth less to the others
 (`compete`).
 
+`AVSESpec` can turn these choices off one by one, to measure what each is worth.
+
 The audio stream does not depend on the face: it runs once for a mixture, however many people are
 asked for.
 """
@@ -36,6 +38,9 @@ from torch.nn import functional
 from avse.models.blocks import TemporalBlock, reach, zero
 from avse.models.spec import AVSESpec
 from avse.stft import BINS, HOPS_PER_VIDEO_FRAME, mel_filters
+
+BOUND = 2.0
+"""Most that the real or imaginary part of a complex mask can be, either way."""
 
 FLOOR = 1e-5
 """Power below which a time-frequency bin of a level-normalised mixture counts as empty."""
@@ -63,8 +68,8 @@ class Answer:
     """What the network says about each queried face.
 
     Attributes:
-        mask: (batch, people, bins, frames), real, 0..1.
-        rotation: (batch, people, 2, bins, frames), cosine and sine of the phase residual.
+        mask: (batch, people, bins, frames), real, 0..1; up to `BOUND` · √2 of a complex mask.
+        rotation: (batch, people, 2, bins, frames), cosine and sine of the turn of the phase.
         activity: (batch, people, video frames), logits of the person speaking.
     """
 
@@ -210,17 +215,20 @@ class Fusion(nn.Module):
         fine, coarse, k = spec.fine_channels, spec.coarse_channels, spec.kernel
         step = HOPS_PER_VIDEO_FRAME
         self.register_buffer("scale", torch.ones(spec.embedding, 1))
-        told = 2 * (spec.embedding + 1)
+        self.others = spec.others
+        told = (2 if spec.others else 1) * (spec.embedding + 1)
         self.condition = nn.Conv1d(told, spec.condition_channels, k, padding=k // 2)
+        once = spec.conditioning == "once"
         self.blocks = nn.ModuleList(
-            TemporalBlock(coarse, k, d, condition=spec.condition_channels)
+            TemporalBlock(coarse, k, d, condition=0 if once else spec.condition_channels)
             for d in spec.fusion_dilations
         )
+        self.join = nn.Conv1d(coarse + spec.condition_channels, coarse, 1) if once else None
         self.activity = nn.Conv1d(coarse, 1, 1)
         self.up = nn.ConvTranspose1d(coarse, fine, step, stride=step)
         self.refine = nn.Sequential(*(TemporalBlock(fine, k) for _ in range(spec.mask_blocks)))
         self.norm = nn.BatchNorm1d(fine)
-        self.mask = nn.Conv1d(fine, BINS, 1)
+        self.mask = nn.Conv1d(fine, BINS * (2 if spec.mask == "complex" else 1), 1)
 
     def forward(
         self, heard: Heard, lips: Tensor, seen: Tensor, group: Tensor
@@ -234,17 +242,33 @@ class Fusion(nn.Module):
             group: (n,) whose faces are in one picture: each is told of the others of its group.
 
         Returns:
-            logits (n, bins, frames) of a bin being this person's, to be handed to `compete`, and
-            activity logits (n, video frames).
+            claims, to be handed to `AVSENet.masks`: (n, bins, frames) logits of a bin being this
+            person's, or (n, 2 × bins, frames) for complex masks; and activity logits
+            (n, video frames).
         """
         own = torch.cat([lips / self.scale, seen[:, None]], dim=1)
-        condition = torch.relu(self.condition(torch.cat([own, others(own, group)], dim=1)))
+        told = torch.cat([own, others(own, group)], dim=1) if self.others else own
+        condition = torch.relu(self.condition(told))
+        fine, coarse = self.features(heard, condition)
+        return self.mask(fine), self.activity(coarse).squeeze(1)
+
+    def features(self, heard: Heard, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """What the heads read.
+
+        Args:
+            heard: of n mixtures.
+            condition: (n, condition_channels, video frames).
+
+        Returns:
+            (n, fine_channels, frames) and (n, coarse_channels, video frames), both rectified.
+        """
         x = heard.coarse
+        if self.join is not None:
+            x = self.join(torch.cat([x, condition], dim=1))
         for block in self.blocks:
             x = block(x, condition)
-        activity = self.activity(torch.relu(x)).squeeze(1)
         fine = self.refine(heard.fine + self.up(x))
-        return self.mask(torch.relu(self.norm(fine))), activity
+        return torch.relu(self.norm(fine)), torch.relu(x)
 
 
 class PhaseHead(nn.Module):
@@ -288,7 +312,7 @@ class AVSENet(nn.Module):
         self.voice = VoiceStream(spec)
         self.audio = AudioStream(spec)
         self.fusion = Fusion(spec)
-        self.phase = PhaseHead(spec)
+        self.phase = PhaseHead(spec) if spec.mask == "magnitude" else None
 
     def forward(
         self,
@@ -311,21 +335,46 @@ class AVSENet(nn.Module):
         lips = self.visual(components.flatten(0, 1), there)
         heard = self.audio(spectrum.abs())
         claims, activity = self.fusion(heard.pick(owner), lips, there, owner)
-        mask = compete(claims, owner, batch)
-        rotation = self.phase(spectrum[owner], mask)
+        mask = self.masks(claims, owner, batch)
+        if self.phase is None:
+            size = mask.abs().clamp_min(1e-8)
+            mask, rotation = size, torch.stack([mask.real, mask.imag], dim=1) / size[:, None]
+        else:
+            rotation = self.phase(spectrum[owner], mask)
         return Answer(split(mask, batch), split(rotation, batch), split(activity, batch))
+
+    def masks(self, claims: Tensor, group: Tensor, groups: int) -> Tensor:
+        """What the fusion claims, as masks: before the phase head.
+
+        Real masks compete. Complex ones, which may subtract what others say, are only bounded: the
+        real and imaginary part each by a hyperbolic tangent (Williamson et al. 2016, *Complex
+        ratio masking*).
+
+        Args:
+            claims: from `Fusion`.
+            group: (n,) which picture each face is in.
+            groups: how many pictures there are.
+
+        Returns:
+            (n, bins, frames), real 0..1 or complex.
+        """
+        if self.spec.mask == "magnitude":
+            return compete(claims, group, groups)
+        real, imaginary = (BOUND * torch.tanh(claims / BOUND)).chunk(2, dim=1)
+        return torch.complex(real, imaginary)
 
 
 def receptive_field(spec: AVSESpec) -> int:
     """Video frames to each side that one output frame of an `AVSENet` depends on."""
     step, k = HOPS_PER_VIDEO_FRAME, spec.kernel
-    fine = (spec.encoder_blocks + spec.mask_blocks + spec.phase_blocks) * (k // 2)
+    phase = spec.phase_blocks if spec.mask == "magnitude" else 0
+    fine = (spec.encoder_blocks + spec.mask_blocks + phase) * (k // 2)
     coarse = (*spec.audio_dilations, *spec.fusion_dilations)
     # Frames at the STFT rate become video frames, rounded up, once on the way down and once up.
     audio = reach([k] * len(coarse), coarse) + math.ceil(fine / step) + 2
     lips = reach(spec.visual_kernels, spec.visual_dilations) + 1 + k // 2
     fusion = reach([k] * len(spec.fusion_dilations), spec.fusion_dilations)
-    late = math.ceil((spec.mask_blocks + spec.phase_blocks) * (k // 2) / step) + 1
+    late = math.ceil((spec.mask_blocks + phase) * (k // 2) / step) + 1
     return max(audio, lips + fusion + late)
 
 

@@ -9,6 +9,11 @@ from typing import Any
 
 from avse.errors import CorruptWeightsError
 
+CHOICES = {"conditioning": ("every", "once"), "mask": ("magnitude", "complex")}
+
+ADDED = {"conditioning", "mask", "others"}
+"""Fields that the first weights lack; they were made with what are now the defaults."""
+
 
 @dataclass(frozen=True)
 class AVSESpec:
@@ -35,6 +40,14 @@ class AVSESpec:
         kernel: kernel of every audio, fusion and phase block.
         dropout: of the visual and the voice stream, in training.
         compression: power law applied to magnitudes before they enter the network.
+        conditioning: where the lips enter the fusion: "every" block (FiLM), or "once", joined to
+            the sound before the first, as in *The Conversation*.
+        mask: what the fusion predicts: a "magnitude" mask, whose phase the phase head turns, or a
+            "complex" one, real and imaginary part, without a phase head.
+        others: whether each face is asked for in the knowledge of the others in the picture.
+
+    Raises:
+        ValueError: a choice that does not exist.
     """
 
     lip_points: int = 43
@@ -57,6 +70,14 @@ class AVSESpec:
     kernel: int = 5
     dropout: float = 0.3
     compression: float = 0.3
+    conditioning: str = "every"
+    mask: str = "magnitude"
+    others: bool = True
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, not {' or '.join(choices)}")
 
     def to_json(self) -> str:
         """One line of JSON with every field."""
@@ -67,13 +88,15 @@ class AVSESpec:
         """Inverse of `to_json`.
 
         Raises:
-            CorruptWeightsError: not JSON, or fields that this version does not know or lacks.
+            CorruptWeightsError: not JSON, or fields that this version does not know, or needs and
+                does not find. Fields added since the first weights may be missing.
         """
         try:
             fields: dict[str, Any] = json.loads(text)
             known = {f.name for f in dataclasses.fields(cls)}
-            if set(fields) != known:
-                raise ValueError(f"fields differ: {sorted(set(fields) ^ known)}")
+            wrong = (set(fields) - known) | (known - ADDED - set(fields))
+            if wrong:
+                raise ValueError(f"fields differ: {sorted(wrong)}")
             settled: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
             }
@@ -83,3 +106,20 @@ class AVSESpec:
                 f"the model's specification cannot be read: {error}",
                 "use weights made by this version of avse, or update avse",
             ) from error
+
+
+PRESETS = {
+    "small": AVSESpec(
+        fine_channels=128,
+        coarse_channels=160,
+        condition_channels=64,
+        fusion_dilations=(1, 2, 4, 8, 1, 2, 4, 8),
+        mask_blocks=3,
+        phase_channels=64,
+        phase_blocks=2,
+    ),
+    "medium": AVSESpec(fine_channels=192, coarse_channels=288, phase_channels=96),
+    "base": AVSESpec(),
+    "large": AVSESpec(fine_channels=320, coarse_channels=480, condition_channels=128),
+}
+"""Sizes by name, about 1, 3, 5 and 8 million parameters; "base" is that of the first weights."""

@@ -1,10 +1,10 @@
 """From agreement curves to one delay for each clip.
 
 A clip's curve (see `avse.prepare.sync`), divided by a temperature, is taken for the logarithm of a
-likelihood over delays. Clips of one recording were cut from one file and mostly share its delay;
-clips of one broadcaster share a few. So each group has its own prior, learnt from its members by
-expectation maximisation, with a little of the prior of all: a group in agreement decides for its
-doubtful members, a group in disagreement leaves each to itself.
+likelihood over delays. Clips of one recording were cut from one file and mostly share its delay.
+So each group has its own prior, learnt from its members by expectation maximisation, with a little
+of the prior of all: a group in agreement decides for its doubtful members, a group in disagreement
+leaves each nearly to itself.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Group:
     Attributes:
         corpus: as the source has it.
         person: who talks.
-        recording: what shares its delay, mostly; None: nothing known.
+        recording: clips of one recording share a delay, mostly; None: nothing known.
         family: who decides the split in place of the person; None: the person.
     """
 
@@ -74,11 +74,13 @@ def find_groups(clips: Sequence[tuple[Source, Kept]], settings: PrepareSettings)
             first = _name(clips[ordered[int(np.argmax(people == person))]][0])
             elder = _name(clips[ordered[int(np.argmax(families == family))]][0])
             name = f"like-{first}"
-            groups[n] = Group(corpus, name, f"{corpus}/{name}", f"{corpus}/family-of-{elder}")
+            # They share no delay: of newsreaders, look-alikes agreed no better than strangers.
+            groups[n] = Group(corpus, name, None, f"{corpus}/family-of-{elder}")
     for n, (source, _) in enumerate(clips):
         if n not in groups:
-            person = source.person or _name(source)
-            groups[n] = Group(source.corpus, person, _recording(source))
+            person, recording = source.person or _name(source), source.recording
+            shared = None if recording is None else f"{source.corpus}/{recording}"
+            groups[n] = Group(source.corpus, person, shared)
     return [groups[n] for n in range(len(clips))]
 
 
@@ -134,12 +136,6 @@ def _whole(people: npt.NDArray[np.int64], families: npt.NDArray[np.int64]) -> np
         mine = np.unique(whole[people == person])
         whole[np.isin(whole, mine)] = mine[0]
     return whole
-
-
-def _recording(source: Source) -> str | None:
-    """What shares a delay, mostly: the recording, else the person's folder."""
-    shared = source.recording or source.person
-    return None if shared is None else f"{source.corpus}/{shared}"
 
 
 def _name(source: Source) -> str:

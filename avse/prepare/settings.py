@@ -47,7 +47,7 @@ class PrepareSettings:
     corpus: str | None = None
     sound_only: bool = False
     faces: str = "mediapipe"
-    model: str = "avse-first"
+    model: str = "avse-small"
     min_seconds: float = 0.8
     max_seconds: float = 600.0
     min_seen: float = 0.6

@@ -1,1 +1,4 @@
-"""Training: mixtures, losses, the loop and its stages. Nothing else in avse may import this."""
+"""Training: recipes, mixtures, losses, the loop and its stages.
+
+Nothing that separates may import this; `avse.prepare` shares what reading and measuring clips need.
+"""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from avse.faces.lips import motion
 from avse.stft import SAMPLE_RATE, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
@@ -28,45 +27,59 @@ class TalkingClip:
     seen: FloatArray
 
 
-class TalkingPack:
-    """All clips of some corpora, in memory.
+@dataclass(frozen=True)
+class Row:
+    """What is known of a clip before it is read: corpus, person, and video frames."""
 
-    `NAME.npz` holds audio (samples,) int16, points (frames, 43, 3) float16, seen (frames,) bool;
-    `NAME.json` a list of {"corpus", "name", "person", "n": frames, "frame": first frame,
-    "delay": frames by which the sound is late}.
-    """
+    corpus: str
+    person: str
+    frames: int
 
-    def __init__(self, path: Path) -> None:
-        index = json.loads(path.with_suffix(".json").read_text())
-        with np.load(path.with_suffix(".npz")) as stored:
-            audio, points, seen = stored["audio"], stored["points"], stored["seen"]
-        self.clips: list[TalkingClip] = []
-        for row in index:
-            first, n = row["frame"], row["n"]
-            span = slice(first, first + n)
-            sound = audio[first * SAMPLES_PER_FRAME : (first + n) * SAMPLES_PER_FRAME]
-            lips = points[span].astype(np.float32)
-            here = seen[span].astype(np.float32)
-            late = int(row.get("delay", 0))
-            if late > 0:
-                sound, lips, here = sound[late * SAMPLES_PER_FRAME :], lips[:-late], here[:-late]
-            elif late < 0:
-                sound, lips, here = sound[: late * SAMPLES_PER_FRAME], lips[-late:], here[-late:]
-            lips = motion(lips, here > 0)
-            self.clips.append(
-                TalkingClip(
-                    row["corpus"],
-                    row["name"],
-                    row["person"],
-                    sound.astype(np.float32) / 32768,
-                    lips,
-                    here,
-                )
-            )
+
+class ClipSet(ABC):
+    """Talking clips that can be listed without being read."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def row(self, n: int) -> Row:
+        """What is known of a clip unread."""
+
+    @abstractmethod
+    def clip(self, n: int) -> TalkingClip:
+        """Read a clip."""
+
+    def people(self) -> dict[str, dict[str, list[int]]]:
+        """The places of clips by corpus and person."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for n in range(len(self)):
+            row = self.row(n)
+            found.setdefault(row.corpus, {}).setdefault(row.person, []).append(n)
+        return found
+
+
+class MemoryClips(ClipSet):
+    """Clips that are in memory already."""
+
+    def __init__(self, clips: Sequence[TalkingClip]) -> None:
+        self.clips = list(clips)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def row(self, n: int) -> Row:
+        """What is known of a clip."""
+        clip = self.clips[n]
+        return Row(clip.corpus, clip.person, len(clip.seen))
+
+    def clip(self, n: int) -> TalkingClip:
+        """A clip."""
+        return self.clips[n]
 
 
 def principal_components(
-    clips: list[TalkingClip], count: int
+    clips: Sequence[TalkingClip], count: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mean, components and their scale over clips, every person counting alike.
 

@@ -9,6 +9,7 @@ amount from none to a little more than real.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.nn import functional
 from avse.models.network import AVSENet, level
 from avse.stft import stft
 from avse.train.clips import TalkingClip
+from avse.train.varying import on
 
 CONTEXT = 2
 """Frames of the voice embedding to each side that the map sees."""
@@ -48,11 +50,15 @@ class CueBank:
 
     Attributes:
         map: (embedding, (2 · CONTEXT + 1) · embedding + 1); the last column is the offset.
-        residuals: person -> (embedding, frames) of all their clips, one after the other.
+        residuals: of each person (embedding, frames) of all their clips, one after the other.
     """
 
     map: Tensor
     residuals: list[Tensor]
+
+    def to(self, device: torch.device) -> CueBank:
+        """The same on a device."""
+        return CueBank(self.map.to(device), [rest.to(device) for rest in self.residuals])
 
     def predict(self, voices: Tensor) -> Tensor:
         """(n, embedding, frames) of voices -> what of their lips' embedding can be known."""
@@ -69,34 +75,37 @@ class CueBank:
             piece = person[:, begin : begin + frames]
             rest[n] = piece.repeat(1, -(-frames // piece.shape[-1]))[:, :frames]
         # People differ in how much they move their mouths, and in how much of it is speech.
-        lively = torch.from_numpy(np.exp(rng.normal(0.1, 0.25, (count, 1, 1))).astype(np.float32))
-        clear = torch.from_numpy(np.exp(rng.normal(0.0, 0.2, (count, 1, 1))).astype(np.float32))
+        lively = on(known, np.exp(rng.normal(0.1, 0.25, (count, 1, 1))))
+        clear = on(known, np.exp(rng.normal(0.0, 0.2, (count, 1, 1))))
         # From lips that give everything away to lips that say less than real ones. The clear ones
         # teach separation, which the others alone do only very slowly.
-        veil = torch.from_numpy(rng.uniform(0, VEIL, (count, 1, 1)).astype(np.float32))
+        veil = on(known, rng.uniform(0, VEIL, (count, 1, 1)))
         out: Tensor = lively * (clear * known + veil * rest)
         return out
 
 
 @torch.no_grad()
-def fit_cues(network: AVSENet, clips: list[TalkingClip]) -> tuple[CueBank, Tensor]:
+def fit_cues(network: AVSENet, clips: Sequence[TalkingClip]) -> tuple[CueBank, Tensor]:
     """Fit the map on real clips.
 
     Returns:
-        The bank, and the standard deviation of each embedding channel: (embedding, 1).
+        The bank, and the standard deviation of each embedding channel: (embedding, 1); both on the
+        CPU.
     """
+    device = network.visual.mean.device
     network.eval()
     pairs: list[tuple[str, Tensor, Tensor]] = []
     for clip in clips:
-        voice = voice_embedding(network, torch.from_numpy(clip.audio)[None])
-        seen = torch.from_numpy(clip.seen)[None]
-        lips = lip_embedding(network, torch.from_numpy(clip.lips)[None], seen)
+        voice = voice_embedding(network, torch.from_numpy(clip.audio)[None].to(device))
+        seen = torch.from_numpy(clip.seen)[None].to(device)
+        lips = lip_embedding(network, torch.from_numpy(clip.lips)[None].to(device), seen)
         frames = min(voice.shape[-1], lips.shape[-1])
-        pairs.append((clip.person, voice[..., :frames], lips[..., :frames]))
+        pairs.append((clip.person, voice[..., :frames].cpu(), lips[..., :frames].cpu()))
     scale = torch.cat([lips[0] for _, _, lips in pairs], dim=-1).std(dim=-1, keepdim=True)
     inputs = torch.cat([context(voice)[0] for _, voice, _ in pairs], dim=-1).double()
     targets = torch.cat([(lips / scale)[0] for _, _, lips in pairs], dim=-1).double()
-    square = inputs @ inputs.T + RIDGE * torch.eye(len(inputs), dtype=torch.float64)
+    square = inputs @ inputs.T
+    square.diagonal().add_(RIDGE)
     weights = torch.linalg.solve(square, inputs @ targets.T).T.float()
     bank = CueBank(scale * weights, [])
     people: dict[str, list[Tensor]] = {}

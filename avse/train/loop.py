@@ -1,7 +1,7 @@
 """One plain loop for every stage: seeded, resumable to the bit, logged to a file.
 
-Every step's randomness comes from (seed, step), so a run that is stopped and resumed draws the same
-mixtures and the same dropout as one that is not.
+Every step's randomness comes from (seed, rank, step), so a run that is stopped and resumed draws
+the same mixtures and the same dropout as one that is not; there is no generator to keep.
 """
 
 from __future__ import annotations
@@ -11,32 +11,82 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avse.errors import InputError
+from avse.media.placing import temporary_name, writing
+from avse.train.batches import Source, batches, generator
+from avse.train.compute import Compute, moved
+from avse.train.optimisers import make_optimiser
+
 Losses = dict[str, Tensor]
-Step = Callable[[np.random.Generator], Losses]
+
+CHECKPOINT, LOG = "last.pt", "log.jsonl"
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long and how fast."""
+    """How long and how fast; see `avse.train.recipe.StageSettings`."""
 
     steps: int
+    optimiser: str = "adamw"
     learning_rate: float = 1e-3
     warmup: int = 300
     decay_share: float = 0.25
-    """The last share of the steps, over which the learning rate falls to a hundredth."""
     weight_decay: float = 1e-2
     clip: float = 5.0
     average: float = 0.998
-    """Decay of the running average of the weights, which is what is validated and shipped."""
     seed: int = 0
     log_every: int = 20
     validate_every: int = 400
     save_every: int = 100
+
+
+class Stage(Protocol):
+    """What a kind of training is made of."""
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained and saved; parameters that require no gradient stay as they are."""
+
+    @property
+    def source(self) -> Source:
+        """Draws batches, in other processes perhaps."""
+
+    def losses(self, drawn: Any, rng: np.random.Generator) -> Losses:
+        """Figures of a batch, of which "loss" is minimised."""
+
+    def validate(self) -> dict[str, float]:
+        """Figures for the log; called with the averaged weights in place."""
+
+
+class Watch(Protocol):
+    """Whoever wants to know how a run goes."""
+
+    def figures(self, step: int, figures: dict[str, float]) -> None:
+        """What was written to the log."""
+
+    def step(self, step: int, loss: float | None) -> None:
+        """A step is done; the loss where it is known."""
+
+
+class Nobody:
+    """A `Watch` that does not."""
+
+    def figures(self, step: int, figures: dict[str, float]) -> None:
+        """Nothing."""
+
+    def step(self, step: int, loss: float | None) -> None:
+        """Nothing."""
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False
 
 
 def learning_rate(step: int, settings: LoopSettings) -> float:
@@ -47,70 +97,163 @@ def learning_rate(step: int, settings: LoopSettings) -> float:
 
 
 def save_atomically(state: object, path: Path) -> None:
-    """Write under another name, then rename: a crash leaves the old checkpoint."""
-    temporary = path.with_name(path.name + ".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    """Write under another name, then rename: a crash leaves the old checkpoint.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary = temporary_name(path)
+    try:
+        with writing(path):
+            torch.save(state, temporary)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What `Loop.save` wrote.
+
+    Raises:
+        InputError: it is damaged or missing.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        return state
+    except Exception as error:  # unpickling fails in many ways
+        raise InputError(
+            f"the checkpoint {path} cannot be read: {error}", "remove its folder to begin anew"
+        ) from error
 
 
 class Loop:
-    """Runs `step` until done, keeping `folder/last.pt`, `folder/log.jsonl`.
+    """Trains a stage until done, keeping `folder/last.pt` and `folder/log.jsonl`.
 
     Args:
-        network: the module to train; only parameters that require gradients are touched.
+        stage: what to train; on its device already.
         folder: where the run lives; a run found there is resumed.
         settings: see `LoopSettings`.
-        step: given a generator, draws a batch and returns losses; "loss" is minimised.
-        validate: returns figures for the log; called with the averaged weights in place.
+        compute: where; by default this process on the CPU.
+        workers: processes that draw batches.
+        watch: is told how it goes.
+        stop: asked after every step whether to stop.
+
+    Attributes:
+        step: how many steps are done.
+        average: running average of the weights.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        stage: Stage,
         folder: Path,
         settings: LoopSettings,
-        step: Step,
-        validate: Callable[[], dict[str, float]] | None = None,
+        *,
+        compute: Compute | None = None,
+        workers: int = 0,
+        watch: Watch | None = None,
+        stop: Callable[[], bool] = never,
     ) -> None:
-        self.network, self.folder, self.settings = network, folder, settings
-        self.step_fn, self.validate = step, validate
-        self.parameters = [p for p in network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        self.stage, self.folder, self.settings = stage, folder, settings
+        self.compute = compute or Compute(torch.device("cpu"))
+        self.workers, self.watch, self.stop = workers, watch or Nobody(), stop
+        self.module = stage.module
+        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
+        self.optimiser = make_optimiser(
+            settings.optimiser, self.parameters, settings.learning_rate, settings.weight_decay
         )
-        self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self.compute.same_start(self.module)
+        self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
         self.step = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / "last.pt").exists():
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._clear()
+        if (folder / CHECKPOINT).exists():
             self.resume()
 
     def resume(self) -> None:
-        """Take up the run found in the folder."""
-        state = torch.load(self.folder / "last.pt", weights_only=True)
-        self.network.load_state_dict(state["network"])
+        """Take up the run found in the folder.
+
+        Raises:
+            InputError: the checkpoint is damaged.
+        """
+        state = read_checkpoint(self.folder / CHECKPOINT, self.compute.device)
+        self.module.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
+        log = self.folder / LOG
+        if self.compute.first and log.exists():
+            # Steps after the last checkpoint will be done, and logged, again.
+            lines = log.read_text().splitlines(keepends=True)
+            log.write_text("".join(line for line in lines if _step_of(line) <= self.step))
 
     def save(self) -> None:
         """Write the checkpoint."""
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-        }
-        save_atomically(state, self.folder / "last.pt")
+        if self.compute.first:
+            state = {
+                "network": self.module.state_dict(),
+                "average": self.average,
+                "optimiser": self.optimiser.state_dict(),
+                "step": self.step,
+                "steps": self.settings.steps,
+            }
+            save_atomically(state, self.folder / CHECKPOINT)
 
-    def log(self, **figures: float) -> None:
-        """Append a line to the log."""
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps({"step": self.step, **figures}) + "\n")
+    def run(self) -> bool:
+        """Train until `settings.steps`, or until asked to stop.
+
+        Returns:
+            Whether all steps are done. Either way the checkpoint is written.
+        """
+        cfg = self.settings
+        self.module.train()
+        began = time.monotonic()
+        stopped = False
+        todo = range(self.step, cfg.steps)
+        with batches(self.stage.source, todo, cfg.seed, self.compute, self.workers) as drawn:
+            while self.step < cfg.steps and not stopped:
+                stopped = self.advance(next(drawn))
+                if self.step % cfg.log_every == 0:
+                    self.write_figures(time.monotonic() - began)
+                    began = time.monotonic()
+                if self.step % cfg.validate_every == 0 or self.step == cfg.steps:
+                    self.check()
+                    began = time.monotonic()
+                if self.step % cfg.save_every == 0 or self.step == cfg.steps or stopped:
+                    self.save()
+        self.compute.wait()
+        return self.step >= cfg.steps
+
+    def advance(self, drawn: Any) -> bool:
+        """Take one step; gives whether to stop after it."""
+        cfg, rank = self.settings, self.compute.rank
+        torch.manual_seed((cfg.seed * 1_000_003 + self.step) * 1_009 + rank)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, cfg)
+        losses = self.stage.losses(
+            moved(drawn, self.compute.device), generator(cfg.seed, rank, self.step, 1)
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        stopped = self.compute.share_gradients(self.parameters, self.stop())
+        norm = nn.utils.clip_grad_norm_(self.parameters, cfg.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.compute.share_statistics(self.module)
+        self.step += 1
+        self.update_average()
+        for name, value in losses.items():
+            total, count = self.totals.get(name, (torch.zeros((), device=value.device), 0))
+            self.totals[name] = (total + value.detach(), count + 1)
+        self.counted += 1
+        self.watch.step(self.step, None)
+        return stopped
 
     def update_average(self) -> None:
         """Move the averaged weights towards the present ones (faster at the beginning)."""
         keep = min(self.settings.average, (1 + self.step) / (10 + self.step))
-        for name, value in self.network.state_dict().items():
+        for name, value in self.module.state_dict().items():
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - keep)
             else:
@@ -118,49 +261,41 @@ class Loop:
 
     def check(self) -> None:
         """Validate with the averaged weights."""
-        if self.validate is None:
-            return
-        present = {k: v.clone() for k, v in self.network.state_dict().items()}
-        self.network.load_state_dict(self.average)
-        self.network.eval()
-        with torch.no_grad():
-            figures = self.validate()
-        self.network.load_state_dict(present)
-        self.network.train()
-        self.log(**{f"valid_{k}": v for k, v in figures.items()})
+        if self.compute.first:
+            present = {k: v.clone() for k, v in self.module.state_dict().items()}
+            self.module.load_state_dict(self.average)
+            self.module.eval()
+            with torch.no_grad():
+                figures = self.stage.validate()
+            self.module.load_state_dict(present)
+            self.module.train()
+            if figures:
+                self.log({f"valid_{k}": v for k, v in figures.items()})
+        self.compute.wait()
 
-    def run(self) -> None:
-        """Train until `settings.steps`."""
-        cfg = self.settings
-        self.network.train()
-        totals: dict[str, float] = {}
-        counted = 0
-        began = time.monotonic()
-        while self.step < cfg.steps:
-            torch.manual_seed(cfg.seed * 1_000_003 + self.step)
-            rng = np.random.default_rng([cfg.seed, self.step])
-            for group in self.optimiser.param_groups:
-                group["lr"] = learning_rate(self.step, cfg)
-            losses = self.step_fn(rng)
-            loss = losses["loss"]
-            if torch.isfinite(loss):
-                self.optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                norm = nn.utils.clip_grad_norm_(self.parameters, cfg.clip)
-                if torch.isfinite(norm):
-                    self.optimiser.step()
-            self.step += 1
-            self.update_average()
-            for name, value in losses.items():
-                totals[name] = totals.get(name, 0.0) + float(value.detach())
-            counted += 1
-            if self.step % cfg.log_every == 0:
-                seconds = (time.monotonic() - began) / counted
-                mean = {k: round(v / counted, 4) for k, v in totals.items()}
-                self.log(**mean, seconds_per_step=round(seconds, 3))
-                totals, counted, began = {}, 0, time.monotonic()
-            if self.step % cfg.validate_every == 0:
-                self.check()
-                began = time.monotonic()
-            if self.step % cfg.save_every == 0 or self.step == cfg.steps:
-                self.save()
+    def write_figures(self, seconds: float) -> None:
+        """Log the mean figures since the last time."""
+        mean = {k: round(float(total) / n, 4) for k, (total, n) in self.totals.items()}
+        mean["seconds_per_step"] = round(seconds / max(1, self.counted), 4)
+        mean["rate"] = self.optimiser.param_groups[0]["lr"]
+        self._clear()
+        if self.compute.first:
+            self.log(mean)
+            self.watch.step(self.step, mean.get("loss"))
+
+    def log(self, figures: dict[str, float]) -> None:
+        """Append a line to the log."""
+        with writing(self.folder), (self.folder / LOG).open("a") as file:
+            file.write(json.dumps({"step": self.step, **figures}) + "\n")
+        self.watch.figures(self.step, figures)
+
+    def _clear(self) -> None:
+        self.totals: dict[str, tuple[Tensor, int]] = {}
+        self.counted = 0
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

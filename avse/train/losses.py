@@ -13,17 +13,19 @@ def mask_error(mask: Tensor, mixture: Tensor, target: Tensor) -> Tensor:
     """Energy of (mask · mixture − target), without forming the complex difference.
 
     Args:
-        mask: (..., bins, frames), real.
+        mask: (..., bins, frames), real, or complex (for which the difference is formed).
         mixture: (..., bins, frames), complex.
         target: (..., bins, frames), complex.
 
     Returns:
         (...,).
     """
-    power = mixture.real.square() + mixture.imag.square()
+    if mask.is_complex():
+        return power(mask * mixture - target)
+    heard = mixture.real.square() + mixture.imag.square()
     cross = target.real * mixture.real + target.imag * mixture.imag
     energy = (target.real.square() + target.imag.square()).sum(dim=(-2, -1))
-    return (mask.square() * power - 2 * mask * cross).sum(dim=(-2, -1)) + energy
+    return (mask.square() * heard - 2 * mask * cross).sum(dim=(-2, -1)) + energy
 
 
 def snr_loss(error: Tensor, energy: Tensor, reference: Tensor) -> Tensor:
@@ -44,26 +46,42 @@ def snr_loss(error: Tensor, energy: Tensor, reference: Tensor) -> Tensor:
     return 10 * torch.log10(error.clamp_min(0) / denominator + SOFT)
 
 
-def compressed_loss(mask: Tensor, mixture: Tensor, target: Tensor, power: float = 0.3) -> Tensor:
+def compressed_loss(mask: Tensor, mixture: Tensor, target: Tensor, exponent: float = 0.3) -> Tensor:
     """Error of the compressed magnitudes, in dB relative to the target's: every bin has a say.
 
     The signal-to-noise ratio is decided by the few loudest bins, and half the mixture already
     scores 3 dB; this cannot be had without finding out which bins are whose.
 
     Args:
-        mask: (n, bins, frames), real.
+        mask: (n, bins, frames), real or complex.
         mixture: (n, bins, frames), complex.
         target: (n, bins, frames), complex.
+        exponent: of the compression.
 
     Returns:
         (n,), 0 dB for silence in place of the target; for a silent target, relative to the mixture.
     """
     floor = 1e-5
-    estimate = ((mask * mixture.abs()).square() + floor).pow(power / 2)
-    wanted = (target.abs().square() + floor).pow(power / 2)
-    heard = (mixture.abs().square() + floor).pow(power / 2)
+    estimate = ((mask.abs() * mixture.abs()).square() + floor).pow(exponent / 2)
+    wanted = (target.abs().square() + floor).pow(exponent / 2)
+    heard = (mixture.abs().square() + floor).pow(exponent / 2)
     error = (estimate - wanted).square().sum(dim=(-2, -1))
-    size = (wanted - floor ** (power / 2)).square().sum(dim=(-2, -1))
-    most = (heard - floor ** (power / 2)).square().sum(dim=(-2, -1))
+    size = (wanted - floor ** (exponent / 2)).square().sum(dim=(-2, -1))
+    most = (heard - floor ** (exponent / 2)).square().sum(dim=(-2, -1))
     reference = torch.where(size > 1e-3 * most, size, most).clamp_min(1e-6)
     return 10 * torch.log10(error / reference + SOFT)
+
+
+def power(x: Tensor) -> Tensor:
+    """Energy over bins and frames: (..., bins, frames), real or complex -> (...,)."""
+    if x.is_complex():
+        return (x.real.square() + x.imag.square()).sum(dim=(-2, -1))
+    return x.square().sum(dim=(-2, -1))
+
+
+def projected_sdr(estimate: Tensor, target: Tensor) -> Tensor:
+    """SI-SDR in dB, computed on spectra: (..., bins, frames) complex -> (...,)."""
+    dot = (estimate * target.conj()).real.sum(dim=(-2, -1))
+    along = dot.square() / power(target).clamp_min(1e-9)
+    rest = (power(estimate) - along).clamp_min(1e-9)
+    return 10 * torch.log10(along.clamp_min(1e-9) / rest)

@@ -8,6 +8,9 @@ picture of a clip are apart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,16 +19,16 @@ from torch.nn import functional
 from avse.models.network import AVSENet, level
 from avse.stft import stft
 from avse.train.clips import TalkingClip, principal_components
+from avse.train.compute import Compute, moved
 from avse.train.cues import lip_embedding, voice_embedding
 from avse.train.loop import Losses
 from avse.train.mixing import smooth_tilt
+from avse.train.recipe import LipVariation
 from avse.train.talking import TalkingMixer
-
-MOST_DELAY = 3
-"""Video frames by which a clip's sound may be found late or early."""
+from avse.train.varying import varied
 
 
-def fit_components(network: AVSENet, clips: list[TalkingClip]) -> None:
+def fit_components(network: AVSENet, clips: Sequence[TalkingClip]) -> None:
     """Give the visual stream the principal components of these clips' lips."""
     visual = network.visual
     found = principal_components(clips, network.spec.lip_components)
@@ -38,70 +41,99 @@ def fit_components(network: AVSENet, clips: list[TalkingClip]) -> None:
 
 def contrast(evidence: Tensor) -> Tensor:
     """InfoNCE both ways on (n, n) evidence of lips for voices, their own on the diagonal."""
-    own = torch.arange(len(evidence))
+    own = torch.arange(len(evidence), device=evidence.device)
     lips = functional.cross_entropy(evidence, own)
     return (lips + functional.cross_entropy(evidence.T, own)) / 2
 
 
-class LipsStage:
-    """Draws single talkers and computes the contrastive loss."""
+@dataclass
+class Talkers:
+    """Single talkers.
 
-    def __init__(
-        self, network: AVSENet, talking: TalkingMixer, validation: TalkingMixer, size: int = 24
-    ) -> None:
-        self.network, self.talking, self.validation, self.size = network, talking, validation, size
+    Attributes:
+        sounds: (n, samples).
+        lips: (n, frames, points, 3), minus each clip's median.
+        seen: (n, frames).
+        tilt: (n, bins), a smooth random frequency response for each.
+    """
 
-    def talkers(
-        self, mixer: TalkingMixer, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, samples) sounds, (n, frames, points, 3) lips and (n, frames) seen."""
-        rows = []
+    sounds: Tensor
+    lips: Tensor
+    seen: Tensor
+    tilt: Tensor
+
+
+@dataclass(frozen=True)
+class TalkerSource:
+    """Draws single talkers."""
+
+    mixer: TalkingMixer
+    size: int
+
+    def draw(self, rng: np.random.Generator) -> Talkers:
+        """Draw a batch."""
+        mixer, rows = self.mixer, []
         for _ in range(self.size):
             people = mixer.people[mixer.corpora[rng.choice(len(mixer.corpora), p=mixer.weights)]]
             names = list(people)
             rows.append(mixer.talk(rng, people[names[int(rng.integers(len(names)))]]))
         sounds, lips, seen = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
-        return sounds, lips, seen
+        tilt = torch.from_numpy(smooth_tilt(rng, self.size, mixer.settings.tilt_db))
+        return Talkers(sounds, lips, seen, tilt)
 
-    def step(self, rng: np.random.Generator) -> Losses:
-        """One training step's losses."""
-        sounds, points, seen = self.talkers(self.talking, rng)
-        spectrum = stft(sounds)[..., :-1].abs()
-        tilt = smooth_tilt(rng, len(spectrum), 5.0)
-        spectrum = spectrum * torch.from_numpy(tilt)[..., None]
+
+class LipsStage:
+    """Draws single talkers and computes the contrastive loss.
+
+    Args:
+        network: trained in place.
+        talking: whom to learn from.
+        held_out: others to validate on, by name.
+        size: talkers in a batch.
+        variation: of the lips.
+        compute: where; by default the CPU.
+    """
+
+    def __init__(
+        self,
+        network: AVSENet,
+        talking: TalkingMixer,
+        held_out: dict[str, TalkingMixer],
+        size: int = 24,
+        variation: LipVariation | None = None,
+        compute: Compute | None = None,
+    ) -> None:
+        self.module = self.network = network
+        self.source = TalkerSource(talking, size)
+        self.held_out = held_out
+        self.variation = variation or LipVariation()
+        self.compute = compute or Compute(torch.device("cpu"))
+
+    def losses(self, drawn: Talkers, rng: np.random.Generator) -> Losses:
+        """The loss of a batch."""
+        spectrum = stft(drawn.sounds)[..., :-1].abs() * drawn.tilt[..., None]
         power = spectrum.square()
         # Some noise, so that the voice stream does not live on what is 60 dB down.
         hiss = 10 ** rng.uniform(-4, -1.5) * power.mean() * torch.empty_like(power).exponential_()
         magnitude = (power + hiss).sqrt()
-        voices = self.network.voice(magnitude / level(magnitude))
-        components = self.network.visual.project(points, seen)
-        components = components + 0.1 * torch.randn_like(components)
-        evidence = self.network.voice.evidence(self.network.visual(components, seen), voices)
-        return {"loss": contrast(evidence)}
+        components = varied(self.network.visual, drawn.lips, drawn.seen, self.variation, rng)
+        with self.compute.autocast():
+            voices = self.network.voice(magnitude / level(magnitude)).float()
+            lips = self.network.visual(components, drawn.seen).float()
+        return {"loss": contrast(self.network.voice.evidence(lips, voices))}
 
     def validate(self) -> dict[str, float]:
         """How often held-out lips prefer another held-out person's voice to their own."""
-        wrong: list[float] = []
-        for seed in range(2):
-            sounds, points, seen = self.talkers(self.validation, np.random.default_rng([97, seed]))
-            lips = lip_embedding(self.network, points, seen)
-            evidence = self.network.voice.evidence(lips, voice_embedding(self.network, sounds))
-            others = ~torch.eye(len(evidence), dtype=torch.bool)
-            wrong += (evidence.diag()[:, None] <= evidence)[others].float().tolist()
-        return {"wrong": round(float(np.mean(wrong)), 4)}
-
-
-@torch.no_grad()
-def delay(network: AVSENet, clip: TalkingClip) -> int:
-    """Video frames by which the sound of a clip is late, as far as the embeddings can tell."""
-    network.eval()
-    voice = voice_embedding(network, torch.from_numpy(clip.audio)[None])[0]
-    seen = torch.from_numpy(clip.seen)[None]
-    lips = lip_embedding(network, torch.from_numpy(clip.lips)[None], seen)[0]
-    frames = min(voice.shape[-1], lips.shape[-1])
-    scores = []
-    for late in range(-MOST_DELAY, MOST_DELAY + 1):
-        a = lips[:, max(0, -late) : frames - max(0, late)]
-        b = voice[:, max(0, late) : frames - max(0, -late)]
-        scores.append(float((a * b).sum()) / max(1, a.shape[-1]))
-    return int(np.argmax(scores)) - MOST_DELAY
+        figures = {}
+        for name, mixer in self.held_out.items():
+            wrong: list[float] = []
+            for seed in range(2):
+                rng = np.random.default_rng([97, seed])
+                drawn = moved(TalkerSource(mixer, self.source.size).draw(rng), self.compute.device)
+                lips = lip_embedding(self.network, drawn.lips, drawn.seen)
+                voices = voice_embedding(self.network, drawn.sounds)
+                evidence = self.network.voice.evidence(lips, voices)
+                others = ~torch.eye(len(evidence), dtype=torch.bool, device=evidence.device)
+                wrong += (evidence.diag()[:, None] <= evidence)[others].float().tolist()
+            figures[f"wrong_{name}"] = round(float(np.mean(wrong)), 4)
+        return figures

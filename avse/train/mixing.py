@@ -6,10 +6,9 @@ them is wanted.
 
 from __future__ import annotations
 
-import json
 import zlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,7 @@ NARROW = 0.1
 
 @dataclass(frozen=True)
 class Clip:
-    """A stretch of a pack: which corpus and person, and where it lies."""
+    """A sound of a pack: which corpus and person, its place in the list, and its length."""
 
     corpus: str
     person: str
@@ -34,21 +33,14 @@ class Clip:
     samples: int
 
 
-class Pack:
-    """16 kHz mono 16-bit audio of many clips in one file, with an index beside it.
+class Sounds(ABC):
+    """Sounds, 16 kHz mono, that are read when they are asked for."""
 
-    `NAME.i16` holds the samples; `NAME.json` a list of [corpus, person, offset, samples].
-    """
+    clips: list[Clip]
 
-    def __init__(self, path: Path) -> None:
-        index = json.loads(path.with_suffix(".json").read_text())
-        self.clips = [Clip(*row) for row in index]
-        self.data = np.memmap(path.with_suffix(".i16"), dtype=np.int16, mode="r")
-
+    @abstractmethod
     def audio(self, clip: Clip) -> FloatArray:
         """(samples,) float32 in -1..1."""
-        raw = self.data[clip.offset : clip.offset + clip.samples]
-        return raw.astype(np.float32) / 32768
 
 
 def held_out(person: str, share: float = 0.05) -> bool:
@@ -160,17 +152,13 @@ class Mixer:
         speech: voices.
         noise: noises (corpus and person are ignored), or None.
         settings: how to draw.
-        validation: draw from the held-out people instead of the others.
     """
 
-    def __init__(
-        self, speech: Pack, noise: Pack | None, settings: MixSettings, *, validation: bool = False
-    ) -> None:
+    def __init__(self, speech: Sounds, noise: Sounds | None, settings: MixSettings) -> None:
         self.speech, self.noise, self.settings = speech, noise, settings
         self.people: dict[str, dict[str, list[Clip]]] = {}
         for clip in speech.clips:
-            if held_out(f"{clip.corpus}/{clip.person}") == validation:
-                self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
+            self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
         # Corpora in proportion to the square root of their size: small ones are heard often too.
         self.corpora = sorted(self.people)
         hours = np.array(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from avse.faces.lips import liveliness
 from avse.stft import BINS
-from avse.train.clips import SAMPLES_PER_FRAME, TalkingClip
+from avse.train.clips import SAMPLES_PER_FRAME, ClipSet, TalkingClip
 from avse.train.mixing import (
     Batch,
     MixSettings,
-    Pack,
+    Sounds,
     random_room,
     reverberate,
     set_level,
@@ -24,6 +24,11 @@ from avse.train.mixing import (
 )
 
 FloatArray = npt.NDArray[np.float32]
+
+
+BORROWED = 0.6
+"""Probability that who has nobody else in their corpus is mixed with people of another: with
+nothing but two sentences of one and the same person, voices would be learnt to tell nothing."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,14 @@ class TalkingBatch:
     faces: Tensor
 
 
-def usual(clips: list[TalkingClip]) -> list[TalkingClip]:
-    """The clips of one person, moving as much as a usual talker: what separation does too."""
+MEASURED = 40
+"""Clips of a person from which it is told how much they move."""
+
+
+def usual_scale(clips: Sequence[TalkingClip]) -> float:
+    """What makes one person move as much as a usual talker: what separation does too."""
     moved, seen = (np.concatenate([getattr(c, k) for c in clips]) for k in ("lips", "seen"))
-    scale = np.float32(liveliness(moved, seen > 0))
-    return [dataclasses.replace(c, lips=c.lips * scale) for c in clips]
+    return liveliness(moved, seen > 0)
 
 
 class TalkingMixer:
@@ -70,40 +78,41 @@ class TalkingMixer:
 
     def __init__(
         self,
-        clips: list[TalkingClip],
-        noise: Pack | None,
+        clips: ClipSet,
+        noise: Sounds | None,
         settings: MixSettings,
         faces: FaceSettings,
     ) -> None:
+        self.clips, self.noise = clips, noise
         self.settings, self.faces = settings, faces
-        self.people: dict[str, dict[str, list[TalkingClip]]] = {}
-        for clip in clips:
-            self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
-        for group in self.people.values():
-            for person, theirs in group.items():
-                group[person] = usual(theirs)
+        self.people = clips.people()
+        self.scale: dict[int, float] = {}
+        frames = []
+        for corpus in sorted(self.people):
+            for theirs in self.people[corpus].values():
+                some = theirs[:: -(-len(theirs) // MEASURED)]
+                scale = usual_scale([clips.clip(n) for n in some])
+                self.scale |= dict.fromkeys(theirs, scale)
+            frames.append(sum(clips.row(n).frames for p in self.people[corpus].values() for n in p))
         self.corpora = sorted(self.people)
-        minutes = [
-            sum(len(c.seen) for p in self.people[k].values() for c in p) for k in self.corpora
-        ]
-        self.weights = np.sqrt(minutes) / np.sqrt(minutes).sum()
-        self.noise = noise
+        self.weights = np.sqrt(frames) / np.sqrt(frames).sum()
 
     def talk(
-        self, rng: np.random.Generator, clips: list[TalkingClip]
+        self, rng: np.random.Generator, clips: Sequence[int]
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """One person: (samples,), (frames, points, 3) and (frames,) seen."""
+        """One person, who has these clips: (samples,), (frames, points, 3) and (frames,) seen."""
         frames = self.settings.samples // SAMPLES_PER_FRAME
         sound, lips, seen, count = [], [], [], 0
         while count < frames + 2:
-            clip = clips[rng.integers(len(clips))]
+            place = clips[rng.integers(len(clips))]
+            clip = self.clips.clip(place)
             late = int(rng.integers(-self.faces.jitter, self.faces.jitter + 1))
             x, points, there = clip.audio, clip.lips, clip.seen
             if late > 0:
                 x, points, there = x[late * SAMPLES_PER_FRAME :], points[:-late], there[:-late]
             elif late < 0:
                 x, points, there = x[: late * SAMPLES_PER_FRAME], points[-late:], there[-late:]
-            stretch = np.float32(np.exp(rng.normal(0, 0.15)))
+            stretch = np.float32(self.scale[place] * np.exp(rng.normal(0, 0.15)))
             sound.append(set_level(x, 0.1))
             lips.append(points * stretch)
             seen.append(there)
@@ -129,6 +138,8 @@ class TalkingMixer:
         tilt = np.ones((size, most + 1, BINS), np.float32)
         for b in range(size):
             people = self.people[self.corpora[rng.choice(len(self.corpora), p=self.weights)]]
+            if len(people) == 1 and rng.random() < BORROWED:
+                people = {**people, **self.people[self.corpora[rng.choice(len(self.corpora))]]}
             names = list(people)
             count = 1 + int(rng.choice(most, p=cfg.voices))
             # One person alone can still be mixed with another sentence of their own.

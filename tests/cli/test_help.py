@@ -21,6 +21,8 @@ VERBS = [
     ("models",),
     ("models", "list"),
     ("models", "verify"),
+    ("models", "export"),
+    ("train",),
     ("doctor",),
 ]
 HEAVY = {"torch", "torchaudio", "numpy", "scipy", "av", "mediapipe", "cv2", "soundfile"}

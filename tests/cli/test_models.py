@@ -18,7 +18,7 @@ def shipped(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     file = folder / "first.safetensors"
     file.write_bytes(model.read_bytes())
     entry = {
-        "name": "avse-first",
+        "name": "avse-small",
         "file": file.name,
         "sha256": weights.sha256(file),
         "description": "A tiny one.",
@@ -34,14 +34,14 @@ def shipped(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def test_list(run: Run, shipped: Path) -> None:
     ran = run("models", "list")
     assert (ran.code, ran.err) == (0, "")
-    for part in ("avse-first (default)", " MB", "MIT", "nothing at all", "none"):
+    for part in ("avse-small (default)", " MB", "MIT", "nothing at all", "none"):
         assert part in ran.out
 
 
 def test_list_json(run: Run, shipped: Path) -> None:
     (model,) = json.loads(run("models", "list", "--json").out)["models"]
     assert model == {
-        "name": "avse-first",
+        "name": "avse-small",
         "default": True,
         "megabytes": round(shipped.stat().st_size / 1e6, 1),
         "sha256": weights.sha256(shipped),
@@ -62,7 +62,7 @@ def test_list_without_any(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_verify(run: Run, shipped: Path, model: Path) -> None:
     digest = weights.sha256(shipped)
-    for arguments, name in (((), "avse-first"), (("avse-first",), "avse-first"), ((model,), model)):
+    for arguments, name in (((), "avse-small"), (("avse-small",), "avse-small"), ((model,), model)):
         ran = run("models", "verify", *arguments)
         assert (ran.code, ran.out, ran.err) == (0, f"{name}: ok, sha256 {digest}\n", "")
 
@@ -91,7 +91,7 @@ def test_verify_refuses_what_is_no_model(run: Run, content: bytes) -> None:
 def test_doctor_is_content(run: Run, shipped: Path) -> None:
     ran = run("doctor")
     assert (ran.code, ran.errors) == (0, ["avse: everything essential is here"])
-    for part in ("torch", "FFmpeg", "h264", "aac", "mediapipe", "avse-first", "verified"):
+    for part in ("torch", "FFmpeg", "h264", "aac", "mediapipe", "avse-small", "verified"):
         assert part in ran.out
     assert str(Path.home()) not in ran.out
 
@@ -100,14 +100,14 @@ def test_doctor_reports_damage(run: Run, shipped: Path) -> None:
     shipped.write_bytes(b"x")
     ran = run("doctor", "--json")
     assert ran.code == 3
-    assert "weights avse-first" in ran.errors[0]
+    assert "weights avse-small" in ran.errors[0]
     found = json.loads(ran.out)
     assert list(found) == ["ok", "checks"]
     assert found["ok"] is False
     for check in found["checks"]:
         assert list(check) == ["group", "name", "status", "detail", "essential"]
     assert [c["name"] for c in found["checks"] if c["essential"] and c["status"] == "missing"] == [
-        "avse-first"
+        "avse-small"
     ]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import torch
 
 from avse.errors import CorruptWeightsError
-from avse.models.network import AVSENet, compete, others, receptive_field
-from avse.models.spec import AVSESpec
+from avse.models.network import BOUND, AVSENet, compete, others, receptive_field
+from avse.models.spec import ADDED, PRESETS, AVSESpec
 from avse.stft import (
     BINS,
     FRAME_RATE,
@@ -20,7 +21,7 @@ from avse.stft import (
     WINDOW,
     mel_filters,
 )
-from tests.conftest import TINY
+from tests.conftest import TINY, randomise
 
 
 def ask(
@@ -156,3 +157,63 @@ def test_spec_rebuilds_itself_and_refuses_the_unknown() -> None:
     for text in ("nonsense", "[]", '{"lip_points": 3}', TINY.to_json()[:-1] + ', "more": 1}'):
         with pytest.raises(CorruptWeightsError):
             AVSESpec.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [{"conditioning": "once"}, {"mask": "complex"}, {"others": False}],
+    ids=lambda switch: next(iter(switch)),
+)
+def test_every_switch_keeps_shapes_and_passes_gradients(switch: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    network = randomise(AVSENet(dataclasses.replace(TINY, **switch)))  # type: ignore[arg-type]
+    spectrum, components, seen = ask(network, people=3)
+    answer = network(spectrum, components, seen)
+    assert answer.mask.shape == (1, 3, BINS, 48)
+    assert answer.rotation.shape == (1, 3, 2, BINS, 48)
+    torch.testing.assert_close(answer.complex_mask().abs(), answer.mask, atol=1e-5, rtol=1e-4)
+    # The face decides, wherever it is told.
+    assert (answer.mask[:, 0] - answer.mask[:, 1]).abs().max() > 1e-4
+    (answer.complex_mask().abs().sum() + answer.activity.sum()).backward()  # type: ignore[no-untyped-call]
+    for name, parameter in network.named_parameters():
+        if not name.startswith("voice."):
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_complex_masks_are_bounded_and_need_no_phase_head() -> None:
+    network = AVSENet(dataclasses.replace(TINY, mask="complex"))
+    assert network.phase is None
+    claims = 100 * torch.randn(2, 2 * BINS, 4)
+    mask = network.masks(claims, torch.zeros(2, dtype=torch.int64), 1)
+    assert mask.is_complex()
+    assert max(mask.real.abs().max(), mask.imag.abs().max()) <= BOUND
+
+
+def test_without_others_faces_are_asked_for_one_by_one() -> None:
+    network = randomise(AVSENet(dataclasses.replace(TINY, others=False)))
+    spectrum, components, seen = ask(network, people=2)
+    heard = network.audio(spectrum.abs())
+    lips = network.visual(components[0], seen[0])
+    together, apart = (
+        network.fusion(heard.pick(torch.tensor([0, 0])), lips, seen[0], group)[0]
+        for group in (torch.tensor([0, 0]), torch.tensor([0, 1]))
+    )
+    torch.testing.assert_close(together, apart)
+
+
+def test_presets_have_the_sizes_they_claim() -> None:
+    sizes = {
+        name: round(sum(p.numel() for p in AVSENet(spec).parameters()) / 1e6)
+        for name, spec in PRESETS.items()
+    }
+    assert sizes == {"small": 1, "medium": 3, "base": 5, "large": 8}
+
+
+def test_a_specification_from_before_the_switches_means_their_defaults() -> None:
+    fields = json.loads(TINY.to_json())
+    for name in ADDED:
+        del fields[name]
+    assert AVSESpec.from_json(json.dumps(fields)) == TINY
+    with pytest.raises(CorruptWeightsError, match="conditioning"):
+        AVSESpec.from_json(json.dumps({**fields, "conditioning": "twice"}))

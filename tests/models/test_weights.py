@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from avse.errors import CorruptWeightsError, MissingWeightsError
 from avse.models import weights
 from avse.models.network import AVSENet
+from avse.stft import BINS
 
 
 def test_saved_and_loaded_is_the_same(network: AVSENet, tmp_path: Path) -> None:
@@ -77,3 +78,16 @@ def test_shipped_weights_are_whole(entry: weights.ShippedModel) -> None:
     card = entry.path.with_name("MODEL_CARD.md").read_text(encoding="utf-8")
     assert entry.name in card
     assert entry.sha256 in card
+
+
+def test_the_shipped_weights_still_say_what_they_said() -> None:
+    network = weights.load("avse-small")
+    generator = torch.Generator().manual_seed(5)
+    real, imaginary = (torch.randn((1, BINS, 48), generator=generator) for _ in range(2))
+    components = torch.randn((1, 2, network.spec.lip_components, 12), generator=generator)
+    with torch.no_grad():
+        answer = network(torch.complex(real, imaginary), components, torch.ones(1, 2, 12))
+    # Noted when they were exported.
+    expected = [[0.205833, 0.034093, 0.059361], [0.484891, 0.02887, 0.04469]]
+    mask = answer.mask[0, :, [10, 100, 300], 20]
+    torch.testing.assert_close(mask, torch.tensor(expected), atol=1e-4, rtol=1e-3)

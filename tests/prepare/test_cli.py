@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from avse.cli import main
-from avse.workers import usable_processors
 from tests.mixtures.made_clips import write_wav
 
 Run = Callable[..., tuple[int, str, str]]
@@ -86,7 +85,7 @@ def test_missing_weights_are_code_3(run: Run, people: Path, tmp_path: Path) -> N
 def test_ctrl_c_ends_with_130_and_the_run_is_taken_up(run: Run, tmp_path: Path, jobs: int) -> None:
     root, pack = tmp_path / "voices", tmp_path / "pack"
     sound = (0.1 * np.random.default_rng(0).standard_normal(100_000)).astype(np.float32)
-    for n in range(300):
+    for n in range(40):
         write_wav(root / f"p{n % 9}" / f"{n}.wav", sound[: 20_000 + 7 * n])
     command = [sys.executable, "-m", "avse", "prepare", str(root), "-o", str(pack)]
     started = subprocess.Popen(
@@ -106,6 +105,6 @@ def test_ctrl_c_ends_with_130_and_the_run_is_taken_up(run: Run, tmp_path: Path, 
     assert "interrupted" in err
     assert "Traceback" not in err
     assert not (pack / "clips.jsonl").exists()
-    code, _, err = run(root, "-o", pack, "--sound-only", "-j", usable_processors())
+    code, _, err = run(root, "-o", pack, "--sound-only", "-j", 1)
     assert code == 0
     assert "clips had been read before" in err

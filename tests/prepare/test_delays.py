@@ -55,12 +55,12 @@ def test_a_flat_curve_is_unsure() -> None:
 
 
 def test_moving_the_sound_moves_the_curve(duet: Path) -> None:
-    scene = look(duet, Settings())
+    scene = look(duet, Settings(face_side=480))
     with AudioReader(duet, rate_hz=16_000, mono=True) as reader:
         heard = np.concatenate([block.samples[0] for block in reader])
     sound = np.asarray(heard * 32767, np.int16)
     lips = next(iter(scene.people)).lips.window(0, len(sound) // 640)
-    network = listener("avse-first")
+    network = listener("avse-small")
     for late in (-3, 3):
         points, seen = lips.points.astype(np.float16), lips.seen.astype(np.uint8)
         still = delay_curve(network, sound, points, seen)

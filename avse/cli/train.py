@@ -1,0 +1,188 @@
+"""`avse train`: a recipe becomes weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avse.cli import options
+from avse.cli.boundary import INTERRUPTED
+from avse.cli.following import Follower
+from avse.cli.terminal import Terminal, terminal_of
+from avse.errors import UsageError
+
+if TYPE_CHECKING:
+    from avse.train.runs import Done
+
+EXAMPLES = options.examples(
+    ("all stages of a recipe", "avse train examples/train-small.toml -o runs/small"),
+    ("stopped? The same command goes on", "avse train examples/train-small.toml -o runs/small"),
+    ("does it work at all?", "avse train recipe.toml -o runs/try --steps 20"),
+    ("one stage, watched in TensorBoard", "avse train r.toml -o run --stage joint --tensorboard"),
+    (
+        "on four GPUs",
+        "torchrun --nproc-per-node 4 -m avse train recipe.toml -o run",
+    ),
+    ("then weights to separate with", "avse models export runs/small small.safetensors"),
+)
+
+RecipeFile = Annotated[
+    str, typer.Argument(metavar="RECIPE.toml", help="What to train, on what, and how.")
+]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output", "-o", metavar="RUN", help="Folder of the run, with one for each stage in it."
+    ),
+]
+StageName = Annotated[
+    str | None,
+    typer.Option(
+        "--stage", metavar="NAME", show_default="all that are not finished", help="Only this one."
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        metavar="N",
+        min=1,
+        show_default="as the recipe says",
+        help="Steps of each stage, for a try.",
+    ),
+]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Also log for TensorBoard: RUN/tensorboard.")
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", "-f", help="Go on with a stage although the recipe has changed since it began."
+    ),
+]
+
+
+def train(
+    context: typer.Context,
+    recipe: RecipeFile,
+    output: Output,
+    stage: StageName = None,
+    device: options.Device = "auto",
+    steps: Steps = None,
+    tensorboard: TensorBoard = False,
+    as_json: options.AsJson = False,
+    force: Force = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Train a network by a recipe.
+
+    Each stage of the recipe gets a folder in RUN: last.pt, from which the same command goes on
+    where it was stopped; log.jsonl; curves.png. Stages that are finished are skipped. Ctrl-C
+    finishes the step in hand and saves. How a recipe is written is told in docs/training.md.
+
+    Prints the folder of each stage.
+    """
+    terminal = terminal_of(context)
+    if not output.strip() or output == "-":
+        raise UsageError("--output has to be a folder", "such as: -o runs/small")
+    run = Path(output).expanduser()
+    from dataclasses import replace
+
+    from avse.train.compute import computing
+    from avse.train.reading import read_recipe
+    from avse.train.running import run_recipe
+
+    read = read_recipe(Path(recipe).expanduser())
+    if steps is not None:
+        read = replace(read, stages=tuple(replace(s, steps=steps) for s in read.stages))
+    with ExitStack() as stack:
+        stopped = stack.enter_context(stopping(terminal))
+        compute = stack.enter_context(computing(device, read.precision))
+        if not compute.first:
+            terminal.verbosity = -1
+        audience = stack.enter_context(
+            Follower(terminal, run, board=tensorboard and compute.first, quiet=not compute.first)
+        )
+        terminal.detail(f"training on {compute.device}, {compute.ranks} at a time")
+        results = run_recipe(
+            read, run, compute, only=stage, force=force, audience=audience, stop=stopped
+        )
+    if compute.first:
+        _tell(results, terminal, as_json=as_json)
+    if results and not results[-1].finished:
+        terminal.note("stopped and saved; the same command goes on from here")
+        raise typer.Exit(stopped.code())
+
+
+class Stopped:
+    """Whether the user, or the system, has asked for an end."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return self.number is not None
+
+    def code(self) -> int:
+        """The exit code for it; another process may have been asked instead of this one."""
+        return INTERRUPTED if self.number in (None, signal.SIGINT) else 128 + (self.number or 0)
+
+
+@contextmanager
+def stopping(terminal: Terminal) -> Iterator[Stopped]:
+    """Ctrl-C, and a request to terminate, wait for the end of the step; a second Ctrl-C does not.
+
+    `torchrun` passes each Ctrl-C on, so under it the second one means no more than the first.
+    """
+    stopped = Stopped()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stopped.number is not None and "TORCHELASTIC_RUN_ID" not in os.environ:
+            raise KeyboardInterrupt
+        if stopped.number is None:
+            again = "; press Ctrl-C again to leave at once" if number == signal.SIGINT else ""
+            terminal.note(f"finishing the step, then saving{again}")
+        stopped.number = number
+
+    try:
+        before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread, which alone may set handlers
+        yield stopped
+        return
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(results: list[Done], terminal: Terminal, *, as_json: bool) -> None:
+    if as_json:
+        terminal.result_json(
+            {
+                "stages": [
+                    {
+                        "name": done.name,
+                        "folder": str(done.folder),
+                        "steps": done.steps,
+                        "finished": done.finished,
+                        "skipped": done.skipped,
+                        "held_out": done.figures,
+                    }
+                    for done in results
+                ]
+            }
+        )
+        return
+    for done in results:
+        terminal.result(str(done.folder))

@@ -1,0 +1,172 @@
+"""Mixtures, and whom to find in them: faces as they are, and cues made from sound.
+
+Half of what the separating stages hear are mixtures of talking clips, in which the lips decide
+whose voice is wanted. The other half are mixtures of audio-only speech, whose many more voices
+teach separation; there the lips are made from the sound (see `avse.train.cues`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avse.models.network import AVSENet
+from avse.train.compute import Compute
+from avse.train.cues import CueBank, voice_embedding
+from avse.train.mixing import Batch, Mixer
+from avse.train.recipe import AskSettings, LipVariation
+from avse.train.talking import TalkingBatch, TalkingMixer
+from avse.train.varying import on, varied
+
+
+@dataclass
+class Queries:
+    """Mixtures, and whom to find in them.
+
+    Attributes:
+        batch: the mixtures.
+        owner: (queries,) which mixture each is about.
+        voice: (queries,) which of its voices; the number of voices for one that is not in it.
+        lips: (queries, embedding, frames).
+        seen: (queries, frames).
+        group: (queries,) whose faces are in one picture and compete; below twice the number
+            of queries.
+    """
+
+    batch: Batch
+    owner: Tensor
+    voice: Tensor
+    lips: Tensor
+    seen: Tensor
+    group: Tensor
+
+
+def joined(first: Queries, second: Queries) -> Queries:
+    """One batch out of two."""
+    a, b = first.batch, second.batch
+    batch = Batch(
+        torch.cat([a.sources, b.sources]),
+        torch.cat([a.present, b.present]),
+        torch.cat([a.tilt, b.tilt]),
+    )
+    return Queries(
+        batch,
+        torch.cat([first.owner, second.owner + len(a.sources)]),
+        torch.cat([first.voice, second.voice]),
+        torch.cat([first.lips, second.lips]),
+        torch.cat([first.seen, second.seen]),
+        torch.cat([first.group, second.group + 2 * len(first.group)]),
+    )
+
+
+@dataclass(frozen=True)
+class MixtureSource:
+    """Draws mixtures of talking faces and of speech, so many of each; either may be left out."""
+
+    talking: TalkingMixer | None
+    speech: Mixer | None
+    faces: int
+    voices: int
+
+    def draw(self, rng: np.random.Generator) -> tuple[TalkingBatch | None, Batch | None]:
+        """Draw a batch of each."""
+        talking = self.talking.draw(rng, self.faces) if self.talking and self.faces else None
+        speech = self.speech.draw(rng, self.voices) if self.speech and self.voices else None
+        return talking, speech
+
+
+class Asker:
+    """Turns mixtures into queries.
+
+    Args:
+        network: whose visual stream watches; gradients reach it if they are enabled.
+        bank: makes cues for speech without a picture; None if there is none.
+        how: see `AskSettings`.
+        variation: of real lips.
+        compute: where.
+    """
+
+    def __init__(
+        self,
+        network: AVSENet,
+        bank: CueBank | None,
+        how: AskSettings,
+        variation: LipVariation,
+        compute: Compute,
+    ) -> None:
+        self.network, self.bank, self.how = network, bank, how
+        self.variation, self.compute = variation, compute
+
+    def faces(self, talking: TalkingBatch, rng: np.random.Generator) -> Queries:
+        """Every face of every mixture, its lips varied."""
+        owner, voice = talking.faces.nonzero(as_tuple=True)
+        seen = talking.seen[owner, voice]
+        points = talking.lips[owner, voice]
+        components = varied(self.network.visual, points, seen, self.variation, rng)
+        lips = self.watch(components, seen)
+        return self.with_onlookers(Queries(talking.batch, owner, voice, lips, seen, owner), rng)
+
+    def speech(self, speech: Batch, rng: np.random.Generator) -> Queries:
+        """Every voice of every mixture, and now and then one that is not in it."""
+        assert self.bank is not None, "speech without a picture needs a bank of cues"
+        how, device = self.how, speech.sources.device
+        owner, voice = speech.present.nonzero(as_tuple=True)
+        with torch.no_grad():
+            embedded = voice_embedding(self.network, speech.sources[owner, voice])
+            cues = self.bank.cues(embedded, rng)
+        size, most = speech.present.shape
+        absent = rng.random(len(owner)) < how.absent
+        if absent.any():
+            # The cue of a voice of some mixture, asked of another one: the answer is silence.
+            stranger = torch.from_numpy(np.flatnonzero(absent)).to(device)
+            asked = (owner[stranger] + 1) % size
+            owner, voice = torch.cat([owner, asked]), torch.cat([voice, most + 0 * asked])
+            cues = torch.cat([cues, cues[stranger]])
+        frames = cues.shape[-1]
+        there = np.ones((len(owner), frames), np.float32)
+        for n in np.flatnonzero(rng.random(len(owner)) < how.lost):
+            begin = int(rng.integers(0, frames))
+            there[n, begin : begin + int(rng.integers(5, max(6, frames // 2)))] = 0
+        for n in np.flatnonzero(rng.random(len(owner)) < how.late):
+            cues[n] = cues[n].roll(int(rng.integers(-how.most_late, how.most_late + 1)), dims=-1)
+        seen = on(cues, there)
+        queries = Queries(speech, owner, voice, cues * seen[:, None], seen, owner)
+        return self.with_onlookers(queries, rng)
+
+    def watch(self, components: Tensor, seen: Tensor) -> Tensor:
+        """(n, components, frames), (n, frames) -> (n, embedding, frames)."""
+        with self.compute.autocast():
+            lips: Tensor = self.network.visual(components, seen)
+        return lips.float()
+
+    def with_onlookers(self, queries: Queries, rng: np.random.Generator) -> Queries:
+        """The same and some faces that keep still; then who is in one picture."""
+        frames, device = queries.lips.shape[-1], queries.lips.device
+        size, most = queries.batch.present.shape
+        looked_on = torch.from_numpy(np.flatnonzero(rng.random(size) < self.how.still)).to(device)
+        if len(looked_on):
+            count = len(looked_on)
+            shape = (count, self.network.spec.lip_components, frames)
+            noise = on(queries.lips, rng.uniform(0, 0.15, (count, 1, 1)))
+            seen = torch.ones(count, frames, device=device)
+            lips = self.watch(noise * torch.randn(shape, device=device), seen)
+            queries = Queries(
+                queries.batch,
+                torch.cat([queries.owner, looked_on]),
+                torch.cat([queries.voice, torch.full((count,), most, device=device)]),
+                torch.cat([queries.lips, lips]),
+                torch.cat([queries.seen, seen]),
+                queries.group,
+            )
+        return dataclasses.replace(queries, group=pictures(queries.owner, rng, self.how.alone))
+
+
+def pictures(owner: Tensor, rng: np.random.Generator, alone: float) -> Tensor:
+    """Groups of faces that compete: those of a mixture, but now and then one is alone in sight."""
+    single = torch.from_numpy(rng.random(len(owner)) < alone).to(owner.device)
+    # There are no more mixtures than queries, so the numbers from there on are free.
+    return torch.where(single, len(owner) + torch.arange(len(owner), device=owner.device), owner)

@@ -1,0 +1,185 @@
+"""Packs that `avse prepare` made, put together into what the mixers draw from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from avse.errors import UsageError
+from avse.prepare.reading import PackedClip, PreparedPack, SoundClips, TalkingClips
+from avse.train.clips import ClipSet, Row, TalkingClip
+from avse.train.mixing import Clip, FloatArray, Sounds
+from avse.train.recipe import DataSettings
+
+EVERYBODY = "all"
+NEVER = 2.0
+"""A confidence that no delay has."""
+
+Delays = Mapping[str, int]
+"""Video frames by which the sound is late, by "PACK/clip id"."""
+
+
+class Faces(ClipSet):
+    """Talking faces of several packs, each read anew when it is asked for.
+
+    Args:
+        folders: of the packs.
+        split: whom to take; "all" for everybody.
+        confident: confidence from which a pack's estimate of a delay is applied.
+        delays: to apply instead of the packs' own; clips that are not among them keep theirs.
+
+    Raises:
+        InputError: a folder is no pack, or one without lips.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[str],
+        split: str,
+        *,
+        confident: float = 0.9,
+        delays: Delays | None = None,
+    ) -> None:
+        self.parts: list[TalkingClips] = []
+        for folder in folders:
+            pack = PreparedPack(Path(folder), confident=confident)
+            chosen = pack.talking(None if split == EVERYBODY else split)
+            rows = [_moved(row, delays, key(pack, row.id)) for row in chosen.rows]
+            self.parts.append(TalkingClips(pack, rows))
+        self.index = [(p, n) for p, part in enumerate(self.parts) for n in range(len(part))]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def clip(self, n: int) -> TalkingClip:
+        """Read a clip."""
+        part, inside = self.index[n]
+        return self.parts[part][inside]
+
+    def row(self, n: int) -> Row:
+        """What is known of a clip unread."""
+        part, inside = self.index[n]
+        row = self.parts[part].rows[inside]
+        return Row(row.corpus, row.person, row.frames)
+
+    def keys(self) -> Iterator[str]:
+        """Of each clip, as in `Delays`."""
+        for part, inside in self.index:
+            pack = self.parts[part].pack
+            yield key(pack, self.parts[part].rows[inside].id)
+
+
+def key(pack: PreparedPack, identity: str) -> str:
+    """The name of a clip among those of several packs."""
+    return f"{pack.folder.name}/{identity}"
+
+
+def _moved(row: PackedClip, delays: Delays | None, name: str) -> PackedClip:
+    if delays is None or name not in delays:
+        return row
+    return dataclasses.replace(row, delay_frames=delays[name], delay_confidence=1.0)
+
+
+class PackedSounds(Sounds):
+    """Sounds of several packs, those of talking faces too, each read anew when asked for.
+
+    Args:
+        folders: of the packs.
+        split: whom to take; "all" for everybody.
+
+    Raises:
+        InputError: a folder is no pack.
+    """
+
+    def __init__(self, folders: Sequence[str], split: str) -> None:
+        self.parts: list[SoundClips] = []
+        self.clips: list[Clip] = []
+        self.places: list[tuple[int, int]] = []
+        for folder in folders:
+            part = PreparedPack(Path(folder)).sound(None if split == EVERYBODY else split)
+            for n, clip in enumerate(part.clips):
+                self.places.append((len(self.parts), n))
+                self.clips.append(dataclasses.replace(clip, offset=len(self.clips)))
+            self.parts.append(part)
+
+    def audio(self, clip: Clip) -> FloatArray:
+        """(samples,) float32 in -1..1."""
+        part, n = self.places[clip.offset]
+        return self.parts[part].audio(self.parts[part].clips[n])
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpora:
+    """What a stage learns from and is validated on.
+
+    Attributes:
+        faces: talking faces to learn from.
+        held_out: of other people, by the name of the pack.
+        speech: voices to learn from, or None.
+        noise: or None.
+    """
+
+    faces: ClipSet
+    held_out: dict[str, ClipSet]
+    speech: Sounds | None
+    noise: Sounds | None
+
+
+def open_corpora(data: DataSettings, *, delays: Delays | None, own_delays: bool = True) -> Corpora:
+    """Open all packs of a recipe.
+
+    Args:
+        data: where they are.
+        delays: see `Faces`.
+        own_delays: whether the packs' own delays are applied.
+
+    Raises:
+        InputError: a folder is no pack, or has no lips where they are needed.
+        UsageError: there is nothing to learn from.
+    """
+    confident = data.confident if own_delays else NEVER
+    confident = min(confident, 1.0) if delays is not None else confident
+    faces = Faces(data.clips, data.train, confident=confident, delays=delays)
+    speech = PackedSounds(data.speech, data.train)
+    noise = PackedSounds(data.noise, EVERYBODY)
+    if not len(faces) and not speech.clips:
+        raise UsageError(
+            f"the packs hold nobody of the split {data.train!r}",
+            "check [data], or the split that people are in: pack/clips.jsonl",
+        )
+    held_out: dict[str, ClipSet] = {}
+    for folder in data.clips:
+        name = Path(folder).name
+        while name in held_out:
+            name += "+"
+        group = Faces([folder], data.valid, confident=confident, delays=delays)
+        if len(group):
+            held_out[name] = group
+    return Corpora(
+        faces, held_out, speech if speech.clips else None, noise if noise.clips else None
+    )
+
+
+def fingerprints(data: DataSettings) -> dict[str, str]:
+    """SHA-256 of the list of each pack, by folder: what a run was begun with.
+
+    Raises:
+        InputError: a folder is no pack.
+    """
+    found: dict[str, str] = {}
+    for folder in (*data.clips, *data.speech, *data.noise):
+        PreparedPack(Path(folder))
+        found[folder] = hashlib.sha256((Path(folder) / "clips.jsonl").read_bytes()).hexdigest()
+    return found
+
+
+def sample(clips: ClipSet, most: int, seed: int = 0) -> list[TalkingClip]:
+    """At most so many clips, drawn evenly: enough to estimate a covariance from."""
+    chosen = np.arange(len(clips))
+    if len(clips) > most:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(clips), most, replace=False))
+    return [clips.clip(int(n)) for n in chosen]

@@ -1,0 +1,72 @@
+"""How far sound and picture of a clip are apart, by the embeddings of a run's own "lips" stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from avse.errors import InputError
+from avse.media.placing import writing
+from avse.models.network import AVSENet
+from avse.prepare.delays import estimate
+from avse.prepare.reading import PreparedPack
+from avse.prepare.sync import delay_curve
+from avse.train.data import key
+from avse.train.recipe import DataSettings
+
+DELAYS = "delays.json"
+
+
+def estimate_delays(network: AVSENet, data: DataSettings) -> dict[str, int]:
+    """Delays of all clips in which the estimate is confident enough.
+
+    Args:
+        network: its visual and voice streams have learnt to agree; in evaluation mode, on the CPU.
+        data: the packs, and the confidence from which an estimate is believed; below, the sound
+            stays where it is.
+
+    Returns:
+        Video frames by which the sound is late; see `avse.train.data.Delays`.
+    """
+    names, curves, groups = [], [], []
+    for folder in data.clips:
+        pack = PreparedPack(Path(folder))
+        for clip in pack.clips:
+            arrays = (pack.tensor(clip, name) for name in ("sound", "lips", "seen"))
+            names.append(key(pack, clip.id))
+            curves.append(delay_curve(network, *arrays))
+            recording = clip.recording
+            groups.append(None if recording is None else f"{pack.folder.name}/{recording}")
+    if not names:
+        return {}
+    found, confidence = estimate(np.stack(curves).astype(np.float64), groups)
+    return {
+        name: int(late) if sure >= data.confident else 0
+        for name, late, sure in zip(names, found, confidence, strict=True)
+    }
+
+
+def write_delays(delays: dict[str, int], folder: Path) -> None:
+    """Write the delays beside the stage that found them, by rename."""
+    path = folder / DELAYS
+    temporary = path.with_name(path.name + ".tmp")
+    with writing(path):
+        temporary.write_text(json.dumps(delays))
+        temporary.replace(path)
+
+
+def read_delays(folder: Path) -> dict[str, int]:
+    """What `write_delays` wrote.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        found: dict[str, int] = json.loads((folder / DELAYS).read_text())
+        return found
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the delays in {folder} cannot be read: {error}", f"remove {folder / DELAYS}"
+        ) from error

@@ -1,0 +1,246 @@
+"""The recipe: everything that decides what a training run learns, as frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from avse.errors import UsageError
+from avse.models.spec import AVSESpec
+from avse.train.mixing import MixSettings
+from avse.train.talking import FaceSettings
+
+KINDS = ("lips", "joint", "phase", "wave", "ears")
+OPTIMISERS = ("adamw", "muon")
+PRECISIONS = ("float32", "tf32", "bf16")
+PREVIOUS, NEW = "previous", "new"
+
+TRAINED = {
+    "lips": ("visual", "voice"),
+    "joint": ("audio", "fusion"),
+    "phase": ("phase",),
+    "wave": ("visual", "audio", "fusion", "phase"),
+    "ears": ("audio", "fusion"),
+}
+"""Which parts of the network a kind of stage trains unless the recipe says otherwise."""
+
+PARTS = ("visual", "voice", "audio", "fusion", "phase")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Packs, as `avse prepare` makes them.
+
+    Attributes:
+        clips: folders of packs of talking faces.
+        speech: folders of packs of voices without a picture; talking faces serve too.
+        noise: folders of packs of noise.
+        train: split that is learnt from; "all" for everybody.
+        valid: split that is validated on.
+        confident: confidence from which a pack's estimate of a clip's delay is believed.
+    """
+
+    clips: tuple[str, ...] = ()
+    speech: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
+    train: str = "train"
+    valid: str = "valid"
+    confident: float = 0.9
+
+
+@dataclass(frozen=True)
+class LipVariation:
+    """How lips are varied before the visual stream sees them.
+
+    Attributes:
+        noise: white noise on whitened components.
+        distortion: spread of a random linear map of each talker's points, I + distortion · N(0, 1)
+            in x, y and z: heads that are turned, lenses, and mesh models that differ.
+        drift: slow errors of the components, relative to those of `avse.train.varying.drift`.
+        amplitude: spread of the logarithm of how much of each component a talker shows.
+    """
+
+    noise: float = 0.1
+    distortion: float = 0.0
+    drift: float = 1.0
+    amplitude: float = 0.0
+
+
+@dataclass(frozen=True)
+class AskSettings:
+    """How faces are asked for in the separating stages, beside what is drawn.
+
+    Attributes:
+        alone: probability that a face competes with nobody, as when the others are out of sight.
+        lost: probability that a stretch of a made cue is unseen.
+        late: probability that a made cue is out of step with its voice.
+        most_late: video frames by which it then is, at most, either way.
+        still: probability that a silent face with still lips looks on.
+        absent: probability that a voice's cue is also asked of a mixture the voice is not in.
+    """
+
+    alone: float = 0.2
+    lost: float = 0.2
+    late: float = 0.3
+    most_late: int = 4
+    still: float = 0.1
+    absent: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """One stage.
+
+    Attributes:
+        kind: what is learnt: one of `KINDS`.
+        name: of the stage and its folder; the kind if left out.
+        start: whose averaged weights it begins with: "previous" stage, the name of an earlier
+            stage, "new", or the name or file of weights as `avse separate --model` takes them.
+        steps: how many.
+        optimiser: "adamw" or "muon".
+        learning_rate: at its highest.
+        warmup: steps over which it rises.
+        decay_share: last share of the steps, over which it falls to a hundredth.
+        weight_decay: of the optimiser.
+        clip: largest norm of the gradient.
+        average: decay of the running average of the weights, which is validated and exported.
+        seed: of everything random in the stage.
+        talkers: talkers in a batch (lips).
+        faces: mixtures of talking faces in a batch, of each process.
+        speech: mixtures of speech, asked for with cues made from sound, in a batch; 0: none.
+        voices: masks for a mixture, without a face (ears); as many as a mixture can have voices.
+        train: parts of the network that are trained; the rest is frozen. Empty: as `TRAINED` has
+            it.
+        delays: "pack": sound is moved as the packs say; "none"; or the name of an earlier "lips"
+            stage, whose weights then estimate it for each clip.
+        log_every, validate_every, save_every: steps between.
+        validate_mixtures: held-out mixtures of each pack.
+        mix: how mixtures are drawn.
+        face: how faces are drawn.
+        lips: how lips are varied.
+        ask: how faces are asked for.
+    """
+
+    kind: str
+    name: str = ""
+    start: str = PREVIOUS
+    steps: int = 1000
+    optimiser: str = "adamw"
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    decay_share: float = 0.25
+    weight_decay: float = 1e-2
+    clip: float = 5.0
+    average: float = 0.995
+    seed: int = 0
+    talkers: int = 24
+    faces: int = 3
+    speech: int = 6
+    voices: int = 3
+    train: tuple[str, ...] = ()
+    delays: str = "pack"
+    log_every: int = 20
+    validate_every: int = 200
+    save_every: int = 100
+    validate_mixtures: int = 24
+    mix: MixSettings = field(default_factory=MixSettings)
+    face: FaceSettings = field(default_factory=FaceSettings)
+    lips: LipVariation = field(default_factory=LipVariation)
+    ask: AskSettings = field(default_factory=AskSettings)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Parts of the network that are trained."""
+        return self.train or TRAINED[self.kind]
+
+    def __post_init__(self) -> None:
+        _one_of("kind", self.kind, KINDS)
+        if not self.name:
+            object.__setattr__(self, "name", self.kind)
+        if "/" in self.name or self.name in (PREVIOUS, NEW, "pack", "none", ".", ".."):
+            raise UsageError(f"{self.name!r} cannot name a stage", "use letters and digits")
+        _one_of("optimiser", self.optimiser, OPTIMISERS)
+        for part in self.train:
+            _one_of("train", part, PARTS)
+        for name in ("steps", "warmup", "talkers", "faces", "speech", "validate_mixtures"):
+            _at_least(name, getattr(self, name), 0)
+        for name in ("log_every", "validate_every", "save_every"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("voices", self.voices, max(2, len(self.mix.voices) if self.kind == "ears" else 2))
+        if self.learning_rate <= 0:
+            raise UsageError(f"a learning_rate of {self.learning_rate:g} is too small", "try 1e-3")
+        if not 0 <= self.average < 1:
+            raise UsageError(
+                f"an average of {self.average:g} is out of range", "choose 0 to 0.9999"
+            )
+        if self.kind in ("joint", "phase", "wave") and self.faces + self.speech == 0:
+            raise UsageError(f"stage {self.name!r} has empty batches", "set faces or speech")
+        if self.kind == "lips" and self.talkers < 2:
+            raise UsageError("one talker alone cannot be told from others", "set talkers to 24")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of it.
+
+    Attributes:
+        data: what is learnt from.
+        network: what learns.
+        stages: in their order.
+        precision: "float32"; "tf32", faster matrix products on recent GPUs; or "bf16", in which the
+            network's convolutions run in 16 bits.
+        workers: processes that draw mixtures, for each process that trains; 0: drawn between the
+            steps. Changes nothing but the speed.
+    """
+
+    data: DataSettings
+    network: AVSESpec
+    stages: tuple[StageSettings, ...]
+    precision: str = "float32"
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        _one_of("precision", self.precision, PRECISIONS)
+        _at_least("workers", self.workers, 0)
+        if not self.stages:
+            raise UsageError("the recipe has no stage", 'begin one with [[stage]], kind = "lips"')
+        names: list[str] = []
+        for stage in self.stages:
+            if stage.name in names:
+                raise UsageError(
+                    f"two stages are called {stage.name!r}", "give one of them another name"
+                )
+            if stage.delays not in ("pack", "none", *names):
+                raise UsageError(
+                    f"stage {stage.name!r} wants the delays of {stage.delays!r}, "
+                    "which is no earlier stage",
+                    f"choose from: {', '.join(('pack', 'none', *names))}",
+                )
+            names.append(stage.name)
+            turns = stage.kind == "phase" or "phase" in stage.train
+            if turns and self.network.mask == "complex":
+                raise UsageError(
+                    f"stage {stage.name!r} trains a phase head that complex masks do not have",
+                    'leave the stage out, or choose mask = "magnitude"',
+                )
+
+    def stage(self, name: str) -> StageSettings:
+        """A stage by its name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        names = ", ".join(stage.name for stage in self.stages)
+        raise UsageError(f"the recipe has no stage {name!r}", f"choose from: {names}")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{name} cannot be {value!r}", f"choose from: {', '.join(choices)}")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} cannot be {value}", f"choose {least} or more")

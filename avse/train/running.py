@@ -1,0 +1,265 @@
+"""A recipe, run: one stage after the other, each from where it was left."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from avse.errors import UsageError
+from avse.media.placing import writing
+from avse.models.network import AVSENet
+from avse.models.weights import load, sha256
+from avse.train.compute import Compute
+from avse.train.data import Delays, fingerprints, open_corpora
+from avse.train.lateness import DELAYS, estimate_delays, read_delays, write_delays
+from avse.train.loop import CHECKPOINT, Loop, never
+from avse.train.recipe import NEW, PREVIOUS, Recipe, StageSettings
+from avse.train.runs import (
+    BEGUN_WITH,
+    Audience,
+    Done,
+    Unheard,
+    averaged,
+    differences,
+    last_figures,
+    progress,
+)
+from avse.train.stages import loop_settings, make_stage
+
+ON_SIGHT = {"log_every", "validate_every", "save_every", "validate_mixtures"}
+"""Settings that may change in the course of a stage: they do not touch what is learnt."""
+
+
+def run_recipe(
+    recipe: Recipe,
+    run: Path,
+    compute: Compute,
+    *,
+    only: str | None = None,
+    force: bool = False,
+    audience: Audience | None = None,
+    stop: Callable[[], bool] = never,
+) -> list[Done]:
+    """Run the stages of a recipe that are not finished.
+
+    Args:
+        recipe: what to run.
+        run: a folder, which gets a folder for each stage.
+        compute: where.
+        only: the one stage to run; what it starts from has to be finished.
+        force: go on with stages that were begun with other settings.
+        audience: is told how it goes.
+        stop: asked after every step whether to stop; the step is saved.
+
+    Returns:
+        What became of each stage; the last one may not be finished.
+
+    Raises:
+        UsageError: a stage was begun otherwise, or what it needs is missing.
+        InputError: a pack or a checkpoint is missing or damaged.
+    """
+    if only is not None:
+        recipe.stage(only)
+    audience = audience or Unheard()
+    packs = fingerprints(recipe.data)
+    results = []
+    for number, settings in enumerate(recipe.stages):
+        if only not in (None, settings.name):
+            continue
+        before = recipe.stages[number - 1].name if number else None
+        done = Attempt(recipe, run, compute, settings, before, packs, audience).go(force, stop)
+        results.append(done)
+        audience.done(done)
+        if not done.finished:
+            break
+    return results
+
+
+@dataclass
+class Attempt:
+    """One stage of a recipe, in one run.
+
+    Attributes:
+        recipe, run, compute, settings, audience: see `run_recipe`.
+        before: the name of the stage before this one, None for the first.
+        packs: SHA-256 of the packs' lists.
+    """
+
+    recipe: Recipe
+    run: Path
+    compute: Compute
+    settings: StageSettings
+    before: str | None
+    packs: dict[str, str]
+    audience: Audience
+
+    @property
+    def folder(self) -> Path:
+        """Of the stage."""
+        return self.run / self.settings.name
+
+    def go(self, force: bool, stop: Callable[[], bool]) -> Done:
+        """Train until the stage is finished or is to stop."""
+        identity = self.identity()
+        self.check(identity, force)
+        steps, all_steps = progress(self.folder)
+        if steps and steps >= all_steps and steps >= self.settings.steps:
+            return Done(
+                self.settings.name, self.folder, steps, True, True, last_figures(self.folder)
+            )
+        network = self.network().to(self.compute.device)
+        corpora = open_corpora(
+            self.recipe.data,
+            delays=self.delays(),
+            own_delays=self.settings.delays == "pack",
+        )
+        if not corpora.held_out:
+            self.audience.note(
+                f"nobody of the split {self.recipe.data.valid!r} is in the packs: no validation"
+            )
+        stage = make_stage(network, self.settings, corpora, self.folder, self.compute)
+        stage.module.to(self.compute.device)
+        if self.compute.first:
+            self.write(identity)
+        loop = Loop(
+            stage,
+            self.folder,
+            loop_settings(self.settings),
+            compute=self.compute,
+            workers=self.recipe.workers,
+            stop=stop,
+        )
+        loop.watch = self.audience.stage(self.settings, self.folder, loop.step)
+        finished = loop.run()
+        return Done(
+            self.settings.name,
+            self.folder,
+            loop.step,
+            finished,
+            False,
+            last_figures(self.folder) if self.compute.first else {},
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that what this stage learns depends on, as JSON has it."""
+        stage = dataclasses.asdict(self.settings)
+        data = dataclasses.asdict(self.recipe.data)
+        start = self.start()
+        found = {
+            "stage": {k: v for k, v in stage.items() if k not in ON_SIGHT},
+            "network": json.loads(self.recipe.network.to_json()),
+            "data": {k: v for k, v in data.items() if k not in ("clips", "speech", "noise")},
+            "packs": self.packs,
+            "precision": self.recipe.precision,
+            "processes": self.compute.ranks,
+            "start_sha256": None if start is None else sha256(start),
+        }
+        value: dict[str, Any] = json.loads(json.dumps(found))
+        return value
+
+    def check(self, identity: dict[str, Any], force: bool) -> None:
+        """Refuse to go on with a stage that was begun with something else.
+
+        Raises:
+            UsageError: it was; the difference is named.
+        """
+        path = self.folder / BEGUN_WITH
+        if not path.exists() or not (self.folder / CHECKPOINT).exists():
+            return
+        try:
+            before = json.loads(path.read_text())
+        except ValueError:
+            before = {}
+        changes = differences(before, identity)
+        if not changes:
+            return
+        rebuilt = [change for change in changes if change.startswith("network.")]
+        if force and not rebuilt:
+            return
+        told = "; ".join(changes[:3]) + (f"; and {len(changes) - 3} more" if changes[3:] else "")
+        raise UsageError(
+            f"stage {self.settings.name!r} in {self.run} was begun otherwise: {told}",
+            "choose another folder"
+            + ("" if rebuilt else ", or go on with the new recipe: --force"),
+        )
+
+    def write(self, identity: dict[str, Any]) -> None:
+        """Note what the stage is begun with."""
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = self.folder / (BEGUN_WITH + ".tmp")
+            temporary.write_text(json.dumps(identity, indent=1) + "\n")
+            temporary.replace(self.folder / BEGUN_WITH)
+
+    def start(self) -> Path | None:
+        """The checkpoint of this run that the stage starts from; None if it is another's, or new.
+
+        Raises:
+            UsageError: that stage is not finished.
+        """
+        name = self.settings.start
+        if name == PREVIOUS:
+            name = self.before or NEW
+        if name not in [stage.name for stage in self.recipe.stages]:
+            return None
+        return self.finished(name)
+
+    def finished(self, name: str) -> Path:
+        """The checkpoint of another stage.
+
+        Raises:
+            UsageError: that stage is not finished.
+        """
+        path = self.run / name / CHECKPOINT
+        steps, all_steps = progress(path.parent)
+        if not steps or steps < all_steps:
+            raise UsageError(
+                f"stage {self.settings.name!r} needs stage {name!r}, which is not finished",
+                f"run it first: --stage {name}",
+            )
+        return path
+
+    def network(self) -> AVSENet:
+        """A network with the weights that the stage starts from.
+
+        Raises:
+            UsageError: the weights are those of another network.
+        """
+        path, name = self.start(), self.settings.start
+        torch.manual_seed(self.settings.seed)
+        if path is None and name not in (NEW, PREVIOUS):
+            network = load(name)
+            if network.spec != self.recipe.network:
+                raise UsageError(
+                    f"{name} holds another network than [network] describes",
+                    "give [network] the fields of those weights: "
+                    + ", ".join(differences(
+                        json.loads(self.recipe.network.to_json()),
+                        json.loads(network.spec.to_json()),
+                    )[:3]),
+                )  # fmt: skip
+            return network
+        network = AVSENet(self.recipe.network)
+        if path is not None:
+            network.load_state_dict(averaged(path))
+        return network
+
+    def delays(self) -> Delays | None:
+        """The delays that an earlier stage of lips estimates, if the stage wants those."""
+        name = self.settings.delays
+        if name in ("pack", "none"):
+            return None
+        folder = self.finished(name).parent
+        if self.compute.first and not (folder / DELAYS).exists():
+            self.audience.note(f"estimating delays with stage {name!r}")
+            network = AVSENet(self.recipe.network)
+            network.load_state_dict(averaged(folder / CHECKPOINT))
+            write_delays(estimate_delays(network.eval(), self.recipe.data), folder)
+        self.compute.wait()
+        return read_delays(folder)

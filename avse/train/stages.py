@@ -1,0 +1,169 @@
+"""From the settings of a stage to what the loop runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from avse.errors import UsageError
+from avse.models.network import AVSENet
+from avse.train.asking import MixtureSource
+from avse.train.clips import ClipSet
+from avse.train.compute import Compute
+from avse.train.cues import CueBank, fit_cues
+from avse.train.data import Corpora, sample
+from avse.train.ears import Ears, EarsStage, VoicesSource
+from avse.train.joint import SeparationStage
+from avse.train.loop import LoopSettings, Stage, read_checkpoint, save_atomically
+from avse.train.matching import LipsStage, fit_components
+from avse.train.mixing import Mixer, Sounds
+from avse.train.recipe import StageSettings
+from avse.train.talking import FaceSettings, TalkingMixer
+from avse.train.validating import Validator
+
+CUES = "cues.pt"
+
+FITTED = 1500
+"""Clips at most to fit lip components and cues on."""
+
+BRIEF_S = 1.0
+"""Seconds of lips that are matched in validation: so few that no two clips have to be joined, whose
+seam is seen and heard at once and would give the answer away."""
+
+PLAIN = FaceSettings(jitter=0, absent=0, lost=0)
+
+
+def loop_settings(stage: StageSettings) -> LoopSettings:
+    """The part of a stage's settings that the loop reads."""
+    names = LoopSettings.__dataclass_fields__
+    return LoopSettings(**{name: getattr(stage, name) for name in names})
+
+
+def make_stage(
+    network: AVSENet, settings: StageSettings, corpora: Corpora, folder: Path, compute: Compute
+) -> Stage:
+    """Put a stage together.
+
+    Args:
+        network: with the weights that it starts from, on its device; gets its frozen and its
+            trained parts.
+        settings: of the stage.
+        corpora: what it learns from.
+        folder: of the stage; what was fitted to the data is kept there, so that a run that is
+            resumed goes on with the same.
+        compute: where.
+
+    Raises:
+        UsageError: data are missing that the stage needs.
+    """
+    torch.manual_seed(settings.seed)
+    network.requires_grad_(False)
+    for name in settings.trained:
+        part = getattr(network, name)
+        if part is not None:  # complex masks have no phase head
+            part.requires_grad_(True)
+    if len(corpora.faces) and not network.visual.components.any():
+        # Else the weights that it starts from have some.
+        fit_components(network, sample(corpora.faces, FITTED))
+    if settings.kind == "lips":
+        return _lips(network, settings, corpora, compute)
+    if settings.kind == "ears":
+        return _ears(network, settings, corpora, compute)
+    return _separation(network, settings, corpora, folder, compute)
+
+
+def _lips(
+    network: AVSENet, settings: StageSettings, corpora: Corpora, compute: Compute
+) -> LipsStage:
+    faces = _needed(corpora.faces, settings, "clips")
+    mix = settings.mix
+    brief = dataclasses.replace(mix, seconds=min(mix.seconds, BRIEF_S))
+    return LipsStage(
+        network,
+        TalkingMixer(faces, None, mix, settings.face),
+        {name: TalkingMixer(c, None, brief, PLAIN) for name, c in corpora.held_out.items()},
+        settings.talkers,
+        settings.lips,
+        compute,
+    )
+
+
+def _separation(
+    network: AVSENet, settings: StageSettings, corpora: Corpora, folder: Path, compute: Compute
+) -> SeparationStage:
+    faces = _needed(corpora.faces, settings, "clips")
+    bank = None
+    if settings.speech:
+        bank = _cues(network, faces, folder, compute)
+    talking = TalkingMixer(faces, corpora.noise, settings.mix, settings.face)
+    speech = None
+    if settings.speech:
+        speech = Mixer(_speech(corpora, settings), corpora.noise, settings.mix)
+    return SeparationStage(
+        network,
+        MixtureSource(talking, speech, settings.faces, settings.speech),
+        bank,
+        kind=settings.kind,
+        validator=_validator(settings, corpora, compute),
+        ask=settings.ask,
+        variation=settings.lips,
+        compute=compute,
+    )
+
+
+def _ears(
+    network: AVSENet, settings: StageSettings, corpora: Corpora, compute: Compute
+) -> EarsStage:
+    mixer = Mixer(_speech(corpora, settings), corpora.noise, settings.mix)
+    ears = Ears(network, settings.voices).to(compute.device)
+    return EarsStage(
+        ears,
+        VoicesSource(mixer, settings.speech or settings.faces),
+        corpora.held_out,
+        seconds=settings.mix.seconds,
+        count=settings.validate_mixtures,
+        compute=compute,
+    )
+
+
+def _cues(network: AVSENet, faces: ClipSet, folder: Path, compute: Compute) -> CueBank:
+    """Fit cues, or read those that the stage was begun with; scales the fusion's embeddings."""
+    path = folder / CUES
+    if compute.first and not path.exists():
+        bank, scale = fit_cues(network, sample(faces, FITTED))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_atomically({"map": bank.map, "residuals": bank.residuals, "scale": scale}, path)
+    compute.wait()
+    state = read_checkpoint(path, compute.device)
+    network.fusion.scale.copy_(state["scale"])
+    return CueBank(state["map"], state["residuals"])
+
+
+def _validator(settings: StageSettings, corpora: Corpora, compute: Compute) -> Validator | None:
+    if not settings.validate_mixtures or not corpora.held_out:
+        return None
+    return Validator(
+        corpora.held_out,
+        seconds=settings.mix.seconds,
+        count=settings.validate_mixtures,
+        compute=compute,
+    )
+
+
+def _needed(faces: ClipSet, settings: StageSettings, key: str) -> ClipSet:
+    if not len(faces):
+        raise UsageError(
+            f"stage {settings.name!r} needs talking faces", f"name packs in [data] {key}"
+        )
+    return faces
+
+
+def _speech(corpora: Corpora, settings: StageSettings) -> Sounds:
+    if corpora.speech is None:
+        raise UsageError(
+            f"stage {settings.name!r} needs speech",
+            "name packs in [data] speech, those of talking faces perhaps; or set speech = 0",
+        )
+    return corpora.speech

@@ -1,0 +1,113 @@
+"""Held-out people through the whole network, scored by the metrics that `avse evaluate` has."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from avse.metrics import silent_level, wrong_speaker
+from avse.metrics.si_sdr import si_sdr
+from avse.models.network import AVSENet
+from avse.stft import HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, istft, stft
+from avse.train.clips import ClipSet
+from avse.train.compute import Compute, moved
+from avse.train.mixing import MixSettings
+from avse.train.talking import FaceSettings, TalkingBatch, TalkingMixer
+
+TWO = (0.0, 1.0)
+"""Two voices, always."""
+
+SILENT = 0.25
+"""Share of the mixtures in which one of the two faces has no voice."""
+
+SEED = 98
+_AT_ONCE = 8
+
+Scores = dict[str, list[float]]
+
+
+class Validator:
+    """The same mixtures of two held-out people of each pack, every time, without noise.
+
+    Args:
+        held_out: people by the name of their pack.
+        seconds: length of a mixture.
+        count: mixtures of each pack.
+        compute: where.
+    """
+
+    def __init__(
+        self, held_out: dict[str, ClipSet], *, seconds: float, count: int, compute: Compute
+    ) -> None:
+        self.compute, self.count = compute, count
+        settings = MixSettings(
+            seconds=seconds, voices=TWO, noise_probability=0, room_probability=0, tilt_db=0
+        )
+        both, one = FaceSettings(jitter=0, absent=0, lost=0), FaceSettings(0, 1.0, 0)
+        self.mixers = {
+            name: tuple(TalkingMixer(clips, None, settings, faces) for faces in (both, one))
+            for name, clips in held_out.items()
+        }
+
+    def batches(self, name: str) -> list[TalkingBatch]:
+        """The mixtures of a pack, a few at a time."""
+        out = []
+        silent = round(SILENT * self.count)
+        for mixer, count in zip(self.mixers[name], (self.count - silent, silent), strict=True):
+            for begin in range(0, count, _AT_ONCE):
+                rng = np.random.default_rng([SEED, begin])
+                out.append(mixer.draw(rng, min(_AT_ONCE, count - begin)))
+        return out
+
+    @torch.no_grad()
+    def figures(self, network: AVSENet) -> dict[str, float]:
+        """For each pack.
+
+        Returns:
+            gain_PACK: mean SI-SDR improvement in dB; worse_PACK: share of voices made worse;
+            wrong_PACK: share of answers closer to the other person; silent_db_PACK: level of what
+            a silent face is given, re the mixture.
+        """
+        found: dict[str, float] = {}
+        for name in self.mixers:
+            scores: Scores = {}
+            for batch in self.batches(name):
+                drawn = moved(batch, self.compute.device)
+                estimates = answers(network, drawn)
+                for n in range(len(estimates)):
+                    _score(estimates[n].cpu(), batch.batch.sources[n], scores)
+            found |= {f"{key}_{name}": round(float(np.mean(v)), 3) for key, v in scores.items()}
+        return found
+
+
+def answers(network: AVSENet, drawn: TalkingBatch) -> Tensor:
+    """(batch, people, samples): the voice of each face, as `avse separate` would give it."""
+    sound = drawn.batch.sources.sum(dim=1)
+    spectrum = stft(sound)[..., : HOPS_PER_VIDEO_FRAME * drawn.seen.shape[-1]]
+    people = drawn.seen.shape[1]
+    components = network.visual.project(drawn.lips.flatten(0, 1), drawn.seen.flatten(0, 1))
+    answer = network(spectrum, components.reshape(-1, people, *components.shape[1:]), drawn.seen)
+    masked = answer.complex_mask() * spectrum[:, None]
+    return istft(functional.pad(masked, (0, 1)), sound.shape[-1])
+
+
+def _score(estimates: Tensor, sources: Tensor, scores: Scores) -> None:
+    """Add the scores of one mixture: (people, samples) answers, (people + 1, samples) sources."""
+    mixture = sources.sum(dim=0).numpy()
+    voices = sources[:-1].numpy()
+    for person, estimate in enumerate(estimates.numpy()):
+        others = [v for n, v in enumerate(voices) if n != person and v.any()]
+        if not voices[person].any():
+            silence = silent_level(estimate, voices[person], mixture, SAMPLE_RATE).value
+            if silence is not None:
+                scores.setdefault("silent_db", []).append(silence)
+            continue
+        after, before = si_sdr(estimate, voices[person]), si_sdr(mixture, voices[person])
+        if others and after is not None and before is not None:
+            scores.setdefault("gain", []).append(after - before)
+            scores.setdefault("worse", []).append(float(after < before))
+        wrong = wrong_speaker(estimate, voices[person], others).value
+        if wrong is not None:
+            scores.setdefault("wrong", []).append(wrong)

@@ -1,0 +1,211 @@
+"""Every stage takes a step, trains what it says, and validates on held-out people."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from avse.models.network import AVSENet
+from avse.models.spec import AVSESpec
+from avse.stft import BINS
+from avse.train.asking import Asker, MixtureSource
+from avse.train.clips import MemoryClips
+from avse.train.compute import Compute
+from avse.train.cues import fit_cues
+from avse.train.data import Corpora
+from avse.train.ears import Ears, EarsStage, VoicesSource, assigned, best_gain
+from avse.train.joint import SeparationStage
+from avse.train.matching import LipsStage, fit_components
+from avse.train.mixing import Mixer
+from avse.train.recipe import TRAINED, AskSettings, LipVariation, StageSettings
+from avse.train.stages import make_stage
+from avse.train.talking import FaceSettings, TalkingMixer
+from avse.train.validating import Validator
+from avse.train.varying import varied
+from tests.conftest import TINY
+
+from .conftest import SHORT, MemorySounds
+
+CPU = Compute(torch.device("cpu"))
+COMPLEX = dataclasses.replace(TINY, mask="complex", conditioning="once", others=False)
+
+
+@pytest.fixture
+def corpora(sounds: MemorySounds, clips: MemoryClips) -> Corpora:
+    return Corpora(clips, {"pack": clips}, sounds, sounds)
+
+
+@pytest.mark.parametrize("spec", [TINY, COMPLEX], ids=["default", "switched"])
+@pytest.mark.parametrize("kind", ["lips", "joint", "phase", "wave", "ears"])
+def test_every_stage_trains_what_it_says(kind, spec: AVSESpec, corpora, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    if kind == "phase" and spec.mask == "complex":
+        pytest.skip("complex masks have no phase head")
+    network = AVSENet(spec)
+    fit_components(network, corpora.faces.clips)
+    settings = StageSettings(
+        kind, faces=3, speech=3, talkers=4, mix=SHORT, validate_mixtures=8,
+        face=FaceSettings(absent=0.5), ask=AskSettings(absent=0.3, still=0.5),
+    )  # fmt: skip
+    stage = make_stage(network, settings, corpora, tmp_path, CPU)
+    stage.module.train()
+    drawn = stage.source.draw(np.random.default_rng(0))
+    losses = stage.losses(drawn, np.random.default_rng(0))
+    losses["loss"].backward()  # type: ignore[no-untyped-call]
+    assert all(torch.isfinite(value).all() for value in losses.values())
+    for name, parameter in network.named_parameters():
+        part = name.partition(".")[0]
+        unused = kind == "ears" and name.startswith(("fusion.activity", "fusion.mask"))
+        if part in TRAINED[kind] and not unused:
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+        else:
+            assert parameter.grad is None, name
+    stage.module.eval()
+    with torch.no_grad():
+        figures = stage.validate()
+    expected = {
+        "lips": {"wrong_pack"},
+        "ears": {"gain_pack"},
+    }.get(kind, {"gain_pack", "worse_pack", "wrong_pack", "silent_db_pack"})
+    assert set(figures) == expected
+    assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_without_speech_there_are_no_cues(clips: MemoryClips, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    network = AVSENet(TINY)
+    fit_components(network, clips.clips)
+    settings = StageSettings("joint", faces=2, speech=0, mix=SHORT)
+    stage = make_stage(network, settings, Corpora(clips, {}, None, None), tmp_path, CPU)
+    losses = stage.losses(stage.source.draw(np.random.default_rng(0)), np.random.default_rng(0))
+    assert "gain_faces" in losses or "silent_db" in losses
+    assert "gain_speech" not in losses
+    assert not (tmp_path / "cues.pt").exists()
+
+
+def test_a_part_can_be_frozen(corpora: Corpora, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    network = AVSENet(TINY)
+    fit_components(network, corpora.faces.clips)  # type: ignore[attr-defined]
+    settings = StageSettings("joint", train=("fusion",), faces=2, speech=2, mix=SHORT)
+    stage = make_stage(network, settings, corpora, tmp_path, CPU)
+    network.train()
+    statistics = network.audio.norm.running_mean.clone()  # type: ignore[union-attr]
+    losses = stage.losses(stage.source.draw(np.random.default_rng(0)), np.random.default_rng(0))
+    losses["loss"].backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is None for p in network.audio.parameters())
+    assert any(p.grad is not None for p in network.fusion.parameters())
+    # What is frozen gathers no statistics either.
+    assert torch.equal(network.audio.norm.running_mean, statistics)
+
+
+def test_onlookers_are_silent_and_compete(clips: MemoryClips, sounds: MemorySounds) -> None:
+    network = AVSENet(TINY).eval()
+    fit_components(network, clips.clips)
+    bank, scale = fit_cues(network, clips.clips)
+    assert scale.shape == (TINY.embedding, 1)
+    asker = Asker(network, bank, AskSettings(), LipVariation(), CPU)
+    mixer = Mixer(sounds, None, SHORT)
+    stage = SeparationStage(network, MixtureSource(None, mixer, 0, 3), bank)
+    speech = mixer.draw(np.random.default_rng(0), 40)
+    with torch.no_grad():
+        queries = asker.speech(speech, np.random.default_rng(1))
+        figures, results = stage.figures(queries, 0)
+    silent = queries.voice == speech.present.shape[1]
+    assert 0 < silent.sum() < 20
+    assert not results["there"][silent].any()
+    assert results["there"][~silent].all()
+    assert "silent_db" in figures
+    # Each looks on at a mixture in which somebody talks, mostly in the same picture.
+    for n in silent.nonzero()[:, 0].tolist():
+        assert ((queries.owner == queries.owner[n]) & ~silent).any()
+
+
+def test_lips_are_varied_by_talker_and_not_at_all_if_so_wished(clips: MemoryClips) -> None:
+    network = AVSENet(TINY)
+    fit_components(network, clips.clips)
+    points = torch.from_numpy(np.stack([clips.clip(n).lips for n in range(3)]))
+    seen = torch.ones(points.shape[:2])
+    plain = network.visual.project(points, seen)
+
+    def vary(**how: float) -> torch.Tensor:
+        nothing = {"noise": 0.0, "distortion": 0.0, "drift": 0.0, "amplitude": 0.0}
+        torch.manual_seed(0)
+        rng = np.random.default_rng(0)
+        return varied(network.visual, points, seen, LipVariation(**{**nothing, **how}), rng)
+
+    torch.testing.assert_close(vary(), plain)
+    for name in ("noise", "distortion", "drift", "amplitude"):
+        assert not torch.allclose(vary(**{name: 0.25}), plain), name
+    louder = vary(amplitude=0.25) / plain
+    torch.testing.assert_close(louder.amax(dim=-1), louder.amin(dim=-1), rtol=1e-3, atol=1e-3)
+
+
+def test_ears_are_told_nothing_of_the_order() -> None:
+    generator = torch.Generator().manual_seed(0)
+    voices = torch.randn(2, 3, BINS, 8, dtype=torch.complex64, generator=generator)
+    voices[0, 2] = 0  # two talk, one output is to be silent
+    mixture = voices.sum(dim=1)
+    masks = torch.rand(2, 3, BINS, 8, generator=generator)
+    loss, gain = assigned(masks, mixture, voices)
+    turned, same = assigned(masks, mixture, voices[:, [2, 0, 1]])
+    torch.testing.assert_close(loss, turned)
+    torch.testing.assert_close(gain, same)
+    ideal = (voices.abs() / mixture.abs()[:, None]).clamp(max=1)
+    better, more = assigned(ideal[:, [1, 2, 0]], mixture, voices)
+    assert better < loss
+    assert more > gain + 3
+
+
+def test_ears_and_nobody_share_every_bin(sounds: MemorySounds, clips: MemoryClips) -> None:
+    ears = Ears(AVSENet(TINY), 3).eval()
+    masks = ears(torch.rand(2, BINS, 8))
+    assert masks.shape == (2, 3, BINS, 8)
+    assert (masks.sum(dim=1) < 1).all()
+    source = VoicesSource(Mixer(sounds, None, SHORT), 2)
+    stage = EarsStage(ears, source, {"pack": clips}, seconds=0.8, count=4)
+    with torch.no_grad():
+        assert set(stage.validate()) == {"gain_pack"}
+
+
+def test_the_best_assignment_counts() -> None:
+    rng = np.random.default_rng(0)
+    voices = rng.standard_normal((2, 4000))
+    noisy = voices + 0.1 * rng.standard_normal(voices.shape)
+    gain = best_gain(np.stack([0 * voices[0], noisy[1], noisy[0]]), voices, voices.sum(axis=0))
+    assert gain == pytest.approx(20, abs=1)
+
+
+def test_validation_tells_a_perfect_network_from_one_that_does_nothing(clips: MemoryClips) -> None:
+    validator = Validator({"pack": clips}, seconds=0.8, count=8, compute=CPU)
+    network = AVSENet(TINY).eval()
+    fit_components(network, clips.clips)
+    with torch.no_grad():
+        network.fusion.mask.weight.zero_()
+        network.fusion.mask.bias.zero_()
+    figures = validator.figures(network)
+    # Both faces get a third of everything.
+    assert figures["gain_pack"] == pytest.approx(0, abs=0.05)
+    assert figures["wrong_pack"] == pytest.approx(0.5, abs=0.01)
+    assert figures["silent_db_pack"] == pytest.approx(20 * np.log10(1 / 3), abs=0.3)
+    assert validator.figures(network) == figures
+
+
+def test_lips_and_voices_find_each_other(clips: MemoryClips) -> None:
+    torch.manual_seed(0)
+    network = AVSENet(TINY)
+    fit_components(network, clips.clips)
+    mixer = TalkingMixer(clips, None, SHORT, FaceSettings(lost=0))
+    stage = LipsStage(network, mixer, {"pack": mixer}, size=6)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-2)
+    losses = []
+    for step in range(40):
+        torch.manual_seed(step)
+        drawn = stage.source.draw(np.random.default_rng(step))
+        loss = stage.losses(drawn, np.random.default_rng(step))["loss"]
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
