@@ -61,13 +61,13 @@ def break_ten(folder: Path, good: Path) -> None:
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("no video\n" * 50)
     (folder / "head.mp4").write_bytes(content[:100])
-    # What PyAV writes has its index at the end, where it is the first to be lost.
-    (folder / "cut short.mp4").write_bytes(content[: len(content) // 2])
+    # The index (moov) was to come last, and the camera lost its power.
+    (folder / "cut short.mp4").write_bytes(b"\0\0\0\x14ftypisom\0\0\2\0mp41" + content)
     (folder / "zeros.mkv").write_bytes(bytes(50_000))
     (folder / "noise.avi").write_bytes(random.Random(0).randbytes(50_000))
     (folder / "dangling.mp4").symlink_to("nowhere.mp4")
-    one_track(good, folder / "no sound.mp4", "video")
-    one_track(good, folder / "no picture.mp4", "audio")
+    one_track(good, folder / "no sound.mkv", "video")
+    one_track(good, folder / "no picture.mkv", "audio")
     with av.open(str(folder / "nobody.mp4"), "w") as file:
         picture = file.add_stream("mpeg4", rate=25)
         picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
