@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TypeAlias
 
 from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
@@ -105,6 +104,36 @@ def read_point(text: str) -> tuple[Fraction, float, float]:
     return Fraction(point["t"]), float(point["x"]), float(point["y"])
 
 
+def choose_tracks(
+    info: MediaInfo, track: int, *, need_audio: bool = True
+) -> tuple[VideoStream, AudioStream | None]:
+    """The picture and the sound track of a file that are to be worked on.
+
+    Args:
+        info: what the file holds.
+        track: which sound track.
+        need_audio: whether to refuse a file without it.
+
+    Raises:
+        NoVideoError: there is no moving picture.
+        NoAudioError: there is no such sound track, and `need_audio`.
+    """
+    name = info.path.name
+    if info.video is None:
+        raise NoVideoError(
+            f"{name}: there is no moving picture to point at",
+            "avse needs the video; for sound alone use an audio-only tool",
+        )
+    if track < len(info.audio):
+        return info.video, info.audio[track]
+    if need_audio and not info.audio:
+        raise NoAudioError(f"{name}: there is no sound track", "check the file with `avse inspect`")
+    if need_audio:
+        last = len(info.audio) - 1
+        raise NoAudioError(f"{name}: there is no sound track {track}", f"choose 0 to {last}")
+    return info.video, None
+
+
 def look(
     path: str | os.PathLike[str],
     settings: Settings,
@@ -129,27 +158,12 @@ def look(
         NoFaceError: no face was found.
     """
     info = probe(path)
-    name = Path(path).name
-    if info.video is None:
-        raise NoVideoError(
-            f"{name}: there is no moving picture to point at",
-            "avse needs the video; for sound alone use an audio-only tool",
-        )
-    audio = info.audio[settings.track] if settings.track < len(info.audio) else None
-    if audio is None and need_audio:
-        if not info.audio:
-            raise NoAudioError(
-                f"{name}: there is no sound track", "check the file with `avse inspect`"
-            )
-        last = len(info.audio) - 1
-        raise NoAudioError(
-            f"{name}: there is no sound track {settings.track}", f"choose 0 to {last}"
-        )
+    video, audio = choose_tracks(info, settings.track, need_audio=need_audio)
     origin = audio.start if audio is not None else info.start
     if backend is None:
         backend = open_backend(settings.faces, device=pick_device(settings.device))
     total = float(info.duration) if info.duration is not None else None
-    longer = max(info.video.width, info.video.height)
+    longer = max(video.width, video.height)
     people = find_people(
         _relative(read_frames(path, max_side=settings.face_side), origin),
         backend,
@@ -158,10 +172,10 @@ def look(
     )
     if not len(people):
         raise NoFaceError(
-            f"{name}: no face was found in the picture",
+            f"{info.path.name}: no face was found in the picture",
             "faces must be in sight for more than half a second and wider than about 25 pixels",
         )
-    return Scene(info, info.video, audio, people, origin)
+    return Scene(info, video, audio, people, origin)
 
 
 def _relative(frames: Iterator[Frame], origin: Fraction) -> Iterator[Frame]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.errors import OutputError, UsageError
+from avse.faces.detect import FaceBackend
 from avse.faces.people import Person
 from avse.masking import Masker, MaskPlayer
 from avse.media import AudioReader, NewTrack, StemWriter, quantise, remux
@@ -282,6 +283,7 @@ def separate(
     together: bool = False,
     settings: Settings | None = None,
     network: AVSENet | None = None,
+    backend: FaceBackend | None = None,
     progress: Progress = no_progress,
     **options: Any,
 ) -> Separation:
@@ -295,6 +297,7 @@ def separate(
         together: one stem with the voices of all who were asked for, instead of one for each.
         settings: see `Settings`.
         network: use this one instead of loading `settings.model`.
+        backend: who finds faces, if it is open already; else the one that the settings name.
         progress: called with (stage, seconds done, seconds in all or None).
         options: fields of `Settings` to change, such as `window_s=4`.
 
@@ -306,6 +309,6 @@ def separate(
     settings = dataclasses.replace(settings or Settings(), **options)
     if network is None:
         network = load(settings.model, device=pick_device(settings.device))
-    scene = look(path, settings, progress=progress)
+    scene = look(path, settings, progress=progress, backend=backend)
     people = scene.choose(speaker)
     return Separation(scene, people, network, settings, progress, together=together)

@@ -6,9 +6,10 @@ import typer
 
 from avse.cli import options
 from avse.cli.inputs import one_input
-from avse.cli.job import Job, carry_out
-from avse.cli.outputs import DEFAULT_NAME, name_outputs
+from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
+from avse.job import Job
+from avse.naming import DEFAULT_NAME, name_outputs
 from avse.settings import Settings
 
 EXAMPLES = options.examples(
@@ -69,7 +70,7 @@ def enhance(
             naming=naming,
             settings=settings,
             residual=residual,
-            clip=clip,
+            clip=clip.value,
             keep_original_audio=keep_original_audio,
             force=force,
             dry_run=dry_run,

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avse.errors import InputError, UsageError
-
-Chosen = int | list[int] | str
-"""A speaker as the library takes it."""
+from avse.job import Chosen
 
 _NUMBERS = re.compile(r"\d{1,9}(\s*,\s*\d{1,9})*")
 

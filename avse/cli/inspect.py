@@ -9,11 +9,11 @@ import typer
 
 from avse.cli import options
 from avse.cli.inputs import one_input
-from avse.cli.outputs import check_outputs
 from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import NoFaceError, UsageError
+from avse.naming import check_outputs
 from avse.settings import Settings
 
 if TYPE_CHECKING:

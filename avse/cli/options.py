@@ -59,6 +59,28 @@ Output = Annotated[
         "its picture copied and the voice as its sound.",
     ),
 ]
+Speaker = Annotated[
+    str,
+    typer.Option(
+        "--speaker",
+        "-s",
+        metavar="N|all|@TIME:X,Y",
+        envvar="AVSE_SPEAKER",
+        help="Whose voice: a number that `avse inspect` shows, several (1,3), all, or who is seen "
+        "at a time and place, such as @12.5s:0.31,0.40 (0 to 1 from the left and from the top).",
+    ),
+]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        metavar="TEMPLATE",
+        envvar="AVSE_NAME",
+        help="How files in a folder are called; {speaker} is the number, or residual; {stem} and "
+        "{name} are the input's name without and with its ending. An ending in place of {ext} "
+        "chooses the kind.",
+    ),
+]
 Residual = Annotated[
     bool,
     typer.Option(

@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from avse import __version__
-from avse.cli import doctor, enhance, evaluate, inspect, mix, models, prepare, separate, train
+from avse.cli import (
+    batch,
+    doctor,
+    enhance,
+    evaluate,
+    inspect,
+    mix,
+    models,
+    prepare,
+    separate,
+    train,
+)
 from avse.cli.boundary import USAGE, guarded
 from avse.cli.options import examples
 from avse.cli.terminal import PROGRAM, Terminal, let_any_name_through
@@ -32,6 +43,7 @@ _models = typer.Typer(name="models", invoke_without_command=True, rich_markup_mo
 
 app.command(epilog=separate.EXAMPLES)(separate.separate)
 app.command(epilog=enhance.EXAMPLES)(enhance.enhance)
+app.command(epilog=batch.EXAMPLES)(batch.batch)
 app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=mix.EXAMPLES)(mix.mix)

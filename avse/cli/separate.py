@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from avse.cli import options
 from avse.cli.inputs import one_input, read_speaker
-from avse.cli.job import Job, carry_out
-from avse.cli.outputs import DEFAULT_NAME, name_outputs
+from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
+from avse.job import Job
+from avse.naming import DEFAULT_NAME, name_outputs
 from avse.settings import Settings
 
 EXAMPLES = options.examples(
@@ -28,35 +27,13 @@ EXAMPLES = options.examples(
     ("what would be written?", "avse separate talk.mp4 --dry-run"),
 )
 
-Speaker = Annotated[
-    str,
-    typer.Option(
-        "--speaker",
-        "-s",
-        metavar="N|all|@TIME:X,Y",
-        envvar="AVSE_SPEAKER",
-        help="Whose voice: a number that `avse inspect` shows, several (1,3), all, or who is seen "
-        "at a time and place, such as @12.5s:0.31,0.40 (0 to 1 from the left and from the top).",
-    ),
-]
-Name = Annotated[
-    str,
-    typer.Option(
-        "--name",
-        metavar="TEMPLATE",
-        envvar="AVSE_NAME",
-        help="How files in a folder are called; {speaker} is the number, or residual. An ending "
-        "in place of {ext} chooses the kind.",
-    ),
-]
-
 
 def separate(
     context: typer.Context,
     inputs: options.Input,
-    speaker: Speaker = "all",
+    speaker: options.Speaker = "all",
     output: options.Output = None,
-    name: Name = DEFAULT_NAME,
+    name: options.Name = DEFAULT_NAME,
     residual: options.Residual = False,
     mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
@@ -102,7 +79,7 @@ def separate(
             naming=naming,
             settings=settings,
             residual=residual,
-            clip=clip,
+            clip=clip.value,
             keep_original_audio=keep_original_audio,
             force=force,
             dry_run=dry_run,

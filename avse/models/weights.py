@@ -1,5 +1,7 @@
 """Weights: where they lie, whether they are what they should be, and how to write them.
 
+PyTorch is imported by what loads and saves only: finding and checking weights is quick.
+
 A weights file is safetensors; its metadata holds the `AVSESpec` that rebuilds the network and a
 short description. `pretrained/index.json` lists the shipped ones with their sha256.
 """
@@ -10,15 +12,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from typing import TYPE_CHECKING, Any
 
 from avse.errors import CorruptWeightsError, MissingWeightsError
-from avse.models.network import AVSENet
-from avse.models.spec import AVSESpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from avse.models.network import AVSENet
 
 FORMAT = "avse-1"
 
@@ -135,6 +136,11 @@ def load(model: str, *, device: str = "cpu") -> AVSENet:
         MissingWeightsError: not there.
         CorruptWeightsError: damaged, or not made for this version.
     """
+    from safetensors import SafetensorError, safe_open
+
+    from avse.models.network import AVSENet
+    from avse.models.spec import AVSESpec
+
     path, expected = find(model)
     verify(path, expected)
     try:
@@ -174,6 +180,8 @@ def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> N
         half: store 16-bit floats, which halves the file.
         notes: further metadata.
     """
+    from safetensors.torch import save_file
+
     state: dict[str, Any] = {}
     for name, value in network.state_dict().items():
         value = value.detach().cpu().contiguous()

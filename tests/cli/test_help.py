@@ -12,6 +12,7 @@ from .conftest import Run
 
 VERBS = [
     (),
+    ("batch",),
     ("evaluate",),
     ("separate",),
     ("enhance",),

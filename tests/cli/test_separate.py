@@ -157,6 +157,6 @@ def test_quiet_and_verbose(run: Run, duet: Path, model: Path) -> None:
 
 
 def test_endings_agree_with_the_library() -> None:
-    from avse.cli import outputs
+    from avse import naming
 
-    assert outputs.SOUND_SUFFIXES == SOUND_SUFFIXES
+    assert naming.SOUND_SUFFIXES == SOUND_SUFFIXES

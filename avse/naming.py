@@ -16,7 +16,7 @@ DEFAULT_SUFFIX = ".wav"
 SOUND_SUFFIXES = (".wav", ".flac")
 RESIDUAL = "residual"
 
-_FIELDS = ("stem", "speaker", "ext")
+_FIELDS = ("stem", "name", "speaker", "ext")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ class Naming:
         return self.file.with_name(f"{self.file.stem}.{RESIDUAL}{self.file.suffix}")
 
     def _filled(self, speaker: int | str) -> Path:
-        name = self.template.format(stem=self.source.stem, speaker=speaker, ext=self.suffix)
+        name = self.template.format(
+            stem=self.source.stem, name=self.source.name, speaker=speaker, ext=self.suffix
+        )
         if name in ("", ".", "..") or "\0" in name:
             raise UsageError(f"--name {self.template!r} gives no file name", _example())
         return self.folder / name
@@ -75,7 +77,7 @@ def name_outputs(
     Raises:
         UsageError: a name that cannot be used.
     """
-    suffix = _check_template(template)
+    suffix = check_template(template)
     if output is None:
         return Naming(source, Path(), None, template, suffix)
     if not output.strip():
@@ -160,8 +162,12 @@ def _check_suffix(name: str) -> str:
     return suffix
 
 
-def _check_template(template: str) -> str:
-    """Check --name, and give the ending that it leads to."""
+def check_template(template: str) -> str:
+    """Check --name, and give the ending that it leads to.
+
+    Raises:
+        UsageError: it cannot be read, or leads to a kind of file that cannot be written.
+    """
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
@@ -171,7 +177,7 @@ def _check_template(template: str) -> str:
             raise UsageError(f"--name knows no {{{field}}}", _example())
     if "/" in template or os.sep in template:
         raise UsageError("--name is a file name, without folders", "name the folder with --output")
-    return _check_suffix(template.format(stem="x", speaker="1", ext=DEFAULT_SUFFIX))
+    return _check_suffix(template.format(stem="x", name="x", speaker="1", ext=DEFAULT_SUFFIX))
 
 
 def _example() -> str:

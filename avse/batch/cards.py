@@ -1,0 +1,98 @@
+"""What the report shows of a recording: faces, and the sound before and after, made by the worker.
+
+A card is a small JSON file. It is no part of the result: one that is missing costs its pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from avse.faces.people import Person
+    from avse.job import Done
+
+_POINTS = 240
+_SIDE = 72
+_MOST_FACES = 12
+
+
+@dataclass(frozen=True)
+class Card:
+    """Pictures of a recording.
+
+    Attributes:
+        faces: (number, seconds in sight, JPEG in base64) of each person.
+        before: peak of the original in each stretch of time, 0..1.
+        after: name of an output -> the same.
+    """
+
+    faces: list[tuple[int, float, str]]
+    before: list[float]
+    after: dict[str, list[float]]
+
+
+def write_card(path: Path, source: Path, track: int, done: Done) -> None:
+    """Make the card of a recording.
+
+    Args:
+        path: where to write it.
+        source: the recording.
+        track: the sound track that was worked on.
+        done: what came of it.
+    """
+    card = Card(
+        faces=[
+            (person.number, round(person.seconds_on_screen, 2), _face(person))
+            for person in done.people[:_MOST_FACES]
+        ],
+        before=peaks(source, track),
+        after={output.name: peaks(output, 0) for output in done.paths},
+    )
+    path.write_text(json.dumps(asdict(card)), encoding="ascii")
+
+
+def read_card(path: Path) -> Card | None:
+    """A card, or None if it is missing or damaged."""
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
+        return Card([tuple(face) for face in about["faces"]], about["before"], about["after"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def peaks(path: Path, track: int) -> list[float]:
+    """Peak in each of about 240 stretches of a sound track, read in constant memory."""
+    from avse.media import AudioReader
+
+    highest: list[float] = []
+    with AudioReader(path, track=track, block_s=0.05) as sound:
+        for block in sound:
+            if block.samples.size:
+                highest.append(float(np.abs(block.samples).max()))
+    return [round(min(1.0, peak), 3) for peak in thinned(highest, _POINTS)]
+
+
+def thinned(values: list[float], count: int) -> list[float]:
+    """At most `count` maxima of stretches of the values."""
+    if len(values) <= count:
+        return values
+    edges = np.linspace(0, len(values), count + 1).astype(int)
+    return [max(values[a:b]) for a, b in pairwise(edges)]
+
+
+def _face(person: Person) -> str:
+    from PIL import Image
+
+    picture = Image.fromarray(person.thumbnail)
+    picture.thumbnail((_SIDE, _SIDE))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,72 @@
+"""Whether a file is still the one it was: by hash, or by what no writer leaves unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A file as it was.
+
+    Attributes:
+        sha256: of its content.
+        bytes: its size.
+        mtime_ns, ctime_ns, inode: as the system keeps them. Whoever writes to a file, replaces it
+            or sets its times back changes at least ctime or inode; so equal numbers spare the hash.
+    """
+
+    sha256: str
+    bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    def holds(self, path: Path, *, verify: bool = False) -> bool:
+        """Whether the file at a path has this content still.
+
+        Args:
+            path: of the file.
+            verify: read and hash it whatever the system says of it.
+        """
+        try:
+            now = path.stat()
+        except (OSError, ValueError):
+            return False
+        if now.st_size != self.bytes:
+            return False
+        same = (now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+        if not verify and same == (self.mtime_ns, self.ctime_ns, self.inode):
+            return True
+        try:
+            return sha256(path) == self.sha256
+        except OSError:
+            return False
+
+
+def mark(path: Path) -> Mark:
+    """Take the mark of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    before = path.stat()
+    return mark_of(before, sha256(path))
+
+
+def mark_of(state: os.stat_result, digest: str) -> Mark:
+    """The mark of a file in a state whose content has a digest."""
+    return Mark(digest, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

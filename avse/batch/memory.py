@@ -1,0 +1,35 @@
+"""How much memory there is, and how much a process holds; Linux only, None elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+_LIMITS = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+
+
+def available() -> int | None:
+    """Bytes that this machine, or the container that it is, has left."""
+    free = _field(Path("/proc/meminfo"), "MemAvailable")
+    for limit, usage in _LIMITS:
+        with suppress(OSError, ValueError):  # "max", or no such controller
+            left = int((_CGROUP / limit).read_text()) - int((_CGROUP / usage).read_text())
+            free = left if free is None else min(free, left)
+    return free
+
+
+def held(process: int) -> int | None:
+    """Bytes that a process holds for itself alone, libraries and mapped files left out."""
+    return _field(Path(f"/proc/{process}/status"), "RssAnon")
+
+
+def _field(path: Path, name: str) -> int | None:
+    with suppress(OSError, ValueError):
+        for line in path.read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return None

@@ -1,0 +1,286 @@
+"""What is to be done, settled before any of it is: names, clashes, what is done already, order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avse.batch.discover import Found
+from avse.batch.manifest import Record, Trouble
+from avse.batch.request import Request
+from avse.batch.staging import key_of
+from avse.batch.worker import Probed
+from avse.errors import AvseError, OutputError, OutputExistsError
+from avse.job import ENHANCED
+from avse.media.placing import writing
+
+_SHOWN = 3
+_READERS = 8
+
+REAL_TIME_FACTOR = 0.8
+"""Seconds of work for a second of 720p, 25 pictures a second, on one core: docs/scale.md."""
+
+_PIXELS_A_SECOND = 1280 * 720 * 25
+_SMALLEST_SHARE = 0.3
+"""Of that for a tiny picture: faces and the network cost the same whatever its size."""
+
+_USUAL_PEOPLE = 2
+"""Voices expected of a recording that nobody has looked at."""
+
+
+@dataclass
+class Item:
+    """A recording to work on.
+
+    Attributes:
+        key: short name.
+        source: absolute path.
+        below: folder of its outputs, relative to that of the batch.
+        probed: what it holds, once that is known.
+        trouble: why it cannot be worked on.
+        window_s: of the network; lowered where memory is short.
+    """
+
+    key: str
+    source: Path
+    below: Path
+    window_s: float
+    probed: Probed | None = None
+    trouble: Trouble | None = None
+
+    @property
+    def work_s(self) -> float:
+        """Seconds of work to be expected on one core, by rule of thumb."""
+        if self.probed is None:
+            return 0.0
+        about = self.probed
+        share = about.width * about.height * about.frame_rate / _PIXELS_A_SECOND
+        # A file that does not say how long it is: at about 4 Mbit/s.
+        length = about.bytes / 5e5 if about.media_s is None else about.media_s
+        return REAL_TIME_FACTOR * length * (_SMALLEST_SHARE + (1 - _SMALLEST_SHARE) * share)
+
+
+@dataclass
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        todo: recordings to work on, the largest first once they are probed.
+        done: records of recordings that are provably done.
+        left_alone: recordings not asked for, by --retry-failed.
+    """
+
+    todo: list[Item] = field(default_factory=list)
+    done: list[Record] = field(default_factory=list)
+    left_alone: int = 0
+
+    def estimate_s(self, jobs: int, known: Iterable[Record] = ()) -> float:
+        """Seconds that the work will take.
+
+        Args:
+            jobs: processes.
+            known: records to learn the speed from, if there are any.
+        """
+        took = [(r.seconds, r.media_s) for r in known if r.status == "done" and r.media_s]
+        length = sum(i.probed.media_s or 0.0 for i in self.todo if i.probed is not None)
+        if took and length:
+            total = length * sum(s for s, _ in took) / sum(m or 0.0 for _, m in took)
+        else:
+            total = sum(item.work_s for item in self.todo)
+        longest = max((item.work_s for item in self.todo), default=0.0)
+        return max(total / jobs, longest)
+
+    def sort(self) -> None:
+        """Put the largest first: the last to end is then a small one."""
+        self.todo.sort(key=lambda item: (-item.work_s, os.fsencode(item.source)))
+
+
+def make_items(found: Iterable[Found], request: Request, output: Path) -> list[Item]:
+    """Name the outputs of every recording, and refuse clashes.
+
+    Args:
+        found: the recordings.
+        request: what is wanted.
+        output: folder of the batch.
+
+    Raises:
+        OutputExistsError: outputs of two recordings, or an output and an input, on one path.
+    """
+    items = [Item(key_of(str(f.path)), f.path, f.below, request.settings.window_s) for f in found]
+    sources = {os.path.realpath(item.source) for item in items}
+    taken: dict[str, Path] = {}
+    for item in items:
+        paths = expected_outputs(item, request, output)
+        inside: set[str] = set()
+        for path in paths:
+            place = os.path.normcase(os.path.abspath(path))  # noqa: PTH100
+            if place in inside:
+                raise OutputExistsError(
+                    f"two outputs of {item.source} would be written to {path}",
+                    "put {speaker} into --name",
+                )
+            inside.add(place)
+            if place in taken:
+                raise OutputExistsError(
+                    f"{taken[place]} and {item.source} would both be written to {path}",
+                    "use --base FOLDER to keep sub-folders, or put the ending into the names: "
+                    '--name "{name}.{speaker}{ext}"',
+                )
+            if os.path.realpath(path) in sources:
+                raise OutputExistsError(
+                    f"{path} is an input, which is never overwritten", "choose another --output"
+                )
+        taken.update(dict.fromkeys(inside, item.source))
+    return items
+
+
+def expected_outputs(item: Item, request: Request, output: Path) -> list[Path]:
+    """Outputs that can be named before anybody has looked: with "all", person 1 stands for all."""
+    naming = request.naming(item.source, output / item.below)
+    if request.verb == "enhance":
+        paths = [naming.path(ENHANCED)]
+    elif isinstance(request.speaker, list):
+        paths = [naming.path(number) for number in request.speaker]
+    else:
+        paths = [naming.path(request.speaker if isinstance(request.speaker, int) else 1)]
+    return [*paths, naming.residual()] if request.residual else paths
+
+
+def in_shard(item: Item, number: int, count: int) -> bool:
+    """Whether an item is the share of one of several machines, 1 to `count`.
+
+    By hash of the path, so that no machine has to know what the others find.
+    """
+    return int(hashlib.sha256(item.key.encode()).hexdigest(), 16) % count == number - 1
+
+
+def make_plan(
+    items: Sequence[Item],
+    request: Request,
+    model_sha256: str,
+    latest: Mapping[str, Record],
+    output: Path,
+    *,
+    force: bool = False,
+    retry_failed: bool = False,
+    verify: bool = False,
+) -> Plan:
+    """Find out what is done already.
+
+    Args:
+        items: every recording.
+        request: what is wanted.
+        model_sha256: of the weights.
+        latest: input -> last record.
+        output: folder of the batch.
+        force: do everything again.
+        retry_failed: take up nothing but what failed before.
+        verify: hash every file, whatever the system says of it.
+
+    Raises:
+        OutputExistsError: outputs exist that are not in the manifest, and not `force`.
+    """
+    digest = request.digest()
+
+    def is_done(item: Item) -> bool:
+        record = latest.get(str(item.source))
+        return (
+            not force
+            and record is not None
+            and record.status == "done"
+            and record.settings_sha256 == digest
+            and record.model_sha256 == model_sha256
+            and record.input_mark is not None
+            and record.input_mark.holds(item.source, verify=verify)
+            and all(o.mark.holds(output / o.path, verify=verify) for o in record.outputs)
+        )
+
+    with ThreadPoolExecutor(_READERS) as readers:  # hashing lets other threads run
+        states = list(readers.map(is_done, items))
+    plan = Plan()
+    for item, done in zip(items, states, strict=True):
+        record = latest.get(str(item.source))
+        if done and record is not None:
+            plan.done.append(record)
+        elif retry_failed and (record is None or record.status != "failed"):
+            plan.left_alone += 1
+        else:
+            plan.todo.append(item)
+    if not force:
+        _refuse_strangers(plan.todo, request, latest, output)
+    for item in plan.todo:
+        item.trouble = _unwritable(item, request, output)
+    return plan
+
+
+def _refuse_strangers(
+    items: Iterable[Item], request: Request, latest: Mapping[str, Record], output: Path
+) -> None:
+    strangers = []
+    for item in items:
+        record = latest.get(str(item.source))
+        ours = {output / o.path for o in record.outputs} if record is not None else set()
+        for path in expected_outputs(item, request, output):
+            if path not in ours and _exists(path):
+                strangers.append(path)
+    if strangers:
+        shown = ", ".join(map(str, strangers[:_SHOWN])) + (", …" if len(strangers) > _SHOWN else "")
+        raise OutputExistsError(
+            f"{len(strangers)} outputs exist already and are not in the manifest: {shown}",
+            "add --force to replace them, or choose another --output",
+        )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long; `_unwritable` says so
+        return False
+
+
+def _unwritable(item: Item, request: Request, output: Path) -> Trouble | None:
+    """A name that the file system does not take fails its own recording only."""
+    for path in expected_outputs(item, request, output):
+        try:
+            with writing(path):
+                path.is_symlink()
+                os.lstat(path)
+        except OutputError as error:
+            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                continue
+            return Trouble(type(error).__name__, error.message, error.hint)
+        except AvseError as error:
+            return Trouble(type(error).__name__, error.message, error.hint)
+    return None
+
+
+def bytes_needed(items: Iterable[Item], request: Request, people: Mapping[str, int]) -> int:
+    """Bytes that the outputs will take, roughly.
+
+    Args:
+        items: probed recordings.
+        request: what is wanted.
+        people: how many were seen in a recording before, by path.
+    """
+    total = 0
+    for item in items:
+        if item.probed is None:
+            continue
+        if request.verb == "enhance" or isinstance(request.speaker, int):
+            voices = 1
+        elif isinstance(request.speaker, list):
+            voices = len(request.speaker)
+        else:
+            voices = people.get(str(item.source), _USUAL_PEOPLE)
+        voices += request.residual
+        if request.naming(item.source, Path()).is_video:
+            total += voices * item.probed.bytes
+        else:
+            length = item.probed.media_s or 0.0
+            packed = 0.6 if request.suffix.lower() == ".flac" else 1.0
+            total += round(voices * item.probed.sample_bytes * length * packed)
+    return total

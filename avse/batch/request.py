@@ -1,0 +1,78 @@
+"""What is wanted from every recording of a batch, and a digest that changes when that does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from avse.job import Chosen, Job
+from avse.naming import Naming, check_template
+from avse.settings import Settings
+
+_ELSEWHERE = ("model", "device")
+"""Settings that are not part of the digest: weights have a hash of their own, and where something
+is computed changes nothing that is asked for."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted from every recording.
+
+    Attributes:
+        verb: "separate": a file for each voice; "enhance": one with everybody in sight.
+        speaker: whose voices.
+        template: how outputs are called, see `avse.naming`.
+        settings: how to separate.
+        residual: whether to write everything else too.
+        clip: what to do where an integer file would clip.
+        keep_original_audio: whether videos keep the original sound as well.
+    """
+
+    verb: Literal["separate", "enhance"]
+    speaker: Chosen
+    template: str
+    settings: Settings
+    residual: bool = False
+    clip: Literal["rescale", "clamp", "none"] = "rescale"
+    keep_original_audio: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """Ending of every output, with the dot."""
+        return check_template(self.template)
+
+    def digest(self) -> str:
+        """sha256 of all that decides what comes out, except for the weights."""
+        about = asdict(self)
+        for name in _ELSEWHERE:
+            del about["settings"][name]
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+    def naming(self, source: Path, folder: Path) -> Naming:
+        """How the outputs of a recording are called in a folder."""
+        return Naming(source, folder, None, self.template, self.suffix)
+
+    def job(self, source: Path, folder: Path, *, window_s: float, device: str) -> Job:
+        """The work on one recording.
+
+        Args:
+            source: the recording.
+            folder: where outputs go.
+            window_s: window to use, where memory is short a smaller one than was asked for.
+            device: where to compute.
+        """
+        return Job(
+            source=source,
+            speaker=self.speaker,
+            together=self.verb == "enhance",
+            naming=self.naming(source, folder),
+            settings=replace(self.settings, window_s=window_s, device=device),
+            residual=self.residual,
+            clip=self.clip,
+            keep_original_audio=self.keep_original_audio,
+            force=False,
+            dry_run=False,
+        )

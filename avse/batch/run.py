@@ -1,0 +1,293 @@
+"""A batch from its inputs to its summary."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from avse.batch import memory
+from avse.batch.carrying import Carrying
+from avse.batch.crew import Crew, Limits, Report, Workforce
+from avse.batch.discover import absolute, discover
+from avse.batch.manifest import Manifest
+from avse.batch.plan import Item, Plan, bytes_needed, in_shard, make_items, make_plan
+from avse.batch.request import Request
+from avse.batch.staging import Staging
+from avse.batch.watching import Interrupts, Outlook, Summary, Watcher, counted_interrupts
+from avse.batch.worker import ProbeTask, make_bench
+from avse.errors import OutputError, UsageError
+from avse.media.placing import writing
+
+MANIFEST = "avse-batch.jsonl"
+REPORT = "avse-batch.html"
+
+_WORKER_BYTES = 700_000_000
+"""What a worker holds with the network and MediaPipe loaded, and something to work with."""
+
+_MEMORY_SHARE = 0.9
+_WAIT_S = 0.5
+
+Recruit = Callable[[Limits, Path], Workforce]
+"""Makes the workforce, given a folder for what its processes write."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be done.
+
+    Attributes:
+        inputs: files, folders, patterns.
+        lists: files with more of them.
+        output: folder of the batch.
+        request: what is wanted from each.
+        limits: what processes may use; memory None for nine tenths of what is free.
+        manifest: its path; None for avse-batch.jsonl in the folder, or one for the shard.
+        base: see `discover`.
+        shard: (i, n): do the i-th of n parts, counted from 1.
+        force: do everything again and replace whatever is there.
+        retry_failed: take up nothing but what failed before.
+        verify: hash every file to find out whether it has changed.
+        fail_fast: stop at the first failure.
+        dry_run: plan only, write nothing.
+        report: whether to write the HTML report.
+        recruit: makes the workforce; None for processes of this machine.
+    """
+
+    inputs: Sequence[str]
+    output: Path
+    request: Request
+    limits: Limits
+    lists: Sequence[str] = ()
+    manifest: Path | None = None
+    base: Path | None = None
+    shard: tuple[int, int] | None = None
+    force: bool = False
+    retry_failed: bool = False
+    verify: bool = False
+    fail_fast: bool = False
+    dry_run: bool = False
+    report: bool = True
+    recruit: Recruit | None = None
+
+    @property
+    def ending(self) -> str:
+        """What tells the files of a shard from those of the others."""
+        return "" if self.shard is None else ".{}-of-{}".format(*self.shard)
+
+    @property
+    def manifest_path(self) -> Path:
+        """Of the manifest, absolute."""
+        if self.manifest is not None:
+            return absolute(self.manifest)
+        name = Path(MANIFEST)
+        return absolute(self.output) / f"{name.stem}{self.ending}{name.suffix}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gives.
+
+    Attributes:
+        summary: of the run.
+        plan: what was to be done.
+        outlook: the same in figures.
+        report: path of the HTML report, if one was written.
+    """
+
+    summary: Summary
+    plan: Plan
+    outlook: Outlook
+    report: Path | None = None
+
+
+def run(batch: Batch, watcher: Watcher) -> Outcome:
+    """Do a batch.
+
+    Raises:
+        UsageError: clashing outputs, another run at work, a request that cannot be met.
+        InputError: no inputs.
+        OutputError: the folder cannot be written to, or the disk is too small.
+        MissingError: weights or a face backend are not there.
+        KeyboardInterrupt: the user has pressed Ctrl-C twice; what was in hand is dropped.
+    """
+    began = time.monotonic()
+    output = absolute(batch.output)
+    model = _hash_of_weights(batch.request)
+    found = discover(batch.inputs, batch.lists, output=output, base=batch.base)
+    made = _made_before(batch, output)
+    items = make_items([f for f in found if f.path not in made], batch.request, output)
+    if batch.shard is not None:
+        items = [item for item in items if in_shard(item, *batch.shard)]
+    limits = _bounded(batch, watcher)
+    with ExitStack() as stack:
+        interrupts = stack.enter_context(counted_interrupts(watcher))
+        manifest = Manifest(batch.manifest_path, beside=_beside(batch, output))
+        staging: Staging | None = None
+        if batch.dry_run:
+            manifest.load()
+            logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="avse-")))
+        else:
+            with writing(output):
+                output.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(manifest)
+            staging = Staging(output, batch.manifest_path)
+            stack.callback(staging.close)
+            _tell_repairs(manifest, staging.recover(manifest), watcher)
+            logs = staging.logs
+        plan = make_plan(
+            items,
+            batch.request,
+            model,
+            manifest.latest,
+            output,
+            force=batch.force,
+            retry_failed=batch.retry_failed,
+            verify=batch.verify,
+        )
+        crew = stack.enter_context(_crew(batch, limits, logs))
+        probe_all(crew, plan, batch.request, watcher, interrupts)
+        plan.sort()
+        outlook = _outlook(plan, batch, len(items), crew.size, manifest, output)
+        watcher.planned(outlook)
+        summary = Summary(len(items), len(plan.done), left_alone=plan.left_alone)
+        if staging is None:
+            return Outcome(summary, plan, outlook)
+        _refuse_small_disk(outlook, output)
+        carrying = Carrying(batch.request, model, staging, manifest, watcher, summary, batch.force)
+        carrying.carry_out(crew, plan, interrupts, fail_fast=batch.fail_fast)
+        summary.seconds = time.monotonic() - began
+        report = None
+        if batch.report:
+            from avse.batch.report import write_report
+
+            report = output / f"{Path(REPORT).stem}{batch.ending}{Path(REPORT).suffix}"
+            write_report(report, items, manifest, staging.cards, summary, batch.request)
+        return Outcome(summary, plan, outlook, report)
+
+
+def probe_all(
+    crew: Workforce, plan: Plan, request: Request, watcher: Watcher, interrupts: Interrupts
+) -> None:
+    """Look into every file that is to be worked on; what is wrong with one is its `trouble`."""
+    items = {str(item.source): item for item in plan.todo if item.trouble is None}
+    waiting: list[Item] = list(reversed(items.values()))
+    seen = 0
+    while (waiting and not interrupts.count) or crew.busy():
+        while waiting and not interrupts.count and crew.idle():
+            crew.give(ProbeTask(str(waiting.pop().source), request.settings.track))
+        for report in crew.wait(_WAIT_S):
+            if report.stage:
+                continue
+            item = items[report.task.source]
+            _note_probe(item, report)
+            seen += 1
+            watcher.probing(seen, len(items))
+
+
+def _note_probe(item: Item, report: Report) -> None:
+    if report.fatal is not None:
+        raise report.fatal
+    item.probed, item.trouble = report.result, report.trouble
+
+
+@contextmanager
+def _crew(batch: Batch, limits: Limits, logs: Path) -> Iterator[Workforce]:
+    setup = partial(make_bench, device=batch.request.settings.device)
+    crew = Crew(setup, limits, logs) if batch.recruit is None else batch.recruit(limits, logs)
+    try:
+        yield crew
+    finally:
+        crew.close()
+
+
+def _bounded(batch: Batch, watcher: Watcher) -> Limits:
+    """Limits with a bound on memory, and no more processes than fit under it."""
+    limits = batch.limits
+    if batch.recruit is not None:
+        return limits
+    bound = limits.memory_bytes
+    if bound is None:
+        free = memory.available()
+        bound = None if free is None else int(_MEMORY_SHARE * free)
+    jobs = limits.jobs
+    if bound is not None and jobs > max(1, bound // _WORKER_BYTES):
+        jobs = max(1, bound // _WORKER_BYTES)
+        watcher.warn(f"memory is enough for {jobs} of {limits.jobs} jobs at once")
+    return replace(limits, jobs=jobs, memory_bytes=bound)
+
+
+def _hash_of_weights(request: Request) -> str:
+    from avse.models.weights import find, verify
+
+    return verify(*find(request.settings.model))
+
+
+def _made_before(batch: Batch, output: Path) -> set[Path]:
+    """Outputs of earlier runs; where they lie among the inputs, they are none."""
+    manifest = Manifest(batch.manifest_path, beside=_beside(batch, output))
+    manifest.load()
+    return {output / made.path for r in manifest.latest.values() for made in r.outputs}
+
+
+def _beside(batch: Batch, output: Path) -> list[Path]:
+    """Manifests that others have left in the folder: parts of the same work, divided otherwise."""
+    name = Path(MANIFEST)
+    own = batch.manifest_path
+    found = sorted(output.glob(f"{name.stem}*{name.suffix}")) if output.is_dir() else []
+    return [path for path in found if path != own]
+
+
+def _tell_repairs(manifest: Manifest, finished: int, watcher: Watcher) -> None:
+    if manifest.repaired:
+        watcher.warn(f"{manifest.path.name}: a torn last line was taken away")
+    if manifest.unread:
+        watcher.warn(f"{manifest.path.name}: {manifest.unread} lines are no records")
+    if finished:
+        watcher.say(f"{finished} recordings of a run that was cut off were put in their places")
+
+
+def _outlook(
+    plan: Plan, batch: Batch, total: int, jobs: int, manifest: Manifest, output: Path
+) -> Outlook:
+    people = {k: r.people for k, r in manifest.latest.items() if r.people is not None}
+    good = [item for item in plan.todo if item.trouble is None]
+    existing = next(folder for folder in (output, *output.parents) if folder.is_dir())
+    return Outlook(
+        total=total,
+        todo=len(plan.todo),
+        done_before=len(plan.done),
+        jobs=jobs,
+        media_s=sum((i.probed.media_s or 0.0) for i in good if i.probed is not None),
+        estimate_s=plan.estimate_s(jobs, manifest.latest.values()),
+        bytes_needed=bytes_needed(good, batch.request, people),
+        bytes_free=shutil.disk_usage(existing).free,
+    )
+
+
+def _refuse_small_disk(outlook: Outlook, output: Path) -> None:
+    if outlook.bytes_needed > outlook.bytes_free:
+        raise OutputError(
+            f"the outputs need about {outlook.bytes_needed / 1e9:.1f} GB, and the disk of {output} "
+            f"has {outlook.bytes_free / 1e9:.1f} GB left",
+            "free some space, write .flac (--name), or choose another --output",
+        )
+
+
+def read_shard(text: str) -> tuple[int, int]:
+    """Read --shard: "3/8".
+
+    Raises:
+        UsageError: it is none.
+    """
+    number, slash, count = text.partition("/")
+    if slash and number.strip().isdecimal() and count.strip().isdecimal():
+        i, n = int(number), int(count)
+        if 1 <= i <= n:
+            return i, n
+    raise UsageError(f"--shard {text!r} is no part of anything", "such as 3/8: the third of eight")

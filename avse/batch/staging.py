@@ -1,0 +1,196 @@
+"""Outputs on their way: written aside, and put in their places in one step that survives a crash.
+
+A worker writes into a folder of its own below OUTPUT/.avse-batch, on the same disk. When all files
+of a recording are whole, the parent writes down what is to be renamed to what, renames, and adds
+the record to the manifest. A run that is killed in between leaves that note, and the next run does
+the rest; without the note, it throws the folder away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from avse.batch.manifest import Manifest, Output, Record
+from avse.batch.marks import mark, mark_of
+from avse.errors import AvseError, OutputExistsError
+from avse.media.placing import writing
+
+WORK = ".avse-batch"
+_NOTE = "commit.json"
+CARD = "card.json"
+
+
+class Staging:
+    """Where the outputs of one manifest are made.
+
+    Args:
+        output: folder of the batch; made if missing.
+        manifest: path of the manifest; those of several shards share a folder of outputs.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, output: Path, manifest: Path) -> None:
+        own = hashlib.sha256(os.fsencode(manifest)).hexdigest()[:8]
+        self.output = output
+        self.root = output / WORK / f"work-{own}"
+        self.cards = output / WORK / "cards"
+        self.logs = self.root / "logs"
+        with writing(output):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            self.cards.mkdir(parents=True, exist_ok=True)
+            probe = self.root / secrets.token_hex(4)
+            probe.touch()
+            probe.unlink()
+
+    def folder(self, key: str) -> Path:
+        """An unused folder for an attempt at a recording; the worker makes it."""
+        return self.root / f"{key}.{secrets.token_hex(4)}"
+
+    def commit(self, folder: Path, record: Record, manifest: Manifest, *, force: bool) -> None:
+        """Put the outputs of a recording in their places and write its record.
+
+        Args:
+            folder: of the attempt; it holds files named like the outputs, all flushed to the disk.
+            record: of the recording; says which outputs.
+            manifest: takes the record.
+            force: whether files that this input has not made before may be replaced.
+
+        Raises:
+            OutputExistsError: such a file is there.
+            OutputError: a file cannot be put in its place.
+        """
+        before = manifest.latest.get(record.input)
+        ours = {output.path for output in before.outputs} if before is not None else set()
+        for output in record.outputs:
+            path = self.output / output.path
+            if path.exists() and not force and output.path not in ours:
+                raise OutputExistsError(
+                    f"{path} exists already and was not made from this input",
+                    "add --force to replace it, or choose another --output",
+                )
+        note = json.dumps({"record": asdict(record)}).encode("ascii")
+        with writing(self.output):
+            _write(folder / _NOTE, note)
+        manifest.append(self._finish(folder, record))
+        self.drop(folder)
+
+    def recover(self, manifest: Manifest) -> int:
+        """Finish what a run that was killed had noted down, and remove what it had not.
+
+        Returns:
+            How many recordings were finished.
+        """
+        finished = 0
+        for folder in [path for path in self.root.iterdir() if path != self.logs]:
+            record = _noted(folder)
+            if record is not None and self._whole(folder, record):
+                record = self._finish(folder, record)
+                latest = manifest.latest.get(record.input)
+                if latest is None or latest.finished != record.finished:
+                    manifest.append(record)
+                    finished += 1
+            self.drop(folder)
+        return finished
+
+    def drop(self, folder: Path) -> None:
+        """Remove the folder of an attempt."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove what no later run needs: all but what was noted down and not finished."""
+        shutil.rmtree(self.logs, ignore_errors=True)
+        with suppress(OSError):
+            for folder in self.root.iterdir():
+                if not (folder / _NOTE).exists():
+                    self.drop(folder)
+            self.root.rmdir()
+
+    def _finish(self, folder: Path, record: Record) -> Record:
+        touched = set()
+        outputs = []
+        for output in record.outputs:
+            path = self.output / output.path
+            staged = folder / path.name
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if staged.exists():
+                    staged.replace(path)
+                # Renaming is a change of state that spares no one the hash, if not noted again.
+                state = path.stat()
+            outputs.append(Output(output.path, mark_of(state, output.mark.sha256)))
+            touched.add(path.parent)
+        card = folder / CARD
+        if card.exists():
+            with writing(self.cards):
+                card.replace(self.cards / f"{key_of(record.input)}.json")
+        for parent in touched:
+            _flush_folder(parent)
+        return replace(record, outputs=tuple(outputs))
+
+    def _whole(self, folder: Path, record: Record) -> bool:
+        return all(
+            (folder / Path(output.path).name).exists()
+            or output.mark.holds(self.output / output.path)
+            for output in record.outputs
+        )
+
+
+def key_of(source: str) -> str:
+    """Short name of an input."""
+    return hashlib.sha256(os.fsencode(source)).hexdigest()[:20]
+
+
+def finished_files(folder: Path, names: Iterable[Path], below: Path) -> list[Output]:
+    """Flush staged files to the disk and take their marks.
+
+    Args:
+        folder: of the attempt.
+        names: the files in it.
+        below: folder of the outputs, relative to that of the batch.
+
+    Raises:
+        OutputError: one cannot be written or read back.
+    """
+    outputs = []
+    for path in names:
+        with writing(path):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            outputs.append(Output((below / path.name).as_posix(), mark(path)))
+    return outputs
+
+
+def _noted(folder: Path) -> Record | None:
+    with suppress(OSError, ValueError, KeyError, TypeError, AvseError):
+        about = json.loads((folder / _NOTE).read_bytes())
+        return Record.read(json.dumps(about["record"]))
+    return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    with suppress(OSError):  # not every system lets folders be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,187 @@
+"""What a worker does: look into a file, or clean it; network and face backend are loaded once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avse.batch.living import Hook, Work
+from avse.batch.manifest import Output
+from avse.batch.marks import Mark, mark_of, sha256
+from avse.batch.request import Request
+from avse.batch.staging import CARD, finished_files
+from avse.errors import MediaError
+
+if TYPE_CHECKING:
+    from avse.faces.detect import FaceBackend
+    from avse.models.network import AVSENet
+
+
+@dataclass(frozen=True)
+class ProbeTask:
+    """Say what a file holds.
+
+    Attributes:
+        source: absolute path.
+        track: the sound track that is wanted.
+    """
+
+    source: str
+    track: int
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a file holds.
+
+    Attributes:
+        media_s: length in seconds, None where the file does not say.
+        bytes: of the file.
+        width, height: of the picture.
+        frame_rate: pictures a second.
+        sample_bytes: bytes a second of a voice in an uncompressed file.
+    """
+
+    media_s: float | None
+    bytes: int
+    width: int
+    height: int
+    frame_rate: float
+    sample_bytes: int
+
+
+@dataclass(frozen=True)
+class CleanTask:
+    """Clean a file.
+
+    Attributes:
+        source: absolute path.
+        request: what is wanted.
+        window_s: of the network, seconds.
+        folder: where outputs are made; a path that does not exist.
+        below: folder of the outputs, relative to that of the batch.
+    """
+
+    source: str
+    request: Request
+    window_s: float
+    folder: str
+    below: str
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What came of a file.
+
+    Attributes:
+        input_mark: what was read.
+        outputs: the files, still in the folder of the task.
+        people: how many were seen.
+        warnings: what the user should know.
+    """
+
+    input_mark: Mark
+    outputs: tuple[Output, ...]
+    people: int
+    warnings: tuple[str, ...]
+
+
+def make_bench(number: int, *, device: str) -> Work:
+    """Set a worker up.
+
+    Args:
+        number: of the worker. The first owns the GPU, if there is one; the others compute on the
+            CPU and do not even see it.
+        device: as the user gave it.
+    """
+    if number > 0 and device != "mps":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    return Bench("cpu" if number > 0 else device)
+
+
+class Bench:
+    """A worker's tools.
+
+    Args:
+        device: where to compute.
+    """
+
+    def __init__(self, device: str) -> None:
+        import warnings
+
+        warnings.simplefilter("ignore")  # of libraries; nobody reads them here
+        for name in ("GLOG_minloglevel", "TF_CPP_MIN_LOG_LEVEL", "ABSL_MIN_LOG_LEVEL"):
+            os.environ.setdefault(name, "3")
+        self._device = device
+        self._networks: dict[str, AVSENet] = {}
+        self._backends: dict[str, FaceBackend] = {}
+
+    def __call__(self, task: Any, hook: Hook) -> Probed | Cleaned:
+        """Do a task.
+
+        Raises:
+            AvseError: it cannot be done.
+        """
+        return look_into(task) if isinstance(task, ProbeTask) else self._clean(task, hook)
+
+    def _clean(self, task: CleanTask, hook: Hook) -> Cleaned:
+        from avse.batch.cards import write_card
+        from avse.job import carry_out
+        from avse.scene import pick_device
+
+        source, folder = Path(task.source), Path(task.folder)
+        hook("reading", 0.0, None)
+        try:
+            state = source.stat()
+            digest = sha256(source)
+        except OSError as error:
+            raise MediaError(
+                f"Cannot read {source}: {error.strerror}.", "Check its access rights."
+            ) from error
+        device = pick_device(self._device)
+        job = task.request.job(source, folder, window_s=task.window_s, device=device)
+        network, backend = self._tools(task.request, device, hook)
+        done = carry_out(job, progress=hook, network=network, backend=backend)
+        hook("finishing", 0.0, None)
+        if mark_of(source.stat(), digest) != mark_of(state, digest):
+            raise MediaError(f"{source} changed while it was read.", "Run again when it is whole.")
+        outputs = finished_files(folder, done.paths, Path(task.below))
+        write_card(folder / CARD, source, task.request.settings.track, done)
+        return Cleaned(mark_of(state, digest), tuple(outputs), len(done.people), done.warnings)
+
+    def _tools(self, request: Request, device: str, hook: Hook) -> tuple[AVSENet, FaceBackend]:
+        from avse.faces.detect import open_backend
+        from avse.models.weights import load
+
+        settings = request.settings
+        if settings.model not in self._networks:
+            hook("model", 0.0, None)
+            self._networks[settings.model] = load(settings.model, device=device)
+        if settings.faces not in self._backends:
+            self._backends[settings.faces] = open_backend(settings.faces, device=device)
+        return self._networks[settings.model], self._backends[settings.faces]
+
+
+def look_into(task: ProbeTask) -> Probed:
+    """Say what a file holds.
+
+    Raises:
+        MediaError, NoVideoError, NoAudioError: it is no recording to work on.
+    """
+    from avse.media import probe
+    from avse.scene import choose_tracks
+
+    info = probe(task.source)
+    video, audio = choose_tracks(info, task.track)
+    assert audio is not None
+    bits = 32 if audio.bits_per_sample is None else max(16, min(32, audio.bits_per_sample))
+    return Probed(
+        media_s=None if info.duration is None else float(info.duration),
+        bytes=Path(task.source).stat().st_size,
+        width=video.width,
+        height=video.height,
+        frame_rate=float(video.average_rate or 25),
+        sample_bytes=audio.sample_rate * audio.channels * bits // 8,
+    )

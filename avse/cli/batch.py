@@ -1,0 +1,155 @@
+"""`avse batch`: folders of recordings, unattended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from avse.cli import batch_options as given
+from avse.cli import options
+from avse.cli.terminal import Terminal, terminal_of
+from avse.errors import UsageError
+from avse.naming import DEFAULT_NAME
+from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.cli.batch_progress import Lines
+
+EXAMPLES = options.examples(
+    ("every voice in every video of a folder", "avse batch recordings/ -o cleaned/"),
+    ("what would be done, and how long it would take", "avse batch recordings/ -o cleaned/ -n"),
+    (
+        "videos with nothing but the people in sight",
+        'avse batch recordings/ -o cleaned/ --verb enhance --name "{stem}.mp4"',
+    ),
+    (
+        "a list of files, four at a time, at most an hour each",
+        "avse batch --input-list videos.txt --base /data -o cleaned/ -j 4 --timeout 3600",
+    ),
+    ("the third of eight machines", "avse batch /data/videos -o /data/cleaned --shard 3/8"),
+    ("on a Ray cluster", "avse batch /data/videos -o /data/cleaned --cluster auto"),
+)
+
+
+def batch(
+    context: typer.Context,
+    output: given.Output,
+    inputs: given.Inputs = None,
+    input_list: given.InputList = None,
+    verb: given.VerbOption = given.Verb.SEPARATE,
+    speaker: options.Speaker = "all",
+    name: options.Name = DEFAULT_NAME,
+    base: given.Base = None,
+    residual: options.Residual = False,
+    mix: options.Mix = Settings.mix,
+    clip: options.Clipping = options.Clip.RESCALE,
+    keep_original_audio: options.KeepOriginalAudio = False,
+    track: options.Track = Settings.track,
+    model: options.Model = Settings.model,
+    device: options.Device = Settings.device,
+    window: options.Window = Settings.window_s,
+    overlap: options.Overlap = Settings.overlap,
+    faces: options.Faces = Settings.faces,
+    jobs: options.Jobs = None,
+    threads: given.Threads = "1",
+    timeout: given.Timeout = None,
+    memory: given.Memory = None,
+    manifest: given.ManifestFile = None,
+    retry_failed: given.RetryFailed = False,
+    fail_fast: given.FailFast = False,
+    verify: given.Verify = False,
+    shard: given.Shard = None,
+    cluster: given.Cluster = None,
+    item_cpus: given.ItemCpus = 1.0,
+    item_gpus: given.ItemGpus = 0.0,
+    progress: given.ProgressStyle = given.Style.AUTO,
+    no_report: given.NoReport = False,
+    as_json: options.AsJson = False,
+    force: given.Force = False,
+    dry_run: options.DryRun = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Clean folders of videos: many at a time, unattended, and taken up again where it stopped.
+
+    The same command again does what is missing, has changed or has failed. One failure does not
+    stop the rest; failures are listed at the end, and the exit code is then 1.
+
+    Prints the paths of the files written, below the folder, one a line.
+    """
+    terminal = terminal_of(context)
+    if not output.strip() or output == "-":
+        raise UsageError("--output has to be a folder", "such as: -o cleaned")
+    if not inputs and not input_list:
+        raise UsageError("there is nothing to work on", "give files, folders or --input-list")
+    from avse.batch.crew import Limits
+    from avse.batch.request import Request
+    from avse.batch.run import Batch, read_shard, run
+    from avse.cli.batch_telling import tell
+    from avse.cli.inputs import read_speaker
+    from avse.naming import check_template
+    from avse.workers import usable_processors
+
+    check_template(name)
+    settings = Settings(
+        model=model,
+        device=device,
+        faces=faces,
+        window_s=window,
+        overlap=overlap,
+        mix=mix,
+        track=track,
+    )
+    at_once = jobs or usable_processors()
+    limits = Limits(
+        jobs=at_once,
+        threads=given.read_threads(threads, at_once, usable_processors()),
+        timeout_s=timeout,
+        memory_bytes=None if memory is None else int(memory * 1e9),
+    )
+    recruit = None
+    if cluster is not None:
+        from avse.batch.cluster import Resources, recruit_on
+
+        recruit = recruit_on(cluster, Resources(item_cpus, item_gpus), device, jobs)
+    wanted = Batch(
+        inputs=inputs or [],
+        lists=input_list or [],
+        output=Path(output).expanduser(),
+        request=Request(
+            verb=verb.value,
+            speaker=read_speaker(speaker),
+            template=name,
+            settings=settings,
+            residual=residual,
+            clip=clip.value,
+            keep_original_audio=keep_original_audio,
+        ),
+        limits=limits,
+        manifest=None if manifest is None else Path(manifest).expanduser(),
+        base=None if base is None else Path(base).expanduser(),
+        shard=None if shard is None else read_shard(shard),
+        force=force,
+        retry_failed=retry_failed,
+        verify=verify,
+        fail_fast=fail_fast,
+        dry_run=dry_run,
+        report=not no_report,
+        recruit=recruit,
+    )
+    with _watcher(terminal, progress, wanted.output, results=not as_json) as watcher:
+        outcome = run(wanted, watcher)
+    tell(wanted, outcome, terminal, as_json=as_json, machine=progress == given.Style.JSON)
+
+
+def _watcher(terminal: Terminal, style: given.Style, output: Path, *, results: bool) -> Lines:
+    from avse.cli import batch_progress
+
+    if style == given.Style.JSON:
+        return batch_progress.JsonLines(terminal, output if results else None)
+    if style == given.Style.AUTO and terminal.draws:
+        return batch_progress.Bars(terminal, output if results else None)
+    return batch_progress.Lines(terminal, output if results else None)

@@ -1,0 +1,154 @@
+"""One recording from request to files: what every verb that writes voices has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from avse.naming import Naming, check_outputs, folder_for
+from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.faces.detect import FaceBackend
+    from avse.faces.people import Person
+    from avse.models.network import AVSENet
+
+ENHANCED = "enhanced"
+"""What stands for the speaker in the name of an output that holds everybody."""
+
+Chosen = int | list[int] | str
+"""A speaker as the library takes it."""
+
+Progress = Callable[[str, float, "float | None"], None]
+"""See `avse.scene.Progress`; said again here, where nothing heavy is imported."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the user wants from one recording.
+
+    Attributes:
+        source: the recording.
+        speaker: whose voices.
+        together: whether they are one output, their sum.
+        naming: where outputs go.
+        settings: how to separate.
+        residual: whether to write everything else too.
+        clip: what to do where an integer file would clip.
+        keep_original_audio: whether videos keep the original sound as well.
+        force: whether files may be replaced.
+        dry_run: whether to stop before anything is written.
+    """
+
+    source: Path
+    speaker: Chosen
+    together: bool
+    naming: Naming
+    settings: Settings
+    residual: bool
+    clip: Literal["rescale", "clamp", "none"]
+    keep_original_audio: bool
+    force: bool
+    dry_run: bool
+
+    def paths_known(self) -> list[Path]:
+        """The outputs that are certain before anybody has looked at the picture."""
+        paths: list[Path] = []
+        if self.together:
+            paths.append(self.naming.path(ENHANCED))
+        elif isinstance(self.speaker, int):
+            paths.append(self.naming.path(self.speaker))
+        elif isinstance(self.speaker, list):
+            paths += [self.naming.path(number) for number in self.speaker]
+        elif self.naming.file is not None:  # a point: one person, who has no number yet
+            paths.append(self.naming.file)
+        return [*paths, self.naming.residual()] if self.residual else paths
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job.
+
+    Attributes:
+        sample_rate: of every output.
+        stems: (number, path) of each voice; `avse.separation.TOGETHER` stands for all.
+        residual: path of the rest, if asked for.
+        people: everybody who was seen, asked for or not.
+        warnings: what the user should know, in words.
+    """
+
+    sample_rate: int
+    stems: list[tuple[int, Path]]
+    residual: Path | None
+    people: tuple[Person, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every file, voices first."""
+        return [path for _, path in self.stems] + ([self.residual] if self.residual else [])
+
+
+def carry_out(
+    job: Job,
+    *,
+    progress: Progress,
+    network: AVSENet | None = None,
+    backend: FaceBackend | None = None,
+) -> Done:
+    """Check, look, listen and write; whatever can be refused is refused before the work.
+
+    Args:
+        job: what is wanted.
+        progress: see `avse.scene.Progress`.
+        network: use this one instead of loading the one that the settings name.
+        backend: who finds faces, if it is open already.
+
+    Raises:
+        AvseError: see `avse.separation` and `avse.naming`.
+    """
+    from avse.media import probe
+
+    probe(job.source)
+    check_outputs(job.paths_known(), job.source, force=job.force)
+    warnings: list[str] = []
+    if job.keep_original_audio and not job.naming.is_video:
+        warnings.append(
+            f"--keep-original-audio has no effect on {job.naming.suffix} files: they hold one track"
+        )
+    progress("model", 0.0, None)
+    from avse.separation import separate
+
+    separation = separate(
+        job.source,
+        job.speaker,
+        together=job.together,
+        settings=job.settings,
+        network=network,
+        backend=backend,
+        progress=progress,
+    )
+    names = {n: job.naming.path(n or ENHANCED) for n in separation.numbers}
+    residual = job.naming.residual() if job.residual else None
+    everything = [*names.values(), *([residual] if residual else [])]
+    check_outputs(everything, job.source, force=job.force)
+    if not job.dry_run:
+        progress("voices", 0.0, None)
+        with folder_for(job.naming):
+            written = separation.save(
+                names,
+                residual=residual,
+                clip=job.clip,
+                keep_original_audio=job.keep_original_audio,
+                overwrite=job.force,
+            )
+        warnings += written.warnings
+    return Done(
+        separation.sample_rate,
+        list(names.items()),
+        residual,
+        separation.scene.people.persons,
+        tuple(warnings),
+    )

@@ -1,0 +1,225 @@
+"""What `avse batch` promises, measured on real videos made from a folder of clips.
+
+    python benchmarks/batch_bars.py CLIPS --parts tree kill speed memory
+
+- tree: 200 short videos, 10 of them broken in different ways, two jobs: all good ones done, the ten
+  listed, exit 1; a rerun does nothing but the ten.
+- kill: kill -9 of the parent at 20 random moments, then a rerun: the outputs are those of an
+  undisturbed run, nothing is half-written, the manifest is valid.
+- speed: two jobs against one.
+- memory: of the parent, over 1,000 items (whose work is a file of words; see tests/batch/fake.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import av
+
+from avse.batch.manifest import read_records
+
+BROKEN = 10
+
+
+def cut(source: Path, path: Path, seconds: float) -> None:
+    """Copy the beginning of a file."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        streams = [old.streams.video[0], old.streams.audio[0]]
+        copies = {s.index: new.add_stream_from_template(s) for s in streams}
+        for packet in old.demux(*streams):
+            if packet.dts is not None and packet.dts * packet.time_base < seconds:
+                packet.stream = copies[packet.stream_index]
+                new.mux(packet)
+
+
+def one_track(source: Path, path: Path, kind: str) -> None:
+    """Copy the sound or the picture alone."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = getattr(old.streams, kind)[0]
+        copy = new.add_stream_from_template(stream)
+        for packet in old.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                new.mux(packet)
+
+
+def break_ten(folder: Path, good: Path) -> None:
+    """Ten files, each broken in a way of its own."""
+    folder.mkdir()
+    content = good.read_bytes()
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video\n" * 50)
+    (folder / "head.mp4").write_bytes(content[:100])
+    # The index (moov) was to come last, and the camera lost its power.
+    (folder / "cut short.mp4").write_bytes(b"\0\0\0\x14ftypisom\0\0\2\0mp41" + content)
+    (folder / "zeros.mkv").write_bytes(bytes(50_000))
+    (folder / "noise.avi").write_bytes(random.Random(0).randbytes(50_000))
+    (folder / "dangling.mp4").symlink_to("nowhere.mp4")
+    one_track(good, folder / "no sound.mkv", "video")
+    one_track(good, folder / "no picture.mkv", "audio")
+    with av.open(str(folder / "nobody.mp4"), "w") as file:
+        picture = file.add_stream("mpeg4", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
+        sound = file.add_stream("aac", rate=16000, layout="mono")
+        for _ in range(25):
+            file.mux(picture.encode(av.VideoFrame(96, 64, "yuv420p")))
+        file.mux(picture.encode(None))
+        frame = av.AudioFrame("s16", "mono", 16000)
+        frame.sample_rate = 16000
+        file.mux(sound.encode(frame))
+        file.mux(sound.encode(None))
+
+
+def make_tree(clips: Path, folder: Path, count: int, seconds: float) -> Path:
+    """Good videos in sub-folders, made by copying packets."""
+    found = sorted(p for p in clips.rglob("*") if p.suffix in (".mp4", ".mpg", ".mkv", ".mov"))
+    for number, clip in enumerate(islice(cycle(found), count)):
+        path = folder / f"day {number % 7}" / f"{number:03}.mkv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cut(clip, path, seconds)
+    return folder
+
+
+def batch(source: Path, output: Path, *more: str) -> list[str]:
+    """The command line."""
+    return [sys.executable, "-m", "avse", "batch", str(source), "-o", str(output), "-q", *more]
+
+
+def timed(command: list[str]) -> tuple[int, float, str]:
+    """Exit code, seconds and stdout."""
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, time.monotonic() - began, done.stdout
+
+
+def sums(output: Path) -> dict[str, str]:
+    """Digest of every output."""
+    return {
+        str(p.relative_to(output)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(output.rglob("*.wav"))
+        if ".avse-batch" not in p.parts
+    }
+
+
+def tree(clips: Path, folder: Path, count: int) -> None:
+    """The first bar."""
+    source = make_tree(clips, folder / "in", count - BROKEN, 1.2)
+    break_ten(source / "broken", next(source.rglob("*.mkv")))
+    for label in ("first run", "rerun"):
+        code, took, out = timed(batch(source, folder / "out", "-j", "2", "--json"))
+        about = json.loads(out)
+        print(
+            f"{label}: exit {code}, {took:.1f} s; done {about['done']}, before "
+            f"{about['done_before']}, failed {len(about['failed'])}",
+            flush=True,
+        )
+    for failed in about["failed"]:
+        print(f"    {Path(failed['input']).name}: {failed['message']}")
+
+
+def kill(clips: Path, folder: Path, moments: int, count: int) -> None:
+    """The second bar."""
+    source = make_tree(clips, folder / "killed in", count, 1.2)
+    code, calm_s, _ = timed(batch(source, folder / "calm", "-j", "2"))
+    chance = random.Random(1)
+    good = 0
+    for moment in range(moments):
+        output = folder / f"killed {moment}"
+        process = subprocess.Popen(
+            batch(source, output, "-j", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        after = chance.uniform(0.5, calm_s)
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        calm = sums(folder / "calm")
+        half = [name for name, digest in sums(output).items() if calm.get(name) != digest]
+        again, _, _ = timed(batch(source, output, "-j", "2"))
+        records = list(read_records(output / "avse-batch.jsonl"))
+        left = [p.name for p in (output / ".avse-batch").iterdir()]
+        fine = sums(output) == calm and not half and None not in records and left == ["cards"]
+        good += fine and again == code == 0
+        print(f"killed after {after:.1f} s: {'as undisturbed' if fine else 'DIFFERS'}", flush=True)
+        shutil.rmtree(output)
+    print(f"{good} of {moments} as an undisturbed run ({calm_s:.1f} s)")
+
+
+def speed(clips: Path, folder: Path, count: int) -> None:
+    """The fourth bar, one half."""
+    source = make_tree(clips, folder / "speed in", count, 3.0)
+    took = {}
+    for jobs in (1, 2):
+        code, took[jobs], _ = timed(batch(source, folder / f"speed {jobs}", "-j", str(jobs)))
+        print(f"{jobs} jobs: exit {code}, {took[jobs]:.1f} s", flush=True)
+    same = sums(folder / "speed 1") == sums(folder / "speed 2")
+    print(f"two jobs are {took[1] / took[2]:.2f} times as fast; same bytes: {same}")
+
+
+def memory(folder: Path, count: int) -> None:
+    """The fourth bar, the other half: memory of the parent, with work that is none."""
+    from tests.batch import fake
+
+    source = folder / "words"
+    for number in range(count):
+        path = source / f"{number % 20}" / f"{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("voices 2")
+    seen: list[tuple[int, float]] = []
+    stop = threading.Event()
+    manifest = folder / "words out" / "avse-batch.jsonl"
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            text = Path("/proc/self/status").read_text()
+            held = next(line for line in text.splitlines() if line.startswith("VmRSS"))
+            done = manifest.read_bytes().count(b"\n") if manifest.exists() else 0
+            seen.append((done, int(held.split()[1]) / 1024))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.monotonic()
+    fake.clean(source, folder / "words out")
+    took = time.monotonic() - began
+    stop.set()
+    watcher.join()
+    for share in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0):
+        done, held = min(seen, key=lambda s: abs(s[0] - share * count))
+        print(f"parent after {done} items: {held:.1f} MB")
+    print(f"{count} items without work: {took:.1f} s")
+
+
+def main() -> None:
+    """Make the videos, run, report."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("--parts", nargs="+", default=["tree", "kill", "speed", "memory"])
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--moments", type=int, default=20)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "tree" in options.parts:
+            tree(options.clips, folder, options.count)
+        if "speed" in options.parts:
+            speed(options.clips, folder, 24)
+        if "kill" in options.parts:
+            kill(options.clips, folder, options.moments, 12)
+        if "memory" in options.parts:
+            memory(folder, 1000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""A batch whose files are words and whose workers need no network: everything but the signal.
+
+An input holds words: "voices N" gives N files; "slow S", "crash", "kill", "full", "hoard",
+"refuse", "unreadable", "probe-crash" are what they say; anything else is one voice.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from avse.batch.crew import Crew, Limits
+from avse.batch.living import Hook, Work
+from avse.batch.marks import mark, sha256
+from avse.batch.request import Request
+from avse.batch.run import Batch, Outcome, run
+from avse.batch.staging import CARD, finished_files
+from avse.batch.watching import Watcher
+from avse.batch.worker import Cleaned, CleanTask, Probed, ProbeTask
+from avse.errors import InputError, MediaError
+from avse.media.placing import writing
+from avse.naming import DEFAULT_NAME
+from avse.settings import Settings
+
+REQUEST = Request("separate", "all", DEFAULT_NAME, Settings())
+
+
+def recruit(limits: Limits, folder: Path) -> Crew:
+    return Crew(make, limits, folder)
+
+
+def make(number: int) -> Work:
+    return work
+
+
+def work(task: Any, hook: Hook) -> Probed | Cleaned:
+    source = Path(task.source)
+    words = source.read_text(encoding="utf-8").split()
+    word, amount = [*words, "voices", "1"][:2]
+    if isinstance(task, ProbeTask):
+        if word == "unreadable":
+            raise MediaError(f"{source} is not a media file.", "Check that it plays.")
+        if word == "probe-crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return Probed(float(len(words)), source.stat().st_size, 640, 360, 25.0, 96000)
+    assert isinstance(task, CleanTask)
+    hook("faces", 0.0, 1.0)
+    if word == "slow":
+        time.sleep(float(amount))
+    if word == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if word == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if word == "refuse":
+        raise InputError(f"{source.name}: no face was found", "Show one.")
+    if word == "hoard" and task.window_s > float(amount):
+        raise MemoryError
+    return _cleaned(task, source, word, int(amount) if word == "voices" else 1)
+
+
+def _cleaned(task: CleanTask, source: Path, word: str, voices: int) -> Cleaned:
+    folder = Path(task.folder)
+    folder.mkdir(parents=True)
+    naming = task.request.naming(source, folder)
+    paths = [naming.path(number + 1) for number in range(voices)]
+    for number, path in enumerate(paths):
+        with writing(path):
+            if word == "full":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            path.write_text(f"voice {number + 1} of {sha256(source)}\n" * 50)
+    outputs = finished_files(folder, paths, Path(task.below))
+    (folder / CARD).write_text('{"faces": [], "before": [0.5], "after": {"voice": [0.2]}}')
+    return Cleaned(mark(source), tuple(outputs), voices, ())
+
+
+def write_tree(folder: Path, **words: str) -> Path:
+    """Inputs by name: a__b is a/b.mp4."""
+    for name, text in words.items():
+        path = folder / (name.replace("__", "/") + ".mp4")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def clean(source: Path, output: Path, *, watcher: Watcher | None = None, **more: Any) -> Outcome:
+    """Run a batch of such files."""
+    jobs = more.pop("jobs", 2)
+    limits = more.pop("limits", Limits(jobs=jobs))
+    about: dict[str, Any] = {"inputs": [str(source)], "output": output, "request": REQUEST}
+    about |= {"limits": limits, "recruit": recruit, **more}
+    return run(Batch(**about), watcher or Watcher())
+
+
+def results(output: Path) -> dict[str, bytes]:
+    """Every output, by its path below the folder; what belongs to the run itself left out."""
+    return {
+        str(path.relative_to(output)): path.read_bytes()
+        for path in sorted(output.rglob("*"))
+        if path.is_file() and not str(path.relative_to(output)).startswith((".avse", "avse-"))
+    }
+
+
+if __name__ == "__main__":
+    # As `__main__` this module is not the one that the workers know.
+    from tests.batch import fake
+
+    outcome = fake.clean(Path(sys.argv[1]), Path(sys.argv[2]))
+    sys.exit(130 if outcome.summary.interrupted else bool(outcome.summary.failed))

@@ -1,0 +1,376 @@
+"""A whole batch: what is done stays done, and dying costs no more than what was in hand."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avse.batch.crew import Limits
+from avse.batch.manifest import Manifest, Record, read_records
+from avse.batch.staging import WORK, Staging
+from avse.batch.watching import Watcher
+from avse.errors import OutputError, OutputExistsError, UsageError
+
+from .fake import REQUEST, clean, results, write_tree
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TREE = {"a__x": "voices 2", "b__x": "voices 1", "y": "slow 0.1"}
+
+
+class Told(Watcher):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def ended(self, worker: int | None, record: Record, work_s: float) -> None:
+        self.done.append(Path(record.input).stem + "!" * (record.status == "failed"))
+
+
+def records(output: Path) -> list[Record]:
+    found = list(read_records(output / "avse-batch.jsonl"))
+    assert None not in found
+    return [record for record in found if record is not None]
+
+
+def test_sub_folders_are_kept_and_nothing_else_is_left(tmp_path: Path) -> None:
+    source, output = write_tree(tmp_path / "in", **TREE), tmp_path / "out"
+    outcome = clean(source, output)
+    assert sorted(results(output)) == ["a/x.1.wav", "a/x.2.wav", "b/x.1.wav", "y.1.wav"]
+    assert (outcome.summary.done, outcome.summary.outputs) == (3, 4)
+    assert sorted(p.name for p in (output / WORK).iterdir()) == ["cards"]
+    assert len(records(output)) == 3
+    page = (output / "avse-batch.html").read_text()
+    assert "a/x.mp4" in page
+    assert page.count("<svg") == 6
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_rerun_does_what_failed_changed_or_is_new_and_nothing_else(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "in", **TREE, bad="refuse", worse="unreadable")
+    output = tmp_path / "out"
+    first = clean(source, output)
+    assert sorted(path.stem for path, _ in first.summary.failed) == ["bad", "worse"]
+    before = {p: p.stat().st_mtime_ns for p in output.rglob("*.wav")}
+    told = Told()
+    assert clean(source, output, watcher=told).summary.done_before == 3
+    assert sorted(told.done) == ["bad!", "worse!"]
+    assert {p: p.stat().st_mtime_ns for p in output.rglob("*.wav")} == before
+
+    write_tree(source, a__x="voices 1 changed", bad="mended", new="voices 1")
+    (output / "y.1.wav").unlink()
+    told = Told()
+    clean(source, output, watcher=told)
+    assert sorted(told.done) == ["bad", "new", "worse!", "x", "y"]
+
+    told = Told()
+    clean(source, output, watcher=told, request=replace(REQUEST, residual=False, clip="clamp"))
+    assert len(told.done) == 6
+
+
+def test_only_what_failed_before_and_everything_again(tmp_path: Path) -> None:
+    source, output = write_tree(tmp_path / "in", x="voices 1", bad="refuse"), tmp_path / "out"
+    clean(source, output)
+    write_tree(source, bad="voices 1", new="voices 1")
+    told = Told()
+    outcome = clean(source, output, watcher=told, retry_failed=True)
+    assert (told.done, outcome.summary.left_alone) == (["bad"], 1)
+    told = Told()
+    clean(source, output, watcher=told, force=True)
+    assert sorted(told.done) == ["bad", "new", "x"]
+
+
+def test_outputs_of_others_are_not_replaced(tmp_path: Path) -> None:
+    source, output = write_tree(tmp_path / "in", x="voices 2"), tmp_path / "out"
+    output.mkdir()
+    (output / "x.1.wav").write_text("precious")
+    with pytest.raises(OutputExistsError, match="not in the manifest"):
+        clean(source, output)
+    (output / "x.1.wav").rename(output / "x.2.wav")  # not foreseen, but seen before it is lost
+    outcome = clean(source, output)
+    assert "not made from this input" in outcome.summary.failed[0][1].message
+    assert results(output) == {"x.2.wav": b"precious"}
+    clean(source, output, force=True)
+    assert sorted(results(output)) == ["x.1.wav", "x.2.wav"]
+
+
+def test_a_failed_redo_keeps_what_was_made_and_may_replace_it_later(tmp_path: Path) -> None:
+    source, output = write_tree(tmp_path / "in", x="voices 1"), tmp_path / "out"
+    clean(source, output)
+    write_tree(source, x="refuse")
+    assert clean(source, output).summary.failed
+    write_tree(source, x="voices 1 again")
+    assert clean(source, output).summary.done == 1
+
+
+def test_videos_that_were_made_among_the_inputs_are_no_inputs(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "in", x="voices 2")
+    request = replace(REQUEST, template="{stem}.{speaker}.mp4")
+    for done in (1, 0):
+        outcome = clean(source, source, request=request)
+        assert (outcome.summary.done, outcome.summary.total) == (done, 1)
+
+
+def test_every_way_to_die_costs_its_own_file(tmp_path: Path) -> None:
+    words = {"crash": "crash", "kill": "kill", "probe": "probe-crash", "slow": "slow 60"}
+    source = write_tree(tmp_path / "in", **TREE, **words)
+    outcome = clean(source, tmp_path / "out", limits=Limits(2, timeout_s=4))
+    assert outcome.summary.done == 3
+    causes = {path.stem: trouble.message for path, trouble in outcome.summary.failed}
+    assert "SIGSEGV" in causes["crash"]
+    assert "SIGSEGV" in causes["probe"]
+    assert "killed" in causes["kill"]
+    assert "longer than 4 s" in causes["slow"]
+
+
+def test_the_window_is_lowered_before_a_file_is_given_up(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "in", some="hoard 1", more="hoard 0")
+    told = Told()
+    outcome = clean(source, tmp_path / "out", watcher=told, jobs=1)
+    assert [path.stem for path, _ in outcome.summary.failed] == ["more"]
+    (some,) = [r for r in records(tmp_path / "out") if r.status == "done"]
+    assert some.window_s == 1.0
+    assert "a window of 1 s was used" in some.warnings[0]
+    assert any("trying a window of 2 s" in warning for warning in told.warnings)
+
+
+def test_the_first_failure_can_end_it(tmp_path: Path) -> None:
+    words = {f"n{n}": "slow 0.5" for n in range(6)}
+    source = write_tree(tmp_path / "in", bad="unreadable", **words)
+    outcome = clean(source, tmp_path / "out", fail_fast=True)
+    assert (len(outcome.summary.failed), outcome.summary.not_begun) == (1, 6)
+    assert outcome.summary.halted
+
+
+def test_a_full_disk_ends_it_and_leaves_no_piece(tmp_path: Path) -> None:
+    words = {f"n{n}": "voices 1" for n in range(3)}
+    source = write_tree(tmp_path / "in", full="full and a lot to do first", **words)
+    outcome = clean(source, tmp_path / "out", jobs=1)
+    assert "disk is full" in outcome.summary.halted
+    assert (outcome.summary.done, outcome.summary.not_begun) == (0, 3)
+    assert results(tmp_path / "out") == {}
+    write_tree(source, full="voices 1")
+    assert clean(source, tmp_path / "out").summary.done == 4
+
+
+def test_too_small_a_disk_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_tree(tmp_path / "in", **TREE)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    with pytest.raises(OutputError, match="GB left"):
+        clean(source, tmp_path / "out")
+    assert results(tmp_path / "out") == {}
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "in", **TREE, bad="unreadable")
+    outcome = clean(source, tmp_path / "out", dry_run=True)
+    assert not (tmp_path / "out").exists()
+    assert outcome.outlook.todo == 4
+    assert sum(item.trouble is not None for item in outcome.plan.todo) == 1
+
+
+def test_a_second_run_refuses(tmp_path: Path) -> None:
+    source, output = write_tree(tmp_path / "in", **TREE), tmp_path / "out"
+    with Manifest(output / "avse-batch.jsonl"), pytest.raises(UsageError, match="another run"):
+        clean(source, output)
+
+
+def test_shards_do_it_all_and_know_of_each_other(tmp_path: Path) -> None:
+    words = {f"n{n}": "voices 1" for n in range(12)}
+    source, output = write_tree(tmp_path / "in", **words), tmp_path / "out"
+    done = [clean(source, output, shard=(n, 2)).summary.done for n in (1, 2)]
+    assert sum(done) == 12
+    assert min(done) > 0
+    assert clean(source, output).summary.done_before == 12
+
+
+NAMES = [
+    "with space",
+    'it\'s "quoted" $(no) `no` %s {stem}',
+    "new\nline",
+    "ünïcödé 語 \U0001f600",
+    "-o",
+    "[a-z]*?",
+    "l" * 246,
+]
+
+
+def test_any_name(tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name in NAMES:
+        (source / f"{name}.mp4").write_text("voices 1")
+    (source / os.fsdecode(b"\xff\xfe.mp4")).write_text("voices 1")
+    outcome = clean(source, output)
+    assert not outcome.summary.failed
+    assert {f"{name}.1.wav" for name in NAMES} < set(results(output))
+    assert clean(source, output).summary.done_before == len(NAMES) + 1
+    given = [str(source / f"{name}.mp4") for name in NAMES]
+    assert clean(source, tmp_path / "given", inputs=given).summary.done == len(NAMES)
+
+
+def test_a_name_too_long_for_its_outputs_fails_alone(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "in", x="voices 1", **{"m" * 250: "voices 1"})
+    outcome = clean(source, tmp_path / "out")
+    assert outcome.summary.done == 1
+    ((_, trouble),) = outcome.summary.failed
+    assert "too long" in trouble.message
+
+
+def _mount(folder: Path, *options: str) -> bool:
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_small_tmpfs_that_runs_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not _mount(tmp_path / "out", "-o", "size=300k"):
+        pytest.skip("needs leave to mount")
+    try:
+        words = {f"n{n:02}": "voices 2 " + "x " * n for n in range(40)}
+        source = write_tree(tmp_path / "in", **words)
+        monkeypatch.setattr("avse.batch.run.bytes_needed", lambda *_: 0)
+        # Unless it is the manifest itself that does not fit any more.
+        with contextlib.suppress(OutputError):
+            assert clean(source, tmp_path / "out", report=False).summary.halted
+        left = results(tmp_path / "out")
+        assert 0 < len(left) < 80
+        assert all(text.count(b"\n") == 50 for text in left.values())
+        subprocess.run(["mount", "-o", "remount,size=9m", str(tmp_path / "out")], check=True)
+        assert not clean(source, tmp_path / "out").summary.failed
+        assert len(results(tmp_path / "out")) == 80
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path / "out")], check=True)
+
+
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "in", **TREE)
+    if _mount(tmp_path / "out", "-o", "ro"):
+        try:
+            with pytest.raises(OutputError, match="No permission"):
+                clean(source, tmp_path / "out")
+        finally:
+            subprocess.run(["umount", "-l", str(tmp_path / "out")], check=True)
+    elif os.geteuid() != 0:
+        (tmp_path / "out").chmod(0o500)
+        with pytest.raises(OutputError, match="No permission"):
+            clean(source, tmp_path / "out")
+    else:
+        pytest.skip("root may write anywhere")
+
+
+def _start(source: Path, output: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.batch.fake", str(source), str(output)]
+    return subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True)
+
+
+def _wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 60
+    while not what() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def test_kill_9_of_the_parent_costs_nothing_but_time(tmp_path: Path) -> None:
+    words = {f"f{n}__x": f"voices {1 + n % 3}" for n in range(40)}
+    source = write_tree(tmp_path / "in", **words)
+    clean(source, tmp_path / "calm")
+    output = tmp_path / "out"
+    manifest = output / "avse-batch.jsonl"
+    chance = random.Random(0)
+    for _ in range(4):
+        process = _start(source, output)
+        seen = manifest.stat().st_size if manifest.exists() else 0
+        _wait_for(lambda n=seen: manifest.exists() and manifest.stat().st_size > n, process)
+        time.sleep(chance.uniform(0, 0.08))
+        process.kill()
+        process.wait()
+        for text in results(output).values():
+            assert text.count(b"\n") == 50
+    assert not clean(source, output).summary.failed
+    assert results(output) == results(tmp_path / "calm")
+    assert len({r.input for r in records(output) if r.status == "done"}) == 40
+    assert sorted(p.name for p in (output / WORK).iterdir()) == ["cards"]
+
+
+def test_a_commit_cut_off_anywhere_is_finished_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_tree(tmp_path / "in", x="voices 3")
+    calm = clean(source, tmp_path / "calm")
+    assert calm.summary.done == 1
+    rename = Path.replace
+    for survived in range(6):
+        output = tmp_path / f"out{survived}"
+        left = survived
+
+        def cut_off(path: Path, target: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return rename(path, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                clean(source, output, jobs=1)
+        told = Told()
+        clean(source, output, watcher=told)
+        assert results(output) == results(tmp_path / "calm")
+        assert told.done == (["x"] if survived == 0 else [])  # before the note, or after it
+
+
+def test_leftovers_of_a_dead_run_are_swept(tmp_path: Path) -> None:
+    source, output = write_tree(tmp_path / "in", x="voices 1"), tmp_path / "out"
+    staging = Staging(output, output / "avse-batch.jsonl")
+    torn = staging.folder("x")
+    torn.mkdir()
+    (torn / "x.1.wav").write_text("half")
+    (torn / "commit.json").write_text('{"record": {"status": "do')
+    clean(source, output)
+    assert sorted(p.name for p in (output / WORK).iterdir()) == ["cards"]
+    assert b"half" not in b"".join(results(output).values())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupted(tmp_path: Path, times: int) -> None:
+    words = {f"n{n}": "slow 3" for n in range(6)}
+    source, output = write_tree(tmp_path / "in", **words), tmp_path / "out"
+    process = _start(source, output)
+    work = output / WORK
+    _wait_for(lambda: any((work / p).exists() for p in ("cards",)), process)
+    time.sleep(1.5)
+    began = time.monotonic()
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    code = process.wait(30)
+    if times == 1:
+        assert code == 130
+        assert 0 <= len(results(output)) <= 2
+    else:
+        assert code != 0
+        assert time.monotonic() - began < 3
+        assert results(output) == {}
+    assert sorted(p.name for p in work.iterdir()) == ["cards"]
+    if (output / "avse-batch.jsonl").exists():
+        for line in (output / "avse-batch.jsonl").read_text().splitlines():
+            assert json.loads(line)["status"] == "done"
