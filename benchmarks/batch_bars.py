@@ -191,14 +191,14 @@ def memory(folder: Path, count: int) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     began = time.monotonic()
-    fake.clean(source, folder / "words out")
+    summary = fake.clean(source, folder / "words out").summary
     took = time.monotonic() - began
     stop.set()
     watcher.join()
     for share in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0):
         done, held = min(seen, key=lambda s: abs(s[0] - share * count))
         print(f"parent after {done} items: {held:.1f} MB")
-    print(f"{count} items without work: {took:.1f} s")
+    print(f"{count} items without work: {took:.1f} s; done {summary.done}")
 
 
 def main() -> None:
@@ -214,7 +214,7 @@ def main() -> None:
         if "tree" in options.parts:
             tree(options.clips, folder, options.count)
         if "speed" in options.parts:
-            speed(options.clips, folder, 24)
+            speed(options.clips, folder, 80)
         if "kill" in options.parts:
             kill(options.clips, folder, options.moments, 12)
         if "memory" in options.parts:
