@@ -121,11 +121,12 @@ class EarsStage:
     def validate(self) -> dict[str, float]:
         """gain_PACK: SI-SDR improvement of two held-out voices, assigned as is best for them."""
         return {
-            f"gain_{name}": round(float(np.mean(self._gains(name))), 3)
+            f"gain_{name}": round(float(np.mean(self.gains(name))), 3)
             for name in self.validator.mixers
         }
 
-    def _gains(self, name: str) -> list[float]:
+    def gains(self, name: str) -> list[float]:
+        """Mean SI-SDR improvement in dB of each two-voice mixture of a pack, best assignment."""
         gains: list[float] = []
         for batch in self.validator.batches(name):
             if not bool(batch.batch.present.all()):

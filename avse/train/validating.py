@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,7 +27,22 @@ SILENT = 0.25
 SEED = 98
 _AT_ONCE = 8
 
-Scores = dict[str, list[float]]
+
+@dataclass(frozen=True)
+class VoiceScore:
+    """How well one face was answered; None for what is not defined.
+
+    Attributes:
+        mixture: number of its mixture, to group voices by.
+        gain: SI-SDR improvement in dB over the mixture, where another voice speaks too.
+        wrong: 1 if the answer is closer to another person, else 0.
+        silent_db: level of what a silent face is given, re the mixture.
+    """
+
+    mixture: int
+    gain: float | None = None
+    wrong: float | None = None
+    silent_db: float | None = None
 
 
 class Validator:
@@ -62,6 +79,20 @@ class Validator:
         return out
 
     @torch.no_grad()
+    def voices(self, network: AVSENet, name: str) -> list[VoiceScore]:
+        """Score every face of a pack's mixtures."""
+        scores: list[VoiceScore] = []
+        mixture = 0
+        for batch in self.batches(name):
+            for estimates, sources in zip(
+                answers(network, moved(batch, self.compute.device)).cpu(),
+                batch.batch.sources,
+                strict=True,
+            ):
+                scores += _scores(mixture, estimates, sources)
+                mixture += 1
+        return scores
+
     def figures(self, network: AVSENet) -> dict[str, float]:
         """For each pack.
 
@@ -72,13 +103,16 @@ class Validator:
         """
         found: dict[str, float] = {}
         for name in self.mixers:
-            scores: Scores = {}
-            for batch in self.batches(name):
-                drawn = moved(batch, self.compute.device)
-                estimates = answers(network, drawn)
-                for n in range(len(estimates)):
-                    _score(estimates[n].cpu(), batch.batch.sources[n], scores)
-            found |= {f"{key}_{name}": round(float(np.mean(v)), 3) for key, v in scores.items()}
+            scores = self.voices(network, name)
+            gains = [s.gain for s in scores if s.gain is not None]
+            for key, values in (
+                ("gain", gains),
+                ("worse", [float(gain < 0) for gain in gains]),
+                ("wrong", [s.wrong for s in scores if s.wrong is not None]),
+                ("silent_db", [s.silent_db for s in scores if s.silent_db is not None]),
+            ):
+                if values:
+                    found[f"{key}_{name}"] = round(float(np.mean(values)), 3)
         return found
 
 
@@ -93,21 +127,20 @@ def answers(network: AVSENet, drawn: TalkingBatch) -> Tensor:
     return istft(functional.pad(masked, (0, 1)), sound.shape[-1])
 
 
-def _score(estimates: Tensor, sources: Tensor, scores: Scores) -> None:
-    """Add the scores of one mixture: (people, samples) answers, (people + 1, samples) sources."""
-    mixture = sources.sum(dim=0).numpy()
+def _scores(mixture: int, estimates: Tensor, sources: Tensor) -> list[VoiceScore]:
+    """Of one mixture: (people, samples) answers, (people + 1, samples) sources."""
+    mixed = sources.sum(dim=0).numpy()
     voices = sources[:-1].numpy()
+    found = []
     for person, estimate in enumerate(estimates.numpy()):
         others = [v for n, v in enumerate(voices) if n != person and v.any()]
         if not voices[person].any():
-            silence = silent_level(estimate, voices[person], mixture, SAMPLE_RATE).value
-            if silence is not None:
-                scores.setdefault("silent_db", []).append(silence)
+            silence = silent_level(estimate, voices[person], mixed, SAMPLE_RATE).value
+            found.append(VoiceScore(mixture, silent_db=silence))
             continue
-        after, before = si_sdr(estimate, voices[person]), si_sdr(mixture, voices[person])
-        if others and after is not None and before is not None:
-            scores.setdefault("gain", []).append(after - before)
-            scores.setdefault("worse", []).append(float(after < before))
+        after, before = si_sdr(estimate, voices[person]), si_sdr(mixed, voices[person])
+        defined = others and after is not None and before is not None
+        gain = after - before if defined else None  # type: ignore[operator]
         wrong = wrong_speaker(estimate, voices[person], others).value
-        if wrong is not None:
-            scores.setdefault("wrong", []).append(wrong)
+        found.append(VoiceScore(mixture, gain, wrong))
+    return found

@@ -1,0 +1,235 @@
+"""What is each choice of the network worth? One variant after the other, the rest the same.
+
+    python benchmarks/ablations.py RECIPE.toml -o RUNS
+    python benchmarks/ablations.py RECIPE.toml -o RUNS --only reference once --mixtures 100
+
+RECIPE has a stage "lips" and a stage "joint", as `avse train` takes them; see
+benchmarks/ablations.toml. The reference is trained as the recipe says, and every variant has one
+thing otherwise. All of them watch with the lips stream of the reference, hear equally long and, as
+far as they can, the same mixtures. They are measured on the same mixtures of two people never
+trained on: the test split of each pack, or the valid split of a pack that has no other. Runs
+resume; what is measured is kept in RUNS/VARIANT/measured.json. Prints a table in Markdown: means
+with 95 % intervals, and differences to the reference, mixture by mixture.
+
+These are short runs. They tell how soon a network learns, which need not be how far it comes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avse.evaluate.statistics import interval
+from avse.models.network import AVSENet
+from avse.models.spec import PRESETS, AVSESpec
+from avse.models.weights import save
+from avse.train.compute import Compute, computing
+from avse.train.data import open_corpora
+from avse.train.ears import EarsStage
+from avse.train.loop import CHECKPOINT
+from avse.train.reading import read_recipe
+from avse.train.recipe import Recipe, StageSettings
+from avse.train.running import run_recipe
+from avse.train.runs import averaged
+from avse.train.stages import make_stage
+from avse.train.validating import Validator
+
+REFERENCE, FLOOR = "reference", "ears"
+SECONDS = 2.88
+"""Length of the mixtures that are measured: a sentence of GRID."""
+
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "once": ("lips joined to the sound once, not in every block", {"conditioning": "once"}),
+    "complex": ("complex mask instead of magnitude mask and phase head", {"mask": "complex"}),
+    "apart": ("faces not told of each other", {"others": False}),
+    **{size: (f"size: {size}", {"preset": size}) for size in PRESETS},
+}
+"""Variants that change the network: what they are, and fields of `AVSESpec`."""
+
+STAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "faces": ("no speech with made cues: real faces only, as many mixtures", {"speech": 0}),
+    "lost": ("lips of half the faces lost for a while", {"lost": 0.5}),
+    "absent": ("a fifth of the faces without their voice", {"absent": 0.2}),
+    "turned": ("and a phase head, trained for as many steps again", {"kind": "phase"}),
+    FLOOR: ("no lips at all: three outputs, assigned by an oracle (the floor)", {"kind": FLOOR}),
+}
+"""Variants that change what is trained."""
+
+
+def main() -> None:
+    """Read the options, train, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=[REFERENCE, *NETWORKS, *STAGES])
+    parser.add_argument("--mixtures", type=int, default=100, help="of two voices, of each pack")
+    parser.add_argument("-d", "--device", default="auto")
+    args = parser.parse_args()
+    recipe = read_recipe(args.recipe)
+    names = args.only or [REFERENCE, *NETWORKS, *STAGES]
+    with computing(args.device, recipe.precision) as compute:
+        for name in names:
+            path = args.output / name / "measured.json"
+            if not path.exists():
+                found = train(name, recipe, args.output, compute)
+                scores = measure(found, args.mixtures, compute)
+                path.write_text(json.dumps(scores))
+    known = [
+        n for n in [REFERENCE, *NETWORKS, *STAGES] if (args.output / n / "measured.json").exists()
+    ]
+    print(table({n: json.loads((args.output / n / "measured.json").read_text()) for n in known}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A variant's recipe, the stage that is measured, and where its checkpoint is."""
+
+    recipe: Recipe
+    stage: StageSettings
+    folder: Path
+
+
+def train(name: str, recipe: Recipe, runs: Path, compute: Compute) -> Trained:
+    """Train a variant, or go on with it, or find it trained."""
+    whole = name in (REFERENCE, "turned")
+    only = None if whole else recipe.stages[0].name
+    run_recipe(recipe, runs / REFERENCE, compute, only=only)
+    lips, joint = recipe.stages[0], recipe.stages[1]
+    before = runs / REFERENCE / lips.name / CHECKPOINT
+    spec, stage = recipe.network, joint
+    if name in NETWORKS:
+        spec = changed(spec, NETWORKS[name][1])
+    elif name in STAGES:
+        stage, before = otherwise(name, joint, runs / REFERENCE, before)
+    if name != REFERENCE:
+        start = runs / name / "start.safetensors"
+        if not start.exists():
+            start.parent.mkdir(parents=True, exist_ok=True)
+            save(begun(spec, averaged(before), joint.seed), start, half=False)
+        stage = dataclasses.replace(stage, start=str(start))
+        recipe = dataclasses.replace(recipe, network=spec, stages=(stage,))
+        run_recipe(recipe, runs / name, compute)
+    return Trained(recipe, stage, runs / name / stage.name)
+
+
+def changed(spec: AVSESpec, fields: dict[str, Any]) -> AVSESpec:
+    """The network with some fields otherwise, or another size of it."""
+    rest = {k: v for k, v in fields.items() if k != "preset"}
+    return dataclasses.replace(PRESETS[fields["preset"]] if "preset" in fields else spec, **rest)
+
+
+def otherwise(
+    name: str, joint: StageSettings, reference: Path, lips: Path
+) -> tuple[StageSettings, Path]:
+    """The stage of a variant, and the checkpoint that it starts from."""
+    total = joint.faces + joint.speech
+    if name == "turned":
+        turned = dataclasses.replace(
+            joint, kind="phase", name="phase", optimiser="adamw", learning_rate=1e-3
+        )
+        return turned, reference / joint.name / CHECKPOINT
+    if name == FLOOR:
+        return dataclasses.replace(joint, kind=FLOOR, name=FLOOR, speech=total), lips
+    if name == "faces":
+        return dataclasses.replace(joint, speech=0, faces=total), lips
+    if name == "lost":
+        return dataclasses.replace(joint, face=dataclasses.replace(joint.face, lost=0.5)), lips
+    face = dataclasses.replace(joint.face, absent=0.2)
+    ask = dataclasses.replace(joint.ask, absent=0.1)
+    return dataclasses.replace(joint, face=face, ask=ask), lips
+
+
+def begun(spec: AVSESpec, weights: dict[str, torch.Tensor], seed: int) -> AVSENet:
+    """A network that sees with these weights, as far as they fit, and has to learn the rest."""
+    torch.manual_seed(seed)
+    network = AVSENet(spec)
+    own = network.state_dict()
+    whole = all(k in weights and weights[k].shape == v.shape for k, v in own.items())
+    for key in own:
+        if whole or key.startswith(("visual.", "voice.")):
+            own[key] = weights[key]
+    network.load_state_dict(own)
+    return network
+
+
+def measure(found: Trained, mixtures: int, compute: Compute) -> dict[str, Any]:
+    """Every voice of every pack: gain, and whether it is the wrong one, by mixture."""
+    corpora = open_corpora(found.recipe.data, delays=None)
+    tested = open_corpora(dataclasses.replace(found.recipe.data, valid="test"), delays=None)
+    corpora = dataclasses.replace(corpora, held_out=corpora.held_out | tested.held_out)
+    settings = dataclasses.replace(
+        found.stage,
+        validate_mixtures=round(mixtures / 0.75),
+        mix=dataclasses.replace(found.stage.mix, seconds=SECONDS),
+    )
+    network = AVSENet(found.recipe.network).to(compute.device)
+    stage = make_stage(network, settings, corpora, found.folder, compute)
+    stage.module.load_state_dict(averaged(found.folder / CHECKPOINT))
+    stage.module.eval()
+    weights = sum(
+        p.numel() for n, p in network.named_parameters() if not n.startswith(("voice.", "phase."))
+    )
+    scores: dict[str, Any] = {"parameters": weights, "packs": {}}
+    validator = Validator(
+        corpora.held_out, seconds=SECONDS, count=settings.validate_mixtures, compute=compute
+    )
+    for name in corpora.held_out:
+        if isinstance(stage, EarsStage):
+            gains = stage.gains(name)
+            rows = [{"mixture": n, "gain": g, "wrong": None} for n, g in enumerate(gains)]
+        else:
+            rows = [dataclasses.asdict(v) for v in validator.voices(network.eval(), name)]
+        scores["packs"][name] = rows
+    return scores
+
+
+def table(scores: dict[str, dict[str, Any]]) -> str:
+    """Markdown."""
+    about = {REFERENCE: "the reference"} | {k: v[0] for k, v in (NETWORKS | STAGES).items()}
+    packs = list(next(iter(scores.values()))["packs"])
+    head = "".join(f" {p}: SI-SDRi, dB | difference | wrong, % | silent, dB |" for p in packs)
+    lines = [f"| variant | million weights |{head}", "|---|---|" + "---|---|---|---|" * len(packs)]
+    for name, found in scores.items():
+        cells = [f"{name}: {about[name]}", f"{found['parameters'] / 1e6:.1f}"]
+        for pack in packs:
+            rows = found["packs"][pack]
+            gains = by_mixture(rows, "gain")
+            cells.append(told(gains.values()))
+            base = by_mixture(scores.get(REFERENCE, found)["packs"][pack], "gain")
+            both = [gains[m] - base[m] for m in gains if m in base]
+            cells.append("" if name == REFERENCE else told(both))
+            wrong = by_mixture(rows, "wrong")
+            cells.append(f"{100 * np.mean(list(wrong.values())):.1f}" if wrong else "")
+            silent = by_mixture(rows, "silent_db")
+            cells.append(f"{np.mean(list(silent.values())):.0f}" if silent else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def by_mixture(rows: list[dict[str, Any]], key: str) -> dict[int, float]:
+    """Mean over the voices of each mixture for which it is defined."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if row.get(key) is not None:
+            found.setdefault(row["mixture"], []).append(row[key])
+    return {mixture: float(np.mean(values)) for mixture, values in found.items()}
+
+
+def told(values: Iterable[float]) -> str:
+    """Mean and 95 % interval."""
+    numbers = np.array(list(values))
+    if not len(numbers):
+        return ""
+    low, high = interval(numbers, [str(n) for n in range(len(numbers))])
+    return f"{numbers.mean():+.2f}" + ("" if low is None else f" ({low:+.2f} to {high:+.2f})")
+
+
+if __name__ == "__main__":
+    main()
