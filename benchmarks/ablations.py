@@ -7,9 +7,10 @@ RECIPE has a stage "lips" and a stage "joint", as `avse train` takes them; see
 benchmarks/ablations.toml. The reference is trained as the recipe says, and every variant has one
 thing otherwise. All of them watch with the lips stream of the reference, hear equally long and, as
 far as they can, the same mixtures. They are measured on the same mixtures of two people never
-trained on: the test split of each pack, or the valid split of a pack that has no other. Runs
-resume; what is measured is kept in RUNS/VARIANT/measured.json. Prints a table in Markdown: means
-with 95 % intervals, and differences to the reference, mixture by mixture.
+trained on: the test split of each pack, or the valid split of a pack that has no other; and of two
+voices without a picture, asked for with cues made from their sound. Runs resume; what is measured
+is kept in RUNS/VARIANT/measured.json. Prints a table in Markdown: means with 95 % intervals, and
+differences to the reference, mixture by mixture.
 
 These are short runs. They tell how soon a network learns, which need not be how far it comes.
 """
@@ -30,18 +31,22 @@ from avse.evaluate.statistics import interval
 from avse.models.network import AVSENet
 from avse.models.spec import PRESETS, AVSESpec
 from avse.models.weights import save
-from avse.train.compute import Compute, computing
-from avse.train.data import open_corpora
+from avse.train.compute import Compute, computing, moved
+from avse.train.data import PackedSounds, open_corpora
 from avse.train.ears import EarsStage
+from avse.train.joint import SeparationStage
 from avse.train.loop import CHECKPOINT
+from avse.train.mixing import Mixer, MixSettings
 from avse.train.reading import read_recipe
-from avse.train.recipe import Recipe, StageSettings
+from avse.train.recipe import AskSettings, Recipe, StageSettings
 from avse.train.running import run_recipe
 from avse.train.runs import averaged
 from avse.train.stages import make_stage
 from avse.train.validating import Validator
 
 REFERENCE, FLOOR = "reference", "ears"
+SPEECH = "speech, made cues"
+SEED = 7
 SECONDS = 2.88
 """Length of the mixtures that are measured: a sentence of GRID."""
 
@@ -56,6 +61,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 STAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "faces": ("no speech with made cues: real faces only, as many mixtures", {"speech": 0}),
     "lost": ("lips of half the faces lost for a while", {"lost": 0.5}),
+    "seeing": ("the visual stream learns on", {"train": ("visual", "audio", "fusion")}),
     "absent": ("a fifth of the faces without their voice", {"absent": 0.2}),
     "turned": ("and a phase head, trained for as many steps again", {"kind": "phase"}),
     FLOOR: ("no lips at all: three outputs, assigned by an oracle (the floor)", {"kind": FLOOR}),
@@ -130,6 +136,8 @@ def otherwise(
 ) -> tuple[StageSettings, Path]:
     """The stage of a variant, and the checkpoint that it starts from."""
     total = joint.faces + joint.speech
+    if name == "seeing":
+        return dataclasses.replace(joint, **STAGES[name][1]), lips
     if name == "turned":
         turned = dataclasses.replace(
             joint, kind="phase", name="phase", optimiser="adamw", learning_rate=1e-3
@@ -166,6 +174,8 @@ def measure(found: Trained, mixtures: int, compute: Compute) -> dict[str, Any]:
     corpora = dataclasses.replace(corpora, held_out=corpora.held_out | tested.held_out)
     settings = dataclasses.replace(
         found.stage,
+        speech=max(1, found.stage.speech),
+        ask=AskSettings(alone=0, lost=0, late=0, still=0),
         validate_mixtures=round(mixtures / 0.75),
         mix=dataclasses.replace(found.stage.mix, seconds=SECONDS),
     )
@@ -176,6 +186,7 @@ def measure(found: Trained, mixtures: int, compute: Compute) -> dict[str, Any]:
     weights = sum(
         p.numel() for n, p in network.named_parameters() if not n.startswith(("voice.", "phase."))
     )
+    assert isinstance(stage, EarsStage | SeparationStage)
     scores: dict[str, Any] = {"parameters": weights, "packs": {}}
     validator = Validator(
         corpora.held_out, seconds=SECONDS, count=settings.validate_mixtures, compute=compute
@@ -187,7 +198,40 @@ def measure(found: Trained, mixtures: int, compute: Compute) -> dict[str, Any]:
         else:
             rows = [dataclasses.asdict(v) for v in validator.voices(network.eval(), name)]
         scores["packs"][name] = rows
+    if mixer := speech(found.recipe, compute):
+        scores["packs"][SPEECH] = asked(stage, mixer, mixtures)
     return scores
+
+
+def speech(recipe: Recipe, compute: Compute) -> Mixer | None:
+    """Draws mixtures of two voices never trained on."""
+    sounds = PackedSounds(recipe.data.speech, "test")
+    settings = MixSettings(
+        seconds=SECONDS, voices=(0.0, 1.0), noise_probability=0, room_probability=0, tilt_db=0
+    )
+    return Mixer(sounds, None, settings) if sounds.clips else None
+
+
+@torch.no_grad()
+def asked(stage: EarsStage | SeparationStage, mixer: Mixer, mixtures: int) -> list[dict[str, Any]]:
+    """Gain of each voice of mixtures of speech, asked for with made cues; by mixture."""
+    rows: list[dict[str, Any]] = []
+    for first in range(0, mixtures, 10):
+        rng = np.random.default_rng([SEED, first])
+        drawn = mixer.draw(rng, min(10, mixtures - first))
+        if isinstance(stage, EarsStage):
+            gains = stage.gains_of(drawn)
+            owners = list(range(len(gains)))
+        else:
+            moved_batch = moved(drawn, stage.compute.device)
+            queries = stage.asker.speech(moved_batch, rng)
+            gains = stage.figures(queries, 0)[1]["gain"].tolist()
+            owners = queries.owner.tolist()
+        rows += [
+            {"mixture": first + owner, "gain": gain, "wrong": None}
+            for owner, gain in zip(owners, gains, strict=True)
+        ]
+    return rows
 
 
 def table(scores: dict[str, dict[str, Any]]) -> str:

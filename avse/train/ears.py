@@ -129,16 +129,22 @@ class EarsStage:
         """Mean SI-SDR improvement in dB of each two-voice mixture of a pack, best assignment."""
         gains: list[float] = []
         for batch in self.validator.batches(name):
-            if not bool(batch.batch.present.all()):
-                continue
-            sound = moved(batch.batch.sources, self.compute.device).sum(dim=1)
-            spectrum = stft(sound)
-            masks = self.ears(padded((spectrum / level(spectrum)).abs()))
-            masked = masks[..., : spectrum.shape[-1]] * spectrum[:, None]
-            estimates = istft(masked, sound.shape[-1]).cpu().numpy()
-            for n, sources in enumerate(batch.batch.sources.numpy()):
-                gains.append(best_gain(estimates[n], sources[:-1], sources.sum(axis=0)))
+            if bool(batch.batch.present.all()):
+                gains += self.gains_of(batch.batch)
         return gains
+
+    @torch.no_grad()
+    def gains_of(self, batch: Batch) -> list[float]:
+        """The same of each mixture of a batch, whose sources are all there."""
+        sound = moved(batch.sources, self.compute.device).sum(dim=1)
+        spectrum = stft(sound)
+        masks = self.ears(padded((spectrum / level(spectrum)).abs()))
+        masked = masks[..., : spectrum.shape[-1]] * spectrum[:, None]
+        estimates = istft(masked, sound.shape[-1]).cpu().numpy()
+        return [
+            best_gain(estimates[n], sources[:-1], sources.sum(axis=0))
+            for n, sources in enumerate(batch.sources.numpy())
+        ]
 
 
 def padded(x: Tensor) -> Tensor:
