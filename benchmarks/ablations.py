@@ -35,7 +35,7 @@ from avse.train.compute import Compute, computing, moved
 from avse.train.data import PackedSounds, open_corpora
 from avse.train.ears import EarsStage
 from avse.train.joint import SeparationStage
-from avse.train.loop import CHECKPOINT
+from avse.train.loop import CHECKPOINT, read_checkpoint
 from avse.train.mixing import Mixer, MixSettings
 from avse.train.reading import read_recipe
 from avse.train.recipe import AskSettings, Recipe, StageSettings
@@ -181,7 +181,7 @@ def measure(found: Trained, mixtures: int, compute: Compute) -> dict[str, Any]:
     )
     network = AVSENet(found.recipe.network).to(compute.device)
     stage = make_stage(network, settings, corpora, found.folder, compute)
-    stage.module.load_state_dict(averaged(found.folder / CHECKPOINT))
+    stage.module.load_state_dict(read_checkpoint(found.folder / CHECKPOINT)["average"])
     stage.module.eval()
     weights = sum(
         p.numel() for n, p in network.named_parameters() if not n.startswith(("voice.", "phase."))
