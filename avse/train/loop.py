@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,28 +21,11 @@ from avse.media.placing import temporary_name, writing
 from avse.train.batches import Source, batches, generator
 from avse.train.compute import Compute, moved
 from avse.train.optimisers import make_optimiser
+from avse.train.recipe import LoopSettings
 
 Losses = dict[str, Tensor]
 
 CHECKPOINT, LOG = "last.pt", "log.jsonl"
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How long and how fast; see `avse.train.recipe.StageSettings`."""
-
-    steps: int
-    optimiser: str = "adamw"
-    learning_rate: float = 1e-3
-    warmup: int = 300
-    decay_share: float = 0.25
-    weight_decay: float = 1e-2
-    clip: float = 5.0
-    average: float = 0.998
-    seed: int = 0
-    log_every: int = 20
-    validate_every: int = 400
-    save_every: int = 100
 
 
 class Stage(Protocol):
@@ -132,7 +114,7 @@ class Loop:
     Args:
         stage: what to train; on its device already.
         folder: where the run lives; a run found there is resumed.
-        settings: see `LoopSettings`.
+        settings: how long and how fast.
         compute: where; by default this process on the CPU.
         workers: processes that draw batches.
         watch: is told how it goes.

@@ -30,7 +30,7 @@ from avse.train.runs import (
     last_figures,
     progress,
 )
-from avse.train.stages import loop_settings, make_stage
+from avse.train.stages import make_stage
 
 ON_SIGHT = {"log_every", "validate_every", "save_every", "validate_mixtures"}
 """Settings that may change in the course of a stage: they do not touch what is learnt."""
@@ -130,7 +130,7 @@ class Attempt:
         loop = Loop(
             stage,
             self.folder,
-            loop_settings(self.settings),
+            self.settings,
             compute=self.compute,
             workers=self.recipe.workers,
             stop=stop,

@@ -16,7 +16,7 @@ from avse.train.cues import CueBank, fit_cues
 from avse.train.data import Corpora, sample
 from avse.train.ears import Ears, EarsStage, VoicesSource
 from avse.train.joint import SeparationStage
-from avse.train.loop import LoopSettings, Stage, read_checkpoint, save_atomically
+from avse.train.loop import Stage, read_checkpoint, save_atomically
 from avse.train.matching import LipsStage, fit_components
 from avse.train.mixing import Mixer, Sounds
 from avse.train.recipe import StageSettings
@@ -33,12 +33,6 @@ BRIEF_S = 1.0
 seam is seen and heard at once and would give the answer away."""
 
 PLAIN = FaceSettings(jitter=0, absent=0, lost=0)
-
-
-def loop_settings(stage: StageSettings) -> LoopSettings:
-    """The part of a stage's settings that the loop reads."""
-    names = LoopSettings.__dataclass_fields__
-    return LoopSettings(**{name: getattr(stage, name) for name in names})
 
 
 def make_stage(
