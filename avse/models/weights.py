@@ -8,13 +8,13 @@ short description. `pretrained/index.json` lists the shipped ones with their sha
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import CorruptWeightsError, MissingWeightsError
+from avse.hashing import sha256
 
 if TYPE_CHECKING:
     import torch
@@ -99,15 +99,6 @@ def find(model: str) -> tuple[Path, str | None]:
     raise MissingWeightsError(
         f"there is no model {model!r}", f"give the path of a .safetensors file, or one of: {names}"
     )
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def verify(path: Path, expected: str | None) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from avse.errors import UsageError
+from avse.hashing import sha256
 from avse.media.placing import writing
 from avse.models.network import AVSENet
-from avse.models.weights import load, sha256
+from avse.models.weights import load
 from avse.train.compute import Compute
 from avse.train.data import Delays, fingerprints, open_corpora
 from avse.train.lateness import DELAYS, estimate_delays, read_delays, write_delays

@@ -16,13 +16,14 @@ from typing import Any
 
 from avse.batch.crew import Crew, Limits
 from avse.batch.living import Hook, Work
-from avse.batch.marks import mark, sha256
+from avse.batch.marks import mark
 from avse.batch.request import Request
 from avse.batch.run import Batch, Outcome, run
 from avse.batch.staging import CARD, finished_files
 from avse.batch.watching import Watcher
 from avse.batch.worker import Cleaned, CleanTask, Probed, ProbeTask
 from avse.errors import InputError, MediaError
+from avse.hashing import sha256
 from avse.media.placing import writing
 from avse.naming import DEFAULT_NAME
 from avse.settings import Settings
