@@ -170,8 +170,13 @@ def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> N
         path: where; replaced by rename.
         half: store 16-bit floats, which halves the file.
         notes: further metadata.
+
+    Raises:
+        OutputError: it cannot be written.
     """
     from safetensors.torch import save_file
+
+    from avse.media.placing import appearing
 
     state: dict[str, Any] = {}
     for name, value in network.state_dict().items():
@@ -179,9 +184,7 @@ def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> N
         # Running statistics and the whitening of lips span too many magnitudes for 16 bits.
         small = half and value.is_floating_point() and value.dim() > 1 and "components" not in name
         state[name] = value.half() if small else value
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(
-        state, temporary, metadata={"format": FORMAT, "spec": network.spec.to_json(), **notes}
-    )
-    temporary.chmod(0o644)  # safetensors writes for the owner alone; weights are for everybody
-    temporary.replace(path)
+    metadata = {"format": FORMAT, "spec": network.spec.to_json(), **notes}
+    with appearing(path) as temporary:
+        save_file(state, temporary, metadata=metadata)
+        temporary.chmod(0o644)  # safetensors writes for the owner alone; weights are for everybody

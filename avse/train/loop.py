@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from avse.errors import InputError
-from avse.media.placing import temporary_name, writing
+from avse.media.placing import appearing, writing
 from avse.train.batches import Source, batches, generator
 from avse.train.compute import Compute, moved
 from avse.train.optimisers import make_optimiser
@@ -76,21 +76,6 @@ def learning_rate(step: int, settings: LoopSettings) -> float:
     rise = min(1.0, (step + 1) / max(1, settings.warmup))
     left = (settings.steps - step) / max(1.0, settings.decay_share * settings.steps)
     return settings.learning_rate * rise * float(np.clip(left, 0.01, 1.0))
-
-
-def save_atomically(state: object, path: Path) -> None:
-    """Write under another name, then rename: a crash leaves the old checkpoint.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    temporary = temporary_name(path)
-    try:
-        with writing(path):
-            torch.save(state, temporary)
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -180,7 +165,8 @@ class Loop:
                 "step": self.step,
                 "steps": self.settings.steps,
             }
-            save_atomically(state, self.folder / CHECKPOINT)
+            with appearing(self.folder / CHECKPOINT) as temporary:  # a crash leaves the old one
+                torch.save(state, temporary)
 
     def run(self) -> bool:
         """Train until `settings.steps`, or until asked to stop.

@@ -13,7 +13,7 @@ import torch
 
 from avse.errors import UsageError
 from avse.hashing import sha256
-from avse.media.placing import writing
+from avse.media.placing import appearing, writing
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.train.compute import Compute
@@ -194,9 +194,8 @@ class Attempt:
         """Note what the stage is begun with."""
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / (BEGUN_WITH + ".tmp")
+        with appearing(self.folder / BEGUN_WITH) as temporary:
             temporary.write_text(json.dumps(identity, indent=1) + "\n")
-            temporary.replace(self.folder / BEGUN_WITH)
 
     def start(self) -> Path | None:
         """The checkpoint of this run that the stage starts from; None if it is another's, or new.
