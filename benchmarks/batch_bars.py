@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
 import shutil
@@ -28,6 +27,7 @@ from pathlib import Path
 import av
 
 from avse.batch.manifest import read_records
+from avse.hashing import sha256
 
 BROKEN = 10
 
@@ -106,7 +106,7 @@ def timed(command: list[str]) -> tuple[int, float, str]:
 def sums(output: Path) -> dict[str, str]:
     """Digest of every output."""
     return {
-        str(p.relative_to(output)): hashlib.sha256(p.read_bytes()).hexdigest()
+        str(p.relative_to(output)): sha256(p)
         for p in sorted(output.rglob("*.wav"))
         if ".avse-batch" not in p.parts
     }

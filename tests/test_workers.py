@@ -39,7 +39,8 @@ def halve_or_die(number: int, folder: Path) -> int:
 
 
 def report_and_sleep(number: int) -> None:
-    print(os.getpid(), flush=True)
+    # In one piece: unbuffered, print would write the end of the line after that of another worker.
+    os.write(1, f"{os.getpid()}\n".encode())
     time.sleep(600)
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from avse.batch.manifest import Trouble
 from avse.errors import AvseError, MissingError
+from avse.workers import THREADS, end_with_parent
 
 Hook = Callable[[str, float, "float | None"], None]
 Work = Callable[[Any, Hook], Any]
@@ -32,10 +31,9 @@ def live(pipe: Connection, setup: Setup, number: int, threads: int, log: Path) -
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Before NumPy and PyTorch are imported, which read these once.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(threads)
+    end_with_parent()
+    # Before the work, which imports what reads these.
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
@@ -70,14 +68,6 @@ def _hook(pipe: Connection) -> Hook:
             pipe.send(("stage", stage, done_s, total_s))
 
     return report
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed says nothing, and a worker would go on without it."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def trouble_of(error: BaseException) -> Trouble:

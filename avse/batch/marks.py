@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from avse.hashing import sha256
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,3 @@ def mark(path: Path) -> Mark:
 def mark_of(state: os.stat_result, digest: str) -> Mark:
     """The mark of a file in a state whose content has a digest."""
     return Mark(digest, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

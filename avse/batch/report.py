@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -17,7 +15,7 @@ from avse.batch.manifest import Manifest, Record
 from avse.batch.plan import Item
 from avse.batch.request import Request
 from avse.batch.watching import Summary
-from avse.media.placing import writing
+from avse.media.placing import appearing
 
 TEMPLATE = "report.html.jinja"
 
@@ -86,16 +84,12 @@ def write_report(
         most=_MOST_CARDS,
         count=len(items),
     )
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
-    try:
-        with writing(path):
-            with temporary.open("w", encoding="utf-8", errors="replace") as file:
-                for piece in stream:
-                    file.write(piece)
-            temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with (
+        appearing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="replace") as file,
+    ):
+        for piece in stream:
+            file.write(piece)
 
 
 def shown(name: str) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from avse.batch.living import Hook, Work
 from avse.batch.manifest import Output
-from avse.batch.marks import Mark, mark_of, sha256
+from avse.batch.marks import Mark, mark_of
 from avse.batch.request import Request
 from avse.batch.staging import CARD, finished_files
 from avse.errors import MediaError
+from avse.hashing import sha256
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend

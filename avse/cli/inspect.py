@@ -103,16 +103,11 @@ def _draw(scene: Scene | None, path: Path, force: bool, terminal: Terminal) -> N
         terminal.warn(f"{path.name} was not written: there are no faces to show")
         return
     from avse.faces.gallery import png
-    from avse.media.placing import check_destination, place, temporary_name, writing
+    from avse.media.placing import appearing, check_destination
 
     check_destination(path, overwrite=force)
-    temporary = temporary_name(path)
-    try:
-        with writing(path):
-            temporary.write_bytes(png(scene.people, began=scene.info.start - scene.origin))
-        place(temporary, path, overwrite=force)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path, overwrite=force) as temporary:
+        temporary.write_bytes(png(scene.people, began=scene.info.start - scene.origin))
     terminal.note(f"the faces are in {path}")
 
 

@@ -11,6 +11,7 @@ from avse.cli import options
 from avse.cli.tables import table
 from avse.cli.terminal import terminal_of
 from avse.errors import AvseError, MissingWeightsError
+from avse.hashing import sha256
 from avse.settings import Settings
 
 LIST_EXAMPLES = options.examples(
@@ -113,7 +114,7 @@ def verify(
 
     Exit code 3 if they are not.
     """
-    from avse.models.weights import find, load, sha256, shipped
+    from avse.models.weights import find, load, shipped
 
     terminal = terminal_of(context)
     names = [entry.name for entry in shipped()] if model is None else [model]
@@ -157,7 +158,6 @@ def export(
     Prints the path of the file.
     """
     from avse.media.placing import check_destination
-    from avse.models.weights import sha256
     from avse.train.exporting import export_weights
 
     terminal = terminal_of(context)

@@ -12,6 +12,7 @@ from avse.cli.boundary import FAILED
 from avse.cli.progress import Stages
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
+from avse.prepare.settings import PrepareSettings
 
 if TYPE_CHECKING:
     from avse.prepare.running import Prepared
@@ -114,17 +115,17 @@ def prepare(
     context: typer.Context,
     folders: Folders,
     output: Output,
-    layout: Layout = "auto",
+    layout: Layout = PrepareSettings.layout,
     corpus: Corpus = None,
     jobs: options.Jobs = None,
     sound_only: SoundOnly = False,
     labels: Labels = None,
-    test_share: TestShare = 0.15,
-    valid_share: ValidShare = 0.1,
+    test_share: TestShare = PrepareSettings.test_share,
+    valid_share: ValidShare = PrepareSettings.valid_share,
     hold_out: HoldOut = None,
-    seed: Seed = 0,
-    faces: options.Faces = "mediapipe",
-    model: options.Model = "avse-small",
+    seed: Seed = PrepareSettings.seed,
+    faces: options.Faces = PrepareSettings.faces,
+    model: options.Model = PrepareSettings.model,
     as_json: options.AsJson = False,
     force: Force = False,
     config: options.Config = None,
@@ -144,7 +145,6 @@ def prepare(
     if not output.strip() or output == "-":
         raise UsageError("--output has to be a folder", "such as: -o pack")
     from avse.prepare.running import prepare as run
-    from avse.prepare.settings import PrepareSettings
     from avse.workers import usable_processors
 
     settings = PrepareSettings(

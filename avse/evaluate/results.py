@@ -17,7 +17,7 @@ from avse.errors import InputError
 from avse.evaluate.ceilings import CEILINGS
 from avse.evaluate.items import ESTIMATE, MIXTURE, ItemResult, MixtureResult
 from avse.evaluate.statistics import summarise
-from avse.media.placing import place, temporary_name, writing
+from avse.media.placing import appearing, writing
 from avse.metrics import METRICS, Score
 
 FORMAT = "avse-evaluation-1"
@@ -260,13 +260,8 @@ def write(path: Path, text: str, *, overwrite: bool) -> None:
         OutputExistsError: the file exists and `overwrite` is false.
         OutputError: it cannot be written.
     """
-    temporary = temporary_name(path)
-    try:
-        with writing(path):
-            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-        place(temporary, path, overwrite=overwrite)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def scores_of(results: Mapping[str, Any], metric: str, system: str = ESTIMATE) -> dict[str, Score]:

@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,28 @@ def place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         raise OutputExistsError(f"{path} exists already.", "Choose another name, or overwrite it.")
     with writing(path):
         temporary.replace(path)
+
+
+@contextmanager
+def appearing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Write a file that appears complete or not at all.
+
+    Yields:
+        The temporary name to write it under, which is renamed at the end; after an error what was
+        written is removed.
+
+    Raises:
+        OutputExistsError: a file is there at the end and `overwrite` is false.
+        OutputError: the operating system refuses.
+    """
+    temporary = temporary_name(path)
+    try:
+        with writing(path):
+            yield temporary
+        place(temporary, path, overwrite=overwrite)
+    finally:
+        with suppress(OSError):  # the folder is gone, say, which has been told
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

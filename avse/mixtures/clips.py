@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avse.errors import InputError, NoAudioError, NoVideoError
+from avse.hashing import sha256
 from avse.media import AudioReader, FrameReader, MediaInfo, VideoStream, probe
 from avse.media.opening import Damage, open_input, read_packets, seconds, with_next
 
@@ -172,14 +172,10 @@ def file_sha256(path: Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as handle:
-            while piece := handle.read(1 << 20):
-                digest.update(piece)
+        return sha256(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", "check the file") from error
-    return digest.hexdigest()
 
 
 def _no_picture(path: Path) -> NoVideoError:

@@ -20,7 +20,7 @@ import numpy as np
 
 from avse.errors import AvseError, InputError, OutputError, OutputExistsError, UsageError
 from avse.media import StemWriter
-from avse.media.placing import place, temporary_name, writing
+from avse.media.placing import appearing, writing
 from avse.mixtures.clips import FloatArray, Voice, cut, file_sha256, loop, pictures, read_voice
 from avse.mixtures.manifest import NAME, Item, Manifest, read_manifest, write_manifest
 from avse.mixtures.outcome import Failure, Plan, Progress
@@ -322,14 +322,8 @@ def _read_sums(folder: Path) -> dict[str, str]:
 
 
 def _write_sums(folder: Path, sums: Mapping[str, str]) -> None:
-    path = folder / SUMS
-    temporary = temporary_name(path)
-    try:
-        with writing(path):
-            temporary.write_text(_listed(sums), encoding="utf-8")
-        place(temporary, path, overwrite=True)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(folder / SUMS) as temporary:
+        temporary.write_text(_listed(sums), encoding="utf-8")
 
 
 def _listed(sums: Mapping[str, str]) -> str:

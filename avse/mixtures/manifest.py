@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from avse.errors import InputError
-from avse.media.placing import place, temporary_name, writing
+from avse.media.placing import appearing
 from avse.mixtures.items import Item, Noise, Outputs, Picture, Source
 from avse.mixtures.records import Fields
 
@@ -87,13 +87,8 @@ def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -
     """
     text = manifest.text()
     parse_manifest(text, str(path))
-    temporary = temporary_name(path)
-    try:
-        with writing(path):
-            temporary.write_bytes(text.encode("ascii"))
-        place(temporary, path, overwrite=overwrite)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(text.encode("ascii"))
 
 
 def read_manifest(path: Path) -> Manifest:

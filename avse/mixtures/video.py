@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avse.media.encoding import Voice, choose_encoding
-from avse.media.placing import explain, place, temporary_name
+from avse.media.placing import appearing, explain
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -69,21 +69,16 @@ def write_video(
     import av
     from av.error import FFmpegError
 
-    temporary = temporary_name(path)
-    try:
-        with _writing(path, FFmpegError):
-            # "bitexact" leaves out random identifiers, dates and version numbers.
-            container = av.open(
-                f"file:{temporary.absolute()}",
-                "w",
-                format="matroska",
-                options={"fflags": "+bitexact"},
-            )
-            with container:
-                _fill(container, images, sound, size, fps, rate_hz)
-        place(temporary, path, overwrite=True)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path) as temporary, _writing(path, FFmpegError):
+        # "bitexact" leaves out random identifiers, dates and version numbers.
+        container = av.open(
+            f"file:{temporary.absolute()}",
+            "w",
+            format="matroska",
+            options={"fflags": "+bitexact"},
+        )
+        with container:
+            _fill(container, images, sound, size, fps, rate_hz)
 
 
 def _fill(

@@ -8,13 +8,13 @@ short description. `pretrained/index.json` lists the shipped ones with their sha
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import CorruptWeightsError, MissingWeightsError
+from avse.hashing import sha256
 
 if TYPE_CHECKING:
     import torch
@@ -101,15 +101,6 @@ def find(model: str) -> tuple[Path, str | None]:
     )
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def verify(path: Path, expected: str | None) -> str:
     """Check a file against the hash it must have, and give its hash.
 
@@ -179,8 +170,13 @@ def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> N
         path: where; replaced by rename.
         half: store 16-bit floats, which halves the file.
         notes: further metadata.
+
+    Raises:
+        OutputError: it cannot be written.
     """
     from safetensors.torch import save_file
+
+    from avse.media.placing import appearing
 
     state: dict[str, Any] = {}
     for name, value in network.state_dict().items():
@@ -188,9 +184,7 @@ def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> N
         # Running statistics and the whitening of lips span too many magnitudes for 16 bits.
         small = half and value.is_floating_point() and value.dim() > 1 and "components" not in name
         state[name] = value.half() if small else value
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(
-        state, temporary, metadata={"format": FORMAT, "spec": network.spec.to_json(), **notes}
-    )
-    temporary.chmod(0o644)  # safetensors writes for the owner alone; weights are for everybody
-    temporary.replace(path)
+    metadata = {"format": FORMAT, "spec": network.spec.to_json(), **notes}
+    with appearing(path) as temporary:
+        save_file(state, temporary, metadata=metadata)
+        temporary.chmod(0o644)  # safetensors writes for the owner alone; weights are for everybody

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from avse.errors import AvseError, InputError, NoAudioError, NoFaceError, NoVide
 from avse.faces.detect import FaceBackend
 from avse.faces.lips import POINTS
 from avse.faces.people import Person
+from avse.hashing import sha256
 from avse.media import probe
 from avse.prepare.hearing import Sound, hear
 from avse.prepare.layouts import Source
@@ -59,24 +59,18 @@ class Measured:
     arrays: dict[str, npt.NDArray[Any]]
 
 
-def state_of(path: Path, *, sha256: str | None = None) -> FileState:
+def state_of(path: Path) -> FileState:
     """Size, time and hash of a file.
-
-    Args:
-        path: the file.
-        sha256: its hash if that is known.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
         status = path.stat()
-        if sha256 is None:
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", "check the file") from error
-    return FileState(status.st_size, status.st_mtime_ns, sha256)
+    return FileState(status.st_size, status.st_mtime_ns, digest)
 
 
 def files_of(source: Source) -> tuple[Path, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from avse.errors import UsageError
 from avse.prepare.layouts import AUTO, LAYOUTS
+from avse.settings import Settings
 
 VERSION = 1
 """Of what is measured in a clip; raised when old results are no good any more."""
@@ -46,8 +47,8 @@ class PrepareSettings:
     layout: str = AUTO
     corpus: str | None = None
     sound_only: bool = False
-    faces: str = "mediapipe"
-    model: str = "avse-small"
+    faces: str = Settings.faces
+    model: str = Settings.model
     min_seconds: float = 0.8
     max_seconds: float = 600.0
     min_seen: float = 0.6

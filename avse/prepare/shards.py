@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
-from avse.media.placing import place, temporary_name, writing
+from avse.media.placing import appearing, place, temporary_name, writing
 from avse.prepare.layouts import Source
 from avse.prepare.store import Kept
 
@@ -120,13 +120,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    temporary = temporary_name(path)
-    try:
-        with writing(path):
-            temporary.write_bytes(data)
-        place(temporary, path, overwrite=True)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def size_of(source: Source, samples: int, *, pictures: bool) -> int:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from avse.media.placing import place, temporary_name, writing
+from avse.media.placing import appearing
 from avse.prepare.clip import FileState, Measured, files_of
 from avse.prepare.layouts import Source
 
@@ -85,14 +85,9 @@ def write_result(
     arrays = {name: np.ascontiguousarray(value) for name, value in measured.arrays.items()}
     # An empty file of tensors is refused by some readers.
     arrays = arrays or {"nothing": np.zeros(1, np.uint8)}
-    temporary = temporary_name(path)
-    with writing(path):
+    with appearing(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(save(arrays, metadata={_RECORD: json.dumps(record)}))
-            place(temporary, path, overwrite=True)
-        finally:
-            temporary.unlink(missing_ok=True)
+        temporary.write_bytes(save(arrays, metadata={_RECORD: json.dumps(record)}))
 
 
 def read_result(work: Path, identity: str) -> Kept | None:

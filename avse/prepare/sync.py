@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.faces.lips import FloatArray, liveliness, motion
+from avse.hashing import sha256
 
 if TYPE_CHECKING:
     from avse.models.network import AVSENet
@@ -42,7 +43,7 @@ def model_digest(model: str) -> str:
     Raises:
         MissingWeightsError: there are none.
     """
-    from avse.models.weights import find, sha256
+    from avse.models.weights import find
 
     path, known = find(model)
     return f"{VERSION}-{REACH}-{(known or sha256(path))[:16]}"

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import MissingExtraError
-from avse.media.placing import temporary_name, writing
+from avse.media.placing import appearing
 from avse.train.loop import LOG
 
 if TYPE_CHECKING:
@@ -61,13 +61,8 @@ def draw_curves(folder: Path) -> Path | None:
     for axes in figure.axes[len(names) :]:
         axes.remove()
     path = folder / CURVES
-    temporary = temporary_name(path)
-    try:
-        with writing(path):
-            figure.savefig(temporary, format="png")
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path) as temporary:
+        figure.savefig(temporary, format="png")
     return path
 
 

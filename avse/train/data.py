@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from avse.errors import UsageError
+from avse.hashing import sha256
 from avse.prepare.reading import PackedClip, PreparedPack, SoundClips, TalkingClips
 from avse.train.clips import ClipSet, Row, TalkingClip
 from avse.train.mixing import Clip, FloatArray, Sounds
@@ -173,7 +173,7 @@ def fingerprints(data: DataSettings) -> dict[str, str]:
     found: dict[str, str] = {}
     for folder in (*data.clips, *data.speech, *data.noise):
         PreparedPack(Path(folder))
-        found[folder] = hashlib.sha256((Path(folder) / "clips.jsonl").read_bytes()).hexdigest()
+        found[folder] = sha256(Path(folder) / "clips.jsonl")
     return found
 
 

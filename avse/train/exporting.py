@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from avse.errors import InputError, UsageError
-from avse.media.placing import writing
 from avse.models.network import AVSENet
 from avse.models.spec import AVSESpec
 from avse.models.weights import save
@@ -63,8 +62,7 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
             claims = network.fusion.mask.bias
             assert claims is not None
             claims.add_(bias)
-    with writing(file):
-        save(network.eval(), file, half=half)
+    save(network.eval(), file, half=half)
     steps, all_steps = progress(stage)
     return Exported(stage.name, steps, all_steps, sum(p.numel() for p in network.parameters()))
 

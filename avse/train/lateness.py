@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avse.errors import InputError
-from avse.media.placing import writing
+from avse.media.placing import appearing
 from avse.models.network import AVSENet
 from avse.prepare.delays import estimate
 from avse.prepare.reading import PreparedPack
@@ -50,11 +50,8 @@ def estimate_delays(network: AVSENet, data: DataSettings) -> dict[str, int]:
 
 def write_delays(delays: dict[str, int], folder: Path) -> None:
     """Write the delays beside the stage that found them, by rename."""
-    path = folder / DELAYS
-    temporary = path.with_name(path.name + ".tmp")
-    with writing(path):
+    with appearing(folder / DELAYS) as temporary:
         temporary.write_text(json.dumps(delays))
-        temporary.replace(path)
 
 
 def read_delays(folder: Path) -> dict[str, int]:

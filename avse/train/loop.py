@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,32 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from avse.errors import InputError
-from avse.media.placing import temporary_name, writing
+from avse.media.placing import appearing, writing
 from avse.train.batches import Source, batches, generator
 from avse.train.compute import Compute, moved
 from avse.train.optimisers import make_optimiser
+from avse.train.recipe import LoopSettings
 
 Losses = dict[str, Tensor]
 
 CHECKPOINT, LOG = "last.pt", "log.jsonl"
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How long and how fast; see `avse.train.recipe.StageSettings`."""
-
-    steps: int
-    optimiser: str = "adamw"
-    learning_rate: float = 1e-3
-    warmup: int = 300
-    decay_share: float = 0.25
-    weight_decay: float = 1e-2
-    clip: float = 5.0
-    average: float = 0.998
-    seed: int = 0
-    log_every: int = 20
-    validate_every: int = 400
-    save_every: int = 100
 
 
 class Stage(Protocol):
@@ -96,21 +78,6 @@ def learning_rate(step: int, settings: LoopSettings) -> float:
     return settings.learning_rate * rise * float(np.clip(left, 0.01, 1.0))
 
 
-def save_atomically(state: object, path: Path) -> None:
-    """Write under another name, then rename: a crash leaves the old checkpoint.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    temporary = temporary_name(path)
-    try:
-        with writing(path):
-            torch.save(state, temporary)
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """What `Loop.save` wrote.
 
@@ -132,7 +99,7 @@ class Loop:
     Args:
         stage: what to train; on its device already.
         folder: where the run lives; a run found there is resumed.
-        settings: see `LoopSettings`.
+        settings: how long and how fast.
         compute: where; by default this process on the CPU.
         workers: processes that draw batches.
         watch: is told how it goes.
@@ -198,7 +165,8 @@ class Loop:
                 "step": self.step,
                 "steps": self.settings.steps,
             }
-            save_atomically(state, self.folder / CHECKPOINT)
+            with appearing(self.folder / CHECKPOINT) as temporary:  # a crash leaves the old one
+                torch.save(state, temporary)
 
     def run(self) -> bool:
         """Train until `settings.steps`, or until asked to stop.

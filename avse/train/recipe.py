@@ -86,15 +86,11 @@ class AskSettings:
     absent: float = 0.0
 
 
-@dataclass(frozen=True)
-class StageSettings:
-    """One stage.
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How long and how fast a stage learns: what `avse.train.loop.Loop` reads of its settings.
 
     Attributes:
-        kind: what is learnt: one of `KINDS`.
-        name: of the stage and its folder; the kind if left out.
-        start: whose averaged weights it begins with: "previous" stage, the name of an earlier
-            stage, "new", or the name or file of weights as `avse separate --model` takes them.
         steps: how many.
         optimiser: "adamw" or "muon".
         learning_rate: at its highest.
@@ -104,6 +100,48 @@ class StageSettings:
         clip: largest norm of the gradient.
         average: decay of the running average of the weights, which is validated and exported.
         seed: of everything random in the stage.
+        log_every, validate_every, save_every: steps between.
+
+    Raises:
+        UsageError: a choice that makes no sense.
+    """
+
+    steps: int = 1000
+    optimiser: str = "adamw"
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    decay_share: float = 0.25
+    weight_decay: float = 1e-2
+    clip: float = 5.0
+    average: float = 0.995
+    seed: int = 0
+    log_every: int = 20
+    validate_every: int = 200
+    save_every: int = 100
+
+    def __post_init__(self) -> None:
+        _one_of("optimiser", self.optimiser, OPTIMISERS)
+        for name in ("steps", "warmup"):
+            _at_least(name, getattr(self, name), 0)
+        for name in ("log_every", "validate_every", "save_every"):
+            _at_least(name, getattr(self, name), 1)
+        if self.learning_rate <= 0:
+            raise UsageError(f"a learning_rate of {self.learning_rate:g} is too small", "try 1e-3")
+        if not 0 <= self.average < 1:
+            raise UsageError(
+                f"an average of {self.average:g} is out of range", "choose 0 to 0.9999"
+            )
+
+
+@dataclass(frozen=True)
+class StageSettings(LoopSettings):
+    """One stage.
+
+    Attributes, beside those of `LoopSettings`:
+        kind: what is learnt: one of `KINDS`.
+        name: of the stage and its folder; the kind if left out.
+        start: whose averaged weights it begins with: "previous" stage, the name of an earlier
+            stage, "new", or the name or file of weights as `avse separate --model` takes them.
         talkers: talkers in a batch (lips).
         faces: mixtures of talking faces in a batch, of each process.
         speech: mixtures of speech, asked for with cues made from sound, in a batch; 0: none.
@@ -112,7 +150,6 @@ class StageSettings:
             it.
         delays: "pack": sound is moved as the packs say; "none"; or the name of an earlier "lips"
             stage, whose weights then estimate it for each clip.
-        log_every, validate_every, save_every: steps between.
         validate_mixtures: held-out mixtures of each pack.
         mix: how mixtures are drawn.
         face: how faces are drawn.
@@ -123,24 +160,12 @@ class StageSettings:
     kind: str
     name: str = ""
     start: str = PREVIOUS
-    steps: int = 1000
-    optimiser: str = "adamw"
-    learning_rate: float = 1e-3
-    warmup: int = 100
-    decay_share: float = 0.25
-    weight_decay: float = 1e-2
-    clip: float = 5.0
-    average: float = 0.995
-    seed: int = 0
     talkers: int = 24
     faces: int = 3
     speech: int = 6
     voices: int = 3
     train: tuple[str, ...] = ()
     delays: str = "pack"
-    log_every: int = 20
-    validate_every: int = 200
-    save_every: int = 100
     validate_mixtures: int = 24
     mix: MixSettings = field(default_factory=MixSettings)
     face: FaceSettings = field(default_factory=FaceSettings)
@@ -158,20 +183,12 @@ class StageSettings:
             object.__setattr__(self, "name", self.kind)
         if "/" in self.name or self.name in (PREVIOUS, NEW, "pack", "none", ".", ".."):
             raise UsageError(f"{self.name!r} cannot name a stage", "use letters and digits")
-        _one_of("optimiser", self.optimiser, OPTIMISERS)
+        super().__post_init__()
         for part in self.train:
             _one_of("train", part, PARTS)
-        for name in ("steps", "warmup", "talkers", "faces", "speech", "validate_mixtures"):
+        for name in ("talkers", "faces", "speech", "validate_mixtures"):
             _at_least(name, getattr(self, name), 0)
-        for name in ("log_every", "validate_every", "save_every"):
-            _at_least(name, getattr(self, name), 1)
         _at_least("voices", self.voices, max(2, len(self.mix.voices) if self.kind == "ears" else 2))
-        if self.learning_rate <= 0:
-            raise UsageError(f"a learning_rate of {self.learning_rate:g} is too small", "try 1e-3")
-        if not 0 <= self.average < 1:
-            raise UsageError(
-                f"an average of {self.average:g} is out of range", "choose 0 to 0.9999"
-            )
         if self.kind in ("joint", "phase", "wave") and self.faces + self.speech == 0:
             raise UsageError(f"stage {self.name!r} has empty batches", "set faces or speech")
         if self.kind == "lips" and self.talkers < 2:

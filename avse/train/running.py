@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from avse.errors import UsageError
-from avse.media.placing import writing
+from avse.hashing import sha256
+from avse.media.placing import appearing, writing
 from avse.models.network import AVSENet
-from avse.models.weights import load, sha256
+from avse.models.weights import load
 from avse.train.compute import Compute
 from avse.train.data import Delays, fingerprints, open_corpora
 from avse.train.lateness import DELAYS, estimate_delays, read_delays, write_delays
@@ -30,7 +31,7 @@ from avse.train.runs import (
     last_figures,
     progress,
 )
-from avse.train.stages import loop_settings, make_stage
+from avse.train.stages import make_stage
 
 ON_SIGHT = {"log_every", "validate_every", "save_every", "validate_mixtures"}
 """Settings that may change in the course of a stage: they do not touch what is learnt."""
@@ -130,7 +131,7 @@ class Attempt:
         loop = Loop(
             stage,
             self.folder,
-            loop_settings(self.settings),
+            self.settings,
             compute=self.compute,
             workers=self.recipe.workers,
             stop=stop,
@@ -193,9 +194,8 @@ class Attempt:
         """Note what the stage is begun with."""
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / (BEGUN_WITH + ".tmp")
+        with appearing(self.folder / BEGUN_WITH) as temporary:
             temporary.write_text(json.dumps(identity, indent=1) + "\n")
-            temporary.replace(self.folder / BEGUN_WITH)
 
     def start(self) -> Path | None:
         """The checkpoint of this run that the stage starts from; None if it is another's, or new.

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from avse.errors import UsageError
+from avse.media.placing import appearing
 from avse.models.network import AVSENet
 from avse.train.asking import MixtureSource
 from avse.train.clips import ClipSet
@@ -16,7 +17,7 @@ from avse.train.cues import CueBank, fit_cues
 from avse.train.data import Corpora, sample
 from avse.train.ears import Ears, EarsStage, VoicesSource
 from avse.train.joint import SeparationStage
-from avse.train.loop import LoopSettings, Stage, read_checkpoint, save_atomically
+from avse.train.loop import Stage, read_checkpoint
 from avse.train.matching import LipsStage, fit_components
 from avse.train.mixing import Mixer, Sounds
 from avse.train.recipe import StageSettings
@@ -33,12 +34,6 @@ BRIEF_S = 1.0
 seam is seen and heard at once and would give the answer away."""
 
 PLAIN = FaceSettings(jitter=0, absent=0, lost=0)
-
-
-def loop_settings(stage: StageSettings) -> LoopSettings:
-    """The part of a stage's settings that the loop reads."""
-    names = LoopSettings.__dataclass_fields__
-    return LoopSettings(**{name: getattr(stage, name) for name in names})
 
 
 def make_stage(
@@ -134,7 +129,8 @@ def _cues(network: AVSENet, faces: ClipSet, folder: Path, compute: Compute) -> C
     if compute.first and not path.exists():
         bank, scale = fit_cues(network, sample(faces, FITTED))
         folder.mkdir(parents=True, exist_ok=True)
-        save_atomically({"map": bank.map, "residuals": bank.residuals, "scale": scale}, path)
+        with appearing(path) as temporary:
+            torch.save({"map": bank.map, "residuals": bank.residuals, "scale": scale}, temporary)
     compute.wait()
     state = read_checkpoint(path, compute.device)
     network.fusion.scale.copy_(state["scale"])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from avse.models.network import VisualStream
+from avse.models.streams import VisualStream
 from avse.train.recipe import LipVariation
 
 DRIFT = 7

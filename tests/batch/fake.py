@@ -16,13 +16,15 @@ from typing import Any
 
 from avse.batch.crew import Crew, Limits
 from avse.batch.living import Hook, Work
-from avse.batch.marks import mark, sha256
+from avse.batch.manifest import Record, read_records
+from avse.batch.marks import mark
 from avse.batch.request import Request
 from avse.batch.run import Batch, Outcome, run
 from avse.batch.staging import CARD, finished_files
 from avse.batch.watching import Watcher
 from avse.batch.worker import Cleaned, CleanTask, Probed, ProbeTask
 from avse.errors import InputError, MediaError
+from avse.hashing import sha256
 from avse.media.placing import writing
 from avse.naming import DEFAULT_NAME
 from avse.settings import Settings
@@ -103,6 +105,27 @@ def results(output: Path) -> dict[str, bytes]:
         for path in sorted(output.rglob("*"))
         if path.is_file() and not str(path.relative_to(output)).startswith((".avse", "avse-"))
     }
+
+
+class Told(Watcher):
+    """Keeps what it is told: inputs that ended, those that failed with a !, and warnings."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def ended(self, worker: int | None, record: Record, work_s: float) -> None:
+        self.done.append(Path(record.input).stem + "!" * (record.status == "failed"))
+
+
+def records(output: Path) -> list[Record]:
+    """The manifest of a batch, which has to be whole."""
+    found = list(read_records(output / "avse-batch.jsonl"))
+    assert None not in found
+    return [record for record in found if record is not None]
 
 
 if __name__ == "__main__":

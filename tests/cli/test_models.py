@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from avse.hashing import sha256
 from avse.models import weights
 
 from .conftest import Run
@@ -20,7 +21,7 @@ def shipped(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     entry = {
         "name": "avse-small",
         "file": file.name,
-        "sha256": weights.sha256(file),
+        "sha256": sha256(file),
         "description": "A tiny one.",
         "licence": "MIT",
         "data": "nothing at all",
@@ -44,7 +45,7 @@ def test_list_json(run: Run, shipped: Path) -> None:
         "name": "avse-small",
         "default": True,
         "megabytes": round(shipped.stat().st_size / 1e6, 1),
-        "sha256": weights.sha256(shipped),
+        "sha256": sha256(shipped),
         "description": "A tiny one.",
         "licence": "MIT",
         "data": "nothing at all",
@@ -61,7 +62,7 @@ def test_list_without_any(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_verify(run: Run, shipped: Path, model: Path) -> None:
-    digest = weights.sha256(shipped)
+    digest = sha256(shipped)
     for arguments, name in (((), "avse-small"), (("avse-small",), "avse-small"), ((model,), model)):
         ran = run("models", "verify", *arguments)
         assert (ran.code, ran.out, ran.err) == (0, f"{name}: ok, sha256 {digest}\n", "")

@@ -17,9 +17,10 @@ from avse.evaluate.scoring import Plan
 from avse.evaluate.sounds import read_sound
 from avse.evaluate.testset import TestSet, network_item, open_test_set
 from avse.evaluate.worse_videos import write_worse
+from avse.hashing import sha256
 from avse.media import probe, read_frames
 from avse.models.network import AVSENet
-from avse.models.weights import save, sha256
+from avse.models.weights import save
 from avse.scene import no_progress
 from avse.settings import Settings
 

@@ -21,8 +21,9 @@ from avse.train.asking import MixtureSource
 from avse.train.batches import batches
 from avse.train.compute import Compute, computing, moved
 from avse.train.joint import SeparationStage
-from avse.train.loop import CHECKPOINT, Loop, LoopSettings, learning_rate
+from avse.train.loop import CHECKPOINT, Loop, learning_rate
 from avse.train.mixing import Mixer
+from avse.train.recipe import LoopSettings
 from avse.train.talking import FaceSettings, TalkingMixer
 from tests.conftest import TINY
 
