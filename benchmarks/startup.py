@@ -1,0 +1,39 @@
+"""How long until `avse --help` answers, and the help of every verb?
+
+    python benchmarks/startup.py
+
+Each is started several times; the fastest counts, in seconds of wall clock. Users expect less than
+half a second. (That nothing heavy is imported is a test.)
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+TIMES = 5
+VERBS = ("separate", "enhance", "inspect", "evaluate", "batch", "mix", "prepare", "train", "doctor")
+
+
+def seconds(*arguments: str) -> float:
+    """The fastest of several starts."""
+    took = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "avse", *arguments], check=True, stdout=subprocess.DEVNULL
+        )
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def main() -> None:
+    """Print a line each."""
+    print(f"{seconds('--help'):.2f} s  avse --help")
+    for verb in VERBS:
+        print(f"{seconds(verb, '--help'):.2f} s  avse {verb} --help")
+
+
+if __name__ == "__main__":
+    main()
