@@ -19,6 +19,7 @@ from avse.metrics.extra import package
 from avse.settings import Settings
 
 if TYPE_CHECKING:
+    from avse.evaluate.running import Separator
     from avse.evaluate.testset import TestSet
     from avse.models.network import AVSENet
 
@@ -161,7 +162,8 @@ def judge_test_set(
         InputError: the set has no pictures.
         MissingError: weights, a package or a recogniser are not here.
     """
-    from avse.evaluate.running import run_network, run_pipeline
+    from avse.evaluate.running import Separator, run_network, run_pipeline
+    from avse.faces.detect import open_backend
     from avse.models.weights import find, load, verify
     from avse.scene import pick_device
 
@@ -169,7 +171,8 @@ def judge_test_set(
     hear = _open(request.transcriber)
     path, expected = find(settings.model)
     digest = verify(path, expected)
-    network = load(settings.model, device=pick_device(settings.device))
+    device = pick_device(settings.device)
+    network = load(settings.model, device=device)
     items = test_set.manifest.items
     if all(item.picture is None for item in items):
         raise InputError(
@@ -177,15 +180,14 @@ def judge_test_set(
             "make the test set with videos, which is without --no-video",
         )
     total = sum(item.duration_s for item in items)
+    separator = Separator(network, settings, open_backend(settings.faces, device=device))
     run = run_network if network_only else run_pipeline
     kept: list[Mixture] = []
 
     def making() -> Iterator[Mixture]:
         stage = "Separating and scoring"
         progress(stage, 0.0, total)
-        for mixture in run(
-            test_set, network, settings, folder, lambda done: progress(stage, done, total)
-        ):
+        for mixture in run(test_set, separator, folder, lambda done: progress(stage, done, total)):
             kept.append(mixture)
             yield mixture
 
@@ -194,7 +196,7 @@ def judge_test_set(
     provenance = _provenance(mode, test_set, request, settings, network, digest)
     results = build(done, request.plan.metrics, provenance)
     if request.curves:
-        results["curves"] = _curves(test_set, network, request, settings, progress)
+        results["curves"] = _curves(test_set, separator, request, progress)
     if hear is not None:
         results["transcripts"] = _transcripts(kept, request, hear, progress)
     return Judged(results, tuple(kept))
@@ -229,7 +231,7 @@ def _provenance(
 
 
 def _curves(
-    test_set: TestSet, network: AVSENet, request: Request, settings: Settings, progress: Progress
+    test_set: TestSet, separator: Separator, request: Request, progress: Progress
 ) -> dict[str, Any]:
     from avse.evaluate.robustness import CURVES, ON_VIDEO, trace
     from avse.evaluate.testset import network_item
@@ -239,7 +241,7 @@ def _curves(
     items, inputs = [], []
     for item in whole[: request.curve_items]:
         try:
-            inputs.append(network_item(test_set, item, settings))
+            inputs.append(network_item(test_set, item, separator.backend))
         except MissingError:
             raise
         except AvseError:
@@ -250,9 +252,9 @@ def _curves(
     for name in request.curves:
         curve, points = CURVES[name], []
         tracing = (
-            trace_videos(name, network, test_set, items, settings)
+            trace_videos(name, separator, test_set, items)
             if name in ON_VIDEO
-            else trace(name, network, inputs, settings)
+            else trace(name, separator.network, inputs, separator.settings)
         )
         for point in tracing:
             points.append(point)

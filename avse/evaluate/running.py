@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from avse.errors import AvseError, InputError, MissingError
 from avse.evaluate.items import Mixture, Voice
 from avse.evaluate.sounds import FloatArray, write_sound
 from avse.evaluate.testset import NetworkItem, TestSet, network_item
+from avse.faces.detect import FaceBackend
 from avse.faces.people import Person
 from avse.masking import Masker, MaskPlayer
 from avse.media import resample
@@ -24,10 +26,24 @@ from avse.stft import SAMPLE_RATE
 NO_FACE = "no face was found in this person's part of the picture"
 
 
+@dataclass(frozen=True)
+class Separator:
+    """What separates: opened once, for every item.
+
+    Attributes:
+        network: in evaluation mode.
+        settings: as for `avse separate`.
+        backend: who finds faces. MediaPipe does not give back the memory of those it is done with.
+    """
+
+    network: AVSENet
+    settings: Settings
+    backend: FaceBackend
+
+
 def run_pipeline(
     test_set: TestSet,
-    network: AVSENet,
-    settings: Settings,
+    separator: Separator,
     folder: Path,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Iterator[Mixture]:
@@ -38,22 +54,20 @@ def run_pipeline(
 
     Args:
         test_set: with videos.
-        network: in evaluation mode.
-        settings: as for `avse separate`.
+        separator: what is judged.
         folder: where estimates are written.
         progress: called with the seconds of sound done.
     """
 
     def answer(item: Item) -> list[FloatArray | None]:
-        return separate_video(network, test_set.video(item), item, settings)
+        return separate_video(separator, test_set.video(item), item)
 
     return _run(test_set, answer, folder, progress)
 
 
 def run_network(
     test_set: TestSet,
-    network: AVSENet,
-    settings: Settings,
+    separator: Separator,
     folder: Path,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Iterator[Mixture]:
@@ -61,30 +75,26 @@ def run_network(
 
     Args:
         test_set: with videos.
-        network: in evaluation mode.
-        settings: device, face backend and windows.
+        separator: what is judged.
         folder: where estimates are written.
         progress: called with the seconds of sound done.
     """
 
     def answer(item: Item) -> list[FloatArray | None]:
-        inputs = network_item(test_set, item, settings)
-        voices: list[FloatArray | None] = list(separate_item(network, inputs, settings))
-        return voices
+        inputs = network_item(test_set, item, separator.backend)
+        voices = separate_item(separator.network, inputs, separator.settings)
+        return list(voices)
 
     return _run(test_set, answer, folder, progress)
 
 
-def separate_video(
-    network: AVSENet, video: Path, item: Item, settings: Settings
-) -> list[FloatArray | None]:
+def separate_video(separator: Separator, video: Path, item: Item) -> list[FloatArray | None]:
     """Ask `avse separate` for the voices of an item.
 
     Args:
-        network: in evaluation mode.
+        separator: what is judged.
         video: of the item, or one made from it.
         item: whose people are wanted.
-        settings: as for `avse separate`.
 
     Returns:
         (samples,) for each source, at the rate of the item and no longer than it; None where no
@@ -93,7 +103,13 @@ def separate_video(
     Raises:
         AvseError: see `avse.separation`.
     """
-    separation = separate(video, "all", settings=settings, network=network)
+    separation = separate(
+        video,
+        "all",
+        settings=separator.settings,
+        network=separator.network,
+        backend=separator.backend,
+    )
     stems = separation.voices().mean(axis=1)
     if separation.sample_rate != item.sample_rate:
         stems = resample(stems, separation.sample_rate, item.sample_rate)

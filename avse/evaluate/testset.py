@@ -10,12 +10,12 @@ import numpy as np
 
 from avse.errors import InputError
 from avse.evaluate.sounds import FloatArray, read_sound
+from avse.faces.detect import FaceBackend
 from avse.faces.lips import POINTS, LipSequence
 from avse.faces.track import find_people
 from avse.media import Frame, probe, read_frames
 from avse.mixtures.items import Item
 from avse.mixtures.manifest import NAME, Manifest, read_manifest
-from avse.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class NetworkItem:
         return self.wanted or tuple(range(len(self.lips)))
 
 
-def network_item(test_set: TestSet, item: Item, settings: Settings) -> NetworkItem:
+def network_item(test_set: TestSet, item: Item, backend: FaceBackend) -> NetworkItem:
     """Sound as it was mixed, and lips found in each person's own part of the picture.
 
     So nothing is lost to a codec, and nobody is mistaken for somebody else. Where no face is found,
@@ -124,21 +124,17 @@ def network_item(test_set: TestSet, item: Item, settings: Settings) -> NetworkIt
     """
     mixture, rate = read_sound(test_set.mixture(item))
     references = tuple(read_sound(path)[0] for path in test_set.references(item))
-    lips = _lips(test_set, item, settings)
+    lips = _lips(test_set, item, backend)
     speakers = tuple(source.speaker for source in item.sources)
     return NetworkItem(item.id, rate, mixture, references, lips, speakers)
 
 
-def _lips(test_set: TestSet, item: Item, settings: Settings) -> tuple[LipSequence, ...]:
-    from avse.faces.detect import open_backend
-    from avse.scene import pick_device
-
+def _lips(test_set: TestSet, item: Item, backend: FaceBackend) -> tuple[LipSequence, ...]:
     video = test_set.video(item)
     assert item.picture is not None
     info = probe(video)
     origin = info.audio[0].start if info.audio else info.start
     frames = list(read_frames(video))
-    backend = open_backend(settings.faces, device=pick_device(settings.device))
     edges = np.cumsum([0, *item.picture.widths]) / item.picture.width
     found = []
     for left, right in pairwise(edges):

@@ -11,31 +11,24 @@ import numpy as np
 
 from avse.errors import AvseError, MissingError
 from avse.evaluate.robustness import CURVE_METRICS, CURVES, score_voice, summarise_point
-from avse.evaluate.running import NO_FACE, separate_video
+from avse.evaluate.running import NO_FACE, Separator, separate_video
 from avse.evaluate.sounds import read_sound
 from avse.evaluate.testset import TestSet
 from avse.media import read_frames
 from avse.metrics import Score, not_defined
 from avse.mixtures.items import Item
-from avse.models.network import AVSENet
-from avse.settings import Settings
 
 
 def trace_videos(
-    curve: str,
-    network: AVSENet,
-    test_set: TestSet,
-    items: Sequence[Item],
-    settings: Settings,
+    curve: str, separator: Separator, test_set: TestSet, items: Sequence[Item]
 ) -> Iterator[dict[str, object]]:
     """Every point of the curves "size" and "rate"; videos are never enlarged or sped up.
 
     Args:
         curve: which.
-        network: in evaluation mode.
+        separator: what is judged.
         test_set: with videos.
         items: of it.
-        settings: as for `avse separate`.
     """
     for point in CURVES[curve].points:
         scores: dict[str, list[Score]] = {name: [] for name in CURVE_METRICS}
@@ -53,7 +46,7 @@ def trace_videos(
                     height=int(point) if curve == "size" else None,
                     fps=Fraction(point) if curve == "rate" else None,
                 )
-                for name, found in _score(worse, item, test_set, network, settings).items():
+                for name, found in _score(worse, item, test_set, separator).items():
                     scores[name] += found
                 groups += [item.id] * len(item.sources)
                 worse.unlink()
@@ -100,12 +93,12 @@ def write_worse(source: Path, target: Path, *, height: int | None, fps: Fraction
 
 
 def _score(
-    video: Path, item: Item, test_set: TestSet, network: AVSENet, settings: Settings
+    video: Path, item: Item, test_set: TestSet, separator: Separator
 ) -> dict[str, list[Score]]:
     mixture, _ = read_sound(test_set.mixture(item))
     references = [read_sound(path)[0] for path in test_set.references(item)]
     try:
-        voices, failure = separate_video(network, video, item, settings), NO_FACE
+        voices, failure = separate_video(separator, video, item), NO_FACE
     except MissingError:
         raise
     except AvseError as error:

@@ -17,6 +17,7 @@ from avse.evaluate.scoring import Plan
 from avse.evaluate.sounds import read_sound
 from avse.evaluate.testset import TestSet, network_item, open_test_set
 from avse.evaluate.worse_videos import write_worse
+from avse.faces.detect import open_backend
 from avse.hashing import sha256
 from avse.media import probe, read_frames
 from avse.models.network import AVSENet
@@ -66,7 +67,7 @@ def test_a_test_set_is_separated_and_scored(
 
 
 def test_lips_of_each_part_of_the_picture(test_set: TestSet, settings: Settings) -> None:
-    item = network_item(test_set, test_set.manifest.items[0], settings)
+    item = network_item(test_set, test_set.manifest.items[0], open_backend(settings.faces))
     assert item.speakers == ("anna", "ben")
     for lips in item.lips:
         assert lips.first in (0, 1)
