@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,19 +12,7 @@ from tests.cli.conftest import model  # noqa: F401  a tiny network
 from tests.cli.recordings import cut, record
 
 from .fake import results
-
-DUET = Path(__file__).resolve().parents[2] / "examples" / "duet.mp4"
-
-
-def avse(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "avse", *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+from .program import DUET, avse
 
 
 @pytest.fixture(scope="module")
