@@ -24,6 +24,7 @@ from avse.batch.watching import Watcher
 from avse.errors import OutputError, OutputExistsError, UsageError
 
 from .fake import REQUEST, clean, results, write_tree
+from .mounting import mount, mounted, remount, unmount
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TREE = {"a__x": "voices 2", "b__x": "voices 1", "y": "slow 0.1"}
@@ -184,6 +185,12 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     outcome = clean(source, tmp_path / "out", dry_run=True)
     assert not (tmp_path / "out").exists()
     assert outcome.outlook.todo == 4
+    assert outcome.outlook.estimate.basis == "trial"
+    assert clean(source, tmp_path / "out").outlook.estimate.basis == "rule"
+    assert (
+        clean(source, tmp_path / "out", dry_run=True, force=True).outlook.estimate.basis
+        == "records"
+    )
     assert sum(item.trouble is not None for item in outcome.plan.todo) == 1
 
 
@@ -235,40 +242,30 @@ def test_a_name_too_long_for_its_outputs_fails_alone(tmp_path: Path) -> None:
     assert "too long" in trouble.message
 
 
-def _mount(folder: Path, *options: str) -> bool:
-    folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 def test_a_small_tmpfs_that_runs_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not _mount(tmp_path / "out", "-o", "size=300k"):
-        pytest.skip("needs leave to mount")
-    try:
+    with mounted(tmp_path / "out", "size=300k"):
         words = {f"n{n:02}": "voices 2 " + "x " * n for n in range(40)}
         source = write_tree(tmp_path / "in", **words)
-        monkeypatch.setattr("avse.batch.run.bytes_needed", lambda *_: 0)
+        monkeypatch.setattr("avse.batch.outlook.bytes_needed", lambda *_: 0)
         # Unless it is the manifest itself that does not fit any more.
         with contextlib.suppress(OutputError):
             assert clean(source, tmp_path / "out", report=False).summary.halted
         left = results(tmp_path / "out")
         assert 0 < len(left) < 80
         assert all(text.count(b"\n") == 50 for text in left.values())
-        subprocess.run(["mount", "-o", "remount,size=9m", str(tmp_path / "out")], check=True)
+        remount(tmp_path / "out", "size=9m")
         assert not clean(source, tmp_path / "out").summary.failed
         assert len(results(tmp_path / "out")) == 80
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path / "out")], check=True)
 
 
 def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "in", **TREE)
-    if _mount(tmp_path / "out", "-o", "ro"):
+    if mount(tmp_path / "out", "ro"):
         try:
             with pytest.raises(OutputError, match="No permission"):
                 clean(source, tmp_path / "out")
         finally:
-            subprocess.run(["umount", "-l", str(tmp_path / "out")], check=True)
+            unmount(tmp_path / "out")
     elif os.geteuid() != 0:
         (tmp_path / "out").chmod(0o500)
         with pytest.raises(OutputError, match="No permission"):
