@@ -28,19 +28,9 @@ import av
 
 from avse.batch.manifest import read_records
 from avse.hashing import sha256
+from avse.media import copy_beginning
 
 BROKEN = 10
-
-
-def cut(source: Path, path: Path, seconds: float) -> None:
-    """Copy the beginning of a file."""
-    with av.open(str(source)) as old, av.open(str(path), "w") as new:
-        streams = [old.streams.video[0], old.streams.audio[0]]
-        copies = {s.index: new.add_stream_from_template(s) for s in streams}
-        for packet in old.demux(*streams):
-            if packet.dts is not None and packet.dts * packet.time_base < seconds:
-                packet.stream = copies[packet.stream_index]
-                new.mux(packet)
 
 
 def one_track(source: Path, path: Path, kind: str) -> None:
@@ -87,7 +77,7 @@ def make_tree(clips: Path, folder: Path, count: int, seconds: float) -> Path:
     for number, clip in enumerate(islice(cycle(found), count)):
         path = folder / f"day {number % 7}" / f"{number:03}.mkv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        cut(clip, path, seconds)
+        copy_beginning(clip, path, seconds=seconds)
     return folder
 
 

@@ -9,12 +9,14 @@ files on storage that every node sees under the same paths.
 
 from __future__ import annotations
 
+import os
 import pickle
 import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +26,7 @@ from avse.batch.crew import Crew, Limits, Report
 from avse.batch.living import Setup
 from avse.batch.manifest import Trouble
 from avse.batch.worker import CleanTask, make_bench
-from avse.errors import MissingError, MissingExtraError
+from avse.errors import MissingError, MissingExtraError, UsageError
 
 _RETRIES = 5
 """Nodes that a recording may lose before it is given up."""
@@ -32,6 +34,7 @@ _RETRIES = 5
 _COUNT_S = 5.0
 _REACH_S = 10.0
 _WAIT_S = 0.5
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,30 @@ class Resources:
     Attributes:
         cpus: processors.
         gpus: GPUs; a fraction lets several recordings share one.
+
+    Raises:
+        UsageError: more than one, but not whole; Ray divides nothing but single ones.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        for kind, amount in (("cpus", self.cpus), ("gpus", self.gpus)):
+            if amount > 1 and amount % 1:
+                raise UsageError(
+                    f"--item-{kind} {amount:g}: more than one has to be a whole number",
+                    f"give --item-{kind} {int(amount)} or {int(amount) + 1}, or less than 1",
+                )
+
+    def fit_into(self, node: Mapping[str, float]) -> int:
+        """How many recordings a node with these resources has room for at once."""
+        wanted = {"CPU": self.cpus, "GPU": self.gpus}
+        return min(
+            int(node.get(kind, 0.0) / amount + _ROUNDING)
+            for kind, amount in wanted.items()
+            if amount
+        )
 
 
 def recruit_on(
@@ -62,7 +85,15 @@ def recruit_on(
         device: as the user gave it; without GPUs in `resources` it is the CPU.
         jobs: tasks at once at most; None for as many as the cluster has room for.
         setup: makes the work of a process; None for that of `avse.batch.worker`.
+
+    Raises:
+        UsageError: a GPU is named, and none is asked of the cluster.
     """
+    if device.startswith("cuda") and not resources.gpus:
+        raise UsageError(
+            f"--device {device}, but no GPU is asked of the cluster",
+            "add --item-gpus 1, or 0.25 for four recordings on one GPU",
+        )
     device = device if resources.gpus else "cpu"
     made: Setup = partial(make_bench, device=device) if setup is None else setup
 
@@ -84,7 +115,8 @@ class Cluster:
 
     Raises:
         MissingExtraError: Ray is not installed.
-        MissingError: the cluster cannot be reached.
+        MissingError: the cluster cannot be reached, or none of its nodes has room for a recording:
+            Ray would wait for such a node without end, and say nothing.
     """
 
     def __init__(
@@ -110,12 +142,18 @@ class Cluster:
                 ray.init(address=address, log_to_driver=False, logging_level="error")
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise _no_cluster(address, error) from error
-        remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=_RETRIES)(
-            attend
-        )
-        self._attend = partial(remote.remote, setup=setup, limits=replace(limits, jobs=1))
         self._hand: dict[Any, tuple[int, Any, float]] = {}
-        self._size, self._counted = 1, 0.0
+        self._size, self._counted = self._room(), time.monotonic()
+        if not self._size:
+            self.close()
+            raise _no_room(resources)
+        remote = ray.remote(
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            max_retries=_RETRIES,
+            max_calls=0,  # else Ray ends a worker that has used a GPU, and the network with it
+        )(attend)
+        self._attend = partial(remote.remote, setup=setup, limits=replace(limits, jobs=1))
 
     @property
     def size(self) -> int:
@@ -123,11 +161,7 @@ class Cluster:
         now = time.monotonic()
         if now - self._counted > _COUNT_S:
             self._counted = now
-            there = self._ray.cluster_resources()
-            room = there.get("CPU", 0.0) / self._resources.cpus
-            if self._resources.gpus:
-                room = min(room, there.get("GPU", 0.0) / self._resources.gpus)
-            self._size = max(1, int(room))
+            self._size = max(1, self._room())
         return self._size if self._jobs is None else min(self._jobs, self._size)
 
     def idle(self) -> bool:
@@ -149,30 +183,42 @@ class Cluster:
         """What has ended, as soon as anything has; stages are not told across machines."""
         if not self._hand:
             return []
-        ended, _ = self._ray.wait(
-            list(self._hand), num_returns=1, timeout=timeout_s, fetch_local=True
-        )
-        return [self._report(reference) for reference in ended]
+        try:
+            ended, _ = self._ray.wait(
+                list(self._hand), num_returns=1, timeout=timeout_s, fetch_local=True
+            )
+            return [self._report(reference) for reference in ended]
+        except ConnectionError as error:
+            raise MissingError(
+                f"the Ray cluster was lost: {_in_a_line(error)}",
+                "see to it that it is up; the same command goes on from here",
+            ) from error
 
     def close(self) -> None:
         """Cancel what is in hand, and leave the cluster."""
-        for reference in self._hand:
-            self._ray.cancel(reference, force=True)
+        with suppress(ConnectionError):
+            for reference in self._hand:
+                self._ray.cancel(reference, force=True)
         self._hand.clear()
         if self._ours:
             self._ray.shutdown()
+
+    def _room(self) -> int:
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        return sum(self._resources.fit_into(node["Resources"]) for node in nodes)
 
     def _report(self, reference: Any) -> Report:
         number, task, began = self._hand.pop(reference)
         try:
             report: Report = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            first = str(error).strip().partition("\n")[0]
             return Report(
                 number,
                 task,
                 trouble=Trouble(
-                    "died", f"Ray gave it up: {first}", "see the dashboard or logs of the cluster"
+                    "died",
+                    f"Ray gave it up: {_in_a_line(error)}",
+                    "see the dashboard or logs of the cluster",
                 ),
                 seconds=time.monotonic() - began,
             )
@@ -192,13 +238,27 @@ def _check_reachable(address: str) -> None:
 
 def _no_cluster(address: str, error: Exception) -> MissingError:
     return MissingError(
-        f"there is no Ray cluster at {address}: {str(error).partition(chr(10))[0]}",
+        f"there is no Ray cluster at {address}: {_in_a_line(error)}",
         "start one (`ray start --head`), or check --cluster",
     )
 
 
-_crews: dict[tuple[Limits, bytes], Crew] = {}
-"""Of this Ray worker: it is used for one task after another."""
+def _no_room(resources: Resources) -> MissingError:
+    gpus = f" and {resources.gpus:g} GPUs" if resources.gpus else ""
+    return MissingError(
+        f"no node of the Ray cluster has {resources.cpus:g} processors{gpus} for a recording",
+        "start such a node, or lower --item-cpus and --item-gpus; `ray status` shows what is there",
+    )
+
+
+def _in_a_line(error: Exception) -> str:
+    """The first line; the last one too where the first only announces it, as Ray's client does."""
+    first, _, rest = str(error).strip().partition("\n")
+    return f"{first} {rest.rpartition(chr(10))[2].strip()}" if first.endswith(":") else first
+
+
+_crews: dict[tuple[Any, ...], Crew] = {}
+"""The process beside this Ray worker, if there is one, by what it was made for."""
 
 
 def attend(task: Any, setup: Setup, limits: Limits) -> Report:
@@ -212,12 +272,20 @@ def attend(task: Any, setup: Setup, limits: Limits) -> Report:
     if isinstance(task, CleanTask):
         # Of an attempt that Ray takes for lost, something may be alive and writing still.
         task = replace(task, folder=f"{task.folder}.{secrets.token_hex(4)}")
-    key = limits, pickle.dumps(setup)
-    if key not in _crews:
-        _crews[key] = Crew(setup, limits, Path(tempfile.mkdtemp(prefix="avse-")))
-    crew = _crews[key]
+    crew = _crew_for(setup, limits)
     crew.give(task)
     while True:
         for report in crew.wait(_WAIT_S):
             if not report.stage:
                 return report
+
+
+def _crew_for(setup: Setup, limits: Limits) -> Crew:
+    """The process of the task before, or another where it sees other GPUs than Ray now gives."""
+    key = limits, pickle.dumps(setup), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if key not in _crews:
+        for crew in _crews.values():
+            crew.close()
+        _crews.clear()
+        _crews[key] = Crew(setup, limits, Path(tempfile.mkdtemp(prefix="avse-")))
+    return _crews[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+_PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
 _LIMITS = (
     ("memory.max", "memory.current"),
@@ -14,7 +15,7 @@ _LIMITS = (
 
 def available() -> int | None:
     """Bytes that this machine, or the container that it is, has left."""
-    free = _field(Path("/proc/meminfo"), "MemAvailable")
+    free = _field(_PROC / "meminfo", "MemAvailable")
     for limit, usage in _LIMITS:
         with suppress(OSError, ValueError):  # "max", or no such controller
             left = int((_CGROUP / limit).read_text()) - int((_CGROUP / usage).read_text())
@@ -24,7 +25,7 @@ def available() -> int | None:
 
 def held(process: int) -> int | None:
     """Bytes that a process holds for itself alone, libraries and mapped files left out."""
-    return _field(Path(f"/proc/{process}/status"), "RssAnon")
+    return _field(_PROC / str(process) / "status", "RssAnon")
 
 
 def _field(path: Path, name: str) -> int | None:

@@ -58,10 +58,18 @@ class Item:
         if self.probed is None:
             return 0.0
         about = self.probed
-        share = about.width * about.height * about.frame_rate / _PIXELS_A_SECOND
         # A file that does not say how long it is: at about 4 Mbit/s.
         length = about.bytes / 5e5 if about.media_s is None else about.media_s
-        return REAL_TIME_FACTOR * length * (_SMALLEST_SHARE + (1 - _SMALLEST_SHARE) * share)
+        return self.rule_of_thumb_s * length
+
+    @property
+    def rule_of_thumb_s(self) -> float:
+        """Seconds of work to be expected for a second of it, on one core."""
+        if self.probed is None:
+            return 0.0
+        about = self.probed
+        share = about.width * about.height * about.frame_rate / _PIXELS_A_SECOND
+        return REAL_TIME_FACTOR * (_SMALLEST_SHARE + (1 - _SMALLEST_SHARE) * share)
 
 
 @dataclass
@@ -77,22 +85,6 @@ class Plan:
     todo: list[Item] = field(default_factory=list)
     done: list[Record] = field(default_factory=list)
     left_alone: int = 0
-
-    def estimate_s(self, jobs: int, known: Iterable[Record] = ()) -> float:
-        """Seconds that the work will take.
-
-        Args:
-            jobs: processes.
-            known: records to learn the speed from, if there are any.
-        """
-        took = [(r.seconds, r.media_s) for r in known if r.status == "done" and r.media_s]
-        length = sum(i.probed.media_s or 0.0 for i in self.todo if i.probed is not None)
-        if took and length:
-            total = length * sum(s for s, _ in took) / sum(m or 0.0 for _, m in took)
-        else:
-            total = sum(item.work_s for item in self.todo)
-        longest = max((item.work_s for item in self.todo), default=0.0)
-        return max(total / jobs, longest)
 
     def sort(self) -> None:
         """Put the largest first: the last to end is then a small one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +15,12 @@ from avse.batch.carrying import Carrying
 from avse.batch.crew import Crew, Limits, Report, Workforce
 from avse.batch.discover import absolute, discover
 from avse.batch.manifest import Manifest
-from avse.batch.plan import Item, Plan, bytes_needed, in_shard, make_items, make_plan
+from avse.batch.outlook import look_ahead, try_out
+from avse.batch.plan import Item, Plan, in_shard, make_items, make_plan
 from avse.batch.request import Request
 from avse.batch.staging import Staging
 from avse.batch.watching import Interrupts, Outlook, Summary, Watcher, counted_interrupts
-from avse.batch.worker import ProbeTask, make_bench
+from avse.batch.worker import ProbeTask, Tried, make_bench
 from avse.errors import OutputError, UsageError
 from avse.media.placing import writing
 
@@ -153,7 +153,19 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
         crew = stack.enter_context(_crew(batch, limits, logs))
         probe_all(crew, plan, batch.request, watcher, interrupts)
         plan.sort()
-        outlook = _outlook(plan, batch, len(items), crew.size, manifest, output)
+        trials: list[Tried] = []
+        if batch.dry_run and not any(r.status == "done" for r in manifest.latest.values()):
+            watcher.say("timing the work on the beginnings of some recordings")
+            trials = try_out(crew, plan, batch.request, interrupts)
+        outlook = look_ahead(
+            plan,
+            batch.request,
+            manifest.latest,
+            output,
+            total=len(items),
+            jobs=crew.size,
+            trials=trials,
+        )
         watcher.planned(outlook)
         summary = Summary(len(items), len(plan.done), left_alone=plan.left_alone)
         if staging is None:
@@ -250,24 +262,6 @@ def _tell_repairs(manifest: Manifest, finished: int, watcher: Watcher) -> None:
         watcher.warn(f"{manifest.path.name}: {manifest.unread} lines are no records")
     if finished:
         watcher.say(f"{finished} recordings of a run that was cut off were put in their places")
-
-
-def _outlook(
-    plan: Plan, batch: Batch, total: int, jobs: int, manifest: Manifest, output: Path
-) -> Outlook:
-    people = {k: r.people for k, r in manifest.latest.items() if r.people is not None}
-    good = [item for item in plan.todo if item.trouble is None]
-    existing = next(folder for folder in (output, *output.parents) if folder.is_dir())
-    return Outlook(
-        total=total,
-        todo=len(plan.todo),
-        done_before=len(plan.done),
-        jobs=jobs,
-        media_s=sum((i.probed.media_s or 0.0) for i in good if i.probed is not None),
-        estimate_s=plan.estimate_s(jobs, manifest.latest.values()),
-        bytes_needed=bytes_needed(good, batch.request, people),
-        bytes_free=shutil.disk_usage(existing).free,
-    )
 
 
 def _refuse_small_disk(outlook: Outlook, output: Path) -> None:

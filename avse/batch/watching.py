@@ -14,6 +14,23 @@ from avse.batch.manifest import Record, Trouble
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """How long the work will take.
+
+    Attributes:
+        seconds: probably.
+        low_s, high_s: between what, if nothing much changes on the machine.
+        basis: "records": by what earlier recordings took; "trial": by the beginnings of some;
+            "rule": by rule of thumb.
+    """
+
+    seconds: float
+    low_s: float
+    high_s: float
+    basis: str
+
+
+@dataclass(frozen=True)
 class Outlook:
     """What a run is about to do.
 
@@ -23,7 +40,7 @@ class Outlook:
         done_before: recordings that are provably done.
         jobs: processes, or tasks at once on a cluster.
         media_s: length of what is to be worked on, seconds.
-        estimate_s: seconds it will take, roughly.
+        estimate: how long it will take.
         bytes_needed: of disk, roughly; bytes_free: that there are.
     """
 
@@ -32,7 +49,7 @@ class Outlook:
     done_before: int
     jobs: int
     media_s: float
-    estimate_s: float
+    estimate: Estimate
     bytes_needed: int
     bytes_free: int
 

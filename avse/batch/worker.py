@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,9 @@ from avse.hashing import sha256
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.models.network import AVSENet
+
+
+_TRIAL_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,36 @@ class CleanTask:
 
 
 @dataclass(frozen=True)
+class TryTask:
+    """Clean the beginning of a file to see how long that takes; nothing of it is kept.
+
+    Attributes:
+        source: absolute path.
+        request: what is wanted.
+        rule_of_thumb_s: what a second of it is expected to take.
+    """
+
+    source: str
+    request: Request
+    rule_of_thumb_s: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial took, and was expected to take.
+
+    Attributes:
+        start_s: until the worker was ready to work.
+        seconds: the work.
+        rule_s: the same by rule of thumb.
+    """
+
+    start_s: float
+    seconds: float
+    rule_s: float
+
+
+@dataclass(frozen=True)
 class Cleaned:
     """What came of a file.
 
@@ -119,13 +154,36 @@ class Bench:
         self._networks: dict[str, AVSENet] = {}
         self._backends: dict[str, FaceBackend] = {}
 
-    def __call__(self, task: Any, hook: Hook) -> Probed | Cleaned:
+    def __call__(self, task: Any, hook: Hook) -> Probed | Tried | Cleaned:
         """Do a task.
 
         Raises:
             AvseError: it cannot be done.
         """
-        return look_into(task) if isinstance(task, ProbeTask) else self._clean(task, hook)
+        if isinstance(task, ProbeTask):
+            return look_into(task)
+        return self._try(task, hook) if isinstance(task, TryTask) else self._clean(task, hook)
+
+    def _try(self, task: TryTask, hook: Hook) -> Tried:
+        from avse.media import copy_beginning, probe
+
+        took = []
+        with tempfile.TemporaryDirectory(prefix="avse-") as name:
+            cut = Path(name) / "beginning.mkv"
+            try:
+                copy_beginning(Path(task.source), cut, seconds=_TRIAL_S)
+            except (OSError, ValueError) as error:
+                raise MediaError(f"Cannot copy {task.source}: {error}.", "Try another.") from error
+            for attempt in ("cold", "warm"):  # what the first takes longer is the start
+                began = time.monotonic()
+                folder = str(Path(name) / attempt)
+                window_s = task.request.settings.window_s
+                self._clean(CleanTask(str(cut), task.request, window_s, folder, "."), hook)
+                took.append(time.monotonic() - began)
+            length = probe(cut).duration
+        cold_s, warm_s = took
+        rule_s = task.rule_of_thumb_s * float(length or _TRIAL_S)
+        return Tried(max(0.0, cold_s - warm_s), warm_s, rule_s)
 
     def _clean(self, task: CleanTask, hook: Hook) -> Cleaned:
         from avse.batch.cards import write_card

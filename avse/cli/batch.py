@@ -15,6 +15,8 @@ from avse.naming import DEFAULT_NAME
 from avse.settings import Settings
 
 if TYPE_CHECKING:
+    from avse.batch.crew import Limits
+    from avse.batch.run import Recruit
     from avse.cli.batch_progress import Lines
 
 EXAMPLES = options.examples(
@@ -85,36 +87,13 @@ def batch(
         raise UsageError("--output has to be a folder", "such as: -o cleaned")
     if not inputs and not input_list:
         raise UsageError("there is nothing to work on", "give files, folders or --input-list")
-    from avse.batch.crew import Limits
     from avse.batch.request import Request
     from avse.batch.run import Batch, read_shard, run
     from avse.cli.batch_telling import tell
     from avse.cli.inputs import read_speaker
     from avse.naming import check_template
-    from avse.workers import usable_processors
 
     check_template(name)
-    settings = Settings(
-        model=model,
-        device=device,
-        faces=faces,
-        window_s=window,
-        overlap=overlap,
-        mix=mix,
-        track=track,
-    )
-    at_once = jobs or usable_processors()
-    limits = Limits(
-        jobs=at_once,
-        threads=given.read_threads(threads, at_once, usable_processors()),
-        timeout_s=timeout,
-        memory_bytes=None if memory is None else int(memory * 1e9),
-    )
-    recruit = None
-    if cluster is not None:
-        from avse.batch.cluster import Resources, recruit_on
-
-        recruit = recruit_on(cluster, Resources(item_cpus, item_gpus), device, jobs)
     wanted = Batch(
         inputs=inputs or [],
         lists=input_list or [],
@@ -123,12 +102,20 @@ def batch(
             verb=verb.value,
             speaker=read_speaker(speaker),
             template=name,
-            settings=settings,
+            settings=Settings(
+                model=model,
+                device=device,
+                faces=faces,
+                window_s=window,
+                overlap=overlap,
+                mix=mix,
+                track=track,
+            ),
             residual=residual,
             clip=clip.value,
             keep_original_audio=keep_original_audio,
         ),
-        limits=limits,
+        limits=_limits(jobs, threads, timeout, memory),
         manifest=None if manifest is None else Path(manifest).expanduser(),
         base=None if base is None else Path(base).expanduser(),
         shard=None if shard is None else read_shard(shard),
@@ -138,11 +125,36 @@ def batch(
         fail_fast=fail_fast,
         dry_run=dry_run,
         report=not no_report,
-        recruit=recruit,
+        recruit=_recruit(cluster, item_cpus, item_gpus, device, jobs),
     )
     with _watcher(terminal, progress, wanted.output, results=not as_json) as watcher:
         outcome = run(wanted, watcher)
     tell(wanted, outcome, terminal, as_json=as_json, machine=progress == given.Style.JSON)
+
+
+def _limits(
+    jobs: int | None, threads: str, timeout: float | None, memory_gb: float | None
+) -> Limits:
+    from avse.batch.crew import Limits
+    from avse.workers import usable_processors
+
+    at_once = jobs or usable_processors()
+    return Limits(
+        jobs=at_once,
+        threads=given.read_threads(threads, at_once, usable_processors()),
+        timeout_s=timeout,
+        memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
+    )
+
+
+def _recruit(
+    cluster: str | None, cpus: float, gpus: float, device: str, jobs: int | None
+) -> Recruit | None:
+    if cluster is None:
+        return None
+    from avse.batch.cluster import Resources, recruit_on
+
+    return recruit_on(cluster, Resources(cpus, gpus), device, jobs)
 
 
 def _watcher(terminal: Terminal, style: given.Style, output: Path, *, results: bool) -> Lines:

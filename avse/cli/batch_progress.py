@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 _LOOKING_S = 10.0
 
+_BASES = {
+    "records": " (by what earlier ones took)",
+    "trial": " (by a trial)",
+    "rule": " (by rule of thumb)",
+}
+
 
 class Lines(Watcher):
     """A line for each recording, and every ten seconds while files are looked into.
@@ -271,8 +277,9 @@ def said(outlook: Outlook) -> str:
         text += f", {outlook.done_before} done before"
     if outlook.todo:
         text += (
-            f"; {clock(outlook.media_s)} of video, about {clock(outlook.estimate_s)} with "
-            f"{outlook.jobs} at once, {outlook.bytes_needed / 1e6:,.0f} MB"
+            f"; {clock(outlook.media_s)} of video, about {clock(outlook.estimate.low_s)} to "
+            f"{clock(outlook.estimate.high_s)} with {outlook.jobs} at once"
+            f"{_BASES[outlook.estimate.basis]}, {outlook.bytes_needed / 1e6:,.0f} MB"
         )
     return text
 

@@ -11,6 +11,7 @@ that need them, so importing the package costs little more than NumPy.
 from __future__ import annotations
 
 from avse.media.audio import AudioBlock, AudioReader
+from avse.media.beginning import copy_beginning
 from avse.media.frames import Frame, FrameReader, read_frames
 from avse.media.probe import AudioStream, MediaInfo, VideoStream, probe
 from avse.media.remux import NewTrack, RemuxResult, remux
@@ -29,6 +30,7 @@ __all__ = [
     "Resampler",
     "StemWriter",
     "VideoStream",
+    "copy_beginning",
     "probe",
     "quantise",
     "read_frames",

@@ -22,7 +22,7 @@ from avse.batch.request import Request
 from avse.batch.run import Batch, Outcome, run
 from avse.batch.staging import CARD, finished_files
 from avse.batch.watching import Watcher
-from avse.batch.worker import Cleaned, CleanTask, Probed, ProbeTask
+from avse.batch.worker import Cleaned, CleanTask, Probed, ProbeTask, Tried, TryTask
 from avse.errors import InputError, MediaError
 from avse.hashing import sha256
 from avse.media.placing import writing
@@ -40,7 +40,7 @@ def make(number: int) -> Work:
     return work
 
 
-def work(task: Any, hook: Hook) -> Probed | Cleaned:
+def work(task: Any, hook: Hook) -> Probed | Tried | Cleaned:
     source = Path(task.source)
     words = source.read_text(encoding="utf-8").split()
     word, amount = [*words, "voices", "1"][:2]
@@ -50,6 +50,8 @@ def work(task: Any, hook: Hook) -> Probed | Cleaned:
         if word == "probe-crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         return Probed(float(len(words)), source.stat().st_size, 640, 360, 25.0, 96000)
+    if isinstance(task, TryTask):
+        return Tried(start_s=2.0, seconds=3.0, rule_s=1.0)
     assert isinstance(task, CleanTask)
     hook("faces", 0.0, 1.0)
     if word == "slow":

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from avse.batch import memory
 from avse.batch.crew import Crew, Limits, Report
 
 from .workers import make
@@ -21,6 +22,7 @@ from .workers import make
 PARENT = """
 import sys, time
 from pathlib import Path
+from avse.batch import memory
 from avse.batch.crew import Crew, Limits
 from tests.batch.workers import make
 
@@ -105,6 +107,18 @@ def test_the_largest_is_stopped_when_memory_runs_short(tmp_path: Path) -> None:
     assert large.trouble is not None
     assert large.trouble.kind == "memory"
     assert small.result == "slept"
+
+
+def test_where_nobody_tells_of_memory_nobody_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_PROC", tmp_path)
+    assert memory.available() is None
+    assert memory.held(os.getpid()) is None
+    with crew(tmp_path, jobs=1, memory_bytes=1) as made:
+        (report,) = end_of(made, ("sleep", 1.5))
+    assert report.result == "slept"
 
 
 def test_a_killed_idle_process_is_replaced(tmp_path: Path) -> None:

@@ -20,44 +20,35 @@ from avse.batch.staging import WORK, Staging
 from avse.errors import OutputError
 
 from .fake import Told, clean, records, results, write_tree
+from .mounting import mount, mounted, remount, unmount
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def _mount(folder: Path, *options: str) -> bool:
-    folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 def test_a_small_tmpfs_that_runs_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not _mount(tmp_path / "out", "-o", "size=300k"):
-        pytest.skip("needs leave to mount")
-    try:
+    with mounted(tmp_path / "out", "size=300k"):
         words = {f"n{n:02}": "voices 2 " + "x " * n for n in range(40)}
         source = write_tree(tmp_path / "in", **words)
-        monkeypatch.setattr("avse.batch.run.bytes_needed", lambda *_: 0)
+        monkeypatch.setattr("avse.batch.outlook.bytes_needed", lambda *_: 0)
         # Unless it is the manifest itself that does not fit any more.
         with contextlib.suppress(OutputError):
             assert clean(source, tmp_path / "out", report=False).summary.halted
         left = results(tmp_path / "out")
         assert 0 < len(left) < 80
         assert all(text.count(b"\n") == 50 for text in left.values())
-        subprocess.run(["mount", "-o", "remount,size=9m", str(tmp_path / "out")], check=True)
+        remount(tmp_path / "out", "size=9m")
         assert not clean(source, tmp_path / "out").summary.failed
         assert len(results(tmp_path / "out")) == 80
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path / "out")], check=True)
 
 
 def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "in", x="voices 1")
-    if _mount(tmp_path / "out", "-o", "ro"):
+    if mount(tmp_path / "out", "ro"):
         try:
             with pytest.raises(OutputError, match="No permission"):
                 clean(source, tmp_path / "out")
         finally:
-            subprocess.run(["umount", "-l", str(tmp_path / "out")], check=True)
+            unmount(tmp_path / "out")
     elif os.geteuid() != 0:
         (tmp_path / "out").chmod(0o500)
         with pytest.raises(OutputError, match="No permission"):

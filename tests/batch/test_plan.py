@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from avse.batch.discover import Found, discover
+from avse.batch.manifest import Record
+from avse.batch.outlook import START_S, estimate
 from avse.batch.plan import Item, Plan, bytes_needed, in_shard, make_items
 from avse.batch.run import read_shard
-from avse.batch.worker import Probed
+from avse.batch.worker import Probed, Tried
 from avse.errors import InputError, OutputExistsError, UsageError
 
 from .fake import REQUEST, write_tree
@@ -124,9 +126,26 @@ def test_the_largest_comes_first_and_size_and_time_follow_from_it() -> None:
     plan = Plan([item("short", 10, 640), item("large", 60, 1280), item("small", 60, 320)])
     plan.sort()
     assert [i.key for i in plan.todo] == ["large", "small", "short"]
-    assert plan.estimate_s(2) >= plan.todo[0].work_s
     assert bytes_needed(plan.todo, REQUEST, {}) == 2 * 192_000 * 130
     assert bytes_needed(plan.todo, REQUEST, {"/large": 4}) == 192_000 * (4 * 60 + 2 * 70)
+
+
+def test_the_estimate_follows_what_was_measured() -> None:
+    probed = Probed(100.0, 10**6, 1280, 720, 25.0, 192_000)
+    items = [Item(name, Path(f"/{name}"), Path(), 4.0, probed) for name in "abcd"]
+    rule = estimate(items, 2, [])
+    assert (rule.basis, rule.seconds) == ("rule", START_S + 2 * items[0].work_s)
+    assert rule.low_s < rule.seconds < rule.high_s
+    trial = estimate(items, 2, [], [Tried(9.0, 2.0, 1.0), Tried(7.0, 4.0, 1.0)])
+    assert (trial.basis, trial.seconds) == ("trial", round(9 + 2 * 3 * items[0].work_s, 1))
+    records = [
+        Record("done", "/x", None, "", "", seconds=50.0, media_s=25.0),
+        Record("failed", "/y", None, "", "", seconds=999.0, media_s=25.0),
+    ]
+    known = estimate(items, 2, records, [Tried(9.0, 2.0, 1.0)])
+    assert (known.basis, known.seconds) == ("records", START_S + 2 * 200.0)
+    assert estimate(items, 50, records).seconds == START_S + 200.0  # no more jobs than work
+    assert estimate([], 2, records).seconds == 0
 
 
 def test_the_digest_follows_what_decides_the_outputs() -> None:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from avse.batch.manifest import read_records
+from avse.media import copy_beginning
 from tests.cli.conftest import model  # noqa: F401  a tiny network
-from tests.cli.recordings import cut, record
+from tests.cli.recordings import record
 
 from .fake import results
-
-DUET = Path(__file__).resolve().parents[2] / "examples" / "duet.mp4"
-
-
-def avse(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "avse", *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+from .program import DUET, avse
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +22,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, seconds in (("a/x", 1.5), ("b/x", 1.2), ("b/it's new\nhere", 1.0)):
         path = folder / f"{name}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
-        cut(DUET, path, seconds=seconds)
+        copy_beginning(DUET, path, seconds=seconds)
     record(folder / "faceless.mp4")
     record(folder / "silent.mp4", sound=False)
     (folder / "text.mp4").write_text("no video")
@@ -81,6 +68,7 @@ def test_enhance_to_video_and_a_plan(tree: Path, model: Path, tmp_path: Path) ->
     plan = avse("batch", tree / "a", "-o", tmp_path / "out", *wanted, "-n")
     assert plan.returncode == 0
     assert str(tmp_path / "out" / "x.mp4") in plan.stdout
+    assert "(by a trial)" in plan.stderr
     assert not (tmp_path / "out").exists()
     ran = avse("batch", tree / "a", "-o", tmp_path / "out", *wanted)
     assert (ran.returncode, ran.stdout) == (0, f"{tmp_path / 'out' / 'x.mp4'}\n")

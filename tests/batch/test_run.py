@@ -153,6 +153,12 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     outcome = clean(source, tmp_path / "out", dry_run=True)
     assert not (tmp_path / "out").exists()
     assert outcome.outlook.todo == 4
+    assert outcome.outlook.estimate.basis == "trial"
+    assert clean(source, tmp_path / "out").outlook.estimate.basis == "rule"
+    assert (
+        clean(source, tmp_path / "out", dry_run=True, force=True).outlook.estimate.basis
+        == "records"
+    )
     assert sum(item.trouble is not None for item in outcome.plan.todo) == 1
 
 

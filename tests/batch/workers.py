@@ -23,6 +23,8 @@ def act(task: Any, hook: Hook) -> Any:
         return rest[0]
     if word == "pid":
         return os.getpid()
+    if word == "environment":
+        return os.environ.get(rest[0])
     if word == "refuse":
         raise InputError("no good", "try another")
     if word == "miss":

@@ -18,14 +18,14 @@ import torch
 import avse.scene
 import avse.separation
 from avse.cli import main
-from avse.media import probe
+from avse.media import copy_beginning, probe
 from avse.models.network import AVSENet
 from avse.models.spec import AVSESpec
 from avse.models.weights import save
 from avse.scene import Scene
 from avse.settings import Settings
 
-from .recordings import cut, record
+from .recordings import record
 
 DUET = Path(__file__).resolve().parents[2] / "examples" / "duet.mp4"
 
@@ -143,7 +143,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made["folder"].mkdir()
     made["empty"].touch()
     made["text"].write_text("this is no video\n" * 20, encoding="utf-8")
-    cut(DUET, made["truncated"], seconds=2)  # PyAV writes the index last, where it is lost first
+    copy_beginning(
+        DUET, made["truncated"], seconds=2
+    )  # PyAV writes the index last, where it is lost first
     made["truncated"].write_bytes(made["truncated"].read_bytes()[:60000])
     record(made["silent"], sound=False)
     record(made["faceless"])
@@ -156,5 +158,5 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first second and a half of the duet, for runs that have to look for themselves."""
     path = tmp_path_factory.mktemp("short") / "short.mp4"
-    cut(DUET, path, seconds=1.5)
+    copy_beginning(DUET, path, seconds=1.5)
     return path

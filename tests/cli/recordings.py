@@ -33,14 +33,3 @@ def record(path: Path, *, picture: bool = True, sound: bool = True) -> None:
             packets += track.encode(frame)
             packets += track.encode(None)
         file.mux(packets)
-
-
-def cut(source: Path, path: Path, *, seconds: float) -> None:
-    """Copy the beginning of a file."""
-    with av.open(str(source)) as old, av.open(str(path), "w") as new:
-        streams = (old.streams.video[0], old.streams.audio[0])
-        copies = {stream.index: new.add_stream_from_template(stream) for stream in streams}
-        for packet in old.demux(*streams):
-            if packet.dts is not None and packet.dts * packet.time_base < seconds:
-                packet.stream = copies[packet.stream_index]
-                new.mux(packet)

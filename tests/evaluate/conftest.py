@@ -12,11 +12,10 @@ import soundfile
 
 from avse.evaluate.sounds import read_sound, write_sound
 from avse.evaluate.testset import TestSet, open_test_set
-from avse.media import resample
+from avse.media import copy_beginning, resample
 from avse.mixtures.items import Item, Outputs, Picture, Source
 from avse.mixtures.manifest import NAME, Manifest, write_manifest
 
-from ..cli.recordings import cut
 from ..metrics.voices import voice
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -79,7 +78,7 @@ def make_test_set(folder: Path, *names: str, video: bool = True) -> Path:
         voices.append(resample(sound[None], rate, RATE_HZ)[0][:samples])
     if video:
         (folder / "videos").mkdir(parents=True)
-        cut(EXAMPLES / "duet.mp4", folder / "cut.mp4", seconds=2)
+        copy_beginning(EXAMPLES / "duet.mp4", folder / "cut.mp4", seconds=2)
     items = []
     for number, name in enumerate(names or ("duet",)):
         outputs = Outputs(

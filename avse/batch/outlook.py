@@ -1,0 +1,121 @@
+"""What a batch will take: time by what was measured here, if anything was, and disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from avse.batch.crew import Workforce
+from avse.batch.manifest import Record
+from avse.batch.plan import Item, Plan, bytes_needed
+from avse.batch.request import Request
+from avse.batch.watching import Estimate, Interrupts, Outlook
+from avse.batch.worker import Tried, TryTask
+from avse.naming import DEFAULT_NAME
+
+START_S = 5.0
+"""Until a process has loaded the network and the face backend: docs/scale.md."""
+
+_MOST_TRIALS = 16
+_WAIT_S = 0.5
+
+_SPREAD = {"records": (0.8, 1.5), "trial": (0.7, 1.5), "rule": (0.8, 4.0)}
+"""How far off the truth may be, as factors. Other work on the machine is what widens them most."""
+
+
+def look_ahead(
+    plan: Plan,
+    request: Request,
+    latest: Mapping[str, Record],
+    output: Path,
+    *,
+    total: int,
+    jobs: int,
+    trials: Sequence[Tried] = (),
+) -> Outlook:
+    """Put a plan into figures.
+
+    Args:
+        plan: what is to be done, looked into.
+        request: what is wanted.
+        latest: input -> last record.
+        output: folder of the batch.
+        total: recordings found.
+        jobs: processes.
+        trials: what `try_out` has measured.
+    """
+    people = {name: r.people for name, r in latest.items() if r.people is not None}
+    good = [item for item in plan.todo if item.trouble is None]
+    existing = next(folder for folder in (output, *output.parents) if folder.is_dir())
+    return Outlook(
+        total=total,
+        todo=len(plan.todo),
+        done_before=len(plan.done),
+        jobs=jobs,
+        media_s=sum((i.probed.media_s or 0.0) for i in good if i.probed is not None),
+        estimate=estimate(good, jobs, latest.values(), trials),
+        bytes_needed=bytes_needed(good, request, people),
+        bytes_free=shutil.disk_usage(existing).free,
+    )
+
+
+def estimate(
+    items: Sequence[Item], jobs: int, known: Iterable[Record], trials: Sequence[Tried] = ()
+) -> Estimate:
+    """How long the work will take.
+
+    Args:
+        items: recordings to be worked on.
+        jobs: processes.
+        known: records to learn the speed from; they count for more than trials.
+        trials: what `try_out` has measured.
+    """
+    work_s = [item.work_s for item in items]
+    start_s, basis = START_S, "rule"
+    took = [(r.seconds, r.media_s) for r in known if r.status == "done" and r.media_s]
+    length = sum(i.probed.media_s or 0.0 for i in items if i.probed is not None)
+    if took and length:
+        basis = "records"
+        whole = length * sum(s for s, _ in took) / sum(m or 0.0 for _, m in took)
+        work_s = [whole * s / (sum(work_s) or 1.0) for s in work_s]
+    elif trials:
+        basis = "trial"
+        start_s = max(trial.start_s for trial in trials)
+        slowness = sum(t.seconds for t in trials) / sum(t.rule_s for t in trials)
+        work_s = [s * slowness for s in work_s]
+    if not items:
+        return Estimate(0.0, 0.0, 0.0, basis)
+    seconds = start_s + max(sum(work_s) / min(jobs, len(items)), *work_s)
+    low, high = _SPREAD[basis]
+    return Estimate(round(seconds, 1), round(low * seconds, 1), round(high * seconds, 1), basis)
+
+
+def try_out(crew: Workforce, plan: Plan, request: Request, interrupts: Interrupts) -> list[Tried]:
+    """Work on the beginnings of some recordings, as many at once as there will be.
+
+    What cannot be worked on, for want of faces say, tells nothing and is left out.
+
+    Args:
+        crew: who does it.
+        plan: the largest recordings first: they decide how long it takes.
+        request: what is wanted.
+        interrupts: of the user.
+    """
+    # A person or a template need not suit the beginning alone.
+    request = replace(request, speaker="all", template=DEFAULT_NAME)
+    good = (item for item in plan.todo if item.trouble is None and item.probed is not None)
+    for item in islice(good, min(crew.size, _MOST_TRIALS)):
+        if interrupts.count or not crew.idle():
+            break
+        crew.give(TryTask(str(item.source), request, item.rule_of_thumb_s))
+    trials = []
+    while crew.busy():
+        for report in crew.wait(_WAIT_S):
+            if report.fatal is not None:
+                raise report.fatal
+            if isinstance(report.result, Tried):
+                trials.append(report.result)
+    return trials
