@@ -12,6 +12,7 @@ from typing import TypeAlias
 from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
 from avse.faces.detect import FaceBackend, open_backend
 from avse.faces.people import People, Person
+from avse.faces.recognition import open_recogniser
 from avse.faces.track import find_people
 from avse.media import AudioStream, Frame, MediaInfo, VideoStream, probe, read_frames
 from avse.settings import Settings
@@ -168,6 +169,7 @@ def look(
         _relative(read_frames(path, max_side=settings.face_side), origin),
         backend,
         scale=max(1.0, longer / settings.face_side),
+        recogniser=open_recogniser(),
         progress=lambda time: progress("faces", float(time + origin - info.start), total),
     )
     if not len(people):
