@@ -47,7 +47,7 @@ SAME_FACE = 0.45
 
 _LOOKS, _FIRST_WAIT_S = 3, Fraction(2, 5)
 """How often the network looks at a face that is followed, and how long after the first time it
-looks again; then twice as long. A look costs as much as following the face for ten pictures."""
+looks again; then twice as long. A look takes 0.1 s of one core."""
 
 _SMALLEST = 12.0
 """Eye distance in pixels below which the network is not asked."""
