@@ -58,6 +58,8 @@ class Job:
         paths: list[Path] = []
         if self.together:
             paths.append(self.naming.path(ENHANCED))
+        elif self.naming.needs_names:
+            pass
         elif isinstance(self.speaker, int):
             paths.append(self.naming.path(self.speaker))
         elif isinstance(self.speaker, list):
@@ -89,6 +91,10 @@ class Done:
     def paths(self) -> list[Path]:
         """Every file, voices first."""
         return [path for _, path in self.stems] + ([self.residual] if self.residual else [])
+
+    def name_of(self, number: int) -> str | None:
+        """What the person of that number is called, if anything."""
+        return next((person.name for person in self.people if person.number == number), None)
 
 
 def carry_out(
@@ -130,7 +136,8 @@ def carry_out(
         backend=backend,
         progress=progress,
     )
-    names = {n: job.naming.path(n or ENHANCED) for n in separation.numbers}
+    called = {person.number: person.name for person in separation.people}
+    names = {n: job.naming.path(n or ENHANCED, called.get(n)) for n in separation.numbers}
     residual = job.naming.residual() if job.residual else None
     everything = [*names.values(), *([residual] if residual else [])]
     check_outputs(everything, job.source, force=job.force)

@@ -16,7 +16,7 @@ DEFAULT_SUFFIX = ".wav"
 SOUND_SUFFIXES = (".wav", ".flac")
 RESIDUAL = "residual"
 
-_FIELDS = ("stem", "name", "speaker", "ext")
+_FIELDS = ("stem", "name", "speaker", "person", "ext")
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,15 @@ class Naming:
         """Whether outputs are copies of the video, not sound files."""
         return self.suffix.lower() not in SOUND_SUFFIXES
 
-    def path(self, speaker: int | str) -> Path:
-        """Where the voice of a speaker goes."""
-        return self.file if self.file is not None else self._filled(speaker)
+    @property
+    def needs_names(self) -> bool:
+        """Whether outputs are called by names of people, which are known only after a look."""
+        fields = [field for _, field, _, _ in string.Formatter().parse(self.template)]
+        return self.file is None and "person" in fields
+
+    def path(self, speaker: int | str, person: str | None = None) -> Path:
+        """Where the voice of a speaker goes, who may have a name."""
+        return self.file if self.file is not None else self._filled(speaker, person)
 
     def residual(self) -> Path:
         """Where everything else goes: beside the file that the user named, or in the folder."""
@@ -52,9 +58,13 @@ class Naming:
             return self._filled(RESIDUAL)
         return self.file.with_name(f"{self.file.stem}.{RESIDUAL}{self.file.suffix}")
 
-    def _filled(self, speaker: int | str) -> Path:
+    def _filled(self, speaker: int | str, person: str | None = None) -> Path:
         name = self.template.format(
-            stem=self.source.stem, name=self.source.name, speaker=speaker, ext=self.suffix
+            stem=self.source.stem,
+            name=self.source.name,
+            speaker=speaker,
+            person=speaker if person is None else person,
+            ext=self.suffix,
         )
         if name in ("", ".", "..") or "\0" in name:
             raise UsageError(f"--name {self.template!r} gives no file name", _example())
@@ -177,7 +187,9 @@ def check_template(template: str) -> str:
             raise UsageError(f"--name knows no {{{field}}}", _example())
     if "/" in template or os.sep in template:
         raise UsageError("--name is a file name, without folders", "name the folder with --output")
-    return _check_suffix(template.format(stem="x", name="x", speaker="1", ext=DEFAULT_SUFFIX))
+    return _check_suffix(
+        template.format(stem="x", name="x", speaker="1", person="1", ext=DEFAULT_SUFFIX)
+    )
 
 
 def _example() -> str:

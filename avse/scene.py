@@ -7,20 +7,26 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TypeAlias
 
 from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
 from avse.faces.detect import FaceBackend, open_backend
+from avse.faces.known import name_people
 from avse.faces.people import People, Person
+from avse.faces.recognition import open_recogniser
+from avse.faces.references import describe_references
 from avse.faces.track import find_people
 from avse.media import AudioStream, Frame, MediaInfo, VideoStream, probe, read_frames
+from avse.people_file import read_people
 from avse.settings import Settings
 
 Progress = Callable[[str, float, "float | None"], None]
 """Called with (stage, seconds of the recording done, seconds in all or None if unknown)."""
 
 Speaker: TypeAlias = "int | str | Sequence[int]"
-"""A number, several, "all", or a point in time and picture: "@12.5s:0.31,0.40"."""
+"""A number, several, "all", a point in time and picture ("@12.5s:0.31,0.40"), or names and numbers
+with commas between them: "anna,3"."""
 
 _POINT = re.compile(r"@(?P<t>\d+(?:\.\d+)?)s?:(?P<x>[01](?:\.\d+)?),(?P<y>[01](?:\.\d+)?)")
 
@@ -56,16 +62,18 @@ class Scene:
         """The people asked for, in order of their numbers.
 
         Raises:
-            UnknownSpeakerError: nobody has that number, or nobody is at that point.
+            UnknownSpeakerError: nobody has that number or name, or nobody is at that point.
             UsageError: not a way to name a speaker.
         """
-        valid = ", ".join(str(p.number) for p in self.people)
+        valid = self._valid()
         if isinstance(speaker, str):
             text = speaker.strip()
             if text == "all":
                 return list(self.people)
             if text.isdecimal():
                 return self.choose(int(text))
+            if not text.startswith("@"):
+                return self.choose([self._number_of(part.strip()) for part in text.split(",")])
             seconds, x, y = read_point(text)
             person = self.people.at(seconds + self.info.start - self.origin, x, y)
             if person is None:
@@ -84,6 +92,21 @@ class Scene:
             )
         return [person for person in chosen if person is not None]
 
+    def _number_of(self, text: str) -> int:
+        if text.isdecimal():
+            return int(text)
+        person = self.people.named(text)
+        if person is None:
+            raise UnknownSpeakerError(
+                f"{self.info.path.name}: {text!r} is not in the picture, or was not recognised",
+                f"choose from: {self._valid()}",
+            )
+        return person.number
+
+    def _valid(self) -> str:
+        """Numbers, and names in brackets."""
+        return ", ".join(f"{p.number} ({p.name})" if p.name else f"{p.number}" for p in self.people)
+
 
 def read_point(text: str) -> tuple[Fraction, float, float]:
     """Read a point in time and picture, such as "@12.5s:0.31,0.40".
@@ -99,7 +122,7 @@ def read_point(text: str) -> tuple[Fraction, float, float]:
         raise UsageError(
             f"{text!r} names no speaker",
             'give a number, "all", or a point such as @12.5s:0.31,0.40 (seconds, then 0 to 1 from '
-            "the left and from the top)",
+            "the left and from the top); names need --people",
         )
     return Fraction(point["t"]), float(point["x"]), float(point["y"])
 
@@ -156,18 +179,24 @@ def look(
         NoVideoError: it has no moving picture.
         NoAudioError: it has no such sound track, and `need_audio`.
         NoFaceError: no face was found.
+        InputError, UsageError: the file of people, or a reference in it, is of no use.
+        MissingExtraError: people are to be known by their faces, without `avse[identity]`.
     """
     info = probe(path)
     video, audio = choose_tracks(info, settings.track, need_audio=need_audio)
+    known = read_people(Path(settings.people).expanduser()) if settings.people else []
+    recogniser = open_recogniser()
     origin = audio.start if audio is not None else info.start
     if backend is None:
         backend = open_backend(settings.faces, device=pick_device(settings.device))
+    known = describe_references(known, backend, recogniser)
     total = float(info.duration) if info.duration is not None else None
     longer = max(video.width, video.height)
     people = find_people(
         _relative(read_frames(path, max_side=settings.face_side), origin),
         backend,
         scale=max(1.0, longer / settings.face_side),
+        recogniser=recogniser,
         progress=lambda time: progress("faces", float(time + origin - info.start), total),
     )
     if not len(people):
@@ -175,7 +204,7 @@ def look(
             f"{info.path.name}: no face was found in the picture",
             "faces must be in sight for more than half a second and wider than about 25 pixels",
         )
-    return Scene(info, video, audio, people, origin)
+    return Scene(info, video, audio, name_people(people, known) if known else people, origin)
 
 
 def _relative(frames: Iterator[Frame], origin: Fraction) -> Iterator[Frame]:

@@ -1,9 +1,16 @@
 """Are people known again after a cut, and is nobody taken for another?
 
-    python benchmarks/faces_rejoin.py clips/*.mp4 [--people 5] [--rounds 12]
+    python benchmarks/faces_rejoin.py PEOPLE [--sequences 20] [--limits 0.45] [--seed 5]
 
-Each clip shows one person. A film is cut together from the first halves of a few clips, then from
-their second halves. Printed for each: people in it, people found, found people that mix two.
+PEOPLE is a folder with a folder for each person, in which clips show nobody else:
+PEOPLE/anna/1.mp4, PEOPLE/anna/2.mp4, PEOPLE/ben/1.mp4. From them sequences of hard cuts are made:
+three to six people, each in three shots taken from different clips where there are some, alone or
+two side by side, nearer or further away, on changing seats, with shots of nobody in between.
+
+Printed for the plain description, and with avse[identity] for the network at each limit:
+purity: share of the sightings that are of whoever most of their person's sightings are of;
+coverage: share of the sightings of somebody that lie in the one person who has most of them;
+merged: people found who are two; split: people found too many; missed: people not found.
 """
 
 from __future__ import annotations
@@ -11,14 +18,29 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 
-from avse.faces.detect import open_backend
+from avse.faces import identity
+from avse.faces.detect import FaceBackend, open_backend
+from avse.faces.people import People
+from avse.faces.recognition import open_recogniser
 from avse.faces.track import find_people
 from avse.media.frames import read_frames
+
+RATE_HZ, FRAMES = 25, 20
+WIDTH, HEIGHT = 640, 360
+FEW = 5
+"""Sightings that may be another's before a person counts as two."""
+
+Seats = dict[float, str]
+"""How far to the right somebody sits, 0..1 -> who."""
 
 
 @dataclass(frozen=True)
@@ -27,34 +49,152 @@ class Still:
     image: np.ndarray
 
 
+class Tape:
+    """Keeps what a slow object answers, in order, and gives the same answers again."""
+
+    name = "tape"
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped, self._answers, self._at = wrapped, [], 0
+
+    def rewind(self) -> Tape:
+        self._at = 0
+        return self
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def answer(*given: Any) -> Any:
+            if self._at == len(self._answers):
+                self._answers.append(getattr(self._wrapped, method)(*given))
+            self._at += 1
+            return self._answers[self._at - 1]
+
+        return answer
+
+
+@dataclass
+class Tally:
+    sightings: int = 0
+    pure: int = 0
+    covered: int = 0
+    people: int = 0
+    found: int = 0
+    merged: int = 0
+    split: int = 0
+    missed: int = 0
+
+    def add(self, people: People, shown: list[Seats]) -> None:
+        names = sorted({name for seats in shown for name in seats.values()})
+        counts = np.array([_counts(person, shown, names) for person in people])
+        counts = counts.reshape(-1, len(names))
+        self.sightings += int(counts.sum())
+        self.pure += int(counts.max(axis=1).sum())
+        self.covered += int(counts.max(axis=0).sum()) if len(counts) else 0
+        self.people += len(names)
+        self.found += len(counts)
+        self.merged += int(((counts > FEW).sum(axis=1) > 1).sum())
+        owners = np.bincount(counts.argmax(axis=1), minlength=len(names))
+        self.split += int(np.maximum(owners - 1, 0).sum())
+        self.missed += int((counts.sum(axis=0) == 0).sum())
+
+    def __str__(self) -> str:
+        purity, coverage = self.pure / self.sightings, self.covered / self.sightings
+        return (
+            f"purity {purity:.3f}, coverage {coverage:.3f}; {self.people} people, {self.found} "
+            f"found: {self.merged} merged, {self.split} split, {self.missed} missed"
+        )
+
+
+def _counts(person: Any, shown: list[Seats], names: list[str]) -> list[int]:
+    middles = person.boxes[:, 0] + person.boxes[:, 2] / 2
+    row = [0] * len(names)
+    for time, x in zip(person.times, middles, strict=True):
+        seats = shown[round(float(time) * RATE_HZ)]
+        if seats:
+            row[names.index(seats[min(seats, key=lambda seat: abs(seat - float(x)))])] += 1
+    return row
+
+
+def sequence(people: dict[str, list[Path]], dice: random.Random) -> Iterator[tuple[Any, Seats]]:
+    """Frames of a sequence of shots, and who sits where in each."""
+    cast = dice.sample(sorted(people), dice.randint(3, 6))
+    turns = [
+        (name, clip)
+        for name in cast
+        for clip in dice.sample(people[name], min(3, len(people[name])))
+    ]
+    dice.shuffle(turns)
+    while turns:
+        shot = [turns.pop()]
+        partner = next((turn for turn in turns if turn[0] != shot[0][0]), None)
+        if partner is not None and dice.random() < 0.5:
+            turns.remove(partner)
+            shot.append(partner)
+        yield from _shot(shot, dice)
+        if dice.random() < 0.2:
+            nobody = np.full((HEIGHT, WIDTH, 3), dice.randint(0, 255), np.uint8)
+            yield from [(nobody, {})] * FRAMES
+
+
+def _shot(shot: list[tuple[str, Path]], dice: random.Random) -> Iterator[tuple[Any, Seats]]:
+    places = [0.5] if len(shot) == 1 else [0.27, 0.73]
+    places = [x + dice.uniform(-0.08, 0.08) for x in places]
+    side = round(dice.uniform(0.45, 0.95) * (HEIGHT if len(shot) == 1 else WIDTH / 2 - 60))
+    clips = [_frames(clip, dice.random()) for _, clip in shot]
+    backdrop = cv2.GaussianBlur(cv2.resize(clips[0][0], (WIDTH, HEIGHT)), (0, 0), 30) // 2
+    for images in zip(*clips, strict=True):
+        canvas = backdrop.copy()
+        for image, x in zip(images, places, strict=True):
+            small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+            left, top = round(x * WIDTH - side / 2), (HEIGHT - side) // 2
+            canvas[top : top + side, left : left + side] = small
+        yield canvas, {x: name for x, (name, _) in zip(places, shot, strict=True)}
+
+
+def _frames(path: Path, start: float) -> list[Any]:
+    """`FRAMES` square pictures out of a clip, from a share of it on, cut around the middle."""
+    images = [frame.image for frame in itertools.islice(read_frames(path), 75)]
+    first = int(start * max(0, len(images) - FRAMES))
+    images = images[first : first + FRAMES]
+    images += [images[-1]] * (FRAMES - len(images))
+    height, width = images[0].shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return [image[top : top + side, left : left + side] for image in images]
+
+
+def look(frames: list[Any], backend: FaceBackend, recogniser: Any) -> People:
+    stills = (Still(Fraction(k, RATE_HZ), image) for k, image in enumerate(frames))
+    return find_people(stills, backend, recogniser=recogniser)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("clips", nargs="+")
-    parser.add_argument("--people", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("people", type=Path)
+    parser.add_argument("--sequences", type=int, default=20)
+    parser.add_argument("--limits", type=float, nargs="+", default=[identity.SAME_FACE])
     parser.add_argument("--backend", default="mediapipe")
+    parser.add_argument("--seed", type=int, default=5)
     chosen = parser.parse_args()
-    backend = open_backend(chosen.backend)
-    random.seed(5)
-    total = np.zeros(3, int)
-    for _ in range(chosen.rounds):
-        clips = []
-        for path in random.sample(chosen.clips, chosen.people):
-            clips.append([frame.image for frame in itertools.islice(read_frames(path), 100)])
-        halves = [(i, c[: len(c) // 2]) for i, c in enumerate(clips)]
-        halves += [(i, c[len(c) // 2 :]) for i, c in enumerate(clips)]
-        shown = [(i, image) for i, half in halves for image in half]
-        people = find_people(
-            (Still(Fraction(k, 25), image) for k, (_, image) in enumerate(shown)), backend
-        )
-        mixed = sum(
-            len({shown[k][0] for k in np.round(person.times * 25).astype(int)}) > 1
-            for person in people
-        )
-        row = (chosen.people, len(people), mixed)
-        total += row
-        print(f"{row[0]} people, {row[1]} found, {row[2]} mixed")
-    print(f"in all: {total[0]} people, {total[1]} found, {total[2]} mixed")
+    people = {
+        folder.name: sorted(folder.iterdir()) for folder in chosen.people.iterdir()
+        if folder.is_dir()
+    }  # fmt: skip
+    backend, recogniser = open_backend(chosen.backend), open_recogniser()
+    dice = random.Random(chosen.seed)
+    tallies = {"plain": Tally()}
+    if recogniser is not None:
+        tallies |= {f"network, {limit:.2f}": Tally() for limit in chosen.limits}
+    for number in range(chosen.sequences):
+        frames, shown = map(list, zip(*sequence(people, dice), strict=True))
+        faces, descriptions = Tape(backend), Tape(recogniser)
+        tallies["plain"].add(look(frames, faces, None), shown)
+        if recogniser is not None:
+            for limit in chosen.limits:
+                identity.SAME_FACE = limit
+                found = look(frames, faces.rewind(), descriptions.rewind())
+                tallies[f"network, {limit:.2f}"].add(found, shown)
+        for name, tally in tallies.items():
+            print(f"{number + 1} sequences, {name}: {tally}", flush=True)
 
 
 if __name__ == "__main__":

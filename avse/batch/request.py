@@ -12,9 +12,9 @@ from avse.job import Chosen, Job
 from avse.naming import Naming, check_template
 from avse.settings import Settings
 
-_ELSEWHERE = ("model", "device")
-"""Settings that are not part of the digest: weights have a hash of their own, and where something
-is computed changes nothing that is asked for."""
+_ELSEWHERE = ("model", "device", "people")
+"""Settings that are not part of the digest: weights and people have a hash of their own, and where
+something is computed changes nothing that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Request:
         residual: whether to write everything else too.
         clip: what to do where an integer file would clip.
         keep_original_audio: whether videos keep the original sound as well.
+        people_sha256: of the file of people, if there is one.
     """
 
     verb: Literal["separate", "enhance"]
@@ -38,6 +39,7 @@ class Request:
     residual: bool = False
     clip: Literal["rescale", "clamp", "none"] = "rescale"
     keep_original_audio: bool = False
+    people_sha256: str | None = None
 
     @property
     def suffix(self) -> str:
@@ -49,6 +51,8 @@ class Request:
         about = asdict(self)
         for name in _ELSEWHERE:
             del about["settings"][name]
+        if self.people_sha256 is None:  # as in the manifests of versions that knew no names
+            del about["people_sha256"]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def naming(self, source: Path, folder: Path) -> Naming:

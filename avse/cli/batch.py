@@ -48,6 +48,7 @@ def batch(
     mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
+    people: options.People = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -92,6 +93,7 @@ def batch(
     from avse.cli.batch_telling import tell
     from avse.cli.inputs import read_speaker
     from avse.naming import check_template
+    from avse.people_file import hash_people
 
     check_template(name)
     wanted = Batch(
@@ -100,7 +102,7 @@ def batch(
         output=Path(output).expanduser(),
         request=Request(
             verb=verb.value,
-            speaker=read_speaker(speaker),
+            speaker=read_speaker(speaker, people),
             template=name,
             settings=Settings(
                 model=model,
@@ -110,10 +112,12 @@ def batch(
                 overlap=overlap,
                 mix=mix,
                 track=track,
+                people=None if people is None else str(Path(people).expanduser().resolve()),
             ),
             residual=residual,
             clip=clip.value,
             keep_original_audio=keep_original_audio,
+            people_sha256=None if people is None else hash_people(Path(people).expanduser()),
         ),
         limits=_limits(jobs, threads, timeout, memory),
         manifest=None if manifest is None else Path(manifest).expanduser(),

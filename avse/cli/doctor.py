@@ -196,6 +196,12 @@ def _backends() -> Iterator[Check]:
                 yield Check("faces", name, "ok", "opens", essential=True)
         else:
             yield Check("faces", name, "ok", "installed")
+    from avse.faces.recognition import available
+
+    if available():
+        yield Check("faces", "identity", "ok", "installed")
+    else:
+        yield Check("faces", "identity", "missing", "pip install 'avse[identity]'")
 
 
 def _weights() -> Iterator[Check]:

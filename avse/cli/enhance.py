@@ -31,6 +31,7 @@ def enhance(
     mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
+    people: options.People = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -59,6 +60,7 @@ def enhance(
         overlap=overlap,
         mix=mix,
         track=track,
+        people=people,
     )
     source = one_input(inputs)
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")
@@ -84,6 +86,7 @@ def enhance(
                 "input": str(source),
                 "sample_rate": done.sample_rate,
                 "output": str(path),
+                **({} if people is None else {"people": [p.name for p in done.people]}),
                 "residual": None if done.residual is None else str(done.residual),
             }
         )

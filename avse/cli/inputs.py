@@ -33,8 +33,12 @@ def one_input(patterns: Sequence[str]) -> Path:
     return found[0]
 
 
-def read_speaker(text: str) -> Chosen:
-    """Read --speaker: "2", "1,3", "all", or "@12.5s:0.31,0.40".
+def read_speaker(text: str, people: str | None = None) -> Chosen:
+    """Read --speaker: "2", "1,3", "all", "@12.5s:0.31,0.40", or names such as "anna,ben".
+
+    Args:
+        text: as given.
+        people: as given with --people; without it there are no names.
 
     Raises:
         UsageError: it is none of these.
@@ -47,7 +51,17 @@ def read_speaker(text: str) -> Chosen:
     if _NUMBERS.fullmatch(text):
         numbers = sorted({int(part) for part in text.split(",")})
         return numbers[0] if len(numbers) == 1 else numbers
-    read_point(text)
+    if people is None or text.startswith("@"):
+        read_point(text)
+        return text
+    from avse.people_file import read_people
+
+    names = {one.name for one in read_people(Path(people).expanduser())}
+    for part in (part.strip() for part in text.split(",")):
+        if part not in names and not part.isdecimal():
+            raise UsageError(
+                f"--speaker {part!r} names nobody", f"{people} knows: {', '.join(sorted(names))}"
+            )
     return text
 
 

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     ("streams, and the people with their numbers", "avse inspect talk.mp4"),
     ("a picture of who is who", "avse inspect talk.mp4 --sheet faces.png"),
+    (
+        "remember the people, to know them in other recordings",
+        "avse inspect talk.mp4 --remember people.toml",
+    ),
+    ("who of them is in this one?", "avse inspect next.mp4 --people people.toml"),
     ("for a program", "avse inspect talk.mp4 --json"),
 )
 
@@ -37,11 +42,24 @@ Sheet = Annotated[
     ),
 ]
 
+Remember = Annotated[
+    str | None,
+    typer.Option(
+        "--remember",
+        metavar="FILE.toml",
+        show_default=False,
+        help="Add the people who are not in it yet to a file for --people, each with a description "
+        "of the face, which is biometric data. Needs avse[identity].",
+    ),
+]
+
 
 def inspect(
     context: typer.Context,
     inputs: options.Input,
     sheet: Sheet = None,
+    people: options.People = None,
+    remember: Remember = None,
     faces: options.Faces = Settings.faces,
     device: options.Device = Settings.device,
     as_json: options.AsJson = False,
@@ -55,10 +73,14 @@ def inspect(
     The numbers are what `avse separate --speaker` takes: in order of appearance, then from left to
     right.
     """
+    from avse.cli.remembering import check_memory, remember_people
     from avse.media import probe
 
     terminal = terminal_of(context)
-    settings = Settings(faces=faces, device=device)
+    memory = None if remember is None else check_memory(remember, people)
+    if memory is not None and memory.is_file():
+        people = str(memory)
+    settings = Settings(faces=faces, device=device, people=people)
     source = one_input(inputs)
     picture = _sheet_path(sheet)
     info = probe(source)
@@ -67,10 +89,12 @@ def inspect(
     scene = _look(source, info, settings, terminal)
     if picture is not None:
         _draw(scene, picture, force, terminal)
+    if memory is not None:
+        remember_people(memory, source, scene, terminal)
     if as_json:
-        terminal.result_json(_as_json(source, info, scene))
+        terminal.result_json(_as_json(source, info, scene, named=people is not None))
     else:
-        for line in _report(source, info, scene):
+        for line in _report(source, info, scene, named=people is not None):
             terminal.result(line)
 
 
@@ -111,17 +135,20 @@ def _draw(scene: Scene | None, path: Path, force: bool, terminal: Terminal) -> N
     terminal.note(f"the faces are in {path}")
 
 
-def _as_json(source: Path, info: MediaInfo, scene: Scene | None) -> dict[str, object]:
+def _as_json(
+    source: Path, info: MediaInfo, scene: Scene | None, *, named: bool
+) -> dict[str, object]:
     return {
         "input": str(source),
         "duration_s": None if info.duration is None else round(float(info.duration), 3),
-        "people": [] if scene is None else [_person_json(scene, p) for p in scene.people],
+        "people": [] if scene is None else [_person_json(scene, p, named) for p in scene.people],
     }
 
 
-def _person_json(scene: Scene, person: Person) -> dict[str, object]:
+def _person_json(scene: Scene, person: Person, named: bool) -> dict[str, object]:
     return {
         "number": person.number,
+        **({"name": person.name} if named else {}),
         "first_seen_s": _first_seen(scene, person),
         "seconds_on_screen": round(person.seconds_on_screen, 2),
         "box": [round(side) for side in person.box],
@@ -133,7 +160,7 @@ def _first_seen(scene: Scene, person: Person) -> float:
     return max(0.0, round(scene.playing_time(person.first_seen), 2))
 
 
-def _report(source: Path, info: MediaInfo, scene: Scene | None) -> list[str]:
+def _report(source: Path, info: MediaInfo, scene: Scene | None, *, named: bool) -> list[str]:
     length = "length unknown" if info.duration is None else _clock(float(info.duration))
     lines = [f"{source.name}  {length}", ""]
     streams = (
@@ -146,13 +173,14 @@ def _report(source: Path, info: MediaInfo, scene: Scene | None) -> list[str]:
     people = [
         [
             str(person.number),
+            *([person.name or ""] if named else []),
             _clock(_first_seen(scene, person)),
             f"{person.seconds_on_screen:.1f} s",
             "{2}x{3} at {0},{1}".format(*map(round, person.box)),
         ]
         for person in scene.people
     ]
-    heads = ["person", "first seen", "in sight", "face (pixels)"]
+    heads = ["person", *(["name"] if named else []), "first seen", "in sight", "face (pixels)"]
     return [*lines, "", *table(heads, people, right="person")]
 
 

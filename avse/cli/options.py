@@ -64,10 +64,21 @@ Speaker = Annotated[
     typer.Option(
         "--speaker",
         "-s",
-        metavar="N|all|@TIME:X,Y",
+        metavar="N|NAME|all|@TIME:X,Y",
         envvar="AVSE_SPEAKER",
-        help="Whose voice: a number that `avse inspect` shows, several (1,3), all, or who is seen "
-        "at a time and place, such as @12.5s:0.31,0.40 (0 to 1 from the left and from the top).",
+        help="Whose voice: a number that `avse inspect` shows, a name in --people, several (1,3), "
+        "all, or who is seen at a time and place, such as @12.5s:0.31,0.40 (0 to 1 from the left "
+        "and from the top).",
+    ),
+]
+People = Annotated[
+    str | None,
+    typer.Option(
+        "--people",
+        metavar="FILE.toml",
+        envvar="AVSE_PEOPLE",
+        show_default=False,
+        help="Names for people, whom it knows by number or, with avse[identity], by their faces.",
     ),
 ]
 Name = Annotated[
@@ -76,9 +87,9 @@ Name = Annotated[
         "--name",
         metavar="TEMPLATE",
         envvar="AVSE_NAME",
-        help="How files in a folder are called; {speaker} is the number, or residual; {stem} and "
-        "{name} are the input's name without and with its ending. An ending in place of {ext} "
-        "chooses the kind.",
+        help="How files in a folder are called; {speaker} is the number, or residual; {person} the "
+        "name from --people, or the number; {stem} and {name} are the input's name without and "
+        "with its ending. An ending in place of {ext} chooses the kind.",
     ),
 ]
 Residual = Annotated[

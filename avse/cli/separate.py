@@ -21,6 +21,10 @@ EXAMPLES = options.examples(
         "avse separate talk.mp4 --speaker @12.5s:0.33,0.40 -o anna.wav",
     ),
     (
+        "whoever is called anna in people.toml",
+        "avse separate talk.mp4 --people people.toml --speaker anna -o anna.wav",
+    ),
+    (
         "all voices and the rest, as FLAC, into a folder",
         'avse separate talk.mp4 --residual --name "{stem}.{speaker}.flac" -o voices/',
     ),
@@ -38,6 +42,7 @@ def separate(
     mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
+    people: options.People = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -64,10 +69,11 @@ def separate(
         overlap=overlap,
         mix=mix,
         track=track,
+        people=people,
     )
     source = one_input(inputs)
-    chosen = read_speaker(speaker)
-    several = chosen == "all" or isinstance(chosen, list)
+    chosen = read_speaker(speaker, people)
+    several = chosen == "all" or isinstance(chosen, list) or (people is not None and "," in speaker)
     naming = name_outputs(
         source, output, name, several=several, what=f"--speaker {speaker} gives one for each person"
     )
@@ -91,7 +97,14 @@ def separate(
             {
                 "input": str(source),
                 "sample_rate": done.sample_rate,
-                "stems": [{"speaker": n, "path": str(path)} for n, path in done.stems],
+                "stems": [
+                    {
+                        "speaker": n,
+                        **({} if people is None else {"name": done.name_of(n)}),
+                        "path": str(path),
+                    }
+                    for n, path in done.stems
+                ],
                 "residual": None if done.residual is None else str(done.residual),
             }
         )

@@ -88,7 +88,8 @@ def _tile(
     sheet.paste(shown, (left + (_TILE - size[0]) // 2, top + (_TILE - size[1]) // 2))
     _badge(pen, person.number, left + 6, top + 6, 30)
     below = top + _TILE + 6
-    pen.text((left, below), f"from {_clock(max(0.0, from_s))}", fill=_INK, font=_font(19))
+    about = f"{person.name + ', ' if person.name else ''}from {_clock(max(0.0, from_s))}"
+    pen.text((left, below), about, fill=_INK, font=_font(19))
     seconds = f"{person.seconds_on_screen:.1f} s on screen"
     pen.text((left, below + 25), seconds, fill=_FAINT, font=_font(17))
 

@@ -1,20 +1,25 @@
-"""Whose face is it? A plain description of a face, enough to know it again within one recording.
+"""Whose face is it? What is remembered of a face, to know it again.
 
-No face recognition network comes with the default backend, so this looks at what stays the same
-from shot to shot of a recording: the face, hair and surroundings of the face as a small picture
-squared up to the eyes, and the shape of the skull. It tells apart the people of one recording; it
-is no good for finding a stranger among thousands, and errs towards not knowing a person again.
+With `avse[identity]` installed a face recognition network describes faces (`recognition.py`), and
+its word alone counts. Without it this looks at what stays the same from shot to shot of one
+recording: the face, hair and surroundings of the face as a small picture squared up to the eyes,
+and the shape of the skull. That tells apart the people of one recording; it is no good for finding
+a stranger among thousands, and errs towards not knowing a person again.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from avse.faces.detect import FaceLandmarks, Image
 from avse.faces.lips import FloatArray
+
+if TYPE_CHECKING:
+    from avse.faces.recognition import Recogniser
 
 VIEW = 32
 """Side of the small picture."""
@@ -36,6 +41,16 @@ MAX_SKULL = 0.012
 
 STRANGER = 0.6
 """Likeness below which a face in the same place and attitude is somebody else's."""
+
+SAME_FACE = 0.45
+"""Distance of two network descriptions below which they are of one person; see docs/identity.md."""
+
+_LOOKS, _FIRST_WAIT_S = 3, Fraction(2, 5)
+"""How often the network looks at a face that is followed, and how long after the first time it
+looks again; then twice as long. A look takes 0.1 s of one core."""
+
+_SMALLEST = 12.0
+"""Eye distance in pixels below which the network is not asked."""
 
 _SETTLED_S = Fraction(1, 2)
 _SAME_SIDE = 0.15
@@ -85,7 +100,7 @@ def _patch(
     )
     step = 2 * head.scale * np.array([reach[1] / size[1], reach[0] / size[0]])
     middle = head.origin[:2] - turn @ np.array([0.0, up * head.scale])
-    small = _shrink(image, float(step.min()))
+    small = shrink(image, float(step.min()))
     shrunk = np.array([small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]])
     matrix = turn * step
     corner = middle - matrix @ np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
@@ -100,7 +115,7 @@ def _patch(
     return np.asarray(crop, np.uint8), float(inside.mean())
 
 
-def _shrink(image: Image, step: float) -> Image:
+def shrink(image: Image, step: float) -> Image:
     """Bring a picture down so that `step` of its pixels become about one, against aliasing."""
     if step < 2:
         return image
@@ -114,9 +129,16 @@ def skull(face: FaceLandmarks) -> FloatArray:
 
 
 class Portrait:
-    """What is remembered of a face: up to four different views, its shape, its clothes."""
+    """What is remembered of a face: up to four different views, its shape, its clothes.
 
-    def __init__(self) -> None:
+    Args:
+        recogniser: the face recognition network, if there is one.
+    """
+
+    def __init__(self, recogniser: Recogniser | None = None) -> None:
+        self._recogniser = recogniser
+        self._face = _Mean()
+        self._look_at: Fraction | None = None
         self.views: list[FloatArray] = []
         self._sittings: list[tuple[Fraction, float, float]] = []
         self._skull = _Mean()
@@ -156,13 +178,23 @@ class Portrait:
         worn = clothes(image, face)
         if np.isfinite(worn).all():
             self._clothes.add(worn, 1)
+        self._recognise(image, face, time)
         return True
+
+    @property
+    def face(self) -> FloatArray | None:
+        """(128,) mean of what the network said, None if it never saw the face."""
+        return self._face.value
 
     def absorb(self, other: Portrait) -> None:
         """Remember what another portrait of the same person does."""
         for picture, sitting in zip(other.views, other._sittings, strict=True):
             self._remember(picture, sitting)
-        for mine, theirs in ((self._skull, other._skull), (self._clothes, other._clothes)):
+        for mine, theirs in (
+            (self._skull, other._skull),
+            (self._clothes, other._clothes),
+            (self._face, other._face),
+        ):
             if theirs.value is not None:
                 mine.add(theirs.value, theirs.count)
 
@@ -173,7 +205,12 @@ class Portrait:
         return float((np.stack(self.views) @ np.stack(other.views).T).max())
 
     def same_person(self, other: Portrait) -> float:
-        """How much likeness exceeds what is asked for; at most 0: not known to be the same."""
+        """How much likeness exceeds what is asked for; at most 0: not known to be the same.
+
+        Where the network has seen both faces, by how much they are nearer than `SAME_FACE`.
+        """
+        if self.face is not None and other.face is not None:
+            return SAME_FACE - float(np.linalg.norm(self.face - other.face))
         if self._skull.value is None or other._skull.value is None:
             return -1.0
         apart = float(np.sqrt(np.mean(np.square(self._skull.value - other._skull.value))))
@@ -185,6 +222,15 @@ class Portrait:
             if change < SAME_CLOTHES:
                 asked = MIN_LIKENESS_DRESSED
         return self.likeness(other) - asked if apart <= MAX_SKULL else -1.0
+
+    def _recognise(self, image: Image, face: FaceLandmarks, time: Fraction) -> None:
+        if self._recogniser is None or face.head.scale < _SMALLEST:
+            return
+        looks = self._face.count
+        if looks >= _LOOKS or (self._look_at is not None and time < self._look_at):
+            return
+        self._face.add(self._recogniser.describe(image, face), 1)
+        self._look_at = time + _FIRST_WAIT_S * 2**looks
 
     def _remember(self, picture: FloatArray, sitting: tuple[Fraction, float, float]) -> None:
         if len(self.views) < _VIEWS and all(float(v @ picture) < _NEW_VIEW for v in self.views):

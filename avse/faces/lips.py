@@ -47,6 +47,8 @@ _TEMPLATE = np.array(
 distance between the outer eye corners: measured by the default backend on 166 clips of
 GRID and LRW-AR."""
 
+_ANCHORS = [0, 1, 2, 3, 9]
+
 
 @dataclass(frozen=True)
 class Head:
@@ -67,6 +69,14 @@ class Head:
         """Express (n, 3) image points in pixels in the frame of the head, in eye distances."""
         fixed = (points.astype(np.float64) - self.origin) @ self.rotation / self.scale
         return np.asarray(fixed, np.float32)
+
+    def anchors(self) -> FloatArray:
+        """(5, 2) in pixels: eye corners from left to right in the picture, base of the nose.
+
+        Those of a median face in this pose, which is all that squaring up a face needs.
+        """
+        points = self.origin + self.scale * _TEMPLATE[_ANCHORS] @ self.rotation.T
+        return np.asarray(points[:, :2], np.float32)
 
     @property
     def yaw(self) -> float:

@@ -29,6 +29,8 @@ class Person:
         boxes: (n, 4) the box at each, as fractions of the picture's width and height.
         lips: the lips over the recording.
         thumbnail: (h, w, 3) RGB, the best view of the face.
+        face: (128,) what a face recognition network says of it, None where there is none.
+        name: as a file of people knows them, None for who is not in it.
     """
 
     number: int
@@ -39,6 +41,8 @@ class Person:
     boxes: FloatArray = field(repr=False)
     lips: LipSequence = field(repr=False)
     thumbnail: Image = field(repr=False)
+    face: FloatArray | None = field(default=None, repr=False)
+    name: str | None = None
 
     def box_at(self, time: float) -> tuple[float, float, float, float] | None:
         """The box nearest in time, as fractions of the picture; None where out of sight."""
@@ -75,6 +79,10 @@ class People:
     def numbered(self, number: int) -> Person | None:
         """The person of that number."""
         return next((person for person in self.persons if person.number == number), None)
+
+    def named(self, name: str) -> Person | None:
+        """The person of that name."""
+        return next((person for person in self.persons if person.name == name), None)
 
     def at(self, time: float | Fraction, x: float, y: float) -> Person | None:
         """Who is at a point of the picture at an instant?

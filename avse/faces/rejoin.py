@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,11 @@ from avse.faces.detect import Box, Image
 from avse.faces.identity import Portrait
 from avse.faces.sightings import Sightings
 
+if TYPE_CHECKING:
+    from avse.faces.recognition import Recogniser
+
 SAME_PLACE_BONUS = 0.03
-"""Likeness forgiven to a face that comes back to where it was."""
+"""Likeness forgiven to a face that comes back to where it was, unless the network has seen it."""
 
 _INSTANT = Fraction(1, 10_000)
 
@@ -20,7 +24,8 @@ _INSTANT = Fraction(1, 10_000)
 class Track:
     """One face, followed; or several stretches of one person, after joining."""
 
-    def __init__(self, box: Box, time: Fraction) -> None:
+    def __init__(self, box: Box, time: Fraction, recogniser: Recogniser | None = None) -> None:
+        self._recogniser = recogniser
         self.first_seen = time
         self.first_x = box.centre[0]
         self.box = box
@@ -29,7 +34,7 @@ class Track:
         self.confirmed = time
         self.spans: list[tuple[Fraction, Fraction]] = []
         self.sightings: list[Sightings] = [Sightings()]
-        self.portrait = Portrait()
+        self.portrait = Portrait(recogniser)
         self.score_sum = 0.0
         self.score_count = 0
         self.missed = 0
@@ -52,7 +57,7 @@ class Track:
     def part(self) -> Track:
         """Give what was seen since the face became strange to a new track."""
         assert self.strange is not None
-        other = Track(self.box, self.strange)
+        other = Track(self.box, self.strange, self._recogniser)
         other.sightings = [self.sightings[0].part(self.strange)]
         other.last_seen, other.confirmed = self.last_seen, self.confirmed
         other.score_sum, other.score_count = self.score, 1
@@ -114,6 +119,8 @@ def _surplus(one: Track, other: Track) -> float:
     known = one.portrait.same_person(other.portrait)
     if known <= -1:
         return -1.0
+    if one.portrait.face is not None and other.portrait.face is not None:
+        return known
     first, second = (one, other) if one.first_seen < other.first_seen else (other, one)
     returned = first.box.overlap(second.first_box) > 0.5
     return known + (SAME_PLACE_BONUS if returned else 0.0)

@@ -14,6 +14,7 @@ from avse.faces.cuts import CutDetector
 from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, Image
 from avse.faces.matching import assign, crop_face, distance, number, table
 from avse.faces.people import People, Person
+from avse.faces.recognition import Recogniser
 from avse.faces.rejoin import Track, rejoin
 from avse.faces.sightings import Sightings
 
@@ -81,12 +82,18 @@ class FaceTracker:
         backend: finds faces and landmarks.
         settings: see `FaceSettings`.
         scale: pixels of the source per pixel of the frames that are shown to `step`.
+        recogniser: the face recognition network, if there is one.
     """
 
     def __init__(
-        self, backend: FaceBackend, settings: FaceSettings | None = None, scale: float = 1.0
+        self,
+        backend: FaceBackend,
+        settings: FaceSettings | None = None,
+        scale: float = 1.0,
+        recogniser: Recogniser | None = None,
     ) -> None:
         self._backend = backend
+        self._recogniser = recogniser
         self._settings = settings or FaceSettings()
         self._scale = scale
         self._cut = CutDetector()
@@ -184,7 +191,7 @@ class FaceTracker:
         for track in self._lost:
             track.missed += track not in taken.values()
         for column, (item, face) in enumerate(fresh):
-            track = taken.get(column) or Track(item.box, time)
+            track = taken.get(column) or Track(item.box, time, self._recogniser)
             track.confirmed = time
             track.score_sum += item.score
             track.score_count += 1 + track.missed
@@ -281,6 +288,7 @@ class FaceTracker:
                     boxes,
                     whole.lips(),
                     thumbnail,
+                    face=track.portrait.face,
                 )
             )
         return People(tuple(persons), width, height, tuple(self._cuts))
@@ -292,6 +300,7 @@ def find_people(
     settings: FaceSettings | None = None,
     *,
     scale: float = 1.0,
+    recogniser: Recogniser | None = None,
     progress: Callable[[Fraction], None] | None = None,
 ) -> People:
     """Find everybody whose face can be seen.
@@ -301,10 +310,11 @@ def find_people(
         backend: see `avse.faces.detect.open_backend`.
         settings: see `FaceSettings`.
         scale: pixels of the source per pixel of the frames, if they were made smaller.
+        recogniser: the face recognition network, if there is one.
         progress: called with the instant of each frame that is done with.
     """
     settings = settings or FaceSettings()
-    tracker = FaceTracker(backend, settings, scale)
+    tracker = FaceTracker(backend, settings, scale, recogniser)
     block: list[Frame] = []
     size = settings.batch * settings.detect_every
 

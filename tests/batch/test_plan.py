@@ -150,12 +150,15 @@ def test_the_estimate_follows_what_was_measured() -> None:
 
 def test_the_digest_follows_what_decides_the_outputs() -> None:
     settings = REQUEST.settings
-    same = replace(REQUEST, settings=replace(settings, device="cuda", model="other"))
+    same = replace(
+        REQUEST, settings=replace(settings, device="cuda", model="other", people="p.toml")
+    )
     assert same.digest() == REQUEST.digest()
     for other in (
         replace(REQUEST, settings=replace(settings, window_s=5)),
         replace(REQUEST, speaker=1),
         replace(REQUEST, residual=True),
+        replace(REQUEST, people_sha256="0"),
         replace(REQUEST, template="{stem}-{speaker}.flac"),
     ):
         assert other.digest() != REQUEST.digest()

