@@ -19,6 +19,7 @@ class Settings:
         overlap: share of a window that the next one hears too, 0 up to 0.9.
         mix: share of the original left in, 0 (none) to 1 (nothing but).
         track: which sound track of the file, counted from 0.
+        gate: whether who does not speak is silenced.
         face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
     """
 
@@ -29,6 +30,7 @@ class Settings:
     overlap: float = 0.5
     mix: float = 0.0
     track: int = 0
+    gate: bool = True
     face_side: int = 1280
 
     def __post_init__(self) -> None:

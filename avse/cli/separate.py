@@ -43,6 +43,7 @@ def separate(
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
+    gate: options.Gate = Settings.gate,
     faces: options.Faces = Settings.faces,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -64,6 +65,7 @@ def separate(
         overlap=overlap,
         mix=mix,
         track=track,
+        gate=gate,
     )
     source = one_input(inputs)
     chosen = read_speaker(speaker)
