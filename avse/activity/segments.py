@@ -52,8 +52,8 @@ class Hysteresis:
         UsageError: numbers that make no sense.
     """
 
-    on: float = 0.6
-    off: float = 0.4
+    on: float = 0.5
+    off: float = 0.3
     shortest_speech_s: float = 0.2
     shortest_pause_s: float = 0.3
 

@@ -105,8 +105,24 @@ def who(
     settings = dataclasses.replace(settings or Settings(), **options)
     if network is None:
         network = load(settings.model, device=pick_device(settings.device))
-    info = probe(path)
-    scene = look(path, settings, progress=progress, backend=backend, need_audio=bool(info.audio))
+    need_audio = bool(probe(path).audio)  # a track that is not there is still an error
+    scene = look(path, settings, progress=progress, backend=backend, need_audio=need_audio)
+    return listen(scene, network, settings, rule=rule, progress=progress)
+
+
+def listen(
+    scene: Scene,
+    network: AVSENet,
+    settings: Settings,
+    *,
+    rule: Hysteresis | None = None,
+    progress: Progress = no_progress,
+) -> Activity:
+    """As `who`, for a recording that was looked at already.
+
+    Raises:
+        MediaError: the sound cannot be read.
+    """
     masker = Masker(
         network,
         [person.lips for person in scene.people],

@@ -51,6 +51,7 @@ def batch(
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
+    gate: options.Gate = Settings.gate,
     faces: options.Faces = Settings.faces,
     jobs: options.Jobs = None,
     threads: given.Threads = "1",
@@ -102,6 +103,7 @@ def batch(
         overlap=overlap,
         mix=mix,
         track=track,
+        gate=gate,
     )
     at_once = jobs or usable_processors()
     limits = Limits(

@@ -36,6 +36,7 @@ def enhance(
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
+    gate: options.Gate = Settings.gate,
     faces: options.Faces = Settings.faces,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -59,6 +60,7 @@ def enhance(
         overlap=overlap,
         mix=mix,
         track=track,
+        gate=gate,
     )
     source = one_input(inputs)
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")

@@ -17,6 +17,7 @@ VERBS = [
     ("separate",),
     ("enhance",),
     ("inspect",),
+    ("who",),
     ("mix",),
     ("models",),
     ("models", "list"),
