@@ -4,8 +4,9 @@ Four cues for each person, and `SEEN`, 1 where the lips were seen at all. `HEAD`
 network's own activity head. `LEVEL`: how loud the voice is that was found for the person, in dB
 relative to the mixture. `AGREEMENT`: how much better the lips go with that voice than with the same
 voice at other times: the contrast between the embeddings in step and out of step, as a
-synchronisation network is read (Chung and Zisserman 2016, *Out of time*). It is what tells moving
-lips from a voice of their own. `MOTION`: how much the lips move, all there is without sound.
+synchronisation network is read (Chung and Zisserman 2016, *Out of time*). It is what speaks
+against lips that move to another's voice. `MOTION`: how much the lips move; all there is without
+sound.
 """
 
 from __future__ import annotations

@@ -71,9 +71,8 @@ def who(
 ) -> None:
     """Show who speaks when.
 
-    From lips and sound: lips that move to somebody else's voice do not speak. Without a sound
-    track, lips that move count as speech. The numbers are those of `avse inspect`; times are
-    playing time.
+    From lips and sound; without a sound track, lips that move count as speech. The numbers are
+    those of `avse inspect`; times are playing time.
     """
     terminal = terminal_of(context)
     settings = Settings(
