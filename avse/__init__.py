@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from avse.activity.who import Activity as Activity
+    from avse.activity.who import who as who
     from avse.errors import AvseError as AvseError
     from avse.models.weights import load as load_network  # noqa: F401
     from avse.models.weights import shipped as shipped_models  # noqa: F401
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from avse.settings import Settings as Settings
 
 _HOME = {
+    "Activity": ("avse.activity.who", "Activity"),
     "AvseError": ("avse.errors", "AvseError"),
     "Block": ("avse.separation", "Block"),
     "Scene": ("avse.scene", "Scene"),
@@ -34,6 +37,7 @@ _HOME = {
     "look": ("avse.scene", "look"),
     "separate": ("avse.separation", "separate"),
     "shipped_models": ("avse.models.weights", "shipped"),
+    "who": ("avse.activity.who", "who"),
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from avse.activity.cues import find_cues
 from avse.faces.lips import LipSequence, liveliness, motion
 from avse.models.network import AVSENet
 from avse.overlap import (
@@ -48,12 +49,15 @@ class MaskBlock:
     """Masks of consecutive frames.
 
     Attributes:
-        first: index of the first frame, 100 a second from the start of the track.
+        first: index of the first frame, 100 a second from the start of the track; a multiple of 4.
         masks: (people, bins, frames) complex64.
+        cues: (people, cues, video frames), whether each speaks, for the video frames that begin in
+            this block; see `avse.activity.cues`.
     """
 
     first: int
     masks: ComplexArray
+    cues: FloatArray
 
 
 class Masker:
@@ -99,7 +103,7 @@ class Masker:
             )
         return projected[0].cpu().numpy(), seen.astype(np.float32)
 
-    def _lips(self, start: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def lips(self, start: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(1, people, components, frames) and (1, people, frames) from video frame `start` on."""
         count = self.network.spec.lip_components
         components = np.zeros((1, len(self.components), count, frames), np.float32)
@@ -121,7 +125,7 @@ class Masker:
         Yields:
             Blocks that join without a gap; in all samples // 160 + 1 frames.
         """
-        forward, adder = StreamingSTFT(1, WINDOW, HOP), OverlapAdder()
+        forward, adder, cue_adder = StreamingSTFT(1, WINDOW, HOP), OverlapAdder(), OverlapAdder()
         hops, plan = HOPS_PER_VIDEO_FRAME, self.plan
         kept: ComplexArray = np.zeros((BINS, 0), np.complex64)
         origin = start = 0
@@ -130,16 +134,16 @@ class Masker:
             """Answer for the video frames first..last, leaving alone what was given out."""
             part = kept[:, hops * (first - origin) : hops * (last - origin)]
             missing = hops * (last - first) - part.shape[-1]
-            masks = self.answer(np.pad(part, ((0, 0), (0, missing))), first)
-            fade = crossfade(masks.shape[-1], min(hops * plan.step, masks.shape[-1]))
-            begin = max(0, adder.done - hops * first)
-            adder.add(hops * first + begin, masks[..., begin:], fade[begin:])
+            masks, cues = self.answer(np.pad(part, ((0, 0), (0, missing))), first)
+            _add(adder, hops * first, masks, hops * plan.step)
+            _add(cue_adder, first, cues, plan.step)
 
         def ready(until: int) -> Iterator[MaskBlock]:
             first = adder.done
-            taken = adder.take(until)
-            if taken is not None:
-                yield MaskBlock(first, np.asarray(taken[:, 0] + 1j * taken[:, 1], np.complex64))
+            taken, cues = adder.take(until), cue_adder.take(-(-until // hops))
+            if taken is not None and cues is not None:
+                masks = np.asarray(taken[:, 0] + 1j * taken[:, 1], np.complex64)
+                yield MaskBlock(first, masks, cues)
 
         for block in sound:
             kept = np.concatenate([kept, forward.push(block)[0]], axis=-1)
@@ -159,23 +163,24 @@ class Masker:
         yield from ready(frames)
 
     @torch.inference_mode()
-    def answer(self, spectrum: ComplexArray, start: int) -> FloatArray:
-        """The network's masks for one window.
+    def answer(self, spectrum: ComplexArray, start: int) -> tuple[FloatArray, FloatArray]:
+        """The network's masks for one window, and its cues about who speaks.
 
         Args:
             spectrum: (bins, frames) of the mixture, frames a multiple of 4.
             start: its first video frame.
 
         Returns:
-            (wanted, 2, bins, frames): real and imaginary part.
+            (wanted, 2, bins, frames): real and imaginary part; (wanted, cues, video frames).
         """
         frames = spectrum.shape[-1] // HOPS_PER_VIDEO_FRAME
         try:
-            components, seen = self._lips(start, frames)
+            components, seen = self.lips(start, frames)
             mixture = torch.from_numpy(spectrum)[None].to(self.device)
             answer = self.network(mixture, components, seen)
+            told = find_cues(self.network, mixture[0], components[0], seen[0], answer)[self.wanted]
             mask = answer.complex_mask()[0, self.wanted]
-            return torch.stack([mask.real, mask.imag], dim=1).cpu().numpy()
+            return torch.stack([mask.real, mask.imag], dim=1).cpu().numpy(), told.cpu().numpy()
         except torch.cuda.OutOfMemoryError:
             if frames < 2 * VIDEO_RATE:
                 raise
@@ -183,13 +188,19 @@ class Masker:
             self.halved += 1
             half = frames // 2
             cut = half * HOPS_PER_VIDEO_FRAME
-            return np.concatenate(
-                [
-                    self.answer(spectrum[:, :cut], start),
-                    self.answer(spectrum[:, cut:], start + half),
-                ],
-                axis=-1,
+            early = self.answer(spectrum[:, :cut], start)
+            late = self.answer(spectrum[:, cut:], start + half)
+            return (
+                np.concatenate([early[0], late[0]], axis=-1),
+                np.concatenate([early[1], late[1]], axis=-1),
             )
+
+
+def _add(adder: OverlapAdder, start: int, chunk: FloatArray, step: int) -> None:
+    """Add the part of a window that was not given out yet."""
+    fade = crossfade(chunk.shape[-1], min(step, chunk.shape[-1]))
+    begin = max(0, adder.done - start)
+    adder.add(start + begin, chunk[..., begin:], fade[begin:])
 
 
 @dataclass(frozen=True)

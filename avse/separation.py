@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avse.activity.gate import gated
 from avse.errors import OutputError, UsageError
 from avse.faces.detect import FaceBackend
 from avse.faces.people import Person
@@ -128,6 +129,8 @@ class Separation:
             )
             played = stack.enter_context(AudioReader(path, track=track, block_s=BLOCK_S))
             masks = masker.masks(block.samples for block in heard)
+            if self.settings.gate:
+                masks = gated(masks)
             for block in masks:
                 player.push_masks(block)
                 while player.wants_sound() and (sound := next(played, None)) is not None:

@@ -20,6 +20,7 @@ class Settings:
         mix: share of the original left in, 0 (none) to 1 (nothing but).
         track: which sound track of the file, counted from 0.
         people: path of a file of people, who then go by their names; see docs/identity.md.
+        gate: whether who does not speak is silenced.
         face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
     """
 
@@ -31,6 +32,7 @@ class Settings:
     mix: float = 0.0
     track: int = 0
     people: str | None = None
+    gate: bool = True
     face_side: int = 1280
 
     def __post_init__(self) -> None:

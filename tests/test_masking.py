@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avse.activity.cues import COUNT
 from avse.faces.lips import POINTS, LipSequence
 from avse.masking import FloatArray, Grid, MaskBlock, Masker, MaskPlayer
 from avse.models.network import AVSENet
-from avse.stft import BINS, FRAME_RATE, HOP, SAMPLE_RATE
+from avse.stft import BINS, FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE
+
+NO_CUES = np.zeros((1, COUNT, 0), np.float32)
 
 
 def lips(frames: int, seed: int = 0, first: int = 0) -> LipSequence:
@@ -38,7 +41,7 @@ def test_masks_of_ones_give_the_recording_back(rate: int, seconds: float) -> Non
     sound = iter(pieces(rng, signal, rate // 3 + 2))
     for first in range(0, frames, 17):
         ones = np.ones((1, BINS, min(17, frames - first)), np.complex64)
-        player.push_masks(MaskBlock(first, ones))
+        player.push_masks(MaskBlock(first, ones, NO_CUES))
         while player.wants_sound() and (piece := next(sound, None)) is not None:
             player.push_sound(piece)
         out.append(player.play())
@@ -58,7 +61,7 @@ def test_a_mask_lands_on_its_own_time_and_frequency(rate: int) -> None:
     masks[:, 100:140, FRAME_RATE:] = 1
     player = MaskPlayer(rate, 1, 1)
     player.push_sound((low + high).astype(np.float32)[None])
-    player.push_masks(MaskBlock(0, masks))
+    player.push_masks(MaskBlock(0, masks, NO_CUES))
     out = np.concatenate([player.play(), player.finish()], axis=-1)[0, 0]
     edge = rate // 10
     first, second = slice(edge, rate - edge), slice(rate + edge, 2 * rate - edge)
@@ -84,20 +87,26 @@ def test_masks_cover_the_recording_however_it_arrives(
     signal = rng.standard_normal((1, samples)).astype(np.float32)
     people = [lips(100, 1), lips(60, 2, first=20)]
 
-    def run(blocks: list[FloatArray]) -> FloatArray:
+    def run(blocks: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
         masker = Masker(network, people, [0, 1], window_s=window_s, overlap=overlap)
         out = [np.zeros((2, BINS, 0), np.complex64)]
+        cues = [np.zeros((2, COUNT, 0), np.float32)]
         at = 0
         for block in masker.masks(blocks):
             assert block.first == at
             at += block.masks.shape[-1]
             out.append(block.masks)
-        return np.concatenate(out, axis=-1)
+            cues.append(block.cues)
+            assert sum(part.shape[-1] for part in cues) == -(-at // HOPS_PER_VIDEO_FRAME)
+        return np.concatenate(out, axis=-1), np.concatenate(cues, axis=-1)
 
-    whole = run([signal] if samples else [])
+    whole, cues = run([signal] if samples else [])
     assert whole.shape[-1] == (samples // HOP + 1 if samples else 0)
     assert np.isfinite(whole).all()
-    np.testing.assert_allclose(run(pieces(rng, signal, 9000)), whole, atol=1e-5)
+    assert np.isfinite(cues).all()
+    again, cues_again = run(pieces(rng, signal, 9000))
+    np.testing.assert_allclose(again, whole, atol=1e-5)
+    np.testing.assert_allclose(cues_again, cues, atol=1e-3)
 
 
 def test_one_window_is_the_network_itself(network: AVSENet) -> None:
@@ -110,8 +119,9 @@ def test_one_window_is_the_network_itself(network: AVSENet) -> None:
     (block,) = masker.masks([signal])
     spectrum = stft(torch.from_numpy(signal))
     padded = np.pad(spectrum.numpy()[0], ((0, 0), (0, 3)))
-    expected = masker.answer(padded, 0)
+    expected, cues = masker.answer(padded, 0)
     np.testing.assert_allclose(block.masks[0].real, expected[0, 0, :, :201], atol=1e-4)
+    np.testing.assert_allclose(block.cues, cues, atol=1e-4)
 
 
 def test_lips_that_are_never_seen_do_not_matter_where_they_are_not(network: AVSENet) -> None:

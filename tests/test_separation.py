@@ -28,7 +28,9 @@ class Everything(AVSENet):
         people = seen.shape[1]
         mask = torch.ones(1, people, *spectrum.shape[1:])
         rotation = torch.stack([mask, 0 * mask], dim=2)
-        return Answer(mask, rotation, torch.zeros_like(seen))
+        frames = torch.zeros_like(seen)
+        lips = torch.zeros(1, people, self.spec.embedding, seen.shape[-1])
+        return Answer(mask, rotation, frames, lips)
 
 
 def sound(path: Path) -> np.ndarray:  # type: ignore[type-arg]

@@ -37,6 +37,7 @@ def enhance(
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
+    gate: options.Gate = Settings.gate,
     faces: options.Faces = Settings.faces,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -61,6 +62,7 @@ def enhance(
         mix=mix,
         track=track,
         people=people,
+        gate=gate,
     )
     source = one_input(inputs)
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")

@@ -170,6 +170,7 @@ def evaluate(
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
+    gate: options.Gate = Settings.gate,
     faces: options.Faces = Settings.faces,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -209,7 +210,9 @@ def evaluate(
         curve_items=curve_items,
         transcriber=transcriber,
     )
-    settings = Settings(model=model, device=device, faces=faces, window_s=window, overlap=overlap)
+    settings = Settings(
+        model=model, device=device, faces=faces, window_s=window, overlap=overlap, gate=gate
+    )
     folder = Path(output).expanduser()
     targets = [folder / name for name in FILES]
     estimates_folder = folder / "estimates"

@@ -35,6 +35,7 @@ EXAMPLES = options.examples(
         "what a published list says, sound alone",
         "avse mix lrs2 -o lrs2-2mix --list mix_2_spk_tt.scp --seconds 2 --no-video",
     ),
+    ("people who take turns and now and then interrupt", "avse mix clips -o set --turns 0.3"),
     ("the very set that somebody else made", "avse mix clips -o set --list manifest.jsonl"),
     ("what would be mixed?", "avse mix clips -o set --dry-run"),
     ("are the files still as they were made?", "cd set && sha256sum --check SHA256SUMS"),
@@ -163,6 +164,18 @@ SampleRate = Annotated[
 Seed = Annotated[
     int, typer.Option("--seed", metavar="N", envvar="AVSE_SEED", help="Of all random choices.")
 ]
+Turns = Annotated[
+    float | None,
+    typer.Option(
+        "--turns",
+        metavar="SHARE",
+        envvar="AVSE_TURNS",
+        show_default="all at once",
+        help="Let people take turns, each beginning when the one before has this share of the clip "
+        "left: 0 is one after the other, 1 all at once. Who waits keeps still. Adds who speaks "
+        "when, as RTTM.",
+    ),
+]
 NoVideo = Annotated[
     bool,
     typer.Option(
@@ -200,6 +213,7 @@ def mix(
     seconds: Seconds = None,
     height: Height = None,
     sample_rate: SampleRate = SetSettings.sample_rate,
+    turns: Turns = SetSettings.turns,
     seed: Seed = SetSettings.seed,
     no_video: NoVideo = False,
     jobs: options.Jobs = None,
@@ -231,6 +245,7 @@ def mix(
         height=height,
         sample_rate=sample_rate,
         video=not no_video,
+        turns=turns,
         seed=seed,
     )
     if not output.strip() or output == "-":

@@ -180,6 +180,14 @@ Faces = Annotated[
         help="Who finds faces: mediapipe, or face-alignment[:DETECTOR].",
     ),
 ]
+Gate = Annotated[
+    bool,
+    typer.Option(
+        "--gate/--no-gate",
+        envvar="AVSE_GATE",
+        help="Silence people while they do not speak, with smooth edges.",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(

@@ -20,6 +20,7 @@ from avse.cli import (
     prepare,
     separate,
     train,
+    who,
 )
 from avse.cli.boundary import USAGE, guarded
 from avse.cli.options import examples
@@ -45,6 +46,7 @@ app.command(epilog=separate.EXAMPLES)(separate.separate)
 app.command(epilog=enhance.EXAMPLES)(enhance.enhance)
 app.command(epilog=batch.EXAMPLES)(batch.batch)
 app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
+app.command(epilog=who.EXAMPLES)(who.who)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=mix.EXAMPLES)(mix.mix)
 app.command(epilog=prepare.EXAMPLES)(prepare.prepare)

@@ -18,6 +18,8 @@ STAGES = {
     "faces": "Looking for faces",
     "voices": "Separating voices",
     "video": "Writing the video",
+    "activity": "Listening for who speaks",
+    "preview": "Drawing the preview",
 }
 
 

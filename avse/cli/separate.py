@@ -48,6 +48,7 @@ def separate(
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
+    gate: options.Gate = Settings.gate,
     faces: options.Faces = Settings.faces,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -70,6 +71,7 @@ def separate(
         mix=mix,
         track=track,
         people=people,
+        gate=gate,
     )
     source = one_input(inputs)
     chosen = read_speaker(speaker, people)

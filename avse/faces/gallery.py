@@ -67,7 +67,7 @@ def annotated(image: Image, people: People, time: float) -> Image:
         left, top = box[0] * width, box[1] * height
         right, bottom = left + box[2] * width, top + box[3] * height
         pen.rectangle((left, top, right, bottom), outline=_BADGE, width=max(2, height // 240))
-        _badge(pen, person.number, left, top - 0.6 * size, size)
+        badge(pen, str(person.number), left, top - 0.6 * size, size)
     return np.asarray(picture, np.uint8)
 
 
@@ -86,7 +86,7 @@ def _tile(
     pen.rectangle((left, top, left + _TILE - 1, top + _TILE - 1), fill=(226, 226, 224))
     shown = Pillow.fromarray(np.asarray(cv2.resize(view, size, interpolation=way), np.uint8))
     sheet.paste(shown, (left + (_TILE - size[0]) // 2, top + (_TILE - size[1]) // 2))
-    _badge(pen, person.number, left + 6, top + 6, 30)
+    badge(pen, str(person.number), left + 6, top + 6, 30)
     below = top + _TILE + 6
     about = f"{person.name + ', ' if person.name else ''}from {_clock(max(0.0, from_s))}"
     pen.text((left, below), about, fill=_INK, font=_font(19))
@@ -94,12 +94,19 @@ def _tile(
     pen.text((left, below + 25), seconds, fill=_FAINT, font=_font(17))
 
 
-def _badge(pen: ImageDraw.ImageDraw, number: int, left: float, top: float, size: int) -> None:
+def badge(
+    pen: ImageDraw.ImageDraw,
+    text: str,
+    left: float,
+    top: float,
+    size: int,
+    colour: tuple[int, int, int] = _BADGE,
+) -> None:
+    """Draw a few white letters, `size` pixels high, on a coloured ground."""
     font = _font(size)
-    text = str(number)
     wide = pen.textlength(text, font=font)
     box = (left, top, left + max(wide + 0.6 * size, 1.25 * size), top + 1.25 * size)
-    pen.rounded_rectangle(box, radius=0.3 * size, fill=_BADGE)
+    pen.rounded_rectangle(box, radius=0.3 * size, fill=colour)
     pen.text(
         ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), text, fill="white", font=font, anchor="mm"
     )

@@ -56,6 +56,22 @@ def place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         temporary.replace(path)
 
 
+def place_text(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write a text in UTF-8; it appears under its name complete or not at all.
+
+    Raises:
+        OutputExistsError, OutputError: see `check_destination`.
+    """
+    check_destination(path, overwrite=overwrite)
+    temporary = temporary_name(path)
+    try:
+        with writing(path):
+            temporary.write_bytes(text.encode("utf-8"))
+        place(temporary, path, overwrite=overwrite)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 @contextmanager
 def appearing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Write a file that appears complete or not at all.

@@ -161,6 +161,11 @@ def cut(sound: FloatArray, start: int, count: int) -> FloatArray:
     return np.pad(part, (0, count - len(part)))
 
 
+def put(sound: FloatArray, onset: int, count: int) -> FloatArray:
+    """(count,) samples: silence, the sound from `onset` on, silence."""
+    return np.pad(sound, (onset, count - onset - len(sound)))
+
+
 def loop(sound: FloatArray, start: int, count: int) -> FloatArray:
     """(count,) samples from `start` on, begun again from 0 at the end."""
     return np.asarray(np.take(sound, np.arange(start, start + count), mode="wrap"), np.float32)

@@ -59,6 +59,7 @@ class Draft:
         levels_db: of each, relative to one another.
         seconds: longest that it may be, or None.
         starts: where excerpts begin, 0 to 1 of what a clip is too long; of each voice.
+        turns: of each voice, how many have their turn before it; 0 for all if all talk at once.
         dice: for what is still to be drawn.
         error: why it cannot be made at all.
     """
@@ -70,6 +71,7 @@ class Draft:
     starts: tuple[float, ...]
     dice: Dice = field(compare=False)
     error: InputError | None = None
+    turns: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:
@@ -104,8 +106,18 @@ def draw_items(corpus: Corpus, settings: SetSettings, *, anywhere: bool, split: 
         clips = tuple(dice.one(people[name]) for name in names)
         others = [-dice.level(settings.levels_db) for _ in names[1:]]
         starts = tuple(dice.fraction() if anywhere else 0.0 for _ in names)
-        drafts.append(Draft(number, clips, (0.0, *others), settings.seconds, starts, dice))
+        turns = drawn_turns(settings, len(names), dice)
+        drafts.append(
+            Draft(number, clips, (0.0, *others), settings.seconds, starts, dice, turns=turns)
+        )
     return drafts
+
+
+def drawn_turns(settings: SetSettings, voices: int, dice: Dice) -> tuple[int, ...]:
+    """How many of the others each voice waits for."""
+    if settings.turns is None:
+        return (0,) * voices
+    return tuple(dice.several(range(voices), voices))
 
 
 def draw_list(root: Path, path: Path, settings: SetSettings) -> tuple[list[Draft], str]:
@@ -159,12 +171,14 @@ def _found(entries: list[Entry], finder: Finder, settings: SetSettings) -> Itera
                 )
         except InputError as trouble:
             error = trouble
+        dice = Dice(settings.seed, number)
         yield Draft(
             number,
             clips,
             entry.levels_db,
             min(limits, default=None),
             (0.0,) * len(entry.names),
-            Dice(settings.seed, number),
+            dice,
             error,
+            drawn_turns(settings, len(entry.names), dice),
         )

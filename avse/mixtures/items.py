@@ -16,6 +16,8 @@ class Source:
             moment that has sound and, if the clip has a picture, picture.
         gain_db: gain applied to the decoded mono sound.
         sha256: of the clip's file, or None.
+        onset_s: where the excerpt is put in the mixture, in seconds from its beginning. Excerpts
+            are equally long, and the latest ends with the mixture.
     """
 
     path: str
@@ -23,6 +25,7 @@ class Source:
     start_s: float
     gain_db: float
     sha256: str | None = None
+    onset_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,19 @@ class Outputs:
         references: each voice exactly as it stands in the mixture, in the order of the sources.
         noise: the noise exactly as it stands in the mixture; None without noise.
         video: faces side by side with the mixture as sound; None for sets without pictures.
+        activity: who speaks when, as RTTM: person1 is the first source; None where all talk at
+            once.
     """
 
     mixture: str
     references: tuple[str, ...]
     noise: str | None
     video: str | None
+    activity: str | None = None
 
     def paths(self) -> list[str]:
         """All of them."""
-        named = [self.mixture, *self.references, self.noise, self.video]
+        named = [self.mixture, *self.references, self.noise, self.video, self.activity]
         return [path for path in named if path is not None]
 
 
@@ -122,3 +128,11 @@ class Item:
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.samples / self.sample_rate
+
+    def onset(self, number: int, rate_hz: int) -> int:
+        """Where the excerpt of a source is put, in units of 1 / rate_hz; sources count from 0."""
+        return round(self.sources[number].onset_s * rate_hz)
+
+    def excerpt(self, whole: int, rate_hz: int) -> int:
+        """How long each excerpt is, if the whole mixture is so long, in units of 1 / rate_hz."""
+        return whole - max(self.onset(n, rate_hz) for n in range(len(self.sources)))

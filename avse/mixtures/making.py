@@ -18,19 +18,21 @@ from pathlib import Path
 
 import numpy as np
 
+from avse.activity.segments import speech_in
+from avse.activity.texts import rttm
 from avse.errors import AvseError, InputError, OutputError, OutputExistsError, UsageError
 from avse.media import StemWriter
 from avse.media.placing import appearing, writing
-from avse.mixtures.clips import FloatArray, Voice, cut, file_sha256, loop, pictures, read_voice
+from avse.mixtures.clips import FloatArray, Voice, cut, file_sha256, loop, pictures, put, read_voice
 from avse.mixtures.manifest import NAME, Item, Manifest, read_manifest, write_manifest
 from avse.mixtures.outcome import Failure, Plan, Progress
 from avse.mixtures.settings import FPS
-from avse.mixtures.video import side_by_side, write_video
+from avse.mixtures.video import held, side_by_side, write_video
 from avse.workers import map_unordered
 
 SUMS = "SHA256SUMS"
 
-_FOLDERS = ("mixtures", "references", "noise", "videos")
+_FOLDERS = ("mixtures", "references", "noise", "videos", "activity")
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{8}\.part\.\w+")
 _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 
@@ -203,10 +205,13 @@ def make_item(item: Item, folder: Path, *, clips: Path, noise: Path | None = Non
         read_voice(clips / source.path, rate, picture=item.picture is not None)
         for source in item.sources
     ]
-    starts = [round(source.start_s * rate) for source in item.sources]
+    excerpts = [
+        cut(voice.samples, round(source.start_s * rate), item.excerpt(item.samples, rate))
+        for voice, source in zip(voices, item.sources, strict=True)
+    ]
     parts = [
-        _amplified(cut(voice.samples, start, item.samples), source.gain_db)
-        for voice, start, source in zip(voices, starts, item.sources, strict=True)
+        _amplified(put(excerpt, item.onset(n, rate), item.samples), item.sources[n].gain_db)
+        for n, excerpt in enumerate(excerpts)
     ]
     names = list(outputs.references)
     if item.noise is not None and outputs.noise is not None:
@@ -220,6 +225,10 @@ def make_item(item: Item, folder: Path, *, clips: Path, noise: Path | None = Non
     for name, part in [*zip(names, parts, strict=True), (outputs.mixture, mixture)]:
         with StemWriter(folder / name, sample_rate=rate, channels=1, overwrite=True) as writer:
             writer.write(part[None])
+    if outputs.activity is not None:
+        spoken = {n: speech_in(part, rate) for n, part in enumerate(parts[: len(voices)], 1)}
+        with writing(folder / outputs.activity):
+            (folder / outputs.activity).write_text(rttm(spoken, item.id), encoding="ascii")
     if item.picture is not None and outputs.video is not None:
         _make_video(item, folder / outputs.video, clips, voices, mixture)
 
@@ -230,14 +239,20 @@ def _make_video(
     picture = item.picture
     assert picture is not None
     people = [
-        pictures(
-            clips / source.path,
-            voice.begin + Fraction(round(source.start_s * FPS), FPS),
+        held(
+            pictures(
+                clips / source.path,
+                voice.begin + Fraction(round(source.start_s * FPS), FPS),
+                item.excerpt(picture.frames, picture.fps),
+                picture.fps,
+                (width, picture.height),
+            ),
+            item.onset(n, picture.fps),
             picture.frames,
-            picture.fps,
-            (width, picture.height),
         )
-        for source, voice, width in zip(item.sources, voices, picture.widths, strict=True)
+        for n, (source, voice, width) in enumerate(
+            zip(item.sources, voices, picture.widths, strict=True)
+        )
     ]
     write_video(
         path,

@@ -159,6 +159,11 @@ def _line(item: Item) -> str:
     record = asdict(item)
     for part in [*record["sources"], record["noise"] or {}]:
         part.update({key: float(part[key]) for key in ("start_s", "gain_db") if key in part})
+    if item.outputs.activity is None:
+        # What sets in which all talk at once are spared, so that theirs stay as they always were.
+        record["outputs"].pop("activity")
+        for source in record["sources"]:
+            source.pop("onset_s")
     record["sir_db"] = [float(db) for db in item.sir_db]
     record["snr_db"] = None if item.snr_db is None else float(item.snr_db)
     return json.dumps(record, allow_nan=False) + "\n"
@@ -201,6 +206,8 @@ def _item(line: str, where: str) -> Item:
         raise fields.wrong("widths", f"a list of {voices}, one for each source")
     if not ((item.noise is None) == (item.snr_db is None) == (item.outputs.noise is None)):
         raise fields.wrong("noise", "given with 'snr_db' and an output, or not at all")
+    if item.excerpt(item.samples, item.sample_rate) < 1:
+        raise fields.wrong("sources", "put so that they are over when the mixture is")
     if (item.picture is None) != (item.outputs.video is None):
         raise fields.wrong("picture", "given with the output 'video', or not at all")
     if len({source.speaker for source in item.sources}) != voices:
@@ -215,6 +222,7 @@ def _source(fields: Fields) -> Source:
         start_s=fields.number("start_s", 0),
         gain_db=fields.number("gain_db"),
         sha256=None if fields.is_null("sha256") else fields.digest("sha256"),
+        onset_s=fields.number("onset_s", 0) if fields.has("onset_s") else 0.0,
     )
     fields.end()
     return source
@@ -248,6 +256,7 @@ def _outputs(fields: Fields) -> Outputs:
         references=tuple(fields.check_path("references", p) for p in fields.several("references")),
         noise=None if fields.is_null("noise") else fields.path("noise"),
         video=None if fields.is_null("video") else fields.path("video"),
+        activity=fields.path("activity") if fields.has("activity") else None,
     )
     fields.end()
     return outputs

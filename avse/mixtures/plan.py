@@ -12,7 +12,16 @@ import numpy as np
 
 from avse.errors import AvseError, InputError, UsageError
 from avse.mixtures.again import is_manifest, plan_again
-from avse.mixtures.clips import FloatArray, Voice, check_picture, cut, file_sha256, loop, read_voice
+from avse.mixtures.clips import (
+    FloatArray,
+    Voice,
+    check_picture,
+    cut,
+    file_sha256,
+    loop,
+    put,
+    read_voice,
+)
 from avse.mixtures.corpus import Corpus, find_clips, find_corpus
 from avse.mixtures.drawing import Dice, Draft, draw_items, draw_list
 from avse.mixtures.manifest import Item, Manifest, Noise, Outputs, Picture, Source
@@ -154,17 +163,21 @@ class _Desk:
         cfg = self._settings
         voices = [self._read(clip.path) for clip in draft.clips]
         frames = self._frames(draft, voices)
-        samples = frames * cfg.samples_per_frame
+        step = 0 if cfg.turns is None else round(frames * (1 - cfg.turns))
+        onsets = [turn * step for turn in draft.turns]
+        whole = frames + max(onsets)
+        samples = whole * cfg.samples_per_frame
         firsts = [
             int(share * (int(voice.length * FPS) - frames + 1))
             for share, voice in zip(draft.starts, voices, strict=True)
         ]
         parts = []
-        for clip, voice, first, level in zip(
-            draft.clips, voices, firsts, draft.levels_db, strict=True
+        for clip, voice, first, onset, level in zip(
+            draft.clips, voices, firsts, onsets, draft.levels_db, strict=True
         ):
-            excerpt = cut(voice.samples, first * cfg.samples_per_frame, samples)
-            parts.append(_levelled(excerpt, level, f"{self._root / clip.path}"))
+            begin, late, length = (n * cfg.samples_per_frame for n in (first, onset, frames))
+            placed = put(cut(voice.samples, begin, length), late, samples)
+            parts.append(_levelled(placed, level, f"{self._root / clip.path}"))
         sounds, gains = [p[0] for p in parts], [p[1] for p in parts]
         noise = None
         if self._noises is not None:
@@ -181,8 +194,9 @@ class _Desk:
                 start_s=first / FPS,
                 gain_db=gain,
                 sha256=self._sha256(self._root / clip.path),
+                onset_s=onset / FPS,
             )
-            for clip, first, gain in zip(draft.clips, firsts, final, strict=False)
+            for clip, first, onset, gain in zip(draft.clips, firsts, onsets, final, strict=False)
         )
         return Item(
             id=draft.id,
@@ -193,8 +207,14 @@ class _Desk:
             sample_rate=cfg.sample_rate,
             samples=samples,
             seed=draft.number,
-            picture=self._picture(voices, frames),
-            outputs=_outputs(draft.id, len(voices), noise=noise is not None, video=cfg.video),
+            picture=self._picture(voices, whole),
+            outputs=_outputs(
+                draft.id,
+                len(voices),
+                noise=noise is not None,
+                video=cfg.video,
+                activity=cfg.turns is not None,
+            ),
         )
 
     def _read(self, path: str) -> Voice:
@@ -265,10 +285,11 @@ def _ratio_db(power: float, other: float) -> float:
     return round(10 * log10(power / other), 4) + 0.0  # no -0.0
 
 
-def _outputs(name: str, voices: int, *, noise: bool, video: bool) -> Outputs:
+def _outputs(name: str, voices: int, *, noise: bool, video: bool, activity: bool) -> Outputs:
     return Outputs(
         mixture=f"mixtures/{name}.wav",
         references=tuple(f"references/{name}.{n}.wav" for n in range(1, voices + 1)),
         noise=f"noise/{name}.wav" if noise else None,
         video=f"videos/{name}.mkv" if video else None,
+        activity=f"activity/{name}.rttm" if activity else None,
     )

@@ -114,6 +114,10 @@ class Fields:
             return True
         return False
 
+    def has(self, name: str) -> bool:
+        """Whether there is a field that may be left out."""
+        return name in self._left
+
     def end(self) -> None:
         """Check that nothing is left."""
         if self._left:

@@ -35,6 +35,9 @@ class SetSettings:
         height: of the video in pixels, even; None for that of the smallest clip of each item.
         sample_rate: of all sound, a multiple of 25.
         video: whether there are pictures.
+        turns: None for all at once. Else people take turns, in random order: each begins when the
+            one before has this share, 0 to 1, of its excerpt left, and keeps still, as on its
+            first or last picture, while it is not its turn.
         seed: of all random choices.
 
     Raises:
@@ -51,6 +54,7 @@ class SetSettings:
     height: int | None = None
     sample_rate: int = 16_000
     video: bool = True
+    turns: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,6 +83,11 @@ class SetSettings:
             raise UsageError(
                 f"a sample rate of {self.sample_rate} Hz is out of range",
                 f"choose a multiple of {FPS} from 8000 to 192000",
+            )
+        if self.turns is not None and not 0 <= self.turns <= 1:
+            raise UsageError(
+                f"turns that overlap by a share of {self.turns:g} are out of range",
+                "choose 0 (one after the other) to 1 (all at once)",
             )
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"a seed of {self.seed} is out of range", "choose 0 or more")
@@ -113,7 +122,10 @@ class SetSettings:
             noise: whether there is noise.
         """
         drawn = self.protocol != LIST
+        # Sets without turns keep the settings, and so the hash, that they always had.
+        turns = {} if self.turns is None else {"turns": float(self.turns)}
         return {
+            **turns,
             "speakers": self.voices if drawn else None,
             "count": DEFAULT_COUNT if drawn and self.count is None else self.count,
             "sir_db": list(map(float, self.levels_db)) if drawn else None,

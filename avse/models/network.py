@@ -52,11 +52,13 @@ class Answer:
         mask: (batch, people, bins, frames), real, 0..1; up to `BOUND` · √2 of a complex mask.
         rotation: (batch, people, 2, bins, frames), cosine and sine of the turn of the phase.
         activity: (batch, people, video frames), logits of the person speaking.
+        lips: (batch, people, embedding, video frames), what the lips say.
     """
 
     mask: Tensor
     rotation: Tensor
     activity: Tensor
+    lips: Tensor
 
     def complex_mask(self) -> Tensor:
         """(batch, people, bins, frames), complex: what to multiply the mixture's STFT with."""
@@ -199,7 +201,9 @@ class AVSENet(nn.Module):
             mask, rotation = size, torch.stack([mask.real, mask.imag], dim=1) / size[:, None]
         else:
             rotation = self.phase(spectrum[owner], mask)
-        return Answer(split(mask, batch), split(rotation, batch), split(activity, batch))
+        return Answer(
+            split(mask, batch), split(rotation, batch), split(activity, batch), split(lips, batch)
+        )
 
     def masks(self, claims: Tensor, group: Tensor, groups: int) -> Tensor:
         """What the fusion claims, as masks: before the phase head.

@@ -16,6 +16,7 @@ VERBS = [
     ("separate",),
     ("enhance",),
     ("inspect",),
+    ("who",),
     ("mix",),
     ("models",),
     ("models", "list"),

@@ -1,0 +1,57 @@
+"""From cues to the probability that a person speaks: logistic regressions of three cues and of one.
+
+Fitted by `benchmarks/who_calibration.py` to the cues of the weights `avse-small`, on scenes drawn
+from the training clips alone: people who talk, keep still, move their lips slowly, or move them to
+somebody else's voice. Other weights have other cues: fit again, and compare with
+`benchmarks/who.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.activity.cues import AGREEMENT, HEAD, LEVEL, MOTION, SEEN
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A logistic regression.
+
+    Attributes:
+        weights: of some cues, by their places.
+        offset: added to the weighted sum, in logits.
+    """
+
+    weights: dict[int, float]
+    offset: float
+
+    def probability(self, cues: FloatArray) -> FloatArray:
+        """(..., cues, frames) -> (..., frames)."""
+        logit = self.offset + sum(w * cues[..., n, :] for n, w in self.weights.items())
+        return np.asarray(1 / (1 + np.exp(-np.clip(logit, -50, 50))), np.float32)
+
+
+HEARD = Calibration({HEAD: 0.333, LEVEL: 0.1128, AGREEMENT: 7.028}, -0.044)
+"""Lips and sound."""
+
+WATCHED = Calibration({MOTION: 5.097}, 4.317)
+"""Lips alone, for recordings without sound."""
+
+
+def speaking(cues: FloatArray, calibration: Calibration = HEARD) -> FloatArray:
+    """Whether each person speaks.
+
+    Args:
+        cues: (people, cues, frames), see `avse.activity.cues`.
+        calibration: `HEARD` or `WATCHED`.
+
+    Returns:
+        (people, frames) probabilities; NaN where the lips are out of sight.
+    """
+    probability = calibration.probability(cues)
+    return np.where(cues[:, SEEN] > 0.5, probability, np.float32(np.nan))

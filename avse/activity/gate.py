@@ -1,0 +1,108 @@
+"""A gate on masks: who does not speak is silent, not faint.
+
+Made to be slow to close: it stays open for as long as anything in the near past or future speaks
+for speech, and its edges lie outside of what is kept, so onsets and tails come through whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.activity.calibration import speaking
+from avse.masking import MaskBlock
+from avse.stft import FRAME_RATE, HOPS_PER_VIDEO_FRAME, VIDEO_RATE
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GateRule:
+    """When the gate is open.
+
+    Attributes:
+        threshold: probability of speech from which it opens. Far below one half: a word lost is
+            worse than a murmur kept.
+        lead_s: how long before such a frame.
+        hang_s: how long after it.
+        edge_s: length of the raised cosine with which it opens and closes.
+    """
+
+    threshold: float = 0.05
+    lead_s: float = 0.2
+    hang_s: float = 0.4
+    edge_s: float = 0.05
+
+
+USUAL = GateRule()
+
+
+def gains(probability: FloatArray, first: int, stop: int, rule: GateRule = USUAL) -> FloatArray:
+    """How far the gate is open.
+
+    Args:
+        probability: (people, video frames) of speech; NaN where the face is out of sight, which
+            keeps the gate open: who cannot be seen may be speaking.
+        first, stop: mask frames, 100 a second.
+        rule: see `GateRule`.
+
+    Returns:
+        (people, stop - first), 0..1.
+    """
+    hops = HOPS_PER_VIDEO_FRAME
+    edge = max(1, round(rule.edge_s * FRAME_RATE))
+    lead, hang = round(rule.lead_s * VIDEO_RATE), round(rule.hang_s * VIDEO_RATE)
+    begin = max(0, first // hops - _ahead(rule) - hang)
+    end = min(probability.shape[-1], -(-stop // hops) + _ahead(rule))
+    near = probability[:, begin:end]
+    speaks = np.isnan(near) | (np.nan_to_num(near) >= rule.threshold)
+    around = np.pad(speaks, ((0, 0), (hang, lead)))
+    wide = np.lib.stride_tricks.sliding_window_view(around, hang + lead + 1, axis=1).any(axis=-1)
+    opened = np.pad(np.repeat(wide, hops, axis=1), ((0, 0), (edge, edge)))
+    # The best of all edges that reach a frame: raised cosines outside of what is open.
+    fall = 0.5 + 0.5 * np.cos(np.pi * np.abs(np.arange(-edge, edge + 1)) / edge)
+    reach = np.lib.stride_tricks.sliding_window_view(opened, 2 * edge + 1, axis=1)
+    gain = (reach * fall).max(axis=-1)
+    here = gain[:, first - hops * begin : stop - hops * begin]
+    return np.asarray(here, np.float32)
+
+
+def gated(blocks: Iterable[MaskBlock], rule: GateRule = USUAL) -> Iterator[MaskBlock]:
+    """Lay the gate on masks as they come; they come out a third of a second later.
+
+    Args:
+        blocks: that join without a gap, the first at frame 0.
+        rule: see `GateRule`.
+    """
+    waiting: list[MaskBlock] = []
+    known: FloatArray | None = None
+    for block in blocks:
+        told = speaking(block.cues)
+        known = told if known is None else np.concatenate([known, told], axis=-1)
+        waiting.append(block)
+        while waiting and _frames_needed(waiting[0], rule) <= known.shape[-1]:
+            yield _laid_on(waiting.pop(0), known, rule)
+    for block in waiting:
+        assert known is not None
+        yield _laid_on(block, known, rule)
+
+
+def _laid_on(block: MaskBlock, probability: FloatArray, rule: GateRule) -> MaskBlock:
+    stop = block.first + block.masks.shape[-1]
+    gain = gains(probability, block.first, stop, rule)
+    return MaskBlock(block.first, block.masks * gain[:, None], block.cues)
+
+
+def _frames_needed(block: MaskBlock, rule: GateRule) -> int:
+    stop = block.first + block.masks.shape[-1]
+    return -(-stop // HOPS_PER_VIDEO_FRAME) + _ahead(rule)
+
+
+def _ahead(rule: GateRule) -> int:
+    """Video frames that have to be known beyond a mask frame."""
+    edge = math.ceil(rule.edge_s * FRAME_RATE / HOPS_PER_VIDEO_FRAME)
+    return edge + round(rule.lead_s * VIDEO_RATE)

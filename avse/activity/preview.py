@@ -1,0 +1,211 @@
+"""The recording with what was found drawn into it: boxes, names, and bars of activity.
+
+moviepy composes and encodes; the pictures are read by `avse.media`, which knows of rotation,
+variable frame rates and late starts, and drawn as they are asked for: memory does not grow.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from avse.activity.segments import Flags, Segment, flags_of
+from avse.activity.who import Activity, Talk
+from avse.errors import MissingExtraError, UsageError
+from avse.faces.detect import Image
+from avse.faces.gallery import badge
+from avse.faces.lips import RATE_HZ
+from avse.media import AudioReader, Frame, FrameReader, StemWriter
+from avse.media.placing import check_destination, place, temporary_name, writing
+from avse.scene import Progress, no_progress
+
+SUFFIX = ".mp4"
+MAX_SIDE = 1280
+"""Longest side of a preview in pixels."""
+
+_COLOURS = ((230, 60, 70), (40, 130, 220), (40, 160, 90), (225, 140, 20), (140, 90, 200))
+_QUIET = (150, 150, 150)
+
+
+def check_preview(path: Path) -> None:
+    """Check that a preview can be made.
+
+    Raises:
+        UsageError: the name does not end in .mp4.
+        MissingExtraError: moviepy is not installed.
+    """
+    if path.suffix.lower() != SUFFIX:
+        raise UsageError(f"{path}: a preview is an MP4 file", f"let its name end in {SUFFIX}")
+    try:
+        import moviepy  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "moviepy, which composes previews, is not installed",
+            'install it with: pip install "avse[preview]"',
+        ) from error
+
+
+class Drawing:
+    """Draws who speaks into pictures.
+
+    Args:
+        activity: what was found.
+    """
+
+    def __init__(self, activity: Activity) -> None:
+        self.activity = activity
+        count = len(activity.talks[0].probability) if activity.talks else 0
+        shift = activity.first
+        self.speaks: list[Flags] = [
+            flags_of([Segment(s.start - shift, s.stop - shift) for s in talk.segments], count)
+            for talk in activity.talks
+        ]
+
+    def draw(self, image: Image, playing_s: float) -> Image:
+        """A copy of a picture, (height, width, 3), with everybody in sight marked."""
+        picture = Pillow.fromarray(image)
+        pen = ImageDraw.Draw(picture)
+        time = playing_s - self.activity.first
+        for talk, speaks in zip(self.activity.talks, self.speaks, strict=True):
+            box = talk.person.box_at(time)
+            if box is None:
+                continue
+            frame = int(time * RATE_HZ)
+            here = 0 <= frame < len(speaks)
+            share = float(talk.probability[frame]) if here else float("nan")
+            self._mark(pen, image.shape, talk, box, bool(here and speaks[frame]), share)
+        return np.asarray(picture, np.uint8)
+
+    def _mark(
+        self,
+        pen: ImageDraw.ImageDraw,
+        shape: tuple[int, ...],
+        talk: Talk,
+        box: tuple[float, float, float, float],
+        speaks: bool,
+        share: float,
+    ) -> None:
+        height, width = shape[:2]
+        left, top = box[0] * width, box[1] * height
+        right, bottom = left + box[2] * width, top + box[3] * height
+        number = talk.person.number
+        colour = _COLOURS[(number - 1) % len(_COLOURS)] if speaks else _QUIET
+        thin = max(1, height // 360)
+        pen.rectangle((left, top, right, bottom), outline=colour, width=(3 if speaks else 1) * thin)
+        size = max(12, height // 30)
+        badge(pen, f"Speaker {number}", left, max(0, top - 1.4 * size), size, colour)
+        # The bar: how probable speech is, under the box, or in it at the edge of the picture.
+        deep = max(6, size // 2)
+        low = min(bottom + 2 * thin, height - deep - 1)
+        pen.rectangle((left, low, right, low + deep), fill=(30, 30, 32))
+        if not np.isnan(share):
+            pen.rectangle((left, low, left + share * (right - left), low + deep), fill=colour)
+
+
+class _Film:
+    """The pictures of a recording by playing time, which may only rise."""
+
+    def __init__(self, reader: FrameReader, began: Fraction, drawing: Drawing) -> None:
+        self._frames: Iterator[Frame] = iter(reader)
+        self._began, self._drawing = began, drawing
+        self._next = next(self._frames, None)
+        self._shown: Image | None = None
+
+    def at(self, playing_s: float) -> Image:
+        """The last picture shown by then, drawn into; before the first, the first."""
+        while self._next is not None and (
+            self._shown is None or float(self._next.time - self._began) <= playing_s + 1e-6
+        ):
+            image = self._next.image
+            self._shown = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
+            self._next = next(self._frames, None)
+        assert self._shown is not None
+        return self._drawing.draw(self._shown, playing_s)
+
+
+def write_preview(
+    activity: Activity,
+    path: Path,
+    *,
+    track: int = 0,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+) -> None:
+    """Write the preview, with the sound of the recording.
+
+    Args:
+        activity: what was found.
+        path: ends in .mp4.
+        track: which sound track.
+        overwrite: replace a file that is there.
+        progress: called with ("preview", seconds done, seconds in all).
+
+    Raises:
+        UsageError, MissingExtraError: see `check_preview`.
+        OutputExistsError, OutputError: it cannot be written.
+    """
+    check_preview(path)
+    check_destination(path, overwrite=overwrite)
+    from moviepy import AudioFileClip, VideoClip
+
+    scene = activity.scene
+    seconds = float(scene.info.duration or 0) or activity.first + _seconds(activity)
+    # moviepy writes the rate with two decimals: pictures are taken at that very rate.
+    rate_hz = round(min(float(scene.video.average_rate or RATE_HZ), 60.0), 2)
+    temporary = temporary_name(path)
+    with (
+        writing(path),
+        tempfile.TemporaryDirectory(prefix=".avse-", dir=path.parent) as scratch,
+        FrameReader(scene.info.path, max_side=MAX_SIDE) as reader,
+    ):
+        film = _Film(reader, scene.info.start, Drawing(activity))
+
+        def picture(time: float) -> Image:
+            progress("preview", time, seconds)
+            return film.at(time)
+
+        clip = VideoClip(picture, duration=seconds)
+        sound = None
+        if scene.audio is not None:
+            sound = AudioFileClip(str(_sound(activity, Path(scratch), track)))
+            clip = clip.with_audio(sound.with_duration(min(seconds, sound.duration)))
+        try:
+            clip.write_videofile(
+                str(temporary),
+                fps=rate_hz,
+                codec="libx264",
+                audio_codec="aac",
+                preset="veryfast",
+                temp_audiofile_path=scratch,
+                logger=None,
+            )
+            place(temporary, path, overwrite=overwrite)
+        finally:
+            clip.close()
+            if sound is not None:
+                sound.close()
+            temporary.unlink(missing_ok=True)
+
+
+def _seconds(activity: Activity) -> float:
+    return max((len(talk.probability) for talk in activity.talks), default=0) / RATE_HZ
+
+
+def _sound(activity: Activity, folder: Path, track: int) -> Path:
+    """The sound as a file that begins when the recording does."""
+    path, scene = folder / "sound.wav", activity.scene
+    with AudioReader(scene.info.path, track=track) as reader:
+        late = round(max(Fraction(0), reader.start - scene.info.start) * reader.sample_rate)
+        with StemWriter(
+            path, sample_rate=reader.sample_rate, channels=min(2, reader.channels)
+        ) as writer:
+            writer.write(np.zeros((min(2, reader.channels), late), np.float32))
+            for block in reader:
+                writer.write(block.samples[:2])
+    return path

@@ -1,0 +1,74 @@
+"""Who speaks when, in the forms that other programs read: RTTM, SubRip and WebVTT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from avse.activity.segments import Segment
+
+Spoken = Mapping[int, Sequence[Segment]]
+"""The segments of each person, by their number."""
+
+_SPACES = re.compile(r"\s+")
+
+
+def rttm(spoken: Spoken, recording: str) -> str:
+    """Rich Transcription Time Marked, as NIST evaluates diarisation (RT-09 plan, appendix A).
+
+    Args:
+        spoken: see `Spoken`.
+        recording: what the file is called; spaces, which separate fields, become underscores.
+    """
+    name = _SPACES.sub("_", recording.strip()) or "recording"
+    return "".join(
+        f"SPEAKER {name} 1 {s.start:.3f} {s.length:.3f} <NA> <NA> person{number} <NA> <NA>\n"
+        for s, number in _ordered(spoken)
+    )
+
+
+def read_rttm(text: str) -> dict[str, list[Segment]]:
+    """The segments of each name in an RTTM file; other lines than SPEAKER are left out.
+
+    Raises:
+        ValueError: a SPEAKER line is not one.
+    """
+    found: dict[str, list[Segment]] = {}
+    for line in text.splitlines():
+        fields = line.split()
+        if not fields or fields[0] != "SPEAKER":
+            continue
+        if len(fields) < 8:
+            raise ValueError(f"no line of RTTM: {line!r}")
+        start, length = float(fields[3]), float(fields[4])
+        found.setdefault(fields[7], []).append(Segment(start, start + length))
+    return found
+
+
+def srt(spoken: Spoken) -> str:
+    """SubRip subtitles: a cue for each segment, `Speaker 2`."""
+    cues = [
+        f"{place}\n{_clock(s.start, ',')} --> {_clock(s.stop, ',')}\nSpeaker {number}\n"
+        for place, (s, number) in enumerate(_ordered(spoken), 1)
+    ]
+    return "\n".join(cues)
+
+
+def vtt(spoken: Spoken) -> str:
+    """WebVTT subtitles (W3C): a cue for each segment, its voice marked."""
+    lines = ["WEBVTT"]
+    for s, number in _ordered(spoken):
+        lines += ["", f"{_clock(s.start, '.')} --> {_clock(s.stop, '.')}"]
+        lines.append(f"<v Speaker {number}>Speaker {number}")
+    return "\n".join([*lines, ""])
+
+
+def _ordered(spoken: Spoken) -> list[tuple[Segment, int]]:
+    return sorted((segment, number) for number, theirs in spoken.items() for segment in theirs)
+
+
+def _clock(seconds: float, point: str) -> str:
+    whole, thousandths = divmod(round(seconds * 1000), 1000)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours:02d}:{minute:02d}:{second:02d}{point}{thousandths:03d}"

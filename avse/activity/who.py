@@ -1,0 +1,170 @@
+"""Who speaks when in a recording: the pipeline, and the Python API."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from avse.activity.calibration import HEARD, WATCHED, speaking
+from avse.activity.cues import COUNT, MOTION, SEEN, motion
+from avse.activity.segments import Hysteresis, Segment, segments
+from avse.faces.detect import FaceBackend
+from avse.faces.people import Person
+from avse.masking import Masker
+from avse.media import AudioReader, probe
+from avse.models.network import AVSENet
+from avse.models.weights import load
+from avse.scene import Progress, Scene, look, no_progress, pick_device
+from avse.settings import Settings
+from avse.stft import SAMPLE_RATE, VIDEO_RATE
+
+FloatArray = npt.NDArray[np.float32]
+
+BLOCK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Talk:
+    """When one person speaks.
+
+    Attributes:
+        person: who.
+        segments: when, in playing time, in order, apart from each other.
+        probability: (frames,) of speaking, 25 a second; NaN where the face is out of sight.
+    """
+
+    person: Person
+    segments: tuple[Segment, ...]
+    probability: FloatArray = field(repr=False)
+
+    @property
+    def seconds(self) -> float:
+        """How long the person speaks in all."""
+        return sum(segment.length for segment in self.segments)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Who speaks when.
+
+    Attributes:
+        scene: the recording and everybody in it.
+        talks: of each person, in order of their numbers.
+        first: playing time of the first frame of every probability, in seconds.
+        heard: whether there was sound; without it, moving lips count as speech.
+        cues: (people, cues, frames), see `avse.activity.cues`.
+    """
+
+    scene: Scene
+    talks: tuple[Talk, ...]
+    first: float
+    heard: bool
+    cues: FloatArray = field(repr=False)
+
+    @property
+    def spoken(self) -> Mapping[int, tuple[Segment, ...]]:
+        """The segments of each person, by their number; see `avse.activity.texts`."""
+        return {talk.person.number: talk.segments for talk in self.talks}
+
+
+def who(
+    path: str | os.PathLike[str],
+    *,
+    rule: Hysteresis | None = None,
+    settings: Settings | None = None,
+    network: AVSENet | None = None,
+    backend: FaceBackend | None = None,
+    progress: Progress = no_progress,
+    **options: Any,
+) -> Activity:
+    """Find out who speaks when.
+
+    Memory grows by a few megabytes an hour and person.
+
+    Args:
+        path: a video, with or without sound.
+        rule: when speech begins and ends.
+        settings: see `Settings`.
+        network: use this one instead of loading `settings.model`.
+        backend: who finds faces, if it is open already; else the one that the settings name.
+        progress: called with (stage, seconds done, seconds in all or None).
+        options: fields of `Settings` to change, such as `track=1`.
+
+    Raises:
+        MediaError, NoAudioError, NoVideoError, NoFaceError: see `avse.errors`.
+        MissingError: weights or a face backend are not there.
+    """
+    settings = dataclasses.replace(settings or Settings(), **options)
+    if network is None:
+        network = load(settings.model, device=pick_device(settings.device))
+    need_audio = bool(probe(path).audio)  # a track that is not there is still an error
+    scene = look(path, settings, progress=progress, backend=backend, need_audio=need_audio)
+    return listen(scene, network, settings, rule=rule, progress=progress)
+
+
+def listen(
+    scene: Scene,
+    network: AVSENet,
+    settings: Settings,
+    *,
+    rule: Hysteresis | None = None,
+    progress: Progress = no_progress,
+) -> Activity:
+    """As `who`, for a recording that was looked at already.
+
+    Raises:
+        MediaError: the sound cannot be read.
+    """
+    masker = Masker(
+        network,
+        [person.lips for person in scene.people],
+        range(len(scene.people)),
+        window_s=settings.window_s,
+        overlap=settings.overlap,
+    )
+    heard = scene.audio is not None
+    cues = _heard(masker, scene, settings, progress) if heard else _watched(masker, scene)
+    probability = speaking(cues, HEARD if heard else WATCHED)
+    first = scene.playing_time(Fraction(0))
+    rule = rule or Hysteresis()
+    talks = tuple(
+        Talk(person, tuple(segments(rule.flags(theirs), first)), theirs)
+        for person, theirs in zip(scene.people, probability, strict=True)
+    )
+    return Activity(scene, talks, first, heard, cues)
+
+
+def _heard(masker: Masker, scene: Scene, settings: Settings, progress: Progress) -> FloatArray:
+    """(people, cues, video frames) of the whole sound track."""
+    total = None if scene.info.duration is None else float(scene.info.duration)
+    found = [np.zeros((len(scene.people), COUNT, 0), np.float32)]
+    done = 0
+    progress("activity", 0.0, total)
+    with AudioReader(
+        scene.info.path, track=settings.track, rate_hz=SAMPLE_RATE, mono=True, block_s=BLOCK_S
+    ) as reader:
+        for block in masker.masks(part.samples for part in reader):
+            found.append(block.cues)
+            done += block.cues.shape[-1]
+            progress("activity", done / VIDEO_RATE, total)
+    return np.concatenate(found, axis=-1)
+
+
+def _watched(masker: Masker, scene: Scene) -> FloatArray:
+    """(people, cues, video frames) where there is nothing to hear."""
+    frames = max(
+        (person.lips.first + len(person.lips.points) for person in scene.people), default=0
+    )
+    out = np.zeros((len(scene.people), COUNT, max(1, frames)), np.float32)
+    with torch.inference_mode():
+        components, seen = masker.lips(0, out.shape[-1])
+        out[:, MOTION], out[:, SEEN] = motion(components[0]).cpu(), seen[0].cpu()
+    return out

@@ -1,0 +1,172 @@
+"""`avse who`: who speaks when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avse.cli import options
+from avse.cli.inputs import one_input
+from avse.cli.progress import Stages
+from avse.cli.tables import table
+from avse.cli.terminal import terminal_of
+from avse.errors import UsageError
+from avse.naming import check_outputs
+from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.activity.who import Activity, Talk
+
+EXAMPLES = options.examples(
+    ("a table: who speaks from when to when", "avse who talk.mp4"),
+    ("for a program, with the probability 25 times a second", "avse who talk.mp4 --json --frames"),
+    ("for programs that score diarisation", "avse who talk.mp4 --rttm talk.rttm"),
+    ("subtitles that say who speaks", "avse who talk.mp4 --srt talk.srt --vtt talk.vtt"),
+    ("look at it: boxes, numbers and bars", "avse who talk.mp4 --preview seen.mp4"),
+)
+
+
+def _file(option: str, metavar: str, text: str) -> typer.models.OptionInfo:
+    made: typer.models.OptionInfo = typer.Option(
+        option, metavar=metavar, show_default=False, help=text
+    )
+    return made
+
+
+Rttm = Annotated[
+    str | None, _file("--rttm", "FILE", "Write RTTM, which NIST's scoring tools read.")
+]
+Srt = Annotated[str | None, _file("--srt", "FILE.srt", "Write subtitles (SubRip): Speaker 2.")]
+Vtt = Annotated[str | None, _file("--vtt", "FILE.vtt", "Write subtitles (WebVTT).")]
+Preview = Annotated[
+    str | None,
+    _file("--preview", "FILE.mp4", "Write the video with boxes, numbers and bars of activity."),
+]
+Frames = Annotated[
+    bool, typer.Option("--frames", help="In --json, the probability of each video frame too.")
+]
+
+
+def who(
+    context: typer.Context,
+    inputs: options.Input,
+    rttm: Rttm = None,
+    srt: Srt = None,
+    vtt: Vtt = None,
+    preview: Preview = None,
+    frames: Frames = False,
+    track: options.Track = Settings.track,
+    model: options.Model = Settings.model,
+    device: options.Device = Settings.device,
+    window: options.Window = Settings.window_s,
+    overlap: options.Overlap = Settings.overlap,
+    faces: options.Faces = Settings.faces,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show who speaks when.
+
+    From lips and sound; without a sound track, lips that move count as speech. The numbers are
+    those of `avse inspect`; times are playing time.
+    """
+    terminal = terminal_of(context)
+    settings = Settings(
+        model=model, device=device, faces=faces, window_s=window, overlap=overlap, track=track
+    )
+    source = one_input(inputs)
+    if frames and not as_json:
+        raise UsageError("--frames is a part of --json", "add --json")
+    named = {"rttm": rttm, "srt": srt, "vtt": vtt, "preview": preview}
+    files = {kind: Path(name).expanduser() for kind, name in named.items() if name is not None}
+    from avse.media import probe
+
+    probe(source)
+    check_outputs(list(files.values()), source, force=force)
+    if "preview" in files:
+        from avse.activity.preview import check_preview
+
+        check_preview(files["preview"])
+    with Stages(terminal) as progress:
+        progress("model", 0.0, None)
+        from avse.activity.who import who as find_out
+
+        activity = find_out(source, settings=settings, progress=progress)
+        if "preview" in files:
+            from avse.activity.preview import write_preview
+
+            write_preview(
+                activity, files["preview"], track=track, overwrite=force, progress=progress
+            )
+    _write(activity, files, source, force)
+    if not activity.heard:
+        terminal.warn(f"{source.name} has no sound: lips that move count as speech")
+    if as_json:
+        terminal.result_json(_as_json(source, activity, frames))
+    else:
+        for line in _report(activity):
+            terminal.result(line)
+
+
+def _write(activity: Activity, files: dict[str, Path], source: Path, force: bool) -> None:
+    from avse.activity import texts
+    from avse.media.placing import place_text
+
+    spoken = activity.spoken
+    for kind, path in files.items():
+        if kind != "preview":
+            text = {
+                "rttm": lambda: texts.rttm(spoken, source.stem),
+                "srt": lambda: texts.srt(spoken),
+                "vtt": lambda: texts.vtt(spoken),
+            }[kind]()
+            place_text(path, text, overwrite=force)
+
+
+def _as_json(source: Path, activity: Activity, frames: bool) -> dict[str, object]:
+    about: dict[str, object] = {"input": str(source), "sound": activity.heard}
+    if frames:
+        about["frames"] = {"rate_hz": 25, "first_s": round(activity.first, 4)}
+    return {**about, "people": [_talk_json(talk, frames) for talk in activity.talks]}
+
+
+def _talk_json(talk: Talk, frames: bool) -> dict[str, object]:
+    about: dict[str, object] = {
+        "number": talk.person.number,
+        "seconds_on_screen": round(talk.person.seconds_on_screen, 2),
+        "seconds_speaking": round(talk.seconds, 2),
+        "segments": [
+            {"start_s": round(s.start, 3), "end_s": round(s.stop, 3)} for s in talk.segments
+        ],
+    }
+    if frames:
+        values = talk.probability.tolist()
+        about["probability"] = [None if p != p else round(p, 3) for p in values]  # NaN: unseen
+    return about
+
+
+def _report(activity: Activity) -> list[str]:
+    people = [
+        [
+            str(talk.person.number),
+            f"{talk.person.seconds_on_screen:.1f} s",
+            f"{talk.seconds:.1f} s",
+            str(len(talk.segments)),
+        ]
+        for talk in activity.talks
+    ]
+    lines = table(["person", "in sight", "speaks", "times"], people, right="person speaks times")
+    turns = sorted(
+        (segment, talk.person.number) for talk in activity.talks for segment in talk.segments
+    )
+    if not turns:
+        return [*lines, "", "nobody speaks"]
+    rows = [
+        [f"{s.start:.2f}", f"{s.stop:.2f}", f"{s.length:.2f}", str(number)] for s, number in turns
+    ]
+    heads = ["from", "to", "seconds", "person"]
+    return [*lines, "", *table(heads, rows, right="from to seconds person")]

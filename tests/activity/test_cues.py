@@ -1,0 +1,64 @@
+"""Cues, and what is made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from avse.activity.calibration import HEARD, WATCHED, speaking
+from avse.activity.cues import AGREEMENT, COUNT, HEAD, LEVEL, MOTION, SEEN, in_step, motion
+from avse.faces.lips import POINTS, LipSequence
+from avse.masking import Masker
+from avse.models.weights import load
+
+
+def test_lips_agree_with_their_own_voice_in_step_and_not_with_another() -> None:
+    generator = torch.Generator().manual_seed(0)
+    voice, other = torch.randn(2, 8, 100, generator=generator)
+    own = in_step(voice[None], voice[None]).mean()
+    strange = in_step(voice[None], other[None]).mean()
+    late = in_step(voice[None], voice.roll(12, dims=-1)[None]).mean()
+    assert own > 5 * abs(strange)
+    assert late < 0
+
+
+def test_lips_that_move_have_more_motion_than_lips_that_keep_still() -> None:
+    still = torch.ones(1, 4, 50)
+    moving = torch.randn(1, 4, 50, generator=torch.Generator().manual_seed(0))
+    assert (motion(moving) > motion(still) + 2).all()
+
+
+def test_each_cue_counts_for_speech() -> None:
+    quiet = np.zeros((1, COUNT, 1), np.float32)
+    quiet[0, SEEN] = 1
+    quiet[0, LEVEL] = -20
+    for place in (HEAD, LEVEL, AGREEMENT):
+        more = quiet.copy()
+        more[0, place] += 1
+        assert speaking(more) > speaking(quiet)
+    more = quiet.copy()
+    more[0, MOTION] += 1
+    assert speaking(more, HEARD) == speaking(quiet, HEARD)
+    assert speaking(more, WATCHED) > speaking(quiet, WATCHED)
+
+
+def test_out_of_sight_is_unknown() -> None:
+    assert np.isnan(speaking(np.zeros((1, COUNT, 3), np.float32))).all()
+
+
+def test_a_still_face_never_speaks_to_a_voice_that_is_heard() -> None:
+    """The shipped weights, a voice of the example, and a face that does not move."""
+    import soundfile
+
+    from tests.conftest import EXAMPLES
+
+    network = load("avse-small", device="cpu").eval()
+    sound, rate = soundfile.read(EXAMPLES / "duet.1.flac", dtype="float32")
+    assert rate == 48_000
+    heard = sound.reshape(len(sound), -1)[:, 0].reshape(-1, 3).mean(axis=1)[None]
+    rng = np.random.default_rng(0)
+    face = rng.normal(0, 0.02, (1, POINTS, 3)) + rng.normal(0, 0.0005, (160, POINTS, 3))
+    lips = LipSequence(0, face.astype(np.float32), np.ones((160, POINTS), np.float32))
+    masker = Masker(network, [lips], [0], window_s=4, overlap=0.5)
+    cues = np.concatenate([block.cues for block in masker.masks([heard])], axis=-1)
+    assert np.nanmax(speaking(cues)) < 0.4

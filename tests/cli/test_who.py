@@ -1,0 +1,80 @@
+"""`avse who`: results on stdout, files that others read, refusals before the work."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from avse.activity.texts import read_rttm
+
+from .conftest import Run
+
+
+@pytest.fixture
+def duet(duet: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Whoever asks who speaks sees the people at once too."""
+    import avse.scene
+
+    monkeypatch.setattr(avse.activity.who, "look", avse.scene.look)
+    return duet
+
+
+def test_json_files_and_table_agree(run: Run, duet: Path, model: Path) -> None:
+    ran = run(
+        "who", duet, "-m", model, "--json", "--frames", "--rttm", "a.rttm", "--srt", "a.srt",
+        "--vtt", "a.vtt",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out)
+    assert list(found) == ["input", "sound", "frames", "people"]
+    assert found["sound"] is True
+    assert found["frames"]["rate_hz"] == 25
+    assert [person["number"] for person in found["people"]] == [1, 2]
+    spoken = read_rttm(Path("a.rttm").read_text(encoding="utf-8"))
+    for person in found["people"]:
+        assert list(person) == [
+            "number", "seconds_on_screen", "seconds_speaking", "segments", "probability",
+        ]  # fmt: skip
+        told = [(s["start_s"], s["end_s"]) for s in person["segments"]]
+        written = spoken.get(f"person{person['number']}", [])
+        assert told == [pytest.approx((s.start, s.stop), abs=2e-3) for s in written]
+        assert all(value is None or 0 <= value <= 1 for value in person["probability"])
+    assert Path("a.vtt").read_text(encoding="utf-8").startswith("WEBVTT")
+    plain = run("who", duet, "-m", model)
+    assert plain.code == 0
+    assert plain.out.splitlines()[0].split() == ["person", "in", "sight", "speaks", "times"]
+
+
+def test_nothing_is_overwritten(run: Run, duet: Path, model: Path) -> None:
+    Path("a.srt").write_text("mine", encoding="utf-8")
+    ran = run("who", duet, "-m", model, "--srt", "a.srt")
+    assert (ran.code, ran.out) == (2, "")
+    assert Path("a.srt").read_text(encoding="utf-8") == "mine"
+    assert run("who", duet, "-m", model, "--srt", "a.srt", "--force").code == 0
+
+
+def test_two_files_on_one_path_are_refused(run: Run, duet: Path) -> None:
+    assert run("who", duet, "--srt", "a.txt", "--vtt", "a.txt").code == 2
+
+
+def test_frames_need_json(run: Run, duet: Path) -> None:
+    assert "--json" in run("who", duet, "--frames").err
+
+
+def test_a_preview_without_moviepy_says_what_to_install(
+    run: Run, duet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "moviepy", None)
+    ran = run("who", duet, "--preview", "seen.mp4")
+    assert ran.code == 3
+    assert "avse[preview]" in ran.err
+
+
+@pytest.mark.parametrize(("kind", "code"), [("missing", 1), ("text", 1), ("faceless", 1)])
+def test_bad_inputs(run: Run, recordings: dict[str, Path], kind: str, code: int) -> None:
+    ran = run("who", recordings[kind])
+    assert (ran.code, ran.out) == (code, "")
+    assert len(ran.errors) == 2
