@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.faces.people import Person
     from avse.models.network import AVSENet
+    from avse.sync.result import Sync
 
 ENHANCED = "enhanced"
 """What stands for the speaker in the name of an output that holds everybody."""
@@ -77,6 +78,7 @@ class Done:
         residual: path of the rest, if asked for.
         people: everybody who was seen, asked for or not.
         warnings: what the user should know, in words.
+        sync: how far sound and picture are apart; None if it was not measured.
     """
 
     sample_rate: int
@@ -84,6 +86,7 @@ class Done:
     residual: Path | None
     people: tuple[Person, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
+    sync: Sync | None = field(default=None, repr=False)
 
     @property
     def paths(self) -> list[Path]:
@@ -132,6 +135,7 @@ def carry_out(
     )
     names = {n: job.naming.path(n or ENHANCED) for n in separation.numbers}
     residual = job.naming.residual() if job.residual else None
+    sync: Sync | None = None
     everything = [*names.values(), *([residual] if residual else [])]
     check_outputs(everything, job.source, force=job.force)
     if not job.dry_run:
@@ -145,10 +149,12 @@ def carry_out(
                 overwrite=job.force,
             )
         warnings += written.warnings
+        sync = written.sync
     return Done(
         separation.sample_rate,
         list(names.items()),
         residual,
         separation.scene.people.persons,
         tuple(warnings),
+        sync,
     )

@@ -20,6 +20,7 @@ class Settings:
         mix: share of the original left in, 0 (none) to 1 (nothing but).
         track: which sound track of the file, counted from 0.
         face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
+        sync: whether to measure how far sound and picture are apart, and to correct for it.
     """
 
     model: str = "avse-small"
@@ -30,6 +31,7 @@ class Settings:
     mix: float = 0.0
     track: int = 0
     face_side: int = 1280
+    sync: bool = True
 
     def __post_init__(self) -> None:
         if not 0.4 <= self.window_s <= 600:

@@ -52,6 +52,7 @@ def batch(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     faces: options.Faces = Settings.faces,
+    sync: options.Sync = Settings.sync,
     jobs: options.Jobs = None,
     threads: given.Threads = "1",
     timeout: given.Timeout = None,
@@ -102,6 +103,7 @@ def batch(
         overlap=overlap,
         mix=mix,
         track=track,
+        sync=sync,
     )
     at_once = jobs or usable_processors()
     limits = Limits(

@@ -37,6 +37,7 @@ def enhance(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     faces: options.Faces = Settings.faces,
+    sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -59,6 +60,7 @@ def enhance(
         overlap=overlap,
         mix=mix,
         track=track,
+        sync=sync,
     )
     source = one_input(inputs)
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")
@@ -85,6 +87,7 @@ def enhance(
                 "sample_rate": done.sample_rate,
                 "output": str(path),
                 "residual": None if done.residual is None else str(done.residual),
+                "sync": None if done.sync is None else done.sync.as_json(),
             }
         )
         return

@@ -171,6 +171,7 @@ def evaluate(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     faces: options.Faces = Settings.faces,
+    sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
     force: options.Force = False,
     config: options.Config = None,
@@ -209,7 +210,9 @@ def evaluate(
         curve_items=curve_items,
         transcriber=transcriber,
     )
-    settings = Settings(model=model, device=device, faces=faces, window_s=window, overlap=overlap)
+    settings = Settings(
+        model=model, device=device, faces=faces, window_s=window, overlap=overlap, sync=sync
+    )
     folder = Path(output).expanduser()
     targets = [folder / name for name in FILES]
     estimates_folder = folder / "estimates"

@@ -169,6 +169,15 @@ Faces = Annotated[
         help="Who finds faces: mediapipe, or face-alignment[:DETECTOR].",
     ),
 ]
+Sync = Annotated[
+    bool,
+    typer.Option(
+        "--sync/--no-sync",
+        envvar="AVSE_SYNC",
+        help="Measure whether sound and picture are in step, and correct for it where they "
+        "certainly are not (see `avse sync`).",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(

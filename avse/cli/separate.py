@@ -44,6 +44,7 @@ def separate(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     faces: options.Faces = Settings.faces,
+    sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -64,6 +65,7 @@ def separate(
         overlap=overlap,
         mix=mix,
         track=track,
+        sync=sync,
     )
     source = one_input(inputs)
     chosen = read_speaker(speaker)
@@ -93,6 +95,7 @@ def separate(
                 "sample_rate": done.sample_rate,
                 "stems": [{"speaker": n, "path": str(path)} for n, path in done.stems],
                 "residual": None if done.residual is None else str(done.residual),
+                "sync": None if done.sync is None else done.sync.as_json(),
             }
         )
         return

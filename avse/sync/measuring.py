@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from avse.faces.lips import LipSequence
 from avse.masking import lip_components
 from avse.media import AudioReader
 from avse.models.blocks import reach
@@ -59,35 +60,43 @@ def measure(
     Raises:
         MediaError: the sound cannot be read.
     """
-    return conclude(gather(scene, network, track=track, progress=progress))
+    info = scene.info
+    total = None if info.duration is None else float(info.duration)
+    lips = {person.number: person.lips for person in scene.people}
+    with AudioReader(info.path, track=track, rate_hz=SAMPLE_RATE, mono=True) as reader:
+        sound = (block.samples[0] for block in reader)
+        evidence = gather(network, lips, sound, lambda done_s: progress("sync", done_s, total))
+    return conclude(evidence)
 
 
 def gather(
-    scene: Scene, network: AVSENet, *, track: int = 0, progress: Progress = no_progress
+    network: AVSENet,
+    lips: Mapping[int, LipSequence],
+    sound: Iterator[FloatArray],
+    progress: Callable[[float], None] = lambda done_s: None,
 ) -> Evidence:
-    """Listen, and slide everybody's lips along what is heard; see `measure`."""
-    info, people = scene.info, list(scene.people)
-    total = None if info.duration is None else float(info.duration)
-    lips = [
-        _Lips(network, person.lips.first, *lip_components(network, person.lips))
-        for person in people
-    ]
-    first = min(one.first for one in lips)
-    last = max(one.first + len(one.seen) for one in lips)
+    """Listen, and slide everybody's lips along what is heard.
+
+    Args:
+        network: in evaluation mode, on its device.
+        lips: of each person, by number, on the grid whose frame 0 is the first sample.
+        sound: blocks (n,) of the 16 kHz downmix.
+        progress: called with the seconds done.
+    """
+    faces = [_Lips(network, one.first, *lip_components(network, one)) for one in lips.values()]
+    first = min(face.first for face in faces)
+    last = max(face.first + len(face.seen) for face in faces)
     edges, curves = [], []
-    with AudioReader(info.path, track=track, rate_hz=SAMPLE_RATE, mono=True) as reader:
-        sound = (block.samples[0] for block in reader)
-        for begin, end, hop, heard in windows(sound, first, last):
-            voice = hear(network, heard)
-            voice -= voice.mean(axis=1, keepdims=True)
-            edges.append((begin, end))
-            curves.append([one.curve(begin, end, voice, hop) for one in lips])
-            progress("sync", end / VIDEO_RATE, total)
-    numbers = tuple(person.number for person in people)
-    shape = (len(edges), len(people), 2 * REACH + 1)
+    for begin, end, hop, heard in windows(sound, first, last):
+        voice = hear(network, heard)
+        voice -= voice.mean(axis=1, keepdims=True) if voice.size else 0
+        edges.append((begin, end))
+        curves.append([face.curve(begin, end, voice, hop) for face in faces])
+        progress(max(0.0, end / VIDEO_RATE))
+    shape = (len(edges), len(faces), 2 * REACH + 1)
     gain = float(network.voice.gain.detach().exp())
     found = gain * np.asarray(curves, np.float64).reshape(shape).transpose(1, 0, 2)
-    return Evidence(numbers, np.asarray(edges, np.int64).reshape(-1, 2), found)
+    return Evidence(tuple(lips), np.asarray(edges, np.int64).reshape(-1, 2), found)
 
 
 def conclude(evidence: Evidence) -> Sync:

@@ -11,7 +11,10 @@ import numpy.typing as npt
 from avse.faces.lips import RATE_HZ, LipSequence, resample
 
 CONFIDENT = 0.9
-"""Confidence from which an offset is acted upon: separation corrects, `--fix` writes."""
+"""Confidence from which separation corrects for an offset without being asked."""
+
+PROBABLE = 0.5
+"""Confidence from which `avse sync --fix`, which was asked, moves the sound."""
 
 IN_STEP_MS = 60.0
 """Offsets up to this are left alone: lips lead or follow the voice by 10 to 20 ms by themselves,
@@ -30,6 +33,10 @@ class Offset:
 
     offset_ms: float | None
     confidence: float
+
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        return {"offset_ms": self.offset_ms, "confidence": self.confidence}
 
 
 @dataclass(frozen=True)
@@ -89,17 +96,58 @@ class Sync:
 
     @property
     def confident(self) -> bool:
-        """Whether the offset is known well enough to act upon."""
+        """Whether the offset is known well enough to act upon unasked."""
         return self.whole.offset_ms is not None and self.whole.confidence >= CONFIDENT
 
     @property
-    def out_of_step(self) -> bool:
-        """Whether sound and picture are certainly apart, by more than lips and voices are."""
-        if not self.confident or self.whole.offset_ms is None:
-            return False
+    def probable(self) -> bool:
+        """Whether the offset is rather right than wrong."""
+        return self.whole.offset_ms is not None and self.whole.confidence >= PROBABLE
+
+    @property
+    def apart(self) -> bool:
+        """Whether the offset found, right or wrong, is more than lips and voices have anyway."""
         drift = self.drift
-        ends = (self.whole.offset_ms,) if drift is None else (drift.begin_ms, drift.end_ms)
+        ends = (self.whole.offset_ms or 0.0,)
+        if drift is not None:
+            ends = (drift.begin_ms, drift.end_ms)
         return max(abs(end) for end in ends) > IN_STEP_MS
+
+    @property
+    def out_of_step(self) -> bool:
+        """Whether sound and picture are certainly apart: what separation corrects."""
+        return self.confident and self.apart
+
+    def describe(self) -> str:
+        """What was found, in words."""
+        if self.whole.offset_ms is None:
+            return "nothing tells whether sound and picture are in step"
+        sure = f"(confidence {self.whole.confidence:.2f})"
+        late = lateness(self.whole.offset_ms)
+        if not self.probable:
+            return f"not known; lips and voices agree best with the sound {late} {sure}"
+        if self.drift is None:
+            return f"the sound is {late} {sure}"
+        begin, end = lateness(self.drift.begin_ms), lateness(self.drift.end_ms)
+        return f"the sound drifts from {begin} at the beginning to {end} at the end {sure}"
+
+    def as_json(self) -> dict[str, object]:
+        """For programs; windows left out."""
+        drift = self.drift
+        return {
+            "people": [
+                {"number": person.number, **person.offset.as_json()} for person in self.people
+            ],
+            **self.whole.as_json(),
+            "drift": None
+            if drift is None
+            else {
+                "ms_per_minute": round(drift.ms_per_minute, 1),
+                "begin_ms": round(drift.begin_ms, 1),
+                "end_ms": round(drift.end_ms, 1),
+            },
+            "out_of_step": self.out_of_step,
+        }
 
     def late_s(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """By how many seconds the sound is late at instants of the picture.
@@ -124,3 +172,9 @@ class Sync:
             lips.confidence[frames],
             max_gap_s=longest,
         )
+
+
+def lateness(offset_ms: float) -> str:
+    """An offset in words: "120 ms late"."""
+    rounded = round(abs(offset_ms))
+    return f"{rounded} ms {'late' if offset_ms > 0 else 'early'}" if rounded else "in step"
