@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avse.errors import NoAudioError
+from avse.errors import NoAudioError, OutputError
 from avse.media.copying import Copier, check_copy
 from avse.media.opening import Damage, StrPath, open_input, read_packets
 from avse.media.placing import explain, place, temporary_name
@@ -116,6 +116,12 @@ def _write(
             copier = Copier(source, output, kind, drop_unsupported=True, keep_default=True)
             for stream in source.streams:
                 copier.add(stream)
+            lost = [what for what in copier.dropped if what.startswith(("audio", "video"))]
+            if lost:
+                raise OutputError(
+                    f"A {kind} file does not take the {lost[0]} of the source.",
+                    "Write an .mkv file or one like the source.",
+                )
             copier.copy_tags(move.others)
             output.start_encoding()
             _copy(source, output, copier, move, damage)

@@ -107,11 +107,9 @@ class Sync:
     @property
     def apart(self) -> bool:
         """Whether the offset found, right or wrong, is more than lips and voices have anyway."""
-        drift = self.drift
-        ends = (self.whole.offset_ms or 0.0,)
-        if drift is not None:
-            ends = (drift.begin_ms, drift.end_ms)
-        return max(abs(end) for end in ends) > IN_STEP_MS
+        if self.drift is not None:
+            return max(abs(self.drift.begin_ms), abs(self.drift.end_ms)) > IN_STEP_MS
+        return abs(self.whole.offset_ms or 0.0) > IN_STEP_MS
 
     @property
     def out_of_step(self) -> bool:

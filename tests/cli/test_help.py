@@ -15,6 +15,7 @@ VERBS = [
     ("batch",),
     ("evaluate",),
     ("separate",),
+    ("sync",),
     ("enhance",),
     ("inspect",),
     ("mix",),
