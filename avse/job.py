@@ -139,6 +139,7 @@ def carry_out(
     everything = [*names.values(), *([residual] if residual else [])]
     check_outputs(everything, job.source, force=job.force)
     if not job.dry_run:
+        sync = separation.sync
         progress("voices", 0.0, None)
         with folder_for(job.naming):
             written = separation.save(
@@ -149,7 +150,6 @@ def carry_out(
                 overwrite=job.force,
             )
         warnings += written.warnings
-        sync = written.sync
     return Done(
         separation.sample_rate,
         list(names.items()),

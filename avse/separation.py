@@ -65,12 +65,10 @@ class Written:
         stems: speaker number -> path; `TOGETHER` stands for all.
         residual: its path, or None.
         warnings: what the user should know, in words.
-        sync: how far sound and picture were found to be apart; None if nobody asked.
     """
 
     stems: dict[int, Path]
     residual: Path | None = None
-    sync: Sync | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -279,7 +277,6 @@ class Separation:
                 )
                 written.warnings += [f"{target.name}: left out {what}" for what in result.dropped]
         written.warnings += self._notes
-        written.sync = self.sync
         return written
 
     def _paths(

@@ -114,7 +114,6 @@ def test_separation_corrects_what_is_certainly_out_of_step(
     assert error(corrected) < 0.6 * error(left_alone)
     written = separation.save({1: tmp_path / "a.wav", 2: tmp_path / "b.wav"})
     assert any("--no-sync" in warning for warning in written.warnings)
-    assert written.sync == separation.sync
     assert straight.sync is not None
 
 
