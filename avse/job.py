@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.faces.people import Person
     from avse.models.network import AVSENet
+    from avse.sync.result import Sync
 
 ENHANCED = "enhanced"
 """What stands for the speaker in the name of an output that holds everybody."""
@@ -79,6 +80,7 @@ class Done:
         residual: path of the rest, if asked for.
         people: everybody who was seen, asked for or not.
         warnings: what the user should know, in words.
+        sync: how far sound and picture are apart; None if it was not measured.
     """
 
     sample_rate: int
@@ -86,6 +88,7 @@ class Done:
     residual: Path | None
     people: tuple[Person, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
+    sync: Sync | None = field(default=None, repr=False)
 
     @property
     def paths(self) -> list[Path]:
@@ -139,9 +142,11 @@ def carry_out(
     called = {person.number: person.name for person in separation.people}
     names = {n: job.naming.path(n or ENHANCED, called.get(n)) for n in separation.numbers}
     residual = job.naming.residual() if job.residual else None
+    sync: Sync | None = None
     everything = [*names.values(), *([residual] if residual else [])]
     check_outputs(everything, job.source, force=job.force)
     if not job.dry_run:
+        sync = separation.sync
         progress("voices", 0.0, None)
         with folder_for(job.naming):
             written = separation.save(
@@ -158,4 +163,5 @@ def carry_out(
         residual,
         separation.scene.people.persons,
         tuple(warnings),
+        sync,
     )

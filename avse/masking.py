@@ -60,6 +60,28 @@ class MaskBlock:
     cues: FloatArray
 
 
+def lip_components(network: AVSENet, lips: LipSequence) -> tuple[FloatArray, FloatArray]:
+    """What the visual stream is fed of a whole recording: a few MB an hour.
+
+    Args:
+        network: on its device.
+        lips: of one person.
+
+    Returns:
+        (components, frames) and (frames,) 1 where the lips were seen, else 0.
+    """
+    seen = lips.seen
+    moved = motion(lips.points, seen)
+    moved = moved * np.float32(liveliness(moved, seen))
+    visual = network.visual
+    with torch.inference_mode():
+        projected = visual.project(
+            torch.from_numpy(moved)[None].to(visual.mean.device),
+            torch.from_numpy(seen.astype(np.float32))[None].to(visual.mean.device),
+        )
+    return projected[0].cpu().numpy(), seen.astype(np.float32)
+
+
 class Masker:
     """Runs the network over a recording in windows.
 
@@ -87,21 +109,8 @@ class Masker:
         step = max(1, round(length * (1 - overlap)))
         self.plan = WindowPlan(length, step)
         self.first = [sequence.first for sequence in lips]
-        self.components = [self._components(sequence) for sequence in lips]
+        self.components = [lip_components(network, sequence) for sequence in lips]
         self.halved = 0
-
-    def _components(self, lips: LipSequence) -> tuple[FloatArray, FloatArray]:
-        """(components, frames) and (frames,) seen, of a whole recording: a few MB an hour."""
-        seen = lips.seen
-        moved = motion(lips.points, seen)
-        moved = moved * np.float32(liveliness(moved, seen))
-        with torch.inference_mode():
-            visual = self.network.visual
-            projected = visual.project(
-                torch.from_numpy(moved)[None].to(self.device),
-                torch.from_numpy(seen.astype(np.float32))[None].to(self.device),
-            )
-        return projected[0].cpu().numpy(), seen.astype(np.float32)
 
     def lips(self, start: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(1, people, components, frames) and (1, people, frames) from video frame `start` on."""

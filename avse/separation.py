@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from avse.models.weights import load
 from avse.scene import Progress, Scene, Speaker, look, no_progress, pick_device
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE
+from avse.sync.measuring import measure
+from avse.sync.result import Sync
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -107,14 +110,29 @@ class Separation:
         """The number of each stem: that of the person, or `TOGETHER`."""
         return [TOGETHER] if self.together else [person.number for person in self.people]
 
+    @cached_property
+    def sync(self) -> Sync | None:
+        """How far sound and picture are apart; measured when first asked for, None if turned off.
+
+        Where they certainly are, the lips are moved to their sound before the network sees them.
+        """
+        if not self.settings.sync:
+            return None
+        return measure(
+            self.scene, self._network, track=self.settings.track, progress=self._progress
+        )
+
     def blocks(self) -> Iterator[Block]:
         """Compute the voices, piece by piece, from the first sample to the last."""
         path, track, info = self.scene.info.path, self.settings.track, self.scene.info
         total = float(info.duration) if info.duration is not None else None
         everybody = list(self.scene.people)
+        lips = [person.lips for person in everybody]
+        if self.sync is not None and self.sync.out_of_step:
+            lips = [self.sync.moved(sequence) for sequence in lips]
         masker = Masker(
             self._network,
-            [person.lips for person in everybody],
+            lips,
             [everybody.index(person) for person in self.people],
             window_s=self.settings.window_s,
             overlap=self.settings.overlap,
@@ -154,6 +172,8 @@ class Separation:
                 f"{self.scene.info.path.name} is cut short: of {float(claimed):.1f} s of sound "
                 f"only {length_s:.1f} s could be read"
             )
+        if self.sync is not None and self.sync.out_of_step:
+            self._notes.append(f"{self.sync.describe()}; corrected for (see --no-sync)")
         if masker.halved:
             self._notes.append("the GPU ran out of memory; the window was halved where needed")
         if skipped:

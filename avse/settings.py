@@ -22,6 +22,7 @@ class Settings:
         people: path of a file of people, who then go by their names; see docs/identity.md.
         gate: whether who does not speak is silenced.
         face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
+        sync: whether to measure how far sound and picture are apart, and to correct for it.
     """
 
     model: str = "avse-small"
@@ -34,6 +35,7 @@ class Settings:
     people: str | None = None
     gate: bool = True
     face_side: int = 1280
+    sync: bool = True
 
     def __post_init__(self) -> None:
         if not 0.4 <= self.window_s <= 600:

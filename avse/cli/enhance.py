@@ -39,6 +39,7 @@ def enhance(
     overlap: options.Overlap = Settings.overlap,
     gate: options.Gate = Settings.gate,
     faces: options.Faces = Settings.faces,
+    sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -63,6 +64,7 @@ def enhance(
         track=track,
         people=people,
         gate=gate,
+        sync=sync,
     )
     source = one_input(inputs)
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")
@@ -90,6 +92,7 @@ def enhance(
                 "output": str(path),
                 **({} if people is None else {"people": [p.name for p in done.people]}),
                 "residual": None if done.residual is None else str(done.residual),
+                "sync": None if done.sync is None else done.sync.as_json(),
             }
         )
         return

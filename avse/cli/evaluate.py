@@ -172,6 +172,7 @@ def evaluate(
     overlap: options.Overlap = Settings.overlap,
     gate: options.Gate = Settings.gate,
     faces: options.Faces = Settings.faces,
+    sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
     force: options.Force = False,
     config: options.Config = None,
@@ -211,7 +212,13 @@ def evaluate(
         transcriber=transcriber,
     )
     settings = Settings(
-        model=model, device=device, faces=faces, window_s=window, overlap=overlap, gate=gate
+        model=model,
+        device=device,
+        faces=faces,
+        window_s=window,
+        overlap=overlap,
+        gate=gate,
+        sync=sync,
     )
     folder = Path(output).expanduser()
     targets = [folder / name for name in FILES]

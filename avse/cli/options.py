@@ -188,6 +188,15 @@ Gate = Annotated[
         help="Silence people while they do not speak, with smooth edges.",
     ),
 ]
+Sync = Annotated[
+    bool,
+    typer.Option(
+        "--sync/--no-sync",
+        envvar="AVSE_SYNC",
+        help="Measure whether sound and picture are in step, and correct for it where they "
+        "certainly are not (see `avse sync`).",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(

@@ -19,6 +19,7 @@ from avse.cli import (
     models,
     prepare,
     separate,
+    sync,
     train,
     who,
 )
@@ -47,6 +48,7 @@ app.command(epilog=enhance.EXAMPLES)(enhance.enhance)
 app.command(epilog=batch.EXAMPLES)(batch.batch)
 app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command(epilog=who.EXAMPLES)(who.who)
+app.command(epilog=sync.EXAMPLES)(sync.sync)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=mix.EXAMPLES)(mix.mix)
 app.command(epilog=prepare.EXAMPLES)(prepare.prepare)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 STAGES = {
     "model": "Loading the model",
     "faces": "Looking for faces",
+    "sync": "Comparing sound and picture",
     "voices": "Separating voices",
     "video": "Writing the video",
     "activity": "Listening for who speaks",

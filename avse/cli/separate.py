@@ -50,6 +50,7 @@ def separate(
     overlap: options.Overlap = Settings.overlap,
     gate: options.Gate = Settings.gate,
     faces: options.Faces = Settings.faces,
+    sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -72,6 +73,7 @@ def separate(
         track=track,
         people=people,
         gate=gate,
+        sync=sync,
     )
     source = one_input(inputs)
     chosen = read_speaker(speaker, people)
@@ -108,6 +110,7 @@ def separate(
                     for n, path in done.stems
                 ],
                 "residual": None if done.residual is None else str(done.residual),
+                "sync": None if done.sync is None else done.sync.as_json(),
             }
         )
         return

@@ -13,6 +13,7 @@ from __future__ import annotations
 from avse.media.audio import AudioBlock, AudioReader
 from avse.media.beginning import copy_beginning
 from avse.media.frames import Frame, FrameReader, read_frames
+from avse.media.moving import MoveResult, move_sound
 from avse.media.probe import AudioStream, MediaInfo, VideoStream, probe
 from avse.media.remux import NewTrack, RemuxResult, remux
 from avse.media.resample import Resampler, resample
@@ -25,12 +26,14 @@ __all__ = [
     "Frame",
     "FrameReader",
     "MediaInfo",
+    "MoveResult",
     "NewTrack",
     "RemuxResult",
     "Resampler",
     "StemWriter",
     "VideoStream",
     "copy_beginning",
+    "move_sound",
     "probe",
     "quantise",
     "read_frames",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import OutputError
+from avse.media.encoding import CONTAINERS
 from avse.media.opening import time_base_of
+from avse.media.placing import check_destination
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -47,6 +51,7 @@ class Copier:
         output: the file to copy to, header not written yet.
         kind: FFmpeg's name of the output's container.
         drop_unsupported: leave out what the container cannot take instead of raising.
+        keep_default: whether the sound track that plays by default stays it.
 
     Attributes:
         streams: the streams that are copied packet by packet.
@@ -60,6 +65,7 @@ class Copier:
         kind: str,
         *,
         drop_unsupported: bool,
+        keep_default: bool = False,
     ) -> None:
         self.streams: list[Stream] = []
         self.dropped: list[str] = []
@@ -67,6 +73,7 @@ class Copier:
         self._output = output
         self._kind = kind
         self._drop = drop_unsupported
+        self._gives_way = 0 if keep_default else _DEFAULT
         self._from_quicktime = "mov" in source.format.name.split(",")
         self._copies: dict[int, Stream] = {}
         self._last: dict[int, int] = {}  # decoding time of the packet before, by source stream
@@ -97,15 +104,19 @@ class Copier:
         if "name" in copy.metadata:  # what FFmpeg calls the title of an MP4 track, but cannot write
             copy.metadata.setdefault("title", copy.metadata.pop("name"))
         flags = int(stream.disposition)
-        copy.disposition = flags & ~_DEFAULT if stream.type == "audio" else flags  # type: ignore[assignment]
+        copy.disposition = flags & ~self._gives_way if stream.type == "audio" else flags  # type: ignore[assignment]
         self._copies[stream.index] = copy
         if stream.type != "attachment":
             self.streams.append(stream)
 
-    def copy_tags(self) -> None:
-        """Copy the tags and chapters of the container."""
+    def copy_tags(self, chapters_later: Fraction = Fraction(0)) -> None:
+        """Copy the tags and chapters of the container, these so many seconds later."""
         self._output.metadata.update(_worth_copying(self._source.metadata))
         chapters = self._source.chapters()
+        for chapter in chapters if chapters_later else ():
+            ticks = round(chapters_later / (chapter["time_base"] or 1))
+            chapter["start"] += ticks
+            chapter["end"] += ticks
         if chapters:
             self._output.set_chapters(chapters)
 
@@ -220,6 +231,29 @@ class Copier:
 
     def _leave_out(self, stream: Stream) -> None:
         self.dropped.append(_describe(stream))
+
+
+def check_copy(source: Path, target: Path, *, overwrite: bool) -> str:
+    """Check that a copy of a video may be written at a path.
+
+    Returns:
+        FFmpeg's name of the container.
+
+    Raises:
+        OutputExistsError: a file is there and `overwrite` is false.
+        OutputError: the container is not supported, the path is the source itself, or the folder is
+            missing or read-only.
+    """
+    suffix = target.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise OutputError(
+            f"{target.name}: cannot write a {suffix or 'nameless'} video.",
+            f"Choose one of {' '.join(CONTAINERS)}.",
+        )
+    check_destination(target, overwrite=overwrite)
+    if target.exists() and target.samefile(source):
+        raise OutputError(f"{target} is the source itself.", "Choose another name.")
+    return CONTAINERS[suffix][0]
 
 
 def name_language(stream: Stream, kind: str) -> None:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from avse.errors import OutputError
 from avse.media.audio import AudioReader
-from avse.media.copying import Copier, name_language
+from avse.media.copying import Copier, check_copy, name_language
 from avse.media.encoding import CONTAINERS, Codec, Voice, choose_encoding
 from avse.media.opening import Damage, StrPath, open_input, read_packets
-from avse.media.placing import check_destination, explain, place, temporary_name
+from avse.media.placing import explain, place, temporary_name
 from avse.media.probe import AudioStream, MediaInfo, probe
 
 if TYPE_CHECKING:
@@ -112,16 +111,9 @@ def remux(
     tracks = [stems] if isinstance(stems, NewTrack) else list(stems)
     if not tracks:
         raise ValueError("at least one track is needed")
-    suffix = target.suffix.lower()
-    if suffix not in CONTAINERS:
-        raise OutputError(
-            f"{target.name}: cannot write a {suffix or 'nameless'} video.",
-            f"Choose one of {' '.join(CONTAINERS)}.",
-        )
     info = probe(source)
-    check_destination(target, overwrite=overwrite)
-    if target.exists() and target.samefile(source):
-        raise OutputError(f"{target} is the source itself.", "Choose another name.")
+    check_copy(info.path, target, overwrite=overwrite)
+    suffix = target.suffix.lower()
     temporary = temporary_name(target)
     job = _Remux(info, track, suffix, keep_original_audio, drop_unsupported)
     try:

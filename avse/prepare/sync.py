@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from avse.faces.lips import FloatArray, liveliness, motion
 from avse.hashing import sha256
+from avse.sync.agreement import slide
 
 if TYPE_CHECKING:
     from avse.models.network import AVSENet
@@ -71,7 +72,7 @@ def delay_curve(
     """
     import torch
 
-    from avse.train.cues import lip_embedding, voice_embedding
+    from avse.models.embeddings import lip_embedding, voice_embedding
 
     here = seen > 0
     moved = motion(lips.astype(np.float32), here)
@@ -82,14 +83,9 @@ def delay_curve(
             network, torch.from_numpy(moved)[None], torch.from_numpy(here.astype(np.float32))[None]
         )
         gain = float(network.voice.gain.exp())
-        a, b = mouth[0].double().numpy(), voice[0].double().numpy()
+        a, b = mouth[0].numpy(), voice[0].numpy()
     frames = min(a.shape[1], b.shape[1])
-    curve = np.zeros(2 * REACH + 1)
-    for n, late in enumerate(range(-REACH, REACH + 1)):
-        first, last = max(0, -late), min(frames, frames - late)
-        there = here[first:last]
-        if last <= first or not there.any():
-            continue
-        agreement = (a[:, first:last] * b[:, first + late : last + late]).sum(axis=0)
-        curve[n] = gain * agreement[there].mean() * here[:frames].sum()
-    return curve.astype(np.float32)
+    # Every delay is judged on frames that it has sound for, whatever their number.
+    totals, counts = slide(a[:, :frames], b[:, :frames], here[:frames], range(-REACH, REACH + 1))
+    curve = gain * totals / np.maximum(counts, 1) * here[:frames].sum()
+    return np.asarray(curve, np.float32)

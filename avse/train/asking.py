@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avse.models.embeddings import voice_embedding
 from avse.models.network import AVSENet
 from avse.train.compute import Compute
-from avse.train.cues import CueBank, voice_embedding
+from avse.train.cues import CueBank
 from avse.train.mixing import Batch, Mixer
 from avse.train.recipe import AskSettings, LipVariation
 from avse.train.talking import TalkingBatch, TalkingMixer

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from avse.models.network import AVSENet, level
-from avse.stft import stft
+from avse.models.embeddings import lip_embedding, voice_embedding
+from avse.models.network import AVSENet
 from avse.train.clips import TalkingClip
 from avse.train.varying import on
 
@@ -29,19 +29,6 @@ RIDGE = 50.0
 
 VEIL = 1.6
 """Most that made cues hold of what no sound explains, relative to real lips."""
-
-
-def voice_embedding(network: AVSENet, sound: Tensor) -> Tensor:
-    """(n, samples) of clean voices -> (n, embedding, video frames)."""
-    spectrum = stft(sound)[..., :-1]
-    out: Tensor = network.voice((spectrum / level(spectrum)).abs())
-    return out
-
-
-def lip_embedding(network: AVSENet, lips: Tensor, seen: Tensor) -> Tensor:
-    """(n, frames, points, 3) and (n, frames) -> (n, embedding, frames)."""
-    out: Tensor = network.visual(network.visual.project(lips, seen), seen)
-    return out
 
 
 @dataclass

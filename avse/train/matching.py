@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avse.models.embeddings import lip_embedding, voice_embedding
 from avse.models.network import AVSENet, level
 from avse.stft import stft
 from avse.train.clips import TalkingClip, principal_components
 from avse.train.compute import Compute, moved
-from avse.train.cues import lip_embedding, voice_embedding
 from avse.train.loop import Losses
 from avse.train.mixing import smooth_tilt
 from avse.train.recipe import LipVariation

@@ -14,6 +14,7 @@ VERBS = [
     ("batch",),
     ("evaluate",),
     ("separate",),
+    ("sync",),
     ("enhance",),
     ("inspect",),
     ("who",),

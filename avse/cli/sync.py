@@ -1,0 +1,187 @@
+"""`avse sync`: is the sound in step with the picture?"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avse.cli import options
+from avse.cli.inputs import one_input
+from avse.cli.progress import Stages
+from avse.cli.tables import table
+from avse.cli.terminal import Terminal, terminal_of
+from avse.errors import InputError, UsageError
+from avse.naming import check_outputs
+from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.scene import Scene
+    from avse.sync.result import Offset, Sync
+
+EXAMPLES = options.examples(
+    ("is the sound in step with the lips?", "avse sync talk.mp4"),
+    ("put it in step, without encoding anything again", "avse sync talk.mp4 --fix -o fixed.mp4"),
+    ("does it change over time?", "avse sync talk.mp4 --over-time"),
+    ("for a program", "avse sync talk.mp4 --json"),
+)
+
+Fix = Annotated[
+    bool,
+    typer.Option(
+        "--fix",
+        help="Write a copy in which sound and picture are in step: packets are copied, the time "
+        "stamps of the sound moved. Needs -o.",
+    ),
+]
+Fixed = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        show_default=False,
+        help="The file that --fix writes: .mp4, .m4v, .mov, .mkv or .webm.",
+    ),
+]
+OverTime = Annotated[
+    bool, typer.Option("--over-time", help="Also say what every five seconds say by themselves.")
+]
+
+
+def sync(
+    context: typer.Context,
+    inputs: options.Input,
+    fix: Fix = False,
+    output: Fixed = None,
+    over_time: OverTime = False,
+    track: options.Track = Settings.track,
+    model: options.Model = Settings.model,
+    device: options.Device = Settings.device,
+    faces: options.Faces = Settings.faces,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Measure whether the sound is in step with the lips, and put it right.
+
+    Offsets are in milliseconds; positive: the sound is late. The confidence is the probability
+    that an offset is right to within 40 ms.
+    """
+    terminal = terminal_of(context)
+    settings = Settings(model=model, device=device, faces=faces, track=track)
+    source = one_input(inputs)
+    target = _target(source, fix=fix, output=output, force=force)
+    scene, found = _measure(source, settings, terminal)
+    if target is not None:
+        _fix(source, target, found, force, terminal)
+    if as_json:
+        terminal.result_json(_as_json(source, scene, found, target, over_time=over_time))
+    elif target is not None:
+        terminal.result(str(target))
+    else:
+        for line in _report(source, scene, found, over_time=over_time):
+            terminal.result(line)
+
+
+def _target(source: Path, *, fix: bool, output: str | None, force: bool) -> Path | None:
+    """Where to write, checked before any work."""
+    if not fix:
+        if output is not None:
+            raise UsageError("--output is for --fix", "add --fix, or leave -o out")
+        return None
+    if output is None:
+        raise UsageError("--fix needs a file to write", "such as: --fix -o fixed.mp4")
+    from avse.media import probe
+    from avse.media.copying import check_copy
+
+    target = Path(output).expanduser()
+    check_outputs([target], source, force=force)
+    check_copy(probe(source).path, target, overwrite=force)
+    return target
+
+
+def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scene, Sync]:
+    with Stages(terminal) as progress:
+        progress("model", 0.0, None)
+        from avse.models.weights import load
+        from avse.scene import look, pick_device
+        from avse.sync.measuring import measure
+
+        network = load(settings.model, device=pick_device(settings.device))
+        scene = look(source, settings, progress=progress)
+        return scene, measure(scene, network, track=settings.track, progress=progress)
+
+
+def _fix(source: Path, target: Path, found: Sync, force: bool, terminal: Terminal) -> None:
+    from avse.media import move_sound
+
+    if not found.probable:
+        raise InputError(
+            f"{source.name}: by how much the sound is late is {found.describe()}",
+            "nothing was written; a longer recording, or a face nearer to the camera, tells more",
+        )
+    terminal.note(found.describe())
+    if not found.confident:
+        terminal.warn("that is likely, not certain: look at the result")
+    offset_ms = found.whole.offset_ms or 0.0
+    if not found.apart:
+        terminal.note("that is in step: the file is copied as it is")
+        offset_ms = 0.0
+    if found.drift is not None:
+        terminal.warn(
+            f"the offset changes by {found.drift.ms_per_minute:.0f} ms a minute, which moving the "
+            "sound cannot mend: only the middle of the recording is put in step"
+        )
+    result = move_sound(source, target, Fraction(round(offset_ms), 1000), overwrite=force)
+    for what in result.dropped:
+        terminal.warn(f"{target.name}: left out {what}")
+
+
+def _as_json(
+    source: Path, scene: Scene, found: Sync, target: Path | None, *, over_time: bool
+) -> dict[str, object]:
+    about: dict[str, object] = {"input": str(source), **found.as_json()}
+    if over_time:
+        about["over_time"] = [
+            {
+                "start_s": round(_playing_time(scene, window.start_s), 2),
+                "end_s": round(_playing_time(scene, window.end_s), 2),
+                **window.offset.as_json(),
+            }
+            for window in found.windows
+        ]
+    if target is not None:
+        about["output"] = str(target)
+    return about
+
+
+def _report(source: Path, scene: Scene, found: Sync, *, over_time: bool) -> list[str]:
+    heads = ["offset", "confidence"]
+    people = [[str(person.number), *_cells(person.offset)] for person in found.people]
+    lines = [f"{source.name}: {found.describe()}", ""]
+    lines += table(["person", *heads], people, right="person offset confidence")
+    if over_time:
+        times = [
+            [
+                f"{_playing_time(scene, window.start_s):.1f}",
+                f"{_playing_time(scene, window.end_s):.1f}",
+                *_cells(window.offset),
+            ]
+            for window in found.windows
+        ]
+        lines += ["", *table(["from s", "to s", *heads], times, right="offset confidence")]
+    return lines
+
+
+def _cells(offset: Offset) -> list[str]:
+    late = "?" if offset.offset_ms is None else f"{offset.offset_ms:+.0f} ms"
+    return [late, f"{offset.confidence:.2f}"]
+
+
+def _playing_time(scene: Scene, seconds: float) -> float:
+    return max(0.0, scene.playing_time(Fraction(seconds)))

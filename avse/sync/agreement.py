@@ -1,0 +1,85 @@
+"""Lips and sound slid along each other: at which delay do their embeddings agree best?
+
+The visual stream and the voice stream were trained against each other (`avse.train.matching`), so
+that the inner product of their embeddings is the evidence that lips and voice belong together.
+`slide` is that product for a range of delays; `hear` gives the voice embedding every 10 ms, four
+times as often as the lips are seen, so that delays can be told more finely than a video frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from avse.models.network import AVSENet
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def hear(network: AVSENet, sound: FloatArray) -> FloatArray:
+    """The voice embedding at every hop of the STFT.
+
+    The voice stream answers once a video frame; it is asked four times, with the sound moved by a
+    hop in between.
+
+    Args:
+        network: in evaluation mode.
+        sound: (samples,) 16 kHz.
+
+    Returns:
+        (embedding, hops), hops being a multiple of 4 and no more than samples / 160.
+    """
+    import torch
+
+    from avse.models.embeddings import voice_embedding
+    from avse.stft import HOP, HOPS_PER_VIDEO_FRAME
+
+    frames = len(sound) // (HOP * HOPS_PER_VIDEO_FRAME)
+    phases = HOPS_PER_VIDEO_FRAME
+    if not frames:
+        return np.zeros((network.spec.embedding, 0), np.float32)
+    padded = np.pad(sound, (0, phases * HOP))
+    count = frames * phases * HOP
+    moved = np.stack([padded[n * HOP : n * HOP + count] for n in range(phases)])
+    with torch.inference_mode():
+        device = next(network.parameters()).device
+        voices = voice_embedding(network, torch.from_numpy(moved).to(device))
+    return np.asarray(voices.cpu().numpy().transpose(1, 2, 0).reshape(voices.shape[1], -1))
+
+
+def slide(
+    lips: FloatArray,
+    voice: FloatArray,
+    seen: BoolArray,
+    delays: Sequence[int],
+    *,
+    step: int = 1,
+    start: int = 0,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Inner products of lips with the sound that comes so much later, added up over frames.
+
+    Args:
+        lips: (embedding, frames).
+        voice: (embedding, instants).
+        seen: (frames,) which frames count.
+        delays: by which the sound is taken to be late, in instants.
+        step: instants from one frame of the lips to the next.
+        start: instant of frame 0 of the lips; it may lie outside the sound.
+
+    Returns:
+        (delays,) sums over the frames that have sound, and how many these are.
+    """
+    products = lips.T.astype(np.float64) @ voice.astype(np.float64)
+    frames = np.flatnonzero(seen)
+    totals, counts = np.zeros(len(delays)), np.zeros(len(delays), np.int64)
+    for n, late in enumerate(delays):
+        at = start + step * frames + late
+        there = (at >= 0) & (at < voice.shape[1])
+        totals[n] = products[frames[there], at[there]].sum()
+        counts[n] = there.sum()
+    return totals, counts

@@ -1,0 +1,58 @@
+"""From evidence for every delay to one delay, and how sure it is.
+
+A curve of evidence (see `avse.sync.agreement`) has a peak at the true delay, and hills elsewhere
+that come from speech being alike from one syllable to the next. How far the peak stands out of the
+hills, and how strong lips and voice are altogether, tell whether the peak is the delay: a logistic
+regression on these two, fitted on clips whose delay is known, and on faces and sounds that have
+nothing to do with each other, for which every answer is wrong.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.sync.result import Offset
+
+FloatArray = npt.NDArray[np.float64]
+
+STEP_MS = 10
+"""From one delay to the next."""
+
+REACH = 100
+"""Delays to either side of 0, in steps: one second."""
+
+_SAME = 15
+"""Delays within this many steps of a peak belong to it."""
+
+LEAD_MS = 10
+"""By how much lips and voice agree best too early: the median over GRID clips of people that the
+shipped weights never saw. Taken off every offset."""
+
+WEIGHTS = (-3.48, 1.11, 0.54)
+"""Of 1, the peak's lead over the best other delay in standard deviations of the evidence, and the
+logarithm of peak and deviation. docs/sync.md says on what they were fitted; `benchmarks/sync.py
+--fit` fits them again."""
+
+
+def judge(curve: FloatArray) -> Offset:
+    """The delay that a curve speaks for.
+
+    Args:
+        curve: (2 · REACH + 1,) evidence in nats for delays of -REACH to REACH steps; 0 is none.
+    """
+    if not curve.any():
+        return Offset(None, 0.0)
+    best = int(np.argmax(curve))
+    features = np.array([1.0, *describe(curve)])
+    confidence = 1 / (1 + np.exp(-features @ np.array(WEIGHTS)))
+    return Offset(float((best - REACH) * STEP_MS + LEAD_MS), round(float(confidence), 3))
+
+
+def describe(curve: FloatArray) -> tuple[float, float]:
+    """The peak's lead in standard deviations of the rest, and the logarithm of both."""
+    best = int(np.argmax(curve))
+    rest = curve[np.abs(np.arange(len(curve)) - best) > _SAME]
+    deviation = float(rest.std()) + 1e-6
+    lead = float(curve[best] - rest.max()) / deviation
+    return lead, float(np.log(deviation + max(0.0, float(curve[best]))))

@@ -1,0 +1,212 @@
+"""Measure the offset of a recording, window by window, in memory that hardly grows with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from avse.faces.lips import LipSequence
+from avse.masking import lip_components
+from avse.media import AudioReader
+from avse.models.blocks import reach
+from avse.models.network import AVSENet
+from avse.scene import Progress, Scene, no_progress
+from avse.stft import FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, VIDEO_RATE
+from avse.sync.agreement import hear, slide
+from avse.sync.certainty import REACH, judge
+from avse.sync.drift import along, find_slope
+from avse.sync.result import Drift, Offset, PersonOffset, Sync, WindowOffset
+
+FloatArray = npt.NDArray[np.float32]
+Curves = npt.NDArray[np.float64]
+
+WINDOW_S = 5.0
+
+_MARGIN_HOPS = REACH + 60
+"""Sound heard before and after a window: what delays reach, and what the voice stream looks at."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What lips and sound say for every delay; see `avse.sync.agreement`.
+
+    Attributes:
+        numbers: of the people.
+        edges: (windows, 2) first frame of each window, and the one after its last, 25 a second
+            from the first sample of the sound.
+        curves: (people, windows, 2 · REACH + 1) in nats.
+    """
+
+    numbers: tuple[int, ...]
+    edges: npt.NDArray[np.int64]
+    curves: Curves
+
+
+def measure(
+    scene: Scene, network: AVSENet, *, track: int = 0, progress: Progress = no_progress
+) -> Sync:
+    """How far the sound of a recording is from its picture.
+
+    Args:
+        scene: the recording, with its sound, and the people in it.
+        network: in evaluation mode, on its device.
+        track: the sound track that the scene was made with.
+        progress: see `avse.scene.Progress`.
+
+    Raises:
+        MediaError: the sound cannot be read.
+    """
+    info = scene.info
+    total = None if info.duration is None else float(info.duration)
+    lips = {person.number: person.lips for person in scene.people}
+    with AudioReader(info.path, track=track, rate_hz=SAMPLE_RATE, mono=True) as reader:
+        sound = (block.samples[0] for block in reader)
+        evidence = gather(network, lips, sound, lambda done_s: progress("sync", done_s, total))
+    return conclude(evidence)
+
+
+def gather(
+    network: AVSENet,
+    lips: Mapping[int, LipSequence],
+    sound: Iterator[FloatArray],
+    progress: Callable[[float], None] = lambda done_s: None,
+) -> Evidence:
+    """Listen, and slide everybody's lips along what is heard.
+
+    Args:
+        network: in evaluation mode, on its device.
+        lips: of each person, by number, on the grid whose frame 0 is the first sample.
+        sound: blocks (n,) of the 16 kHz downmix.
+        progress: called with the seconds done.
+    """
+    faces = [_Lips(network, one.first, *lip_components(network, one)) for one in lips.values()]
+    first = min(face.first for face in faces)
+    last = max(face.first + len(face.seen) for face in faces)
+    edges, curves = [], []
+    for begin, end, hop, heard in windows(sound, first, last):
+        voice = hear(network, heard)
+        voice -= voice.mean(axis=1, keepdims=True) if voice.size else 0
+        edges.append((begin, end))
+        curves.append([face.curve(begin, end, voice, hop) for face in faces])
+        progress(max(0.0, end / VIDEO_RATE))
+    shape = (len(edges), len(faces), 2 * REACH + 1)
+    gain = float(network.voice.gain.detach().exp())
+    found = gain * np.asarray(curves, np.float64).reshape(shape).transpose(1, 0, 2)
+    return Evidence(tuple(lips), np.asarray(edges, np.int64).reshape(-1, 2), found)
+
+
+def conclude(evidence: Evidence) -> Sync:
+    """From evidence to offsets: of the whole, of each person, over time, and their drift."""
+    together = evidence.curves.sum(axis=0)
+    seconds = evidence.edges / VIDEO_RATE
+    middles = seconds.mean(axis=1)
+    slope = find_slope(together, middles)
+    middle = float((middles[0] + middles[-1]) / 2) if len(middles) else 0.0
+    shifts = slope * (middles - middle) / (1000 / FRAME_RATE)
+    whole = judge(along(together, shifts))
+    people = tuple(
+        PersonOffset(number, judge(along(curves, shifts)))
+        for number, curves in zip(evidence.numbers, evidence.curves, strict=True)
+    )
+    over_time = tuple(
+        WindowOffset(float(begin), float(end), judge(curve))
+        for (begin, end), curve in zip(seconds, together, strict=True)
+    )
+    return Sync(whole, people, over_time, _drift(whole, slope, middle, seconds))
+
+
+def _drift(whole: Offset, slope: float, middle_s: float, seconds: Curves) -> Drift | None:
+    if not slope or whole.offset_ms is None:
+        return None
+    begin, end = (
+        whole.offset_ms + slope * (at - middle_s) for at in (seconds.min(), seconds.max())
+    )
+    return Drift(60 * slope, float(begin), float(end), middle_s)
+
+
+@dataclass(frozen=True)
+class _Lips:
+    """One person's lips as the visual stream takes them, and where they begin."""
+
+    network: AVSENet
+    first: int
+    components: FloatArray
+    seen: FloatArray
+
+    def curve(self, begin: int, end: int, voice: FloatArray, hop: int) -> Curves:
+        """Evidence of the frames begin..end for every delay, but for the voice stream's gain.
+
+        Args:
+            begin, end: frames of the recording.
+            voice: (embedding, hops), minus its mean.
+            hop: of the recording, of the first.
+        """
+        low, high = max(begin, self.first), min(end, self.first + len(self.seen))
+        there = self.seen[max(0, low - self.first) : max(0, high - self.first)] > 0
+        if high <= low or not there.any():
+            return np.zeros(2 * REACH + 1)
+        lips = self._embedding(low - self.first, high - self.first)
+        lips = lips - lips[:, there].mean(axis=1, keepdims=True)
+        totals, _ = slide(
+            lips,
+            voice,
+            there,
+            range(-REACH, REACH + 1),
+            step=HOPS_PER_VIDEO_FRAME,
+            start=HOPS_PER_VIDEO_FRAME * low - hop,
+        )
+        return totals
+
+    @torch.inference_mode()
+    def _embedding(self, low: int, high: int) -> FloatArray:
+        """(embedding, high - low) of own frames, with what the visual stream looks at around."""
+        spec, visual = self.network.spec, self.network.visual
+        around = reach(spec.visual_kernels, spec.visual_dilations) + 1
+        wide = slice(max(0, low - around), high + around)
+        device = visual.mean.device
+        seen = torch.from_numpy(self.seen[wide])[None].to(device)
+        embedded = visual(torch.from_numpy(self.components[:, wide])[None].to(device), seen)
+        inner = slice(low - wide.start, high - wide.start)
+        return np.asarray(embedded[0].cpu().numpy()[:, inner], np.float32)
+
+
+def windows(
+    sound: Iterator[FloatArray], first: int, last: int
+) -> Iterator[tuple[int, int, int, FloatArray]]:
+    """Cut the recording into windows of equal length, each with its sound and some around it.
+
+    Args:
+        sound: blocks (n,) of 16 kHz.
+        first, last: frames of the lips, 25 a second from the first sample of the sound; windows
+            lie between.
+
+    Yields:
+        First frame of a window, the frame after its last, the hop of the first sample, and
+        (samples,) of sound; windows without any are left out.
+    """
+    step = round(WINDOW_S * VIDEO_RATE)
+    held: FloatArray = np.zeros(0, np.float32)
+    origin = 0  # sample of the recording that held[0] is
+    ended = False
+    for begin in range(first, last, step):
+        end = min(begin + step, last)
+        low = max(0, HOPS_PER_VIDEO_FRAME * begin - _MARGIN_HOPS)
+        high = HOPS_PER_VIDEO_FRAME * end + _MARGIN_HOPS
+        parts: list[FloatArray] = [held]
+        length = origin + len(held)
+        while length < high * HOP and not ended:
+            block = next(sound, None)
+            ended = block is None
+            if block is not None:
+                parts.append(block)
+                length += len(block)
+        held = np.concatenate(parts)
+        surplus = min(len(held), max(0, low * HOP - origin))
+        held, origin = held[surplus:], origin + surplus
+        heard = held[: max(0, high * HOP - origin)]
+        if len(heard) and high > 0:
+            yield begin, end, origin // HOP, heard
