@@ -30,7 +30,7 @@ from avse.scene import Progress, Scene, Speaker, look, no_progress, pick_device
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE
 from avse.sync.measuring import measure
-from avse.sync.result import Sync
+from avse.sync.result import Sync, in_step
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -127,12 +127,9 @@ class Separation:
         path, track, info = self.scene.info.path, self.settings.track, self.scene.info
         total = float(info.duration) if info.duration is not None else None
         everybody = list(self.scene.people)
-        lips = [person.lips for person in everybody]
-        if self.sync is not None and self.sync.out_of_step:
-            lips = [self.sync.moved(sequence) for sequence in lips]
         masker = Masker(
             self._network,
-            lips,
+            in_step([person.lips for person in everybody], self.sync),
             [everybody.index(person) for person in self.people],
             window_s=self.settings.window_s,
             overlap=self.settings.overlap,

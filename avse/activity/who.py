@@ -25,6 +25,8 @@ from avse.models.weights import load
 from avse.scene import Progress, Scene, look, no_progress, pick_device
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE, VIDEO_RATE
+from avse.sync.measuring import measure
+from avse.sync.result import Sync, in_step
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -61,6 +63,7 @@ class Activity:
         first: playing time of the first frame of every probability, in seconds.
         heard: whether there was sound; without it, moving lips count as speech.
         cues: (people, cues, frames), see `avse.activity.cues`.
+        sync: how far sound and picture are apart; None if that was not measured.
     """
 
     scene: Scene
@@ -68,6 +71,7 @@ class Activity:
     first: float
     heard: bool
     cues: FloatArray = field(repr=False)
+    sync: Sync | None = None
 
     @property
     def spoken(self) -> Mapping[int, tuple[Segment, ...]]:
@@ -120,17 +124,22 @@ def listen(
 ) -> Activity:
     """As `who`, for a recording that was looked at already.
 
+    Lips that are certainly out of step are moved to their sound, as `avse.separation` does it.
+
     Raises:
         MediaError: the sound cannot be read.
     """
+    heard = scene.audio is not None
+    sync = None
+    if heard and settings.sync:
+        sync = measure(scene, network, track=settings.track, progress=progress)
     masker = Masker(
         network,
-        [person.lips for person in scene.people],
+        in_step([person.lips for person in scene.people], sync),
         range(len(scene.people)),
         window_s=settings.window_s,
         overlap=settings.overlap,
     )
-    heard = scene.audio is not None
     cues = _heard(masker, scene, settings, progress) if heard else _watched(masker, scene)
     probability = speaking(cues, HEARD if heard else WATCHED)
     first = scene.playing_time(Fraction(0))
@@ -139,7 +148,7 @@ def listen(
         Talk(person, tuple(segments(rule.flags(theirs), first)), theirs)
         for person, theirs in zip(scene.people, probability, strict=True)
     )
-    return Activity(scene, talks, first, heard, cues)
+    return Activity(scene, talks, first, heard, cues, sync)
 
 
 def _heard(masker: Masker, scene: Scene, settings: Settings, progress: Progress) -> FloatArray:

@@ -63,6 +63,7 @@ def who(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     faces: options.Faces = Settings.faces,
+    sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
     force: options.Force = False,
     config: options.Config = None,
@@ -76,7 +77,13 @@ def who(
     """
     terminal = terminal_of(context)
     settings = Settings(
-        model=model, device=device, faces=faces, window_s=window, overlap=overlap, track=track
+        model=model,
+        device=device,
+        faces=faces,
+        window_s=window,
+        overlap=overlap,
+        track=track,
+        sync=sync,
     )
     source = one_input(inputs)
     if frames and not as_json:
@@ -105,6 +112,8 @@ def who(
     _write(activity, files, source, force)
     if not activity.heard:
         terminal.warn(f"{source.name} has no sound: lips that move count as speech")
+    if activity.sync is not None and activity.sync.out_of_step:
+        terminal.warn(f"{source.name}: {activity.sync.describe()}; its lips were moved to it")
     if as_json:
         terminal.result_json(_as_json(source, activity, frames))
     else:
@@ -128,7 +137,8 @@ def _write(activity: Activity, files: dict[str, Path], source: Path, force: bool
 
 
 def _as_json(source: Path, activity: Activity, frames: bool) -> dict[str, object]:
-    about: dict[str, object] = {"input": str(source), "sound": activity.heard}
+    sync = None if activity.sync is None else activity.sync.as_json()
+    about: dict[str, object] = {"input": str(source), "sound": activity.heard, "sync": sync}
     if frames:
         about["frames"] = {"rate_hz": 25, "first_s": round(activity.first, 4)}
     return {**about, "people": [_talk_json(talk, frames) for talk in activity.talks]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,9 +17,10 @@ CONFIDENT = 0.9
 PROBABLE = 0.5
 """Confidence from which `avse sync --fix`, which was asked, moves the sound."""
 
-IN_STEP_MS = 60.0
+IN_STEP_MS = 40.0
 """Offsets up to this are left alone: lips lead or follow the voice by 10 to 20 ms by themselves,
-the estimate is off by as much, and separation does not suffer before 40 ms."""
+the estimate is off by as much, and separation does not suffer before 40 ms. It is also how far
+off a confident estimate may be: from here on correcting it is an improvement."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,13 @@ class Sync:
             lips.confidence[frames],
             max_gap_s=longest,
         )
+
+
+def in_step(lips: Sequence[LipSequence], sync: Sync | None) -> list[LipSequence]:
+    """Lips put where their sound is, if they are certainly elsewhere."""
+    if sync is None or not sync.out_of_step:
+        return list(lips)
+    return [sync.moved(sequence) for sequence in lips]
 
 
 def lateness(offset_ms: float) -> str:

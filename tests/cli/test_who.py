@@ -29,7 +29,7 @@ def test_json_files_and_table_agree(run: Run, duet: Path, model: Path) -> None:
     )  # fmt: skip
     assert (ran.code, ran.err) == (0, "")
     found = json.loads(ran.out)
-    assert list(found) == ["input", "sound", "frames", "people"]
+    assert list(found) == ["input", "sound", "sync", "frames", "people"]
     assert found["sound"] is True
     assert found["frames"]["rate_hz"] == 25
     assert [person["number"] for person in found["people"]] == [1, 2]
