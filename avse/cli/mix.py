@@ -282,7 +282,7 @@ def mix(
     failures = plan.failures if made is None else made.failures
     manifest = folder / "manifest.jsonl"
     if as_json:
-        from dataclasses import asdict
+        from avse.mixtures.manifest import as_record
 
         terminal.result_json(
             {
@@ -293,7 +293,7 @@ def mix(
                 "made": 0 if made is None else len(made.made),
                 "kept": 0 if made is None else len(made.kept),
                 "failed": [{"id": f.id, "reason": f.error.message} for f in failures],
-                "items": [asdict(item) for item in plan.manifest.items] if dry_run else None,
+                "items": [as_record(item) for item in plan.manifest.items] if dry_run else None,
             }
         )
     elif dry_run:

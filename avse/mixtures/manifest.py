@@ -155,7 +155,8 @@ def _seal(header: dict[str, Any], rest: str) -> str:
     return hashlib.sha256(f"{json.dumps(header)}\n{rest}".encode("ascii")).hexdigest()
 
 
-def _line(item: Item) -> str:
+def as_record(item: Item) -> dict[str, Any]:
+    """An item as its line of the manifest has it, in JSON values."""
     record = asdict(item)
     for part in [*record["sources"], record["noise"] or {}]:
         part.update({key: float(part[key]) for key in ("start_s", "gain_db") if key in part})
@@ -166,7 +167,11 @@ def _line(item: Item) -> str:
             source.pop("onset_s")
     record["sir_db"] = [float(db) for db in item.sir_db]
     record["snr_db"] = None if item.snr_db is None else float(item.snr_db)
-    return json.dumps(record, allow_nan=False) + "\n"
+    return record
+
+
+def _line(item: Item) -> str:
+    return json.dumps(as_record(item), allow_nan=False) + "\n"
 
 
 def _json(line: str, where: str) -> object:

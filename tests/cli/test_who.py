@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from avse import scene
+from avse.activity import who
 from avse.activity.texts import read_rttm
 
 from .conftest import Run
@@ -16,9 +18,7 @@ from .conftest import Run
 @pytest.fixture
 def duet(duet: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Whoever asks who speaks sees the people at once too."""
-    import avse.scene
-
-    monkeypatch.setattr(avse.activity.who, "look", avse.scene.look)
+    monkeypatch.setattr(who, "look", scene.look)
     return duet
 
 
