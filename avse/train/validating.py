@@ -34,7 +34,7 @@ class VoiceScore:
 
     Attributes:
         mixture: number of its mixture, to group voices by.
-        gain: SI-SDR improvement in dB over the mixture, where another voice speaks too.
+        gain: SI-SDR improvement in dB over the mixture, where there is noise or another voice.
         wrong: 1 if the answer is closer to another person, else 0.
         silent_db: level of what a silent face is given, re the mixture.
     """
@@ -89,7 +89,7 @@ class Validator:
                 batch.batch.sources,
                 strict=True,
             ):
-                scores += _scores(mixture, estimates, sources)
+                scores += score_mixture(mixture, estimates, sources)
                 mixture += 1
         return scores
 
@@ -127,10 +127,17 @@ def answers(network: AVSENet, drawn: TalkingBatch) -> Tensor:
     return istft(functional.pad(masked, (0, 1)), sound.shape[-1])
 
 
-def _scores(mixture: int, estimates: Tensor, sources: Tensor) -> list[VoiceScore]:
-    """Of one mixture: (people, samples) answers, (people + 1, samples) sources."""
+def score_mixture(mixture: int, estimates: Tensor, sources: Tensor) -> list[VoiceScore]:
+    """Score the answers to one mixture.
+
+    Args:
+        mixture: its number.
+        estimates: (people, samples).
+        sources: (people + 1, samples), the last being noise; 0 where nobody speaks.
+    """
     mixed = sources.sum(dim=0).numpy()
-    voices = sources[:-1].numpy()
+    voices_and_noise = sources.numpy()
+    voices = voices_and_noise[:-1]
     found = []
     for person, estimate in enumerate(estimates.numpy()):
         others = [v for n, v in enumerate(voices) if n != person and v.any()]
@@ -139,7 +146,8 @@ def _scores(mixture: int, estimates: Tensor, sources: Tensor) -> list[VoiceScore
             found.append(VoiceScore(mixture, silent_db=silence))
             continue
         after, before = si_sdr(estimate, voices[person]), si_sdr(mixed, voices[person])
-        defined = others and after is not None and before is not None
+        mixed_up = bool(others) or voices_and_noise[-1].any()
+        defined = mixed_up and after is not None and before is not None
         gain = after - before if defined else None  # type: ignore[operator]
         wrong = wrong_speaker(estimate, voices[person], others).value
         found.append(VoiceScore(mixture, gain, wrong))

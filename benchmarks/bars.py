@@ -1,0 +1,178 @@
+"""How well does a network do in the situations that matter, on people never trained on?
+
+    python benchmarks/bars.py PACK PACK --noise NOISE_PACK
+    python benchmarks/bars.py PACK --model mine.safetensors --split test --mixtures 100
+
+The network alone, on mixtures drawn from packs of `avse prepare`, clips joined to 2.9 s, the same
+ones each time: two voices; with lips late, lost or frozen; one voice in noise; a face that is
+silent, still or talking about something else. Prints a line for each: mean SI-SDR improvement with
+its 95 % interval by mixtures and the share of answers closer to the other person, or the level that
+a silent face is given. The split is the test people of a pack unless told, or the valid ones of a
+pack without them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avse.evaluate.statistics import interval
+from avse.models.network import AVSENet
+from avse.models.weights import load
+from avse.settings import Settings
+from avse.train.data import Faces, PackedSounds
+from avse.train.mixing import MixSettings
+from avse.train.talking import FaceSettings, TalkingBatch, TalkingMixer
+from avse.train.validating import VoiceScore, answers, score_mixture
+
+SECONDS = 2.88
+LATE = 3
+"""Video frames: 120 ms."""
+
+SEED = 77
+_AT_ONCE = 10
+
+Change = Callable[[TalkingBatch, np.random.Generator], TalkingBatch]
+
+
+def same(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
+    """As it is."""
+    return batch
+
+
+def late(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
+    """Lips 120 ms after their sound."""
+    return dataclasses.replace(
+        batch, lips=batch.lips.roll(LATE, dims=2), seen=batch.seen.roll(LATE, dims=2)
+    )
+
+
+def early(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
+    """Lips 120 ms before their sound."""
+    return dataclasses.replace(
+        batch, lips=batch.lips.roll(-LATE, dims=2), seen=batch.seen.roll(-LATE, dims=2)
+    )
+
+
+def half_lost(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
+    """Each face out of sight for half of the time, at one stretch."""
+    seen = batch.seen.clone()
+    frames = seen.shape[-1]
+    for face in seen.flatten(0, 1):
+        begin = int(rng.integers(0, frames // 2 + 1))
+        face[begin : begin + frames // 2] = 0
+    return dataclasses.replace(batch, seen=seen)
+
+
+def half_frozen(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
+    """The picture stands still in the second half."""
+    lips = batch.lips.clone()
+    half = lips.shape[2] // 2
+    lips[:, :, half:] = lips[:, :, half : half + 1]
+    return dataclasses.replace(batch, lips=lips)
+
+
+def silent(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
+    """The second face moves its lips, and its voice is not there."""
+    sources = batch.batch.sources.clone()
+    sources[:, 1] = 0
+    return dataclasses.replace(batch, batch=dataclasses.replace(batch.batch, sources=sources))
+
+
+def still(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
+    """The second face keeps its lips still, but for the trembling of landmarks."""
+    batch = silent(batch, rng)
+    lips = batch.lips.clone()
+    lips[:, 1] = torch.from_numpy(rng.normal(0, 0.002, lips[:, 1].shape)).float()
+    return dataclasses.replace(batch, lips=lips)
+
+
+TWO: dict[str, Change] = {
+    "two faces": same,
+    "lips 120 ms late": late,
+    "lips 120 ms early": early,
+    "lips lost half of the time": half_lost,
+    "picture frozen in the second half": half_frozen,
+    "one face silent, its lips still": still,
+    "one face silent, its lips moving": silent,
+}
+
+
+def main() -> None:
+    """Read the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("packs", type=Path, nargs="+")
+    parser.add_argument("--noise", type=Path, help="pack of noise")
+    parser.add_argument("-m", "--model", default=Settings.model)
+    parser.add_argument("--split")
+    parser.add_argument("--mixtures", type=int, default=100)
+    args = parser.parse_args()
+    network = load(args.model).eval()
+    noise = PackedSounds([str(args.noise)], "all") if args.noise else None
+    for pack in args.packs:
+        faces = people(pack, args.split)
+        pair = mixing(voices=(0.0, 1.0))
+        for name, change in TWO.items():
+            mixer = TalkingMixer(faces, None, pair, FaceSettings(jitter=0, absent=0, lost=0))
+            tell(pack, name, measure(network, mixer, change, args.mixtures))
+        if noise is not None:
+            alone = mixing(voices=(1.0,), noise_probability=1.0, snr_db=(0.0, 0.0))
+            mixer = TalkingMixer(faces, noise, alone, FaceSettings(jitter=0, absent=0, lost=0))
+            scores = measure(network, mixer, same, args.mixtures)
+            tell(pack, "one face, noise at 0 dB", scores)
+
+
+def people(pack: Path, split: str | None) -> Faces:
+    """Whom to measure on."""
+    for name in [split] if split else ["test", "valid"]:
+        found = Faces([str(pack)], name)
+        if len(found):
+            return found
+    raise SystemExit(f"{pack} has nobody of that split")
+
+
+def mixing(**fields: object) -> MixSettings:
+    """Plain mixtures."""
+    plain = MixSettings(seconds=SECONDS, noise_probability=0, room_probability=0, tilt_db=0)
+    return dataclasses.replace(plain, **fields)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def measure(
+    network: AVSENet, mixer: TalkingMixer, change: Change, mixtures: int
+) -> list[VoiceScore]:
+    """Score every face of the mixtures."""
+    scores: list[VoiceScore] = []
+    for first in range(0, mixtures, _AT_ONCE):
+        rng = np.random.default_rng([SEED, first])
+        batch = change(mixer.draw(rng, min(_AT_ONCE, mixtures - first)), rng)
+        estimates: Tensor = answers(network, batch)
+        for n, sources in enumerate(batch.batch.sources):
+            scores += score_mixture(first + n, estimates[n], sources)
+    return scores
+
+
+def tell(pack: Path, name: str, scores: list[VoiceScore]) -> None:
+    """Print a line."""
+    parts = [f"{pack.name:12} {name:36}"]
+    for key, unit in (("gain", "dB SI-SDRi"), ("silent_db", "dB re the mixture")):
+        rows = [(getattr(s, key), str(s.mixture)) for s in scores if getattr(s, key) is not None]
+        if rows and (key == "silent_db" or not any(s.silent_db is not None for s in scores)):
+            values = np.array([value for value, _ in rows])
+            low, high = interval(values, [mixture for _, mixture in rows])
+            edges = "" if low is None else f" ({low:+.2f} to {high:+.2f})"
+            parts.append(f"{values.mean():+.2f}{edges} {unit}")
+    wrong = [s.wrong for s in scores if s.wrong is not None]
+    if wrong:
+        parts.append(f"wrong {100 * float(np.mean(wrong)):.1f} %")
+    print("  ".join(parts), flush=True)
+
+
+if __name__ == "__main__":
+    main()
