@@ -15,7 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avse.errors import UsageError
 from avse.stft import BINS, SAMPLE_RATE
+from avse.train.degrading import CODECS, change_speed, overload, through_codec
+from avse.train.rooms import KINDS, draw_room, reverberate
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -60,10 +63,21 @@ class MixSettings:
     noise_probability: float = 0.5
     snr_db: tuple[float, float] = (-5.0, 20.0)
     room_probability: float = 0.25
+    rooms: str = "tail"
+    """How they are simulated: "tail", or "image" (see `avse.train.rooms`)."""
+    speed_probability: float = 0.0
+    """Of a voice without a picture being a tenth slower to a tenth faster, and lower or higher."""
+    clipping_probability: float = 0.0
+    codec_probability: float = 0.0
+    """Of the mixture having been overloaded, and of having gone through MP3, AAC or Opus."""
     tilt_db: float = 5.0
     compression_probability: float = 0.3
     fluent: float = 0.5
     """Probability that a voice made of several clips pauses hardly at all between them."""
+
+    def __post_init__(self) -> None:
+        if self.rooms not in KINDS:
+            raise UsageError(f"rooms cannot be {self.rooms!r}", f"choose from: {', '.join(KINDS)}")
 
     @property
     def samples(self) -> int:
@@ -96,26 +110,6 @@ def set_level(x: FloatArray, rms: float) -> FloatArray:
     return (x * np.float32(rms / now)) if now > 0 else x
 
 
-def random_room(rng: np.random.Generator) -> FloatArray:
-    """A direct path and an exponentially decaying tail, T60 0.1 to 0.5 s: (samples,)."""
-    t60 = rng.uniform(0.1, 0.5)
-    time = np.arange(int(t60 * SAMPLE_RATE)) / SAMPLE_RATE
-    tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / t60)
-    tail[: int(0.002 * SAMPLE_RATE)] = 0
-    energy = float(np.sqrt(np.sum(tail**2)))
-    direct_to_tail = 10 ** (rng.uniform(0, 12) / 20)
-    room = tail / energy / direct_to_tail
-    room[0] = 1
-    return room.astype(np.float32)
-
-
-def reverberate(x: FloatArray, room: FloatArray) -> FloatArray:
-    """Convolve and keep the length."""
-    size = 1 << (len(x) + len(room) - 1).bit_length()
-    out = np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(room, size), size)
-    return out[: len(x)].astype(np.float32)
-
-
 def compress(x: FloatArray, strength: float) -> FloatArray:
     """Even out loudness as broadcast does: the level of 20 ms to the power -`strength` as gain.
 
@@ -143,6 +137,27 @@ def smooth_tilt(rng: np.random.Generator, sources: int, spread_db: float) -> Flo
         # The whole recording, so every source alike: 3.5 to 7.5 kHz, as telephones and codecs do.
         response[:, int(rng.uniform(3500, 7500) / (SAMPLE_RATE / 2) * BINS) :] *= 1e-3
     return np.asarray(response, np.float32)
+
+
+def degrade(rng: np.random.Generator, sources: FloatArray, settings: MixSettings) -> None:
+    """Overload the mixture or send it through a codec; what that adds is part of the noise.
+
+    Args:
+        rng: decides whether, and how.
+        sources: (voices + 1, samples), changed in place: the last is noise.
+        settings: how probable it is.
+    """
+    clipped = settings.clipping_probability and rng.random() < settings.clipping_probability
+    coded = settings.codec_probability and rng.random() < settings.codec_probability
+    if not clipped and not coded:
+        return
+    mixture = sources.sum(axis=0)
+    heard = mixture
+    if clipped:
+        heard = overload(heard, float(10 ** rng.uniform(-3, -1.5)))
+    if coded:
+        heard = through_codec(heard, int(rng.integers(len(CODECS))), float(rng.random()))
+    sources[-1] += heard - mixture
 
 
 class Mixer:
@@ -174,11 +189,15 @@ class Mixer:
         at = -int(rng.integers(0, SAMPLE_RATE // 2)) if rng.random() < 0.5 else 0
         if rng.random() < 0.3:
             at = int(rng.integers(0, length // 3))
+        speed = self.settings.speed_probability
+        factor = rng.uniform(0.9, 1.1) if speed and rng.random() < speed else 1.0
         for _ in range(8):
             x = self.speech.audio(clips[rng.integers(len(clips))])
             if len(x) > length:
                 begin = int(rng.integers(0, len(x) - length))
                 x = x[begin : begin + length]
+            if factor != 1:
+                x = change_speed(x, factor)
             x = set_level(x, 0.1)
             if at < 0:
                 x, at = x[-at:], 0
@@ -212,13 +231,14 @@ class Mixer:
             people = self.people[corpus]
             names = list(people)
             count = min(1 + int(rng.choice(most, p=cfg.voices)), len(names))
-            room = rng.random() < cfg.room_probability
+            inside = rng.random() < cfg.room_probability
+            room = draw_room(rng, cfg.rooms) if inside else None
             for v, name in enumerate(rng.choice(len(names), count, replace=False)):
                 x = self.voice(rng, people[names[int(name)]])
                 if rng.random() < cfg.compression_probability:
                     x = set_level(compress(x, rng.uniform(0.2, 0.8)), 0.1)
-                if room:
-                    x = reverberate(x, random_room(rng))
+                if room is not None:
+                    x = reverberate(x, room(rng))
                 gain_db = rng.uniform(-cfg.spread_db, cfg.spread_db) / 2
                 sources[b, v] = x * np.float32(10 ** (gain_db / 20))
                 present[b, v] = 1
@@ -226,5 +246,6 @@ class Mixer:
             if self.noise is not None and rng.random() < chance:
                 snr_db = rng.uniform(*cfg.snr_db) if count == 1 else rng.uniform(0, cfg.snr_db[1])
                 sources[b, -1] = set_level(self.background(rng), 0.1 * 10 ** (-snr_db / 20))
+            degrade(rng, sources[b], cfg)
             tilt[b] = smooth_tilt(rng, most + 1, cfg.tilt_db)
         return Batch(torch.from_numpy(sources), torch.from_numpy(present), torch.from_numpy(tilt))

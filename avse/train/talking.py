@@ -17,11 +17,11 @@ from avse.train.mixing import (
     Batch,
     MixSettings,
     Sounds,
-    random_room,
-    reverberate,
+    degrade,
     set_level,
     smooth_tilt,
 )
+from avse.train.rooms import draw_room, reverberate
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -147,6 +147,7 @@ class TalkingMixer:
             silent = (
                 int(rng.integers(count)) if count > 1 and rng.random() < self.faces.absent else -1
             )
+            room = None
             for v, who in enumerate(chosen):
                 x, lips[b, v], seen[b, v] = self.talk(rng, people[names[int(who)]])
                 faces[b, v] = 1
@@ -155,7 +156,8 @@ class TalkingMixer:
                         lips[b, v] = lips[b, v, :1] + rng.normal(0, 0.003, lips[b, v].shape)
                     continue
                 if rng.random() < cfg.room_probability:
-                    x = reverberate(x, random_room(rng))
+                    room = room or draw_room(rng, cfg.rooms)
+                    x = reverberate(x, room(rng))
                 gain_db = rng.uniform(-cfg.spread_db, cfg.spread_db) / 2
                 sources[b, v] = x * np.float32(10 ** (gain_db / 20))
                 present[b, v] = 1
@@ -164,6 +166,7 @@ class TalkingMixer:
                 x = np.resize(self.noise.audio(clip), cfg.samples)
                 snr_db = rng.uniform(0 if count > 1 else cfg.snr_db[0], cfg.snr_db[1])
                 sources[b, -1] = set_level(x, 0.1 * 10 ** (-snr_db / 20))
+            degrade(rng, sources[b], cfg)
             tilt[b] = smooth_tilt(rng, most + 1, cfg.tilt_db)
         sound = Batch(torch.from_numpy(sources), torch.from_numpy(present), torch.from_numpy(tilt))
         return TalkingBatch(
