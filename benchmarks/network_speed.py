@@ -1,0 +1,71 @@
+"""How much of real time does separating cost, on one core?
+
+    python benchmarks/network_speed.py
+    python benchmarks/network_speed.py --model mine.safetensors --people 1 2 4
+
+Runs the network alone, and then all that `avse separate` does with a window (the cues about who
+speaks as well), over a minute of noise in windows that overlap by half. Prints processor seconds
+for each second of sound. What the sound and lips are makes no difference to that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from avse.faces.lips import POINTS, LipSequence
+from avse.masking import Masker
+from avse.models.weights import load
+from avse.settings import Settings
+from avse.stft import BINS, FRAME_RATE, SAMPLE_RATE, VIDEO_RATE
+
+SECONDS = 60
+
+
+def main() -> None:
+    """Read the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("-m", "--model", default=Settings.model)
+    parser.add_argument("--people", type=int, nargs="+", default=[1, 2])
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    network = load(args.model).eval()
+    rng = np.random.default_rng(0)
+    sound = rng.normal(0, 0.1, (SECONDS, 1, SAMPLE_RATE)).astype(np.float32)
+    windows = round(SECONDS / (Settings.window_s * (1 - Settings.overlap)))
+    video, fine = (round(Settings.window_s * rate) for rate in (VIDEO_RATE, FRAME_RATE))
+    for people in args.people:
+        spectrum = torch.randn(1, BINS, fine, dtype=torch.complex64)
+        shape = (1, people, network.spec.lip_components, video)
+        components, seen = torch.randn(shape), torch.ones(1, people, video)
+        with torch.inference_mode():
+            network(spectrum, components, seen)
+            began = time.process_time()
+            for _ in range(windows):
+                network(spectrum, components, seen)
+        alone = time.process_time() - began
+        frames = SECONDS * VIDEO_RATE
+        points = rng.normal(0, 0.01, (people, frames, POINTS, 3)).astype(np.float32)
+        lips = [LipSequence(0, p, np.ones((frames, POINTS), np.float32)) for p in points]
+        began = time.process_time()
+        masker = Masker(
+            network,
+            lips,
+            range(people),
+            window_s=Settings.window_s,
+            overlap=Settings.overlap,
+        )
+        for _ in masker.masks(iter(sound)):
+            pass
+        whole = time.process_time() - began
+        print(
+            f"{people} in the picture: network {alone / SECONDS:.4f}, "
+            f"with masks and cues {whole / SECONDS:.4f} s a second of sound"
+        )
+
+
+if __name__ == "__main__":
+    main()
