@@ -53,7 +53,7 @@ def find_cues(
     power = power.reshape(len(power), -1, HOPS_PER_VIDEO_FRAME).mean(dim=-1)
     loud = 10 * (smoothed(power, _LEVEL_FRAMES) + QUIETEST).log10()
     heard = network.voice((voices / level(voices)).abs())
-    agreement = in_step(answer.lips[0], heard) * network.voice.gain.exp()
+    agreement = contrast(answer.lips[0], heard) * network.voice.gain.exp()
     return torch.stack(
         [
             smoothed(answer.activity[0], _HEAD_FRAMES),
@@ -66,7 +66,7 @@ def find_cues(
     )
 
 
-def in_step(lips: Tensor, voices: Tensor) -> Tensor:
+def contrast(lips: Tensor, voices: Tensor) -> Tensor:
     """How much better lips and voices go together in step than out of step.
 
     Args:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from avse.activity.calibration import HEARD, WATCHED, speaking
-from avse.activity.cues import AGREEMENT, COUNT, HEAD, LEVEL, MOTION, SEEN, in_step, motion
+from avse.activity.cues import AGREEMENT, COUNT, HEAD, LEVEL, MOTION, SEEN, contrast, motion
 from avse.faces.lips import POINTS, LipSequence
 from avse.masking import Masker
 from avse.models.weights import load
@@ -15,9 +15,9 @@ from avse.models.weights import load
 def test_lips_agree_with_their_own_voice_in_step_and_not_with_another() -> None:
     generator = torch.Generator().manual_seed(0)
     voice, other = torch.randn(2, 8, 100, generator=generator)
-    own = in_step(voice[None], voice[None]).mean()
-    strange = in_step(voice[None], other[None]).mean()
-    late = in_step(voice[None], voice.roll(12, dims=-1)[None]).mean()
+    own = contrast(voice[None], voice[None]).mean()
+    strange = contrast(voice[None], other[None]).mean()
+    late = contrast(voice[None], voice.roll(12, dims=-1)[None]).mean()
     assert own > 5 * abs(strange)
     assert late < 0
 
