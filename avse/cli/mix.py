@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avse.cli import options
 from avse.cli.boundary import FAILED
+from avse.cli.mix_telling import report, show
 from avse.cli.progress import Stages
-from avse.cli.tables import table
-from avse.cli.terminal import Terminal, terminal_of
+from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
 from avse.mixtures.protocols import ANY, GRID_PROTOCOLS, LIST
 from avse.mixtures.settings import Range, SetSettings
-
-if TYPE_CHECKING:
-    from avse.mixtures.manifest import Item
-    from avse.mixtures.outcome import Failure, Plan
 
 EXAMPLES = options.examples(
     ("100 mixtures of two, from a folder with a folder for each person", "avse mix clips -o set"),
@@ -297,7 +293,7 @@ def mix(
             }
         )
     elif dry_run:
-        _show(plan, terminal)
+        show(plan, terminal)
     else:
         terminal.result(str(manifest))
     if dry_run:
@@ -305,7 +301,7 @@ def mix(
     elif made is not None and made.kept:
         terminal.note(f"{len(made.kept)} mixtures were there already, {len(made.made)} made")
     if failures:
-        _report(failures, terminal)
+        report(failures, terminal)
         raise typer.Exit(FAILED)
 
 
@@ -322,30 +318,3 @@ def read_range(option: str, text: str) -> Range:
         )
     low = float(match[1])
     return low, low if match[2] is None else float(match[2])
-
-
-def _show(plan: Plan, terminal: Terminal) -> None:
-    rows = [[item.id, f"{item.duration_s:.2f} s", _voices(item)] for item in plan.manifest.items]
-    for line in table(["mixture", "length", "left to right"], rows, right="length"):
-        terminal.result(line)
-
-
-def _voices(item: Item) -> str:
-    voices = [
-        f"{source.path} {level:+.1f} dB"
-        for source, level in zip(item.sources, item.sir_db, strict=True)
-    ]
-    if item.noise is not None:
-        voices.append(f"{item.noise.path} (SNR {item.snr_db:+.1f} dB)")
-    return " | ".join(voices)
-
-
-def _report(failures: tuple[Failure, ...], terminal: Terminal) -> None:
-    """One message for each reason: a broken clip may have been drawn many times."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for failure in failures:
-        reasons.setdefault((failure.error.message, failure.error.hint), []).append(failure.id)
-        terminal.trace(failure.error)
-    for (message, hint), ids in reasons.items():
-        named = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-        terminal.error(f"mixture {named}: {message}", hint)
