@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avse.errors import InputError, UsageError
+from avse.hashing import sha256
 
 if TYPE_CHECKING:
     from avse.faces.lips import FloatArray
@@ -90,7 +90,7 @@ def hash_people(path: Path) -> str:
         InputError, UsageError: see `read_people`.
     """
     read_people(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256(path)
 
 
 def check_name(name: str) -> str:
