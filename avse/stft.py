@@ -48,7 +48,10 @@ def stft(signal: Tensor, *, window: int = WINDOW, hop: int = HOP) -> Tensor:
     Returns:
         (..., window // 2 + 1, samples // hop + 1), complex.
     """
-    flat = signal.reshape(-1, signal.shape[-1])
+    flat = signal.flatten(0, -2) if signal.dim() > 1 else signal[None]
+    if not len(flat):  # which the library refuses
+        shape = (*signal.shape[:-1], window // 2 + 1, signal.shape[-1] // hop + 1)
+        return torch.zeros(shape, dtype=torch.complex64, device=signal.device)
     spectrum = torch.stft(
         flat,
         n_fft=window,

@@ -179,6 +179,7 @@ class AVSENet(nn.Module):
         spectrum: Tensor,
         components: Tensor,
         seen: Tensor,
+        presence: Tensor | None = None,
     ) -> Answer:
         """Ask for the voices of some faces in a mixture.
 
@@ -187,6 +188,8 @@ class AVSENet(nn.Module):
             components: (batch, people, components, video frames), from `VisualStream.project`: of
                 everybody in the picture, as they compete for what is heard.
             seen: (batch, people, video frames), 1 where the lips were seen.
+            presence: (batch, people, video frames), 0..1: how far each takes part. Who does not is
+                given nothing and takes nothing from the others. Everybody does if left out.
         """
         batch, people = seen.shape[:2]
         spectrum = spectrum / level(spectrum)
@@ -195,7 +198,9 @@ class AVSENet(nn.Module):
         lips = self.visual(components.flatten(0, 1), there)
         heard = self.audio(spectrum.abs())
         claims, activity = self.fusion(heard.pick(owner), lips, there, owner)
-        mask = self.masks(claims, owner, batch)
+        mask = self.masks(
+            claims, owner, batch, None if presence is None else presence.flatten(0, 1)
+        )
         if self.phase is None:
             size = mask.abs().clamp_min(1e-8)
             mask, rotation = size, torch.stack([mask.real, mask.imag], dim=1) / size[:, None]
@@ -205,7 +210,9 @@ class AVSENet(nn.Module):
             split(mask, batch), split(rotation, batch), split(activity, batch), split(lips, batch)
         )
 
-    def masks(self, claims: Tensor, group: Tensor, groups: int) -> Tensor:
+    def masks(
+        self, claims: Tensor, group: Tensor, groups: int, presence: Tensor | None = None
+    ) -> Tensor:
         """What the fusion claims, as masks: before the phase head.
 
         Real masks compete. Complex ones, which may subtract what others say, are only bounded: the
@@ -216,14 +223,18 @@ class AVSENet(nn.Module):
             claims: from `Fusion`.
             group: (n,) which picture each face is in.
             groups: how many pictures there are.
+            presence: (n, video frames), see `forward`.
 
         Returns:
             (n, bins, frames), real 0..1 or complex.
         """
+        if presence is not None:
+            presence = presence.repeat_interleave(HOPS_PER_VIDEO_FRAME, dim=-1)[:, None]
         if self.spec.mask == "magnitude":
-            return compete(claims, group, groups)
+            return compete(claims, group, groups, presence)
         real, imaginary = (BOUND * torch.tanh(claims / BOUND)).chunk(2, dim=1)
-        return torch.complex(real, imaginary)
+        mask = torch.complex(real, imaginary)
+        return mask if presence is None else mask * presence
 
 
 def receptive_field(spec: AVSESpec) -> int:
@@ -252,7 +263,7 @@ def others(told: Tensor, group: Tensor) -> Tensor:
     return together[group] - told
 
 
-def compete(claims: Tensor, group: Tensor, groups: int) -> Tensor:
+def compete(claims: Tensor, group: Tensor, groups: int, presence: Tensor | None = None) -> Tensor:
     """Masks that share out each bin among the faces of a group and nobody.
 
     exp(claim) / (1 + sum of exp(claims) of the group): a sigmoid for a face alone; of two, neither
@@ -262,11 +273,14 @@ def compete(claims: Tensor, group: Tensor, groups: int) -> Tensor:
         claims: (n, bins, frames), logits.
         group: (n,) which group each belongs to.
         groups: how many there are.
+        presence: (n, 1, frames), 0..1: what each claim counts; 1 if left out.
 
     Returns:
         (n, bins, frames), 0..1.
     """
     strength = claims.clamp(max=20.0).exp()
+    if presence is not None:
+        strength = strength * presence
     whole = torch.ones(groups, *claims.shape[1:], dtype=claims.dtype, device=claims.device)
     return strength / whole.index_add(0, group, strength)[group]
 

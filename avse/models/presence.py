@@ -1,0 +1,34 @@
+"""For how long somebody whose lips are out of sight is still asked for by them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.stft import VIDEO_RATE
+
+HOLD_S, FADE_S = 0.4, 0.4
+"""The network bridges a moment without lips. Half a second later it answers as it would without
+ever having seen them: with some of everybody, which who is in sight is then short of."""
+
+REACH = math.ceil((HOLD_S + FADE_S) * VIDEO_RATE)
+"""Video frames to each side that somebody's presence depends on."""
+
+
+def presence(seen: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """How far somebody takes part: 1 up to `HOLD_S` from a frame with lips, 0 from `FADE_S` later.
+
+    Args:
+        seen: (..., video frames) where the lips were seen; beyond both ends they were not.
+
+    Returns:
+        (..., video frames), 0..1.
+    """
+    there, place = seen > 0, np.arange(seen.shape[-1], dtype=np.float64)
+    before = np.maximum.accumulate(np.where(there, place, -np.inf), axis=-1)
+    after = np.minimum.accumulate(np.where(there, place, np.inf)[..., ::-1], axis=-1)[..., ::-1]
+    past_s = np.minimum(place - before, after - place) / VIDEO_RATE - HOLD_S
+    return np.asarray(np.clip(1 - past_s / FADE_S, 0, 1), np.float32)
