@@ -18,10 +18,12 @@ from avse.hashing import sha256
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from avse.models.network import AVSENet
 
 FORMAT = "avse-1"
+SEPARATION, OFFSCREEN = "separation", "offscreen"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class ShippedModel:
         licence: terms of the weights.
         data: what it was trained on, one line.
         quality: what was measured, one line.
+        kind: "separation", or "offscreen", which separation is helped by.
     """
 
     name: str
@@ -45,6 +48,7 @@ class ShippedModel:
     licence: str
     data: str
     quality: str
+    kind: str
 
     @property
     def megabytes(self) -> float:
@@ -74,6 +78,7 @@ def shipped() -> list[ShippedModel]:
             entry["licence"],
             entry["data"],
             entry["quality"],
+            entry.get("kind", SEPARATION),
         )
         for entry in entries
     ]
@@ -116,6 +121,16 @@ def verify(path: Path, expected: str | None) -> str:
     return found
 
 
+def find_verified(model: str) -> str:
+    """The hash of a model's weights, checked.
+
+    Raises:
+        MissingWeightsError: no such name or file.
+        CorruptWeightsError: not those that it must be.
+    """
+    return verify(*find(model))
+
+
 def load(model: str, *, device: str = "cpu") -> AVSENet:
     """Load a network, strictly: every weight present, none left over, hash as listed.
 
@@ -127,26 +142,45 @@ def load(model: str, *, device: str = "cpu") -> AVSENet:
         MissingWeightsError: not there.
         CorruptWeightsError: damaged, or not made for this version.
     """
-    from safetensors import SafetensorError, safe_open
-
     from avse.models.network import AVSENet
     from avse.models.spec import AVSESpec
 
     path, expected = find(model)
     verify(path, expected)
+    metadata, state = read_weights(path)
+    if metadata.get("format") != FORMAT or "spec" not in metadata:
+        raise CorruptWeightsError(
+            f"{path} holds no network that separates", "give a .safetensors file made by avse"
+        )
+    network = AVSENet(AVSESpec.from_json(metadata["spec"]))
+    fill(network, state, path)
+    return network.eval().to(device)
+
+
+def read_weights(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata and values of a file of weights, as they are stored.
+
+    Raises:
+        CorruptWeightsError: it is none.
+    """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CorruptWeightsError(
             f"{path} is not a weights file: {error}", "give a .safetensors file made by avse"
         ) from error
-    if metadata.get("format") != FORMAT or "spec" not in metadata:
-        raise CorruptWeightsError(
-            f"{path} holds no avse network", "give a .safetensors file made by avse"
-        )
-    network = AVSENet(AVSESpec.from_json(metadata["spec"]))
+
+
+def fill(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Put stored values into a network, strictly: all that it needs, and nothing else.
+
+    Raises:
+        CorruptWeightsError: they do not fit.
+    """
     try:
         network.load_state_dict({k: widen(v) for k, v in state.items()}, strict=True)
     except RuntimeError as error:
@@ -154,7 +188,6 @@ def load(model: str, *, device: str = "cpu") -> AVSENet:
         raise CorruptWeightsError(
             f"{path} does not fit its own specification: {reason}", "fetch the file again"
         ) from error
-    return network.eval().to(device)
 
 
 def widen(value: torch.Tensor) -> torch.Tensor:
@@ -174,17 +207,34 @@ def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> N
     Raises:
         OutputError: it cannot be written.
     """
+    write_weights(
+        stored(network.state_dict(), half=half),
+        {"format": FORMAT, "spec": network.spec.to_json(), **notes},
+        path,
+    )
+
+
+def stored(state: dict[str, Any], *, half: bool, prefix: str = "") -> dict[str, Any]:
+    """Values as they are stored, under names that begin with `prefix`."""
+    out: dict[str, Any] = {}
+    for name, value in state.items():
+        value = value.detach().cpu().contiguous()
+        # Running statistics and the whitening of lips span too many magnitudes for 16 bits.
+        small = half and value.is_floating_point() and value.dim() > 1 and "components" not in name
+        out[prefix + name] = value.half() if small else value
+    return out
+
+
+def write_weights(state: dict[str, Any], metadata: dict[str, str], path: Path) -> None:
+    """Write a file of weights; replaced by rename.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     from safetensors.torch import save_file
 
     from avse.media.placing import appearing
 
-    state: dict[str, Any] = {}
-    for name, value in network.state_dict().items():
-        value = value.detach().cpu().contiguous()
-        # Running statistics and the whitening of lips span too many magnitudes for 16 bits.
-        small = half and value.is_floating_point() and value.dim() > 1 and "components" not in name
-        state[name] = value.half() if small else value
-    metadata = {"format": FORMAT, "spec": network.spec.to_json(), **notes}
     with appearing(path) as temporary:
         save_file(state, temporary, metadata=metadata)
         temporary.chmod(0o644)  # safetensors writes for the owner alone; weights are for everybody

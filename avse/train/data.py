@@ -121,12 +121,16 @@ class Corpora:
         held_out: of other people, by the name of the pack.
         speech: voices to learn from, or None.
         noise: or None.
+        crowds: or None.
+        held_out_speech: voices of other people, or None.
     """
 
     faces: ClipSet
     held_out: dict[str, ClipSet]
     speech: Sounds | None
     noise: Sounds | None
+    crowds: Sounds | None = None
+    held_out_speech: Sounds | None = None
 
 
 def open_corpora(data: DataSettings, *, delays: Delays | None, own_delays: bool = True) -> Corpora:
@@ -146,6 +150,8 @@ def open_corpora(data: DataSettings, *, delays: Delays | None, own_delays: bool 
     faces = Faces(data.clips, data.train, confident=confident, delays=delays)
     speech = PackedSounds(data.speech, data.train)
     noise = PackedSounds(data.noise, EVERYBODY)
+    crowds = PackedSounds(data.crowds, EVERYBODY)
+    others = PackedSounds(data.speech, data.valid)
     if not len(faces) and not speech.clips:
         raise UsageError(
             f"the packs hold nobody of the split {data.train!r}",
@@ -160,7 +166,12 @@ def open_corpora(data: DataSettings, *, delays: Delays | None, own_delays: bool 
         if len(group):
             held_out[name] = group
     return Corpora(
-        faces, held_out, speech if speech.clips else None, noise if noise.clips else None
+        faces,
+        held_out,
+        speech if speech.clips else None,
+        noise if noise.clips else None,
+        crowds if crowds.clips else None,
+        others if others.clips else None,
     )
 
 
@@ -171,7 +182,7 @@ def fingerprints(data: DataSettings) -> dict[str, str]:
         InputError: a folder is no pack.
     """
     found: dict[str, str] = {}
-    for folder in (*data.clips, *data.speech, *data.noise):
+    for folder in (*data.clips, *data.speech, *data.noise, *data.crowds):
         PreparedPack(Path(folder))
         found[folder] = sha256(Path(folder) / "clips.jsonl")
     return found

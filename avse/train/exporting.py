@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from avse.errors import InputError, UsageError
 from avse.models.network import AVSENet
+from avse.models.offscreen import OffscreenNet, OffscreenSpec
 from avse.models.spec import AVSESpec
+from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.models.weights import save
+from avse.offscreen.weights import save_offscreen
 from avse.train.loop import CHECKPOINT
 from avse.train.runs import BEGUN_WITH, averaged, progress
+
+OFFSCREEN = ("offscreen", "voiceprint")
+"""Kinds of stages whose weights go into one file."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +47,12 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
         UsageError: it is a stage whose weights cannot separate, or have no claims to add to.
     """
     stage = find_stage(run)
-    try:
-        begun = json.loads((stage / BEGUN_WITH).read_text())
-        kind = begun["stage"]["kind"]
-        spec = AVSESpec.from_json(json.dumps(begun["network"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{stage / BEGUN_WITH} is damaged: {error}", "run the stage again in another folder"
-        ) from error
+    kind, begun = _begun_with(stage)
+    if kind in OFFSCREEN:
+        if bias:
+            raise UsageError("what is out of sight has no claims to add to", "leave --bias out")
+        return _export_offscreen(stage.parent, file, half=half)
+    spec = AVSESpec.from_json(json.dumps(begun["network"]))
     if kind in ("ears", "lips"):
         raise UsageError(
             f"stage {stage.name!r} has learnt nothing of separating by lips",
@@ -65,6 +70,47 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
     save(network.eval(), file, half=half)
     steps, all_steps = progress(stage)
     return Exported(stage.name, steps, all_steps, sum(p.numel() for p in network.parameters()))
+
+
+def _begun_with(stage: Path) -> tuple[str, dict[str, Any]]:
+    """The kind of a stage, and all that it was begun with.
+
+    Raises:
+        InputError: that cannot be read.
+    """
+    try:
+        begun: dict[str, Any] = json.loads((stage / BEGUN_WITH).read_text())
+        if not isinstance(begun["network"], dict):
+            raise TypeError("network")
+        return str(begun["stage"]["kind"]), begun
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{stage / BEGUN_WITH} is damaged: {error}", "run the stage again in another folder"
+        ) from error
+
+
+def _export_offscreen(run: Path, file: Path, *, half: bool) -> Exported:
+    """Write one file out of the two stages of a run that learn about people out of sight.
+
+    Raises:
+        UsageError: there are not both.
+        InputError: their files are damaged.
+    """
+    stages = {_begun_with(path.parent)[0]: path.parent for path in run.glob(f"*/{CHECKPOINT}")}
+    missing = [kind for kind in OFFSCREEN if kind not in stages]
+    if missing:
+        raise UsageError(
+            f"{run} has no stage of kind {missing[0]!r}", f"both are needed: {', '.join(OFFSCREEN)}"
+        )
+    network, voiceprint = OffscreenNet(OffscreenSpec()), VoiceprintNet(VoiceprintSpec())
+    steps = all_steps = parameters = 0
+    for kind, part in zip(OFFSCREEN, (network, voiceprint), strict=True):
+        part.load_state_dict(averaged(stages[kind] / CHECKPOINT))
+        done = progress(stages[kind])
+        steps, all_steps = steps + done[0], all_steps + done[1]
+        parameters += sum(p.numel() for p in part.parameters())
+    save_offscreen(network.eval(), voiceprint.eval(), file, half=half)
+    return Exported(" and ".join(OFFSCREEN), steps, all_steps, parameters)
 
 
 def find_stage(run: Path) -> Path:

@@ -27,14 +27,12 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from avse.errors import UsageError
 from avse.models.spec import PRESETS, AVSESpec
-from avse.train.recipe import DataSettings, LipVariation, Recipe, StageSettings
+from avse.train.recipe import PACKS, DataSettings, LipVariation, Recipe, StageSettings
 
 Settings = TypeVar("Settings")
 
 LIPS_VARIED = LipVariation(noise=0.2, distortion=0.2, drift=0.9, amplitude=0.4)
 """What a "lips" stage does unless the recipe says otherwise; see docs/training.md."""
-
-_PACKS = ("clips", "speech", "noise")
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -65,7 +63,7 @@ def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
     data = build(DataSettings, _table(table, "data"), "[data]")
     places: dict[str, Any] = {
         kind: tuple(str(folder / Path(pack).expanduser()) for pack in getattr(data, kind))
-        for kind in _PACKS
+        for kind in PACKS
     }
     rows = table.get("stage", [])
     if not isinstance(rows, list):

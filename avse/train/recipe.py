@@ -9,7 +9,10 @@ from avse.models.spec import AVSESpec
 from avse.train.mixing import MixSettings
 from avse.train.talking import FaceSettings
 
-KINDS = ("lips", "joint", "phase", "wave", "ears")
+KINDS = ("lips", "joint", "phase", "wave", "ears", "offscreen", "voiceprint")
+PACKS = ("clips", "speech", "noise", "crowds")
+"""What packs a recipe can name."""
+
 OPTIMISERS = ("adamw", "muon")
 PRECISIONS = ("float32", "tf32", "bf16")
 PREVIOUS, NEW = "previous", "new"
@@ -20,6 +23,8 @@ TRAINED = {
     "phase": ("phase",),
     "wave": ("visual", "audio", "fusion", "phase"),
     "ears": ("audio", "fusion"),
+    "offscreen": (),
+    "voiceprint": (),
 }
 """Which parts of the network a kind of stage trains unless the recipe says otherwise."""
 
@@ -34,6 +39,7 @@ class DataSettings:
         clips: folders of packs of talking faces.
         speech: folders of packs of voices without a picture; talking faces serve too.
         noise: folders of packs of noise.
+        crowds: folders of packs of crowds, recordings of many voices at once.
         train: split that is learnt from; "all" for everybody.
         valid: split that is validated on.
         confident: confidence from which a pack's estimate of a clip's delay is believed.
@@ -42,6 +48,7 @@ class DataSettings:
     clips: tuple[str, ...] = ()
     speech: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
+    crowds: tuple[str, ...] = ()
     train: str = "train"
     valid: str = "valid"
     confident: float = 0.9
@@ -84,6 +91,25 @@ class AskSettings:
     most_late: int = 4
     still: float = 0.1
     absent: float = 0.0
+
+
+@dataclass(frozen=True)
+class OffscreenSettings:
+    """What comes from out of sight, in stage "offscreen".
+
+    Attributes:
+        hidden: probability that a voice's face is out of sight.
+        crowd: probability that there is a crowd.
+        recorded: probability that it is a recording, where there are any; else it is made.
+        crowd_db: its level relative to a voice, lowest and highest.
+        tilt_db: spread of its frequency response.
+    """
+
+    hidden: float = 0.4
+    crowd: float = 0.3
+    recorded: float = 0.3
+    crowd_db: tuple[float, float] = (-20.0, 5.0)
+    tilt_db: float = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +168,7 @@ class StageSettings(LoopSettings):
         name: of the stage and its folder; the kind if left out.
         start: whose averaged weights it begins with: "previous" stage, the name of an earlier
             stage, "new", or the name or file of weights as `avse separate --model` takes them.
-        talkers: talkers in a batch (lips).
+        talkers: talkers in a batch (lips, voiceprint).
         faces: mixtures of talking faces in a batch, of each process.
         speech: mixtures of speech, asked for with cues made from sound, in a batch; 0: none.
         voices: masks for a mixture, without a face (ears); as many as a mixture can have voices.
@@ -155,6 +181,7 @@ class StageSettings(LoopSettings):
         face: how faces are drawn.
         lips: how lips are varied.
         ask: how faces are asked for.
+        offscreen: what comes from out of sight (offscreen).
     """
 
     kind: str
@@ -171,6 +198,7 @@ class StageSettings(LoopSettings):
     face: FaceSettings = field(default_factory=FaceSettings)
     lips: LipVariation = field(default_factory=LipVariation)
     ask: AskSettings = field(default_factory=AskSettings)
+    offscreen: OffscreenSettings = field(default_factory=OffscreenSettings)
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -189,9 +217,9 @@ class StageSettings(LoopSettings):
         for name in ("talkers", "faces", "speech", "validate_mixtures"):
             _at_least(name, getattr(self, name), 0)
         _at_least("voices", self.voices, max(2, len(self.mix.voices) if self.kind == "ears" else 2))
-        if self.kind in ("joint", "phase", "wave") and self.faces + self.speech == 0:
+        if self.kind in ("joint", "phase", "wave", "offscreen") and self.faces + self.speech == 0:
             raise UsageError(f"stage {self.name!r} has empty batches", "set faces or speech")
-        if self.kind == "lips" and self.talkers < 2:
+        if self.kind in ("lips", "voiceprint") and self.talkers < 2:
             raise UsageError("one talker alone cannot be told from others", "set talkers to 24")
 
 

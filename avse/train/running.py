@@ -20,7 +20,7 @@ from avse.train.compute import Compute
 from avse.train.data import Delays, fingerprints, open_corpora
 from avse.train.lateness import DELAYS, estimate_delays, read_delays, write_delays
 from avse.train.loop import CHECKPOINT, Loop, never
-from avse.train.recipe import NEW, PREVIOUS, Recipe, StageSettings
+from avse.train.recipe import NEW, PACKS, PREVIOUS, Recipe, StageSettings
 from avse.train.runs import (
     BEGUN_WITH,
     Audience,
@@ -155,7 +155,7 @@ class Attempt:
         found = {
             "stage": {k: v for k, v in stage.items() if k not in ON_SIGHT},
             "network": json.loads(self.recipe.network.to_json()),
-            "data": {k: v for k, v in data.items() if k not in ("clips", "speech", "noise")},
+            "data": {k: v for k, v in data.items() if k not in PACKS},
             "packs": self.packs,
             "precision": self.recipe.precision,
             "processes": self.compute.ranks,

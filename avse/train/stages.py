@@ -10,6 +10,8 @@ import torch
 from avse.errors import UsageError
 from avse.media.placing import appearing
 from avse.models.network import AVSENet
+from avse.models.offscreen import OffscreenNet, OffscreenSpec
+from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.train.asking import MixtureSource
 from avse.train.clips import ClipSet
 from avse.train.compute import Compute
@@ -20,9 +22,11 @@ from avse.train.joint import SeparationStage
 from avse.train.loop import Stage, read_checkpoint
 from avse.train.matching import LipsStage, fit_components
 from avse.train.mixing import Mixer, Sounds
+from avse.train.offscreen import OffscreenStage, SceneSource
 from avse.train.recipe import StageSettings
 from avse.train.talking import FaceSettings, TalkingMixer
 from avse.train.validating import Validator
+from avse.train.voiceprints import PairSource, VoiceprintStage
 
 CUES = "cues.pt"
 
@@ -66,6 +70,10 @@ def make_stage(
         return _lips(network, settings, corpora, compute)
     if settings.kind == "ears":
         return _ears(network, settings, corpora, compute)
+    if settings.kind == "offscreen":
+        return _offscreen(network, settings, corpora, folder, compute)
+    if settings.kind == "voiceprint":
+        return _voiceprint(settings, corpora, compute)
     return _separation(network, settings, corpora, folder, compute)
 
 
@@ -120,6 +128,49 @@ def _ears(
         seconds=settings.mix.seconds,
         count=settings.validate_mixtures,
         compute=compute,
+    )
+
+
+def _offscreen(
+    network: AVSENet, settings: StageSettings, corpora: Corpora, folder: Path, compute: Compute
+) -> OffscreenStage:
+    faces, speech = _needed(corpora.faces, settings, "clips"), _speech(corpora, settings)
+    mix = settings.mix
+    bank = None
+    if settings.speech:
+        # The network is left as it is: so are its embeddings.
+        scale = network.fusion.scale.clone()
+        bank = _cues(network, faces, folder, compute)
+        network.fusion.scale.copy_(scale)
+
+    def scenes(clips: ClipSet, voices: Mixer | None, count: int) -> SceneSource:
+        talking = TalkingMixer(clips, corpora.noise, mix, settings.face)
+        people = MixtureSource(talking, voices, count, settings.speech)
+        return SceneSource(people, speech, corpora.crowds, settings.offscreen, mix.samples)
+
+    voices = Mixer(speech, corpora.noise, mix) if settings.speech else None
+    return OffscreenStage(
+        network,
+        OffscreenNet(OffscreenSpec()),
+        scenes(faces, voices, settings.faces),
+        bank,
+        held_out=[
+            scenes(clips, None, settings.validate_mixtures) for clips in corpora.held_out.values()
+        ],
+        ask=settings.ask,
+        variation=settings.lips,
+        compute=compute,
+    )
+
+
+def _voiceprint(settings: StageSettings, corpora: Corpora, compute: Compute) -> VoiceprintStage:
+    speech, talkers = _speech(corpora, settings), settings.talkers
+    held_out = corpora.held_out_speech
+    return VoiceprintStage(
+        VoiceprintNet(VoiceprintSpec()),
+        PairSource(speech, corpora.noise, settings.mix, talkers),
+        None if held_out is None else PairSource(held_out, corpora.noise, settings.mix, talkers),
+        compute,
     )
 
 

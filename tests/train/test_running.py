@@ -13,6 +13,7 @@ import torch
 
 from avse.errors import InputError, UsageError
 from avse.models.weights import load
+from avse.offscreen.weights import load_offscreen
 from avse.train import curves
 from avse.train.compute import Compute
 from avse.train.data import Faces, PackedSounds, open_corpora
@@ -206,3 +207,27 @@ def test_tensorboard_gets_the_figures(tmp_path: Path) -> None:
     assert sorted(found.Tags()["scalars"]) == ["loss", "valid/gain"]
     (event,) = found.Scalars("valid/gain")
     assert (event.step, event.value) == (5, 1.5)
+
+
+def test_both_networks_for_people_out_of_sight_go_into_one_file(
+    recipe: Path, tmp_path: Path
+) -> None:
+    write_pack(recipe.parent / "crowds", pictures=False, people=1, seed=5)
+    text = recipe.read_text().replace('noise = ["noise"]', 'noise = ["noise"]\ncrowds = ["crowds"]')
+    tail = "steps = 2\nvalidate_every = 2\nfaces = 2\nspeech = 2\ntalkers = 2\nmix.seconds = 0.8\n"
+    for kind in ("offscreen", "voiceprint"):
+        text += f'\n[[stage]]\nkind = "{kind}"\nstart = "joint"\n{tail}'
+    recipe.write_text(text)
+    run, file = tmp_path / "run", tmp_path / "off.safetensors"
+    done = run_recipe(read_recipe(recipe), run, CPU)
+    assert [stage.name for stage in done] == ["lips", "joint", "offscreen", "voiceprint"]
+    made = export_weights(run / "offscreen", file)
+    assert (made.stage, made.steps) == ("offscreen and voiceprint", 4)
+    loaded = load_offscreen(str(file)).network.state_dict()["leave.bias"]
+    trained = averaged(run / "offscreen/last.pt")["leave.bias"]
+    torch.testing.assert_close(loaded, trained)
+    with pytest.raises(UsageError, match="no claims"):
+        export_weights(run / "voiceprint", file, bias=0.5)
+    (run / "voiceprint" / "last.pt").unlink()
+    with pytest.raises(UsageError, match="'voiceprint'"):
+        export_weights(run / "offscreen", file)

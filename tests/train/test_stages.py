@@ -20,11 +20,18 @@ from avse.train.ears import Ears, EarsStage, VoicesSource, assigned, best_gain
 from avse.train.joint import SeparationStage
 from avse.train.matching import LipsStage, fit_components
 from avse.train.mixing import Mixer
-from avse.train.recipe import TRAINED, AskSettings, LipVariation, StageSettings
+from avse.train.recipe import (
+    TRAINED,
+    AskSettings,
+    LipVariation,
+    OffscreenSettings,
+    StageSettings,
+)
 from avse.train.stages import make_stage
 from avse.train.talking import FaceSettings, TalkingMixer
 from avse.train.validating import Validator
 from avse.train.varying import varied
+from avse.train.voiceprints import equal_error_rate
 from tests.conftest import TINY
 
 from .conftest import SHORT, MemorySounds
@@ -72,6 +79,63 @@ def test_every_stage_trains_what_it_says(kind, spec: AVSESpec, corpora, tmp_path
     }.get(kind, {"gain_pack", "worse_pack", "wrong_pack", "silent_db_pack"})
     assert set(figures) == expected
     assert all(np.isfinite(value) for value in figures.values())
+
+
+@pytest.mark.parametrize("kind", ["offscreen", "voiceprint"])
+def test_what_is_out_of_sight_is_learnt_beside_the_network(kind, corpora, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    network = AVSENet(TINY)
+    fit_components(network, corpora.faces.clips)
+    corpora = dataclasses.replace(corpora, crowds=corpora.noise, held_out_speech=corpora.speech)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    settings = StageSettings(
+        kind, faces=3, speech=3, talkers=4, mix=SHORT, validate_mixtures=4,
+        face=FaceSettings(absent=0.5, lost=1.0), ask=AskSettings(absent=0.3, still=0.5, alone=0.9),
+        offscreen=OffscreenSettings(hidden=0.6, crowd=0.7),
+    )  # fmt: skip
+    stage = make_stage(network, settings, corpora, tmp_path, CPU)
+    stage.module.train()
+    for seed in range(4):  # in some batches nobody is in sight, in others everybody
+        drawn = stage.source.draw(np.random.default_rng(seed))
+        losses = stage.losses(drawn, np.random.default_rng(seed))
+        assert all(torch.isfinite(value).all() for value in losses.values())
+    losses["loss"].backward()  # type: ignore[no-untyped-call]
+    for name, parameter in stage.module.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    stage.module.eval()
+    with torch.no_grad():
+        figures = stage.validate()
+    assert figures
+    assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_what_is_left_is_all_that_the_visible_are_not_given(corpora, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    network = AVSENet(TINY).eval()
+    fit_components(network, corpora.faces.clips)
+    settings = StageSettings(
+        "offscreen", faces=4, speech=2, mix=SHORT, ask=AskSettings(still=0),
+        offscreen=OffscreenSettings(hidden=1.0, crowd=0),
+    )  # fmt: skip
+    stage = make_stage(network, settings, corpora, tmp_path, CPU)
+    drawn = stage.source.draw(np.random.default_rng(0))
+    mixture, left, targets = stage.heard(drawn, np.random.default_rng(0))
+    # Nobody is in sight: all is left, and it is narrators and noise.
+    torch.testing.assert_close(left, mixture)
+    torch.testing.assert_close(targets.sum(dim=1), left, atol=1e-5, rtol=1e-4)
+    assert (targets[:, 1] == 0).all()
+    assert (targets[:, 0].abs().sum(dim=(-2, -1)) > 0).any()
+
+
+@pytest.mark.parametrize(("same", "different", "expected"), [
+    ([0.9, 0.8], [0.1, 0.2, 0.3], 0.0),
+    ([0.1, 0.2], [0.8, 0.9], 1.0),
+    ([0.2, 0.8], [0.1, 0.9], 0.5),
+])  # fmt: skip
+def test_the_equal_error_rate(same: list[float], different: list[float], expected: float) -> None:
+    found = equal_error_rate(np.array(same, np.float32), np.array(different, np.float32))
+    assert found == pytest.approx(expected)
 
 
 def test_without_speech_there_are_no_cues(clips: MemoryClips, tmp_path) -> None:  # type: ignore[no-untyped-def]

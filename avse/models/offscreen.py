@@ -1,0 +1,107 @@
+"""What nobody in sight said: the residual, shared out among voices, a crowd and all else.
+
+Trained on top of a network that separates by lips, which it takes as given: it hears the mixture
+and what that network left of it, and answers, for each time-frequency bin of what is left, how much
+of it is which. A U of temporal blocks as in the fusion of `avse.models.network`, without lips.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avse.errors import CorruptWeightsError
+from avse.models.blocks import TemporalBlock
+from avse.models.network import level
+from avse.models.streams import FLOOR
+from avse.stft import BINS, HOPS_PER_VIDEO_FRAME
+
+KINDS = ("narrator", "crowd", "rest")
+"""What the residual is shared out among: clear voices out of sight, many voices at once, and
+everything else, what the masks of the visible left of their voices included."""
+
+
+@dataclass(frozen=True)
+class OffscreenSpec:
+    """Dimensions of an `OffscreenNet`.
+
+    Attributes:
+        fine_channels: width at the STFT rate (100 Hz).
+        coarse_channels: width at the video rate (25 Hz).
+        fine_blocks: blocks at the STFT rate, before and again after those at the video rate.
+        dilations: of the blocks at the video rate.
+        kernel: of every block.
+        compression: power law applied to magnitudes.
+    """
+
+    fine_channels: int = 160
+    coarse_channels: int = 320
+    fine_blocks: int = 2
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
+    kernel: int = 5
+    compression: float = 0.3
+
+    def to_json(self) -> str:
+        """One line of JSON with every field."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> OffscreenSpec:
+        """Inverse of `to_json`.
+
+        Raises:
+            CorruptWeightsError: not JSON, or other fields than these.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            settled: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+            }
+            return cls(**settled)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise CorruptWeightsError(
+                f"the specification of the off-screen network cannot be read: {error}",
+                "reinstall avse",
+            ) from error
+
+
+class OffscreenNet(nn.Module):
+    """See the head of this file."""
+
+    def __init__(self, spec: OffscreenSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        fine, coarse, k, step = spec.fine_channels, spec.coarse_channels, spec.kernel, 4
+        assert step == HOPS_PER_VIDEO_FRAME
+        self.norm = nn.BatchNorm1d(2 * BINS)
+        self.enter = nn.Conv1d(2 * BINS, fine, 1)
+        self.before = nn.Sequential(*(TemporalBlock(fine, k) for _ in range(spec.fine_blocks)))
+        self.down = nn.Conv1d(fine, coarse, step, stride=step)
+        self.blocks = nn.Sequential(*(TemporalBlock(coarse, k, d) for d in spec.dilations))
+        self.up = nn.ConvTranspose1d(coarse, fine, step, stride=step)
+        self.after = nn.Sequential(*(TemporalBlock(fine, k) for _ in range(spec.fine_blocks)))
+        self.last = nn.BatchNorm1d(fine)
+        self.leave = nn.Conv1d(fine, len(KINDS) * BINS, 1)
+
+    def forward(self, spectrum: Tensor, left: Tensor) -> Tensor:
+        """Share out what is left.
+
+        Args:
+            spectrum: (batch, bins, frames), complex STFT of mixtures, frames a multiple of 4.
+            left: the same less every voice that was found by lips.
+
+        Returns:
+            (batch, len(KINDS), bins, frames), 0..1, in every bin adding up to 1.
+        """
+        scale = level(spectrum)
+        magnitude = torch.cat([spectrum.abs() / scale, left.abs() / scale], dim=1)
+        x = self.norm((magnitude.square() + FLOOR).pow(self.spec.compression / 2))
+        fine = self.before(self.enter(x))
+        fine = self.after(fine + self.up(self.blocks(self.down(fine))))
+        logits: Tensor = self.leave(torch.relu(self.last(fine)))
+        return logits.reshape(len(logits), len(KINDS), BINS, -1).softmax(dim=1)

@@ -1,0 +1,122 @@
+"""Whose voice is it? A description of a voice that stays the same whatever is said.
+
+A frame of it means little; summed over some seconds of speech and brought to unit length it is
+near those of the same person and far from others' (as the d-vectors of Wan et al. 2018,
+*Generalized end-to-end loss for speaker verification*, except that frames are added up, so that it
+can be kept as a running sum). It is trained on voices that still have some of others in them, as
+separated ones do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avse.errors import CorruptWeightsError
+from avse.models.blocks import TemporalBlock
+from avse.models.network import level
+from avse.models.streams import FLOOR
+from avse.stft import HOPS_PER_VIDEO_FRAME, mel_filters
+
+
+@dataclass(frozen=True)
+class VoiceprintSpec:
+    """Dimensions of a `VoiceprintNet`.
+
+    Attributes:
+        bands: mel bands that it hears.
+        channels: width at the STFT rate (100 Hz).
+        coarse_channels: width at the video rate (25 Hz).
+        dilations: of the blocks at the video rate.
+        kernel: of every block.
+        size: of a voiceprint.
+        dropout: in training.
+    """
+
+    bands: int = 80
+    channels: int = 128
+    coarse_channels: int = 192
+    dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)
+    kernel: int = 5
+    size: int = 128
+    dropout: float = 0.1
+
+    def to_json(self) -> str:
+        """One line of JSON with every field."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> VoiceprintSpec:
+        """Inverse of `to_json`.
+
+        Raises:
+            CorruptWeightsError: not JSON, or other fields than these.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            settled: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+            }
+            return cls(**settled)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise CorruptWeightsError(
+                f"the specification of the voiceprint network cannot be read: {error}",
+                "reinstall avse",
+            ) from error
+
+
+class VoiceprintNet(nn.Module):
+    """See the head of this file."""
+
+    mel: Tensor
+
+    def __init__(self, spec: VoiceprintSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        width, coarse, k = spec.channels, spec.coarse_channels, spec.kernel
+        step, drop = HOPS_PER_VIDEO_FRAME, spec.dropout
+        self.register_buffer("mel", mel_filters(spec.bands))
+        self.norm = nn.BatchNorm1d(spec.bands)
+        self.enter = nn.Conv1d(spec.bands, width, 1)
+        self.before = nn.Sequential(*(TemporalBlock(width, k, dropout=drop) for _ in range(2)))
+        self.down = nn.Conv1d(width, coarse, step, stride=step)
+        self.blocks = nn.Sequential(
+            *(TemporalBlock(coarse, k, d, dropout=drop) for d in spec.dilations)
+        )
+        self.last = nn.BatchNorm1d(coarse)
+        self.leave = nn.Conv1d(coarse, spec.size, 1)
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """Describe voices, frame by frame.
+
+        Args:
+            spectrum: (n, bins, frames), magnitudes of single voices, frames a multiple of 4.
+
+        Returns:
+            (n, size, video frames), to be summed over frames in which the person speaks.
+        """
+        loud = (spectrum / level(spectrum)).abs()
+        bands = (self.mel @ loud.square() + 100 * FLOOR).log()
+        x = self.before(self.enter(self.norm(bands)))
+        x = torch.relu(self.last(self.blocks(self.down(x))))
+        out: Tensor = self.leave(x)
+        return out
+
+
+def pooled(frames: Tensor, weight: Tensor) -> Tensor:
+    """Voiceprints from their frames.
+
+    Args:
+        frames: (n, size, video frames).
+        weight: (n, video frames), how much the person speaks in each.
+
+    Returns:
+        (n, size), of unit length.
+    """
+    return functional.normalize((frames * weight[:, None]).sum(dim=-1), dim=-1)
