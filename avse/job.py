@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from avse.naming import Naming, check_outputs, folder_for
+from avse.naming import CROWD, NARRATOR, RESIDUAL, Naming, check_outputs, folder_for
 from avse.settings import Settings
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.faces.people import Person
     from avse.models.network import AVSENet
+    from avse.separation import OutOfSight
     from avse.sync.result import Sync
 
 ENHANCED = "enhanced"
@@ -37,6 +38,7 @@ class Job:
         naming: where outputs go.
         settings: how to separate.
         residual: whether to write everything else too.
+        offscreen: whether narrators and crowds are files of their own.
         clip: what to do where an integer file would clip.
         keep_original_audio: whether videos keep the original sound as well.
         force: whether files may be replaced.
@@ -53,6 +55,7 @@ class Job:
     keep_original_audio: bool
     force: bool
     dry_run: bool
+    offscreen: bool = False
 
     def paths_known(self) -> list[Path]:
         """The outputs that are certain before anybody has looked at the picture."""
@@ -67,7 +70,12 @@ class Job:
             paths += [self.naming.path(number) for number in self.speaker]
         elif self.naming.file is not None:  # a point: one person, who has no number yet
             paths.append(self.naming.file)
-        return [*paths, self.naming.residual()] if self.residual else paths
+        return [*paths, *self.beside().values()]
+
+    def beside(self) -> dict[str, Path]:
+        """The outputs that are nobody's voice."""
+        kinds = [NARRATOR, CROWD] if self.offscreen else []
+        return {kind: self.naming.beside(kind) for kind in [*kinds, *[RESIDUAL] * self.residual]}
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,9 @@ class Done:
 
     Attributes:
         sample_rate: of every output.
-        stems: (number, path) of each voice; `avse.separation.TOGETHER` stands for all.
-        residual: path of the rest, if asked for.
+        stems: (number, path) of each voice; `avse.saving.TOGETHER` stands for all.
+        beside: path of each output that is nobody's voice: "narrator", "crowd", "residual".
+        out_of_sight: when each person's face cannot be seen; None if they were not followed.
         people: everybody who was seen, asked for or not.
         warnings: what the user should know, in words.
         sync: how far sound and picture are apart; None if it was not measured.
@@ -85,15 +94,21 @@ class Done:
 
     sample_rate: int
     stems: list[tuple[int, Path]]
-    residual: Path | None
+    beside: dict[str, Path]
     people: tuple[Person, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
     sync: Sync | None = field(default=None, repr=False)
+    out_of_sight: dict[int, list[OutOfSight] | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def residual(self) -> Path | None:
+        """Path of everything else, if asked for."""
+        return self.beside.get(RESIDUAL)
 
     @property
     def paths(self) -> list[Path]:
         """Every file, voices first."""
-        return [path for _, path in self.stems] + ([self.residual] if self.residual else [])
+        return [*(path for _, path in self.stems), *self.beside.values()]
 
     def name_of(self, number: int) -> str | None:
         """What the person of that number is called, if anything."""
@@ -128,30 +143,34 @@ def carry_out(
             f"--keep-original-audio has no effect on {job.naming.suffix} files: they hold one track"
         )
     progress("model", 0.0, None)
+    from avse import saving
     from avse.separation import separate
 
     separation = separate(
         job.source,
         job.speaker,
         together=job.together,
+        offscreen=job.offscreen,
         settings=job.settings,
         network=network,
         backend=backend,
         progress=progress,
     )
     called = {person.number: person.name for person in separation.people}
-    names = {n: job.naming.path(n or ENHANCED, called.get(n)) for n in separation.numbers}
-    residual = job.naming.residual() if job.residual else None
+    voices = [n for n in separation.numbers if n >= saving.TOGETHER]
+    names = {n: job.naming.path(n or ENHANCED, called.get(n)) for n in voices}
+    beside = job.beside()
+    numbered = {saving.NARRATOR: NARRATOR, saving.CROWD: CROWD}
+    others = {n: beside[kind] for n, kind in numbered.items() if kind in beside}
     sync: Sync | None = None
-    everything = [*names.values(), *([residual] if residual else [])]
-    check_outputs(everything, job.source, force=job.force)
+    check_outputs([*names.values(), *beside.values()], job.source, force=job.force)
     if not job.dry_run:
         sync = separation.sync
         progress("voices", 0.0, None)
         with folder_for(job.naming):
             written = separation.save(
-                names,
-                residual=residual,
+                names | others,
+                residual=beside.get(RESIDUAL),
                 clip=job.clip,
                 keep_original_audio=job.keep_original_audio,
                 overwrite=job.force,
@@ -160,8 +179,9 @@ def carry_out(
     return Done(
         separation.sample_rate,
         list(names.items()),
-        residual,
+        beside,
         separation.scene.people.persons,
         tuple(warnings),
         sync,
+        {n: separation.out_of_sight(n) for n in voices if n != saving.TOGETHER},
     )

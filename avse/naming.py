@@ -14,7 +14,7 @@ from avse.errors import OutputError, OutputExistsError, UsageError
 DEFAULT_NAME = "{stem}.{speaker}{ext}"
 DEFAULT_SUFFIX = ".wav"
 SOUND_SUFFIXES = (".wav", ".flac")
-RESIDUAL = "residual"
+RESIDUAL, NARRATOR, CROWD = "residual", "narrator", "crowd"
 
 _FIELDS = ("stem", "name", "speaker", "person", "ext")
 
@@ -52,11 +52,16 @@ class Naming:
         """Where the voice of a speaker goes, who may have a name."""
         return self.file if self.file is not None else self._filled(speaker, person)
 
-    def residual(self) -> Path:
-        """Where everything else goes: beside the file that the user named, or in the folder."""
+    def beside(self, what: str) -> Path:
+        """Where something goes that is nobody's voice, such as the residual.
+
+        Args:
+            what: stands in the place of the speaker: in a file beside the one that the user named,
+                or in the folder.
+        """
         if self.file is None:
-            return self._filled(RESIDUAL)
-        return self.file.with_name(f"{self.file.stem}.{RESIDUAL}{self.file.suffix}")
+            return self._filled(what)
+        return self.file.with_name(f"{self.file.stem}.{what}{self.file.suffix}")
 
     def _filled(self, speaker: int | str, person: str | None = None) -> Path:
         name = self.template.format(

@@ -7,40 +7,56 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from avse.activity.gate import gated
-from avse.errors import OutputError, UsageError
 from avse.faces.detect import FaceBackend
 from avse.faces.people import Person
-from avse.masking import Masker, MaskPlayer
-from avse.media import AudioReader, NewTrack, StemWriter, quantise, remux
+from avse.masking import MaskBlock, Masker
+from avse.media import AudioReader, quantise
 from avse.models.network import AVSENet
 from avse.models.weights import load
+from avse.offscreen.carrying import Absence, Carrier
+from avse.offscreen.weights import load_offscreen
+from avse.playing import MaskPlayer
+from avse.saving import CROWD, NARRATOR, TOGETHER, Target, Written, save_stems
 from avse.scene import Progress, Scene, Speaker, look, no_progress, pick_device
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE
+from avse.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
 
 FloatArray = npt.NDArray[np.float32]
 
-TOGETHER = 0
-"""The number of the stem that holds the voices of several people, none of whom is 0."""
-
-_RESIDUAL = -1
-
-SOUND_SUFFIXES = (".wav", ".flac")
 BLOCK_S = 1.0
+
+SHORTEST_S = 0.5
+"""Absences that are told of are at least so long."""
+
+
+@dataclass(frozen=True)
+class OutOfSight:
+    """A stretch in which somebody's face cannot be seen.
+
+    Attributes:
+        start, stop: in playing time, seconds. It begins 0.6 s after the lips were last seen, and
+            ends 0.6 s before they are seen again.
+        heard_s: seconds in which a voice from out of sight was taken to be theirs.
+        confidence: probability, on average over those seconds, that it was; None if there are none.
+    """
+
+    start: float
+    stop: float
+    heard_s: float
+    confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -49,28 +65,13 @@ class Block:
 
     Attributes:
         start: index of the first sample.
-        stems: (stems, channels, n) float32, one for each person asked for, or one for all.
+        stems: (stems, channels, n) float32, one for each of `Separation.numbers`.
         residual: (channels, n) float32: the original minus all stems.
     """
 
     start: int
     stems: FloatArray
     residual: FloatArray
-
-
-@dataclass
-class Written:
-    """What `Separation.save` wrote.
-
-    Attributes:
-        stems: speaker number -> path; `TOGETHER` stands for all.
-        residual: its path, or None.
-        warnings: what the user should know, in words.
-    """
-
-    stems: dict[int, Path]
-    residual: Path | None = None
-    warnings: list[str] = field(default_factory=list)
 
 
 class Separation:
@@ -81,6 +82,8 @@ class Separation:
         people: those asked for.
         settings: as given.
         together: whether their voices are one stem, the sum, instead of one each.
+        offscreen: whether narrators and crowds are stems too.
+        notes: what the user should know once the voices were computed, in words.
     """
 
     def __init__(
@@ -92,13 +95,15 @@ class Separation:
         progress: Progress,
         *,
         together: bool = False,
+        offscreen: bool = False,
     ) -> None:
         assert scene.audio is not None
         self.scene, self.people, self.settings = scene, people, settings
-        self.together = together
+        self.together, self.offscreen = together, offscreen
         self.audio = scene.audio
-        self._network, self._progress = network, progress
-        self._notes: list[str] = []
+        self.progress, self.notes = progress, list[str]()
+        self._network = network
+        self._absences: list[Absence] | None = None
 
     @property
     def sample_rate(self) -> int:
@@ -107,8 +112,9 @@ class Separation:
 
     @property
     def numbers(self) -> list[int]:
-        """The number of each stem: that of the person, or `TOGETHER`."""
-        return [TOGETHER] if self.together else [person.number for person in self.people]
+        """The number of each stem: that of the person, or one of those in `avse.saving`."""
+        voices = [TOGETHER] if self.together else [person.number for person in self.people]
+        return [*voices, NARRATOR, CROWD] if self.offscreen else voices
 
     @cached_property
     def sync(self) -> Sync | None:
@@ -118,24 +124,44 @@ class Separation:
         """
         if not self.settings.sync:
             return None
-        return measure(
-            self.scene, self._network, track=self.settings.track, progress=self._progress
-        )
+        return measure(self.scene, self._network, track=self.settings.track, progress=self.progress)
+
+    def out_of_sight(self, number: int) -> list[OutOfSight] | None:
+        """When a person's face cannot be seen, and what was heard of them then.
+
+        Args:
+            number: of the person.
+
+        Returns:
+            In order; None if the voices were not computed yet, or are not carried on.
+        """
+        if self._absences is None:
+            return None
+        place = [person.number for person in self.scene.people].index(number)
+        return [
+            OutOfSight(
+                self.scene.playing_time(Fraction(lost.first, VIDEO_RATE)),
+                self.scene.playing_time(Fraction(lost.stop, VIDEO_RATE)),
+                round(lost.heard_s, 2),
+                lost.confidence,
+            )
+            for lost in self._absences
+            if lost.person == place and lost.stop - lost.first >= SHORTEST_S * VIDEO_RATE
+        ]
 
     def blocks(self) -> Iterator[Block]:
         """Compute the voices, piece by piece, from the first sample to the last."""
         path, track, info = self.scene.info.path, self.settings.track, self.scene.info
         total = float(info.duration) if info.duration is not None else None
-        everybody = list(self.scene.people)
         masker = Masker(
             self._network,
-            in_step([person.lips for person in everybody], self.sync),
-            [everybody.index(person) for person in self.people],
+            in_step([person.lips for person in self.scene.people], self.sync),
             window_s=self.settings.window_s,
             overlap=self.settings.overlap,
         )
         rate, channels = self.audio.sample_rate, self.audio.channels
-        player = MaskPlayer(rate, channels, len(self.people))
+        rows = self._rows()
+        player = MaskPlayer(rate, channels, len(rows))
         waiting: FloatArray = np.zeros((channels, 0), np.float32)
         done = 0
         with ExitStack() as stack:
@@ -143,18 +169,15 @@ class Separation:
                 AudioReader(path, track=track, rate_hz=SAMPLE_RATE, mono=True, block_s=BLOCK_S)
             )
             played = stack.enter_context(AudioReader(path, track=track, block_s=BLOCK_S))
-            masks = masker.masks(block.samples for block in heard)
-            if self.settings.gate:
-                masks = gated(masks)
-            for block in masks:
-                player.push_masks(block)
+            for block in self._masks(masker, heard):
+                player.push_masks(block.masks[rows])
                 while player.wants_sound() and (sound := next(played, None)) is not None:
                     player.push_sound(sound.samples)
                     waiting = np.concatenate([waiting, sound.samples], axis=-1)
                 voices = player.play()
                 yield from self._emit(done, voices, waiting)
                 waiting, done = waiting[:, voices.shape[-1] :], done + voices.shape[-1]
-                self._progress("voices", done / rate, total)
+                self.progress("voices", done / rate, total)
             for sound in played:
                 player.push_sound(sound.samples)
                 waiting = np.concatenate([waiting, sound.samples], axis=-1)
@@ -162,34 +185,62 @@ class Separation:
             yield from self._emit(done, rest, waiting)
             self._note(masker, heard.skipped, (done + rest.shape[-1]) / rate)
 
+    def _rows(self) -> list[int]:
+        """Which masks are played: of everybody's, and of the narrator's and the crowd's."""
+        everybody = list(self.scene.people)
+        rows = [everybody.index(person) for person in self.people]
+        return [*rows, len(everybody), len(everybody) + 1] if self.offscreen else rows
+
+    def _masks(self, masker: Masker, heard: AudioReader) -> Iterator[MaskBlock]:
+        """Masks of everybody; carried on, gated, and more of them, as the settings say."""
+        carries = self.settings.carry and masker.loses_sight(self._frames())
+        if carries or self.offscreen:
+            device = str(next(self._network.parameters()).device)
+            masker.offscreen = load_offscreen(self.settings.offscreen_model, device=device)
+        masks = masker.masks(block.samples for block in heard)
+        if self.settings.gate:
+            masks = gated(masks)
+        carrier = Carrier(masker.presence if carries else None)
+        yield from masks if masker.offscreen is None else carrier.carried(masks)
+        if self.settings.carry:
+            self._absences = carrier.absences
+
+    def _frames(self) -> int:
+        """Video frames of the sound track, as far as the file says."""
+        duration = self.audio.duration or self.scene.info.duration
+        return 0 if duration is None else int(duration * VIDEO_RATE)
+
     def _note(self, masker: Masker, skipped: int, length_s: float) -> None:
         claimed = self.audio.duration
+        self.notes = []
         if claimed is not None and length_s < 0.98 * float(claimed) - 0.5:
-            self._notes.append(
+            self.notes.append(
                 f"{self.scene.info.path.name} is cut short: of {float(claimed):.1f} s of sound "
                 f"only {length_s:.1f} s could be read"
             )
         if self.sync is not None and self.sync.out_of_step:
-            self._notes.append(f"{self.sync.describe()}; corrected for (see --no-sync)")
+            self.notes.append(f"{self.sync.describe()}; corrected for (see --no-sync)")
         if masker.halved:
-            self._notes.append("the GPU ran out of memory; the window was halved where needed")
+            self.notes.append("the GPU ran out of memory; the window was halved where needed")
         if skipped:
-            self._notes.append(f"{skipped} damaged packets of sound were skipped (silence instead)")
+            self.notes.append(f"{skipped} damaged packets of sound were skipped (silence instead)")
 
     def _emit(self, start: int, voices: FloatArray, original: FloatArray) -> Iterator[Block]:
         if voices.shape[-1] == 0:
             return
         here = original[:, : voices.shape[-1]]
+        theirs, others = np.split(voices, [len(self.people)])
         if self.together:
-            voices = voices.sum(axis=0, keepdims=True)
+            theirs = theirs.sum(axis=0, keepdims=True)
         if self.settings.mix:
             keep = np.float32(self.settings.mix)
-            voices = voices * (1 - keep) + here * keep
+            theirs = theirs * (1 - keep) + here * keep
+        stems = np.concatenate([theirs, others])
         bits = self.audio.bits_per_sample
         if bits is not None and bits <= 24 and not self.audio.is_float:
             # On the grid of the source, stems and residual add up to it exactly in the files too.
-            voices = quantise(voices, bits)
-        yield Block(start, voices, here - voices.sum(axis=0))
+            stems = quantise(stems, bits)
+        yield Block(start, stems, here - stems.sum(axis=0))
 
     def voices(self) -> FloatArray:
         """(stems, channels, samples): everything at once, for recordings that fit in memory."""
@@ -199,9 +250,9 @@ class Separation:
 
     def save(
         self,
-        path: str | os.PathLike[str] | Mapping[int, str | os.PathLike[str]],
+        path: Target | Mapping[int, Target],
         *,
-        residual: str | os.PathLike[str] | None = None,
+        residual: Target | None = None,
         clip: Any = "rescale",
         keep_original_audio: bool = False,
         overwrite: bool = False,
@@ -209,10 +260,10 @@ class Separation:
         """Write the voices.
 
         Args:
-            path: a file if there is one stem, else speaker number -> file. The ending
+            path: a file if there is one stem, else number of the stem -> file. The ending
                 chooses the kind: .wav or .flac for sound, .mp4, .m4v, .mov, .mkv or .webm for a
                 copy of the video with that sound, the picture untouched.
-            residual: where to write everything that is not these people.
+            residual: where to write everything that is in none of the stems.
             clip: "rescale", "clamp" or "none", for integer formats that would clip.
             keep_original_audio: keep the original sound as a further track of videos.
             overwrite: replace files that exist.
@@ -222,78 +273,14 @@ class Separation:
             OutputError: a file cannot be written. Nothing is left half-written; of several
                 files, those that were whole by then stay.
         """
-        paths = self._paths(path)
-        targets: dict[int, Path] = dict(paths)
-        if residual is not None:
-            targets[_RESIDUAL] = Path(residual)
-        for target in targets.values():
-            if target.parent and not target.parent.is_dir():
-                raise OutputError(f"there is no folder {target.parent}", "create it first")
-        videos = {n: t for n, t in targets.items() if t.suffix.lower() not in SOUND_SUFFIXES}
-        written = Written(paths, targets.get(_RESIDUAL))
-        with ExitStack() as stack:
-            sounds = dict(targets)
-            if videos:
-                folder = next(iter(videos.values())).parent
-                scratch = Path(
-                    stack.enter_context(tempfile.TemporaryDirectory(prefix=".avse-", dir=folder))
-                )
-                sounds.update({n: scratch / f"{n}.wav" for n in videos})
-            writers = {
-                n: stack.enter_context(
-                    StemWriter(
-                        target,
-                        sample_rate=self.audio.sample_rate,
-                        channels=self.audio.channels,
-                        source=self.audio if n not in videos else None,
-                        clip=clip,
-                        overwrite=overwrite,
-                    )
-                )
-                for n, target in sounds.items()
-            }
-            for block in self.blocks():
-                for number, stem in zip(self.numbers, block.stems, strict=True):
-                    writers[number].write(stem)
-                if _RESIDUAL in writers:
-                    writers[_RESIDUAL].write(block.residual)
-            for number, writer in writers.items():
-                writer.close()
-                if writer.gain_applied != 1.0:
-                    written.warnings.append(
-                        f"{targets[number].name} would have clipped and was made softer by "
-                        f"{-20 * np.log10(writer.gain_applied):.1f} dB (see --clip)"
-                    )
-            for number, target in videos.items():
-                self._progress("video", 0.0, None)
-                result = remux(
-                    self.scene.info.path,
-                    NewTrack(sounds[number]),
-                    target,
-                    track=self.settings.track,
-                    keep_original_audio=keep_original_audio,
-                    drop_unsupported=True,
-                    overwrite=overwrite,
-                )
-                written.warnings += [f"{target.name}: left out {what}" for what in result.dropped]
-        written.warnings += self._notes
-        return written
-
-    def _paths(
-        self, path: str | os.PathLike[str] | Mapping[int, str | os.PathLike[str]]
-    ) -> dict[int, Path]:
-        if isinstance(path, Mapping):
-            paths = {number: Path(target) for number, target in path.items()}
-        elif len(self.numbers) == 1:
-            paths = {self.numbers[0]: Path(path)}
-        else:
-            raise UsageError(
-                f"{len(self.people)} voices do not fit into one file",
-                "give a path for each, such as {1: 'left.wav', 2: 'right.wav'}",
-            )
-        if set(paths) != set(self.numbers):
-            raise UsageError("every person asked for needs a path", "one entry for each number")
-        return paths
+        return save_stems(
+            self,
+            path,
+            residual=residual,
+            clip=clip,
+            keep_original_audio=keep_original_audio,
+            overwrite=overwrite,
+        )
 
 
 def separate(
@@ -301,6 +288,7 @@ def separate(
     speaker: Speaker = "all",
     *,
     together: bool = False,
+    offscreen: bool = False,
     settings: Settings | None = None,
     network: AVSENet | None = None,
     backend: FaceBackend | None = None,
@@ -315,6 +303,7 @@ def separate(
         path: a video file with sound.
         speaker: a number (see `avse inspect`), several, "all", or "@12.5s:0.31,0.40".
         together: one stem with the voices of all who were asked for, instead of one for each.
+        offscreen: two stems more: voices from out of sight, and crowds.
         settings: see `Settings`.
         network: use this one instead of loading `settings.model`.
         backend: who finds faces, if it is open already; else the one that the settings name.
@@ -331,4 +320,6 @@ def separate(
         network = load(settings.model, device=pick_device(settings.device))
     scene = look(path, settings, progress=progress, backend=backend)
     people = scene.choose(speaker)
-    return Separation(scene, people, network, settings, progress, together=together)
+    return Separation(
+        scene, people, network, settings, progress, together=together, offscreen=offscreen
+    )

@@ -23,6 +23,8 @@ class Settings:
         gate: whether who does not speak is silenced.
         face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
         sync: whether to measure how far sound and picture are apart, and to correct for it.
+        carry: whether somebody whose face is out of sight is known by their voice, found so far.
+        offscreen_model: name of shipped weights for what is out of sight, or path of a file.
     """
 
     model: str = "avse-small"
@@ -36,6 +38,8 @@ class Settings:
     gate: bool = True
     face_side: int = 1280
     sync: bool = True
+    carry: bool = True
+    offscreen_model: str = "avse-offscreen"
 
     def __post_init__(self) -> None:
         if not 0.4 <= self.window_s <= 600:

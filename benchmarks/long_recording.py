@@ -78,9 +78,7 @@ def parts(path: Path, seconds: float) -> Iterator[tuple[str, float]]:
     yield "faces (beyond decoding)", (time.monotonic() - began - decode) / seconds
     network = load(settings.model)
     lips = [person.lips for person in scene.people]
-    masker = Masker(
-        network, lips, range(len(lips)), window_s=settings.window_s, overlap=settings.overlap
-    )
+    masker = Masker(network, lips, window_s=settings.window_s, overlap=settings.overlap)
     began = time.monotonic()
     with AudioReader(path, rate_hz=SAMPLE_RATE, mono=True) as reader:
         for _ in masker.masks(block.samples for block in reader):

@@ -54,7 +54,6 @@ def main() -> None:
         masker = Masker(
             network,
             lips,
-            range(people),
             window_s=Settings.window_s,
             overlap=Settings.overlap,
         )

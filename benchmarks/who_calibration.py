@@ -109,7 +109,7 @@ def scene(
     seen = np.ones((FRAMES, POINTS), np.float32)
     faces = [LipSequence(0, part[1], seen) for part in parts[:count]]
     usual = Settings()
-    masker = Masker(network, faces, range(count), window_s=usual.window_s, overlap=usual.overlap)
+    masker = Masker(network, faces, window_s=usual.window_s, overlap=usual.overlap)
     blocks = masker.masks([mixture.astype(np.float32)[None]])
     cues = np.concatenate([block.cues for block in blocks], axis=-1)[..., :FRAMES]
     return Seen(

@@ -7,11 +7,10 @@ import pytest
 
 from avse.activity.cues import COUNT
 from avse.faces.lips import POINTS, LipSequence
-from avse.masking import FloatArray, Grid, MaskBlock, Masker, MaskPlayer
+from avse.masking import FloatArray, Masker
 from avse.models.network import AVSENet
+from avse.playing import Grid, MaskPlayer
 from avse.stft import BINS, FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE
-
-NO_CUES = np.zeros((1, COUNT, 0), np.float32)
 
 
 def lips(frames: int, seed: int = 0, first: int = 0) -> LipSequence:
@@ -41,7 +40,7 @@ def test_masks_of_ones_give_the_recording_back(rate: int, seconds: float) -> Non
     sound = iter(pieces(rng, signal, rate // 3 + 2))
     for first in range(0, frames, 17):
         ones = np.ones((1, BINS, min(17, frames - first)), np.complex64)
-        player.push_masks(MaskBlock(first, ones, NO_CUES))
+        player.push_masks(ones)
         while player.wants_sound() and (piece := next(sound, None)) is not None:
             player.push_sound(piece)
         out.append(player.play())
@@ -61,7 +60,7 @@ def test_a_mask_lands_on_its_own_time_and_frequency(rate: int) -> None:
     masks[:, 100:140, FRAME_RATE:] = 1
     player = MaskPlayer(rate, 1, 1)
     player.push_sound((low + high).astype(np.float32)[None])
-    player.push_masks(MaskBlock(0, masks, NO_CUES))
+    player.push_masks(masks)
     out = np.concatenate([player.play(), player.finish()], axis=-1)[0, 0]
     edge = rate // 10
     first, second = slice(edge, rate - edge), slice(rate + edge, 2 * rate - edge)
@@ -88,7 +87,7 @@ def test_masks_cover_the_recording_however_it_arrives(
     people = [lips(100, 1), lips(60, 2, first=20)]
 
     def run(blocks: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-        masker = Masker(network, people, [0, 1], window_s=window_s, overlap=overlap)
+        masker = Masker(network, people, window_s=window_s, overlap=overlap)
         out = [np.zeros((2, BINS, 0), np.complex64)]
         cues = [np.zeros((2, COUNT, 0), np.float32)]
         at = 0
@@ -115,18 +114,18 @@ def test_one_window_is_the_network_itself(network: AVSENet) -> None:
     from avse.stft import stft
 
     signal = np.random.default_rng(0).standard_normal((1, 32_000)).astype(np.float32)
-    masker = Masker(network, [lips(51)], [0], window_s=60, overlap=0.5)
+    masker = Masker(network, [lips(51)], window_s=60, overlap=0.5)
     (block,) = masker.masks([signal])
     spectrum = stft(torch.from_numpy(signal))
     padded = np.pad(spectrum.numpy()[0], ((0, 0), (0, 3)))
-    expected, cues = masker.answer(padded, 0)
-    np.testing.assert_allclose(block.masks[0].real, expected[0, 0, :, :201], atol=1e-4)
-    np.testing.assert_allclose(block.cues, cues, atol=1e-4)
+    expected = masker.answer(padded, 0)
+    np.testing.assert_allclose(block.masks[0].real, expected.masks[0, 0, :, :201], atol=1e-4)
+    np.testing.assert_allclose(block.cues, expected.cues, atol=1e-4)
 
 
 def test_lips_that_are_never_seen_do_not_matter_where_they_are_not(network: AVSENet) -> None:
     unseen = LipSequence(0, np.zeros((0, POINTS, 3), np.float32), np.zeros((0, POINTS), np.float32))
     signal = np.random.default_rng(0).standard_normal((1, 16_000)).astype(np.float32)
-    masker = Masker(network, [unseen], [0], window_s=4, overlap=0.5)
+    masker = Masker(network, [unseen], window_s=4, overlap=0.5)
     for block in masker.masks([signal]):
         assert np.isfinite(block.masks).all()

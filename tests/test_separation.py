@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from avse.media import AudioReader, probe
 from avse.metrics import si_sdr
 from avse.models.network import Answer, AVSENet
 from avse.models.weights import shipped
+from avse.saving import CROWD, NARRATOR
+from avse.scene import Scene, no_progress
 from avse.separation import Separation
 from tests.conftest import EXAMPLES, TINY, randomise
 
@@ -23,7 +26,11 @@ class Everything(AVSENet):
     """Gives every face the whole mixture."""
 
     def forward(
-        self, spectrum: torch.Tensor, components: torch.Tensor, seen: torch.Tensor
+        self,
+        spectrum: torch.Tensor,
+        components: torch.Tensor,
+        seen: torch.Tensor,
+        presence: torch.Tensor | None = None,
     ) -> Answer:
         people = seen.shape[1]
         mask = torch.ones(1, people, *spectrum.shape[1:])
@@ -47,8 +54,6 @@ def both(duet: Path) -> Separation:
 
 def again(both: Separation, speaker: object, network: AVSENet, **options: object) -> Separation:
     """Ask for other people of the scene that was looked at already."""
-    import dataclasses
-
     settings = dataclasses.replace(both.settings, **options)  # type: ignore[arg-type]
     people = both.scene.choose(speaker)  # type: ignore[arg-type]
     return Separation(both.scene, people, network, settings, lambda *_: None)
@@ -80,6 +85,67 @@ def test_an_identity_network_gives_the_recording(
 ) -> None:
     whole = again(both, 2, Everything(TINY).eval(), window_s=window_s, overlap=overlap)
     np.testing.assert_allclose(whole.voices()[0], sound(duet), atol=1e-6)
+
+
+def lost(both: Separation, number: int, after_s: float) -> Scene:
+    """The scene as if that person's face were out of sight from some instant on."""
+    people = []
+    for person in both.scene.people:
+        lips = person.lips
+        if person.number == number:
+            confidence = lips.confidence.copy()
+            confidence[max(0, round(after_s * 25) - lips.first) :] = 0
+            lips = dataclasses.replace(lips, confidence=confidence)
+        people.append(dataclasses.replace(person, lips=lips))
+    everybody = dataclasses.replace(both.scene.people, persons=tuple(people))
+    return dataclasses.replace(both.scene, people=everybody)
+
+
+def test_narrator_crowd_and_rest_add_up_to_the_recording_too(
+    both: Separation, network: AVSENet, duet: Path, tmp_path: Path
+) -> None:
+    people = both.scene.choose(2)
+    whole = Separation(both.scene, people, network, both.settings, no_progress, offscreen=True)
+    assert whole.numbers == [2, NARRATOR, CROWD]
+    names = {2: "anna.wav", NARRATOR: "narrator.wav", CROWD: "crowd.wav"}
+    whole.save({n: tmp_path / name for n, name in names.items()}, residual=tmp_path / "rest.wav")
+    parts = [sound(path) for path in tmp_path.iterdir()]
+    assert len(parts) == 4
+    np.testing.assert_allclose(sum(parts), sound(duet), atol=1e-5)
+    together = Separation(
+        both.scene, people, network, both.settings, no_progress, together=True, offscreen=True
+    )
+    np.testing.assert_allclose(together.voices()[0], whole.voices()[0], atol=1e-6)
+
+
+def test_a_lost_face_is_told_of_and_does_not_take_from_others(
+    both: Separation, network: AVSENet
+) -> None:
+    scene = lost(both, 1, 3.0)
+    first, second = scene.people
+    settings = dataclasses.replace(both.settings, sync=False, gate=False)
+    carried = Separation(scene, [first, second], network, settings, no_progress)
+    assert carried.out_of_sight(1) is None
+    voices = carried.voices()
+    absences = carried.out_of_sight(1)
+    assert absences is not None
+    (absence,) = absences
+    assert absence.start == pytest.approx(3.6, abs=0.05)
+    assert absence.stop == pytest.approx(6.4, abs=0.1)
+    assert carried.out_of_sight(2) == []
+    silent = dataclasses.replace(settings, carry=False)
+    left_out = Separation(scene, [first, second], network, silent, no_progress)
+    nothing = left_out.voices()
+    assert left_out.out_of_sight(1) is None
+    away = slice(round(4.0 * 48_000), None)
+    assert np.abs(nothing[0][..., away]).max() < 1e-6
+    np.testing.assert_allclose(voices[1], nothing[1], atol=1e-6)
+    # The other one is answered as if alone.
+    alone = again(both, 2, network, sync=False, gate=False)
+    both_there = alone.voices()[0]
+    assert np.abs(nothing[1][..., away] - both_there[..., away]).max() > 1e-4
+    early = slice(0, round(2.0 * 48_000))
+    np.testing.assert_allclose(nothing[1][..., early], both_there[..., early], atol=1e-4)
 
 
 def test_mix_leaves_the_original_in(both: Separation, network: AVSENet, duet: Path) -> None:

@@ -6,6 +6,7 @@ for speech, and its edges lie outside of what is kept, so onsets and tails come 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def gated(blocks: Iterable[MaskBlock], rule: GateRule = USUAL) -> Iterator[MaskB
 def _laid_on(block: MaskBlock, probability: FloatArray, rule: GateRule) -> MaskBlock:
     stop = block.first + block.masks.shape[-1]
     gain = gains(probability, block.first, stop, rule)
-    return MaskBlock(block.first, block.masks * gain[:, None], block.cues)
+    return dataclasses.replace(block, masks=block.masks * gain[:, None])
 
 
 def _frames_needed(block: MaskBlock, rule: GateRule) -> int:

@@ -136,7 +136,6 @@ def listen(
     masker = Masker(
         network,
         in_step([person.lips for person in scene.people], sync),
-        range(len(scene.people)),
         window_s=settings.window_s,
         overlap=settings.overlap,
     )

@@ -17,6 +17,7 @@ from avse.batch.worker import Probed
 from avse.errors import AvseError, OutputError, OutputExistsError
 from avse.job import ENHANCED
 from avse.media.placing import writing
+from avse.naming import RESIDUAL
 
 _SHOWN = 3
 _READERS = 8
@@ -139,7 +140,7 @@ def expected_outputs(item: Item, request: Request, output: Path) -> list[Path]:
         paths = [naming.path(number) for number in request.speaker]
     else:
         paths = [naming.path(request.speaker if isinstance(request.speaker, int) else 1)]
-    return [*paths, naming.residual()] if request.residual else paths
+    return [*paths, naming.beside(RESIDUAL)] if request.residual else paths
 
 
 def in_shard(item: Item, number: int, count: int) -> bool:

@@ -12,7 +12,7 @@ from avse.job import Chosen, Job
 from avse.naming import Naming, check_template
 from avse.settings import Settings
 
-_ELSEWHERE = ("model", "device", "people")
+_ELSEWHERE = ("model", "offscreen_model", "device", "people")
 """Settings that are not part of the digest: weights and people have a hash of their own, and where
 something is computed changes nothing that is asked for."""
 
@@ -30,6 +30,7 @@ class Request:
         clip: what to do where an integer file would clip.
         keep_original_audio: whether videos keep the original sound as well.
         people_sha256: of the file of people, if there is one.
+        offscreen_sha256: of the weights for what is out of sight, if voices are carried on.
     """
 
     verb: Literal["separate", "enhance"]
@@ -40,6 +41,7 @@ class Request:
     clip: Literal["rescale", "clamp", "none"] = "rescale"
     keep_original_audio: bool = False
     people_sha256: str | None = None
+    offscreen_sha256: str | None = None
 
     @property
     def suffix(self) -> str:

@@ -235,9 +235,9 @@ def _bounded(batch: Batch, watcher: Watcher) -> Limits:
 
 
 def _hash_of_weights(request: Request) -> str:
-    from avse.models.weights import find, verify
+    from avse.models.weights import find_verified
 
-    return verify(*find(request.settings.model))
+    return find_verified(request.settings.model)
 
 
 def _made_before(batch: Batch, output: Path) -> set[Path]:

@@ -55,6 +55,8 @@ def batch(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     gate: options.Gate = Settings.gate,
+    carry: options.Carry = Settings.carry,
+    offscreen_model: options.OffscreenModel = Settings.offscreen_model,
     faces: options.Faces = Settings.faces,
     sync: options.Sync = Settings.sync,
     jobs: options.Jobs = None,
@@ -94,6 +96,7 @@ def batch(
     from avse.batch.run import Batch, read_shard, run
     from avse.cli.batch_telling import tell
     from avse.cli.inputs import read_speaker
+    from avse.models.weights import find_verified
     from avse.naming import check_template
     from avse.people_file import hash_people
 
@@ -116,12 +119,15 @@ def batch(
                 track=track,
                 people=None if people is None else str(Path(people).expanduser().resolve()),
                 gate=gate,
+                carry=carry,
+                offscreen_model=offscreen_model,
                 sync=sync,
             ),
             residual=residual,
             clip=clip.value,
             keep_original_audio=keep_original_audio,
             people_sha256=None if people is None else hash_people(Path(people).expanduser()),
+            offscreen_sha256=find_verified(offscreen_model) if carry else None,
         ),
         limits=_limits(jobs, threads, timeout, memory),
         manifest=None if manifest is None else Path(manifest).expanduser(),

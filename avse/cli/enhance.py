@@ -38,6 +38,8 @@ def enhance(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     gate: options.Gate = Settings.gate,
+    carry: options.Carry = Settings.carry,
+    offscreen_model: options.OffscreenModel = Settings.offscreen_model,
     faces: options.Faces = Settings.faces,
     sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
@@ -64,6 +66,8 @@ def enhance(
         track=track,
         people=people,
         gate=gate,
+        carry=carry,
+        offscreen_model=offscreen_model,
         sync=sync,
     )
     source = one_input(inputs)

@@ -171,6 +171,8 @@ def evaluate(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     gate: options.Gate = Settings.gate,
+    carry: options.Carry = Settings.carry,
+    offscreen_model: options.OffscreenModel = Settings.offscreen_model,
     faces: options.Faces = Settings.faces,
     sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
@@ -218,6 +220,8 @@ def evaluate(
         window_s=window,
         overlap=overlap,
         gate=gate,
+        carry=carry,
+        offscreen_model=offscreen_model,
         sync=sync,
     )
     folder = Path(output).expanduser()

@@ -73,6 +73,7 @@ def list_models(
                 "models": [
                     {
                         "name": model.name,
+                        "kind": model.kind,
                         "default": model.name == Settings.model,
                         "megabytes": round(model.megabytes, 1),
                         "sha256": model.sha256,
@@ -114,10 +115,12 @@ def verify(
 
     Exit code 3 if they are not.
     """
-    from avse.models.weights import find, load, shipped
+    from avse.models.weights import OFFSCREEN, find, load, shipped
+    from avse.offscreen.weights import load_offscreen
 
     terminal = terminal_of(context)
-    names = [entry.name for entry in shipped()] if model is None else [model]
+    kinds = {entry.name: entry.kind for entry in shipped()}
+    names = list(kinds) if model is None else [model]
     if not names:
         raise MissingWeightsError(
             "no weights came with this copy of avse", "reinstall avse, or name a file to check"
@@ -126,7 +129,7 @@ def verify(
     for name in names:
         try:
             path, expected = find(name)
-            load(name)
+            _ = load_offscreen(name) if kinds.get(name) == OFFSCREEN else load(name)
         except AvseError as error:
             terminal.error(error.message, error.hint)
             terminal.trace(error)

@@ -87,9 +87,9 @@ Name = Annotated[
         "--name",
         metavar="TEMPLATE",
         envvar="AVSE_NAME",
-        help="How files in a folder are called; {speaker} is the number, or residual; {person} the "
-        "name from --people, or the number; {stem} and {name} are the input's name without and "
-        "with its ending. An ending in place of {ext} chooses the kind.",
+        help="How files in a folder are called; {speaker} is the number, or residual, narrator or "
+        "crowd; {person} the name from --people, or the number; {stem} and {name} are the input's "
+        "name without and with its ending. An ending in place of {ext} chooses the kind.",
     ),
 ]
 Residual = Annotated[
@@ -99,6 +99,15 @@ Residual = Annotated[
         envvar="AVSE_RESIDUAL",
         help="Also write everything that is not the chosen people. Voices and residual add up to "
         "the original.",
+    ),
+]
+Offscreen = Annotated[
+    bool,
+    typer.Option(
+        "--offscreen",
+        envvar="AVSE_OFFSCREEN",
+        help="Also write what comes from out of sight: clear voices (narrator), many voices at "
+        "once (crowd), and the residual. All of it adds up to the original.",
     ),
 ]
 Mix = Annotated[
@@ -178,6 +187,23 @@ Faces = Annotated[
         metavar="BACKEND",
         envvar="AVSE_FACES",
         help="Who finds faces: mediapipe, or face-alignment[:DETECTOR].",
+    ),
+]
+Carry = Annotated[
+    bool,
+    typer.Option(
+        "--carry/--no-carry",
+        envvar="AVSE_CARRY",
+        help="Where a face is out of sight, know the person by the voice that was found so far.",
+    ),
+]
+OffscreenModel = Annotated[
+    str,
+    typer.Option(
+        "--offscreen-model",
+        metavar="NAME|PATH",
+        envvar="AVSE_OFFSCREEN_MODEL",
+        help="Weights for what is out of sight: shipped ones, or a .safetensors file.",
     ),
 ]
 Gate = Annotated[

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import typer
 
 from avse.cli import options
@@ -9,8 +12,11 @@ from avse.cli.inputs import one_input, read_speaker
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.job import Job
-from avse.naming import DEFAULT_NAME, name_outputs
+from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs
 from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.separation import OutOfSight
 
 EXAMPLES = options.examples(
     ("each person's voice: talk.1.wav, talk.2.wav, …", "avse separate talk.mp4"),
@@ -28,6 +34,7 @@ EXAMPLES = options.examples(
         "all voices and the rest, as FLAC, into a folder",
         'avse separate talk.mp4 --residual --name "{stem}.{speaker}.flac" -o voices/',
     ),
+    ("a narrator, a crowd and the rest as well", "avse separate talk.mp4 --offscreen"),
     ("what would be written?", "avse separate talk.mp4 --dry-run"),
 )
 
@@ -39,6 +46,7 @@ def separate(
     output: options.Output = None,
     name: options.Name = DEFAULT_NAME,
     residual: options.Residual = False,
+    offscreen: options.Offscreen = False,
     mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
@@ -49,6 +57,8 @@ def separate(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     gate: options.Gate = Settings.gate,
+    carry: options.Carry = Settings.carry,
+    offscreen_model: options.OffscreenModel = Settings.offscreen_model,
     faces: options.Faces = Settings.faces,
     sync: options.Sync = Settings.sync,
     as_json: options.AsJson = False,
@@ -73,6 +83,8 @@ def separate(
         track=track,
         people=people,
         gate=gate,
+        carry=carry,
+        offscreen_model=offscreen_model,
         sync=sync,
     )
     source = one_input(inputs)
@@ -88,7 +100,8 @@ def separate(
             together=False,
             naming=naming,
             settings=settings,
-            residual=residual,
+            residual=residual or offscreen,
+            offscreen=offscreen,
             clip=clip.value,
             keep_original_audio=keep_original_audio,
             force=force,
@@ -106,15 +119,33 @@ def separate(
                         "speaker": n,
                         **({} if people is None else {"name": done.name_of(n)}),
                         "path": str(path),
+                        "out_of_sight": _absences(done.out_of_sight.get(n)),
                     }
                     for n, path in done.stems
                 ],
-                "residual": None if done.residual is None else str(done.residual),
+                **{kind: _text(done.beside.get(kind)) for kind in (NARRATOR, CROWD, RESIDUAL)},
                 "sync": None if done.sync is None else done.sync.as_json(),
             }
         )
         return
-    for _, path in done.stems:
+    for path in done.paths:
         terminal.result(str(path))
-    if done.residual is not None:
-        terminal.result(str(done.residual))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _absences(stretches: list[OutOfSight] | None) -> list[dict[str, float | None]] | None:
+    """For JSON: when a face cannot be seen, and what was heard of the person then."""
+    if stretches is None:
+        return None
+    return [
+        {
+            "start": round(lost.start, 2),
+            "stop": round(lost.stop, 2),
+            "heard_s": lost.heard_s,
+            "confidence": None if lost.confidence is None else round(lost.confidence, 2),
+        }
+        for lost in stretches
+    ]

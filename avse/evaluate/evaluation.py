@@ -164,13 +164,12 @@ def judge_test_set(
     """
     from avse.evaluate.running import Separator, run_network, run_pipeline
     from avse.faces.detect import open_backend
-    from avse.models.weights import find, load, verify
+    from avse.models.weights import find_verified, load
     from avse.scene import pick_device
 
     check_packages(request.plan.metrics)
     hear = _open(request.transcriber)
-    path, expected = find(settings.model)
-    digest = verify(path, expected)
+    digest = find_verified(settings.model)
     device = pick_device(settings.device)
     network = load(settings.model, device=device)
     items = test_set.manifest.items

@@ -15,10 +15,11 @@ from avse.evaluate.sounds import FloatArray, write_sound
 from avse.evaluate.testset import NetworkItem, TestSet, network_item
 from avse.faces.detect import FaceBackend
 from avse.faces.people import Person
-from avse.masking import Masker, MaskPlayer
+from avse.masking import Masker
 from avse.media import resample
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
+from avse.playing import MaskPlayer
 from avse.separation import separate
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE
@@ -133,12 +134,10 @@ def separate_item(
         (people asked for, samples), at the rate of the item.
     """
     settings = settings or Settings()
-    masker = Masker(
-        network, item.lips, item.asked, window_s=settings.window_s, overlap=settings.overlap
-    )
+    masker = Masker(network, item.lips, window_s=settings.window_s, overlap=settings.overlap)
     player = MaskPlayer(item.rate_hz, 1, len(item.asked))
     for block in masker.masks([resample(item.mixture[None], item.rate_hz, SAMPLE_RATE)]):
-        player.push_masks(block)
+        player.push_masks(block.masks[list(item.asked)])
     player.push_sound(item.mixture[None])
     return np.concatenate([player.play(), player.finish()], axis=-1)[:, 0]
 

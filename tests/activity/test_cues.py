@@ -59,6 +59,6 @@ def test_a_still_face_never_speaks_to_a_voice_that_is_heard() -> None:
     rng = np.random.default_rng(0)
     face = rng.normal(0, 0.02, (1, POINTS, 3)) + rng.normal(0, 0.0005, (160, POINTS, 3))
     lips = LipSequence(0, face.astype(np.float32), np.ones((160, POINTS), np.float32))
-    masker = Masker(network, [lips], [0], window_s=4, overlap=0.5)
+    masker = Masker(network, [lips], window_s=4, overlap=0.5)
     cues = np.concatenate([block.cues for block in masker.masks([heard])], axis=-1)
     assert np.nanmax(speaking(cues)) < 0.4

@@ -43,6 +43,7 @@ def test_list_json(run: Run, shipped: Path) -> None:
     (model,) = json.loads(run("models", "list", "--json").out)["models"]
     assert model == {
         "name": "avse-small",
+        "kind": "separation",
         "default": True,
         "megabytes": round(shipped.stat().st_size / 1e6, 1),
         "sha256": sha256(shipped),

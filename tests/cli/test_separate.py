@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from avse.media import AudioReader
-from avse.separation import SOUND_SUFFIXES
+from avse.saving import SOUND_SUFFIXES
 
 from .conftest import Run
 
@@ -40,26 +40,53 @@ def test_json_is_one_object_of_the_promised_shape(run: Run, duet: Path, model: P
         "input": str(duet),
         "sample_rate": 48000,
         "stems": [
-            {"speaker": 1, "path": str(Path("voices", "duet.1.wav"))},
-            {"speaker": 2, "path": str(Path("voices", "duet.2.wav"))},
+            {"speaker": 1, "path": str(Path("voices", "duet.1.wav")), "out_of_sight": []},
+            {"speaker": 2, "path": str(Path("voices", "duet.2.wav")), "out_of_sight": []},
         ],
+        "narrator": None,
+        "crowd": None,
         "residual": str(Path("voices", "duet.residual.wav")),
     }
     parts = [samples(path) for path in Path("voices").iterdir()]
     np.testing.assert_allclose(sum(parts), original(duet), atol=1e-5)
 
 
-def test_json_without_residual_says_null(run: Run, duet: Path, model: Path) -> None:
-    ran = run(
-        "separate", duet, "-m", model, "--speaker", "2", "--json", "--no-sync", "-o", "x.flac"
-    )
+def test_json_says_null_of_what_was_not_asked_for(run: Run, duet: Path, model: Path) -> None:
+    without = ("--no-sync", "--no-carry")
+    ran = run("separate", duet, "-m", model, "--speaker", "2", "--json", *without, "-o", "x.flac")
     assert json.loads(ran.out) == {
         "input": str(duet),
         "sample_rate": 48000,
-        "stems": [{"speaker": 2, "path": "x.flac"}],
+        "stems": [{"speaker": 2, "path": "x.flac", "out_of_sight": None}],
+        "narrator": None,
+        "crowd": None,
         "residual": None,
         "sync": None,
     }
+
+
+def test_what_is_out_of_sight_is_written_too(run: Run, duet: Path, model: Path) -> None:
+    ran = run("separate", duet, "-m", model, "--speaker", "2", "--offscreen", "-o", "anna.wav")
+    kinds = ("narrator", "crowd", "residual")
+    assert ran.out.split() == ["anna.wav", *(f"anna.{kind}.wav" for kind in kinds)]
+    parts = [samples(Path(name)) for name in ran.out.split()]
+    np.testing.assert_allclose(sum(parts), original(duet), atol=1e-5)
+    again = run("separate", duet, "-m", model, "--speaker", "2", "--offscreen", "-o", "anna.wav")
+    assert again.code == 2
+    ran = run("separate", duet, "-m", model, "--offscreen", "--json", "--dry-run", "-o", "voices")
+    found = json.loads(ran.out)
+    assert {kind: found[kind] for kind in kinds} == {
+        kind: str(Path("voices", f"duet.{kind}.wav")) for kind in kinds
+    }
+    assert not Path("voices").exists()
+
+
+def test_without_weights_for_what_is_out_of_sight(run: Run, duet: Path, model: Path) -> None:
+    options = ("--offscreen", "--offscreen-model", "nowhere", "-o", "voices")
+    ran = run("separate", duet, "-m", model, *options)
+    assert ran.code == 3
+    assert "nowhere" in ran.err
+    assert not Path("voices").exists()
 
 
 def test_a_video_keeps_its_picture_and_the_residual_lies_beside_it(

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from avse.errors import CorruptWeightsError, MissingWeightsError
 from avse.models import weights
 from avse.models.network import AVSENet
+from avse.offscreen.weights import load_offscreen
 from avse.stft import BINS
 
 
@@ -47,7 +48,7 @@ def test_nothing_is_run_with_weights_that_were_not_loaded(network: AVSENet, tmp_
         with pytest.raises(CorruptWeightsError, match=r"w\.safetensors"):
             weights.load(str(path))
     save_file(state, path, metadata={"format": "other"})
-    with pytest.raises(CorruptWeightsError, match="no avse network"):
+    with pytest.raises(CorruptWeightsError, match="no network that separates"):
         weights.load(str(path))
     path.write_bytes(b"not weights")
     with pytest.raises(CorruptWeightsError, match="not a weights file"):
@@ -73,8 +74,12 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 
 @pytest.mark.parametrize("entry", weights.shipped(), ids=lambda entry: entry.name)
 def test_shipped_weights_are_whole(entry: weights.ShippedModel) -> None:
-    network = weights.load(entry.name)
-    assert sum(p.numel() for p in network.parameters()) > 1e6
+    if entry.kind == weights.OFFSCREEN:
+        heard = load_offscreen(entry.name)
+        parts = [*heard.network.parameters(), *heard.voiceprint.parameters()]
+    else:
+        parts = [*weights.load(entry.name).parameters()]
+    assert sum(p.numel() for p in parts) > 1e6
     card = entry.path.with_name("MODEL_CARD.md").read_text(encoding="utf-8")
     assert entry.name in card
     assert entry.sha256 in card

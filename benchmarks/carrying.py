@@ -1,0 +1,165 @@
+"""Does a voice carry on when its face is lost?
+
+Two people, A and B, are in sight for six seconds and talk by turns. Then A's face is out of sight
+for six seconds, in which A talks, A and B talk at once, a stranger out of sight talks, or B alone
+does. Measures, for these six seconds, how much of A's voice goes to A (signal-to-noise ratio), with the voice carried on, without, and asked for without lips, as a
+network would be that knows nothing of absences; and how much of the stranger's goes to A.
+
+    python benchmarks/carrying.py lrw --splits test --count 60
+    python benchmarks/carrying.py lrw grid --splits train --fit
+
+`--fit` prints the constants of `avse.offscreen.carrying.CarryRule`, fitted to the people given.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scenes import Cast, FloatArray, face, interval, silenced
+
+from avse.activity.gate import gated
+from avse.masking import Masker
+from avse.models.network import AVSENet
+from avse.models.weights import load
+from avse.offscreen.carrying import Carrier
+from avse.offscreen.listening import Offscreen
+from avse.offscreen.weights import load_offscreen
+from avse.playing import MaskPlayer
+from avse.settings import Settings
+from avse.stft import SAMPLE_RATE, VIDEO_RATE
+from avse.train.clips import SAMPLES_PER_FRAME
+
+SEEN_S, LOST_S = 6, 6
+CASES = ("A", "A and B", "stranger", "B")
+
+
+@dataclass
+class Scene:
+    """What is heard, what of it is A's, the faces of A and B, and where A is out of sight."""
+
+    mixture: FloatArray
+    own: FloatArray
+    stranger: FloatArray
+    faces: list[tuple[FloatArray, npt.NDArray[np.bool_]]]
+
+
+def scene(rng: np.random.Generator, cast: Cast, case: str) -> Scene:
+    """One scene."""
+    seen, frames = SEEN_S * VIDEO_RATE, (SEEN_S + LOST_S) * VIDEO_RATE
+    names = cast.draw(rng, 3)
+    talks = [cast.talk(rng, name, frames) for name in names]
+    still = [cast.still(rng, name, frames) for name in names[:2]]
+    turn = np.arange(frames) // (seen // 2)
+    lost = np.arange(frames) >= seen
+    speaks_a = (turn == 0) | (lost & (case in ("A", "A and B")))
+    speaks_b = (turn == 1) | (lost & (case in ("A and B", "B")))
+    own = silenced(talks[0][0], speaks_a)
+    other = silenced(talks[1][0], speaks_b) * np.float32(10 ** (rng.uniform(-3, 3) / 20))
+    # There may be no third person: then the stranger is nobody.
+    stranger = np.zeros_like(own)
+    if case == "stranger" and len(names) > 2:
+        stranger = silenced(talks[2][0], lost)
+    lips = [
+        np.where(speaks[:, None, None], talk[1], quiet)
+        for speaks, talk, quiet in zip((speaks_a, speaks_b), talks, still, strict=False)
+    ]
+    noise = rng.normal(0, 1e-3, own.shape).astype(np.float32)
+    mixture = own + other + stranger + noise
+    return Scene(mixture, own, stranger, [(lips[0], ~lost), (lips[1], np.ones(frames, bool))])
+
+
+def answers(
+    network: AVSENet, offscreen: Offscreen, made: Scene, cosines: list[FloatArray] | None = None
+) -> dict[str, FloatArray]:
+    """A's voice, by the three ways to ask: each (samples,)."""
+    usual = Settings()
+    faces = [face(lips, seen) for lips, seen in made.faces]
+    out = {}
+    for way in ("carried", "not carried", "asked without lips"):
+        masker = Masker(network, faces, window_s=usual.window_s, overlap=usual.overlap)
+        if way == "asked without lips":
+            masker.presence = lambda start, frames: np.ones((2, frames), np.float32)  # type: ignore[method-assign]
+        masker.offscreen = offscreen if way == "carried" else None
+        carrier = Carrier(masker.presence)
+        masks = gated(masker.masks([made.mixture[None]]))
+        player = MaskPlayer(SAMPLE_RATE, 1, 1)
+        for block in carrier.carried(masks) if way == "carried" else masks:
+            player.push_masks(block.masks[:1])
+            if way == "carried" and cosines is not None:
+                first = block.first // 4
+                cosines.append(carrier.likeness(first, first + block.cues.shape[-1]))
+        player.push_sound(made.mixture[None])
+        out[way] = np.concatenate([player.play(), player.finish()], axis=-1)[0, 0]
+    return out
+
+
+def level_db(x: FloatArray, reference: FloatArray) -> float:
+    return float(10 * np.log10((np.mean(x**2) + 1e-12) / (np.mean(reference**2) + 1e-12)))
+
+
+def fit(cosines: list[tuple[float, bool]]) -> tuple[float, float]:
+    """Slope and offset of a logistic regression of same or different on the cosine."""
+    x, y = np.array([c for c, _ in cosines]), np.array([s for _, s in cosines], float)
+    design = np.stack([x, np.ones_like(x)], axis=1)
+    weights = np.zeros(2)
+    # Both kinds weigh alike, however many there are.
+    balance = np.where(y > 0, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        curve = (design * (balance * p * (1 - p))[:, None]).T @ design + 1e-3 * np.eye(2)
+        weights += np.linalg.solve(curve, design.T @ (balance * (y - p)) - 1e-3 * weights)
+    return float(weights[0]), float(weights[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("packs", type=Path, nargs="+")
+    parser.add_argument("--splits", nargs="*", default=[])
+    parser.add_argument("--count", type=int, default=40, help="scenes of each kind and pack")
+    parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--model", default=Settings.model)
+    parser.add_argument("--offscreen-model", default=Settings.offscreen_model)
+    given = parser.parse_args()
+    network, offscreen = load(given.model), load_offscreen(given.offscreen_model)
+    pairs: list[tuple[float, bool]] = []
+    lost = slice((SEEN_S * VIDEO_RATE + 20) * SAMPLES_PER_FRAME, None)
+    for pack in given.packs:
+        cast = Cast(pack, tuple(given.splits))
+        print(f"\n{pack.name}: {len(cast.people)} people")
+        for case in CASES:
+            if case == "stranger" and len(cast.people) < 3:
+                continue
+            found: dict[str, list[float]] = {}
+            for n in range(given.count):
+                made = scene(np.random.default_rng([n, CASES.index(case)]), cast, case)
+                cosines: list[FloatArray] = []
+                voices = answers(network, offscreen, made, cosines if given.fit else None)
+                if cosines and case in ("A", "stranger"):
+                    likeness = np.concatenate(cosines, axis=-1)[:, SEEN_S * VIDEO_RATE + 60 :: 50]
+                    pairs += [(float(c), case == "A") for c in likeness[0] if np.isfinite(c)]
+                    pairs += [(float(c), False) for c in likeness[1] if np.isfinite(c)]
+                heard, own = made.mixture[lost], made.own[lost]
+                for way, voice in voices.items():
+                    if case.startswith("A"):
+                        name, value = "SNR of A", -level_db(voice[lost] - own, own)
+                        found.setdefault(f"level of A, {way}", []).append(
+                            level_db(voice[lost], own)
+                        )
+                    else:
+                        name, value = "level of A re all", level_db(voice[lost], heard)
+                    found.setdefault(f"{name}, {way}", []).append(value)
+            for name, values in found.items():
+                array = np.array(values, np.float32)
+                median = float(np.median(array))
+                print(f"  {case:9} {name:55} {interval(array)} dB, median {median:.1f}")
+    if given.fit:
+        slope, offset = fit(pairs)
+        print(f"\nslope = {slope:.2f}, offset = {offset:.2f}, from {len(pairs)} pairs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""People in view and out of it, put together from packs of `avse prepare`, for the benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.faces.lips import POINTS, LipSequence
+from avse.prepare.reading import PreparedPack, TalkingClips
+from avse.train.clips import SAMPLES_PER_FRAME
+from avse.train.mixing import set_level
+
+FloatArray = npt.NDArray[np.float32]
+
+PAUSE_S = 0.15
+
+
+class Cast:
+    """The people of a pack.
+
+    Args:
+        pack: folder.
+        splits: whose people; everybody's if left out.
+        fewest: clips that somebody has at least.
+    """
+
+    def __init__(self, pack: Path, splits: tuple[str, ...] = (), fewest: int = 4) -> None:
+        opened = PreparedPack(pack)
+        rows = [clip for clip in opened.clips if not splits or clip.split in splits]
+        self.clips = TalkingClips(opened, rows)
+        people: dict[str, list[int]] = {}
+        for place, row in enumerate(rows):
+            people.setdefault(row.person, []).append(place)
+        self.people = {name: places for name, places in people.items() if len(places) >= fewest}
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[str]:
+        """Different people."""
+        return [str(name) for name in rng.permutation(sorted(self.people))[:count]]
+
+    def talk(
+        self, rng: np.random.Generator, name: str, frames: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Somebody talking: (samples,) and lips (frames, points, 3), clip after clip."""
+        sounds, lips, have = [], [], 0
+        places = rng.permutation(self.people[name])
+        while have < frames:
+            clip = self.clips[int(places[len(lips) % len(places)])]
+            length = len(clip.lips)
+            sound = set_level(clip.audio, 0.1)[: length * SAMPLES_PER_FRAME]
+            sounds.append(np.pad(sound, (0, length * SAMPLES_PER_FRAME - len(sound))))
+            lips.append(clip.lips)
+            have += length
+        return (
+            np.concatenate(sounds)[: frames * SAMPLES_PER_FRAME].astype(np.float32),
+            np.concatenate(lips)[:frames].astype(np.float32),
+        )
+
+    def still(self, rng: np.random.Generator, name: str, frames: int) -> FloatArray:
+        """Somebody's lips who keeps them still: (frames, points, 3)."""
+        first = self.clips[int(rng.choice(self.people[name]))].lips[0]
+        drift = np.cumsum(rng.normal(0, 0.0005, (frames, 1, 3)), axis=0)
+        shake = rng.normal(0, 0.0008, (frames, POINTS, 3))
+        return np.asarray(first + drift + shake, np.float32)
+
+
+def face(lips: FloatArray, seen: npt.NDArray[np.bool_]) -> LipSequence:
+    """A face that can be seen where `seen` (frames,) says so."""
+    confidence = np.repeat(seen[:, None], POINTS, axis=1).astype(np.float32)
+    return LipSequence(0, lips, confidence)
+
+
+def silenced(sound: FloatArray, speaks: npt.NDArray[np.bool_]) -> FloatArray:
+    """A voice where `speaks` (frames,) says so, with edges of 20 ms."""
+    gate = np.repeat(speaks.astype(np.float32), SAMPLES_PER_FRAME)
+    edge = np.hanning(2 * SAMPLES_PER_FRAME // 2 + 1)
+    return (sound * np.clip(np.convolve(gate, edge / edge.sum(), "same"), 0, 1)).astype(np.float32)
+
+
+def interval(values: FloatArray, seed: int = 0) -> str:
+    """Mean and its 95 % interval, by bootstrap."""
+    rng = np.random.default_rng(seed)
+    means = rng.choice(values, (2000, len(values))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{values.mean():6.2f} ({low:.2f} to {high:.2f})"
