@@ -2,8 +2,9 @@
 
 Two people, A and B, are in sight for six seconds and talk by turns. Then A's face is out of sight
 for six seconds, in which A talks, A and B talk at once, a stranger out of sight talks, or B alone
-does. Measures, for these six seconds, how much of A's voice goes to A (signal-to-noise ratio), with the voice carried on, without, and asked for without lips, as a
-network would be that knows nothing of absences; and how much of the stranger's goes to A.
+does. Measures, for these six seconds, how much of A's voice goes to A (signal-to-noise ratio), and
+how much of anybody else's, in three ways: with the voice carried on, without, and with A asked for
+without lips, as by a program that knows nothing of absences.
 
     python benchmarks/carrying.py lrw --splits test --count 60
     python benchmarks/carrying.py lrw grid --splits train --fit
@@ -24,6 +25,7 @@ from scenes import Cast, FloatArray, face, interval, silenced
 from avse.activity.gate import gated
 from avse.masking import Masker
 from avse.models.network import AVSENet
+from avse.models.presence import REACH
 from avse.models.weights import load
 from avse.offscreen.carrying import Carrier
 from avse.offscreen.listening import Offscreen
@@ -39,11 +41,11 @@ CASES = ("A", "A and B", "stranger", "B")
 
 @dataclass
 class Scene:
-    """What is heard, what of it is A's, the faces of A and B, and where A is out of sight."""
+    """What is heard, what of it is A's and B's, and the faces of both and where they are seen."""
 
     mixture: FloatArray
     own: FloatArray
-    stranger: FloatArray
+    other: FloatArray
     faces: list[tuple[FloatArray, npt.NDArray[np.bool_]]]
 
 
@@ -69,13 +71,16 @@ def scene(rng: np.random.Generator, cast: Cast, case: str) -> Scene:
     ]
     noise = rng.normal(0, 1e-3, own.shape).astype(np.float32)
     mixture = own + other + stranger + noise
-    return Scene(mixture, own, stranger, [(lips[0], ~lost), (lips[1], np.ones(frames, bool))])
+    return Scene(mixture, own, other, [(lips[0], ~lost), (lips[1], np.ones(frames, bool))])
 
 
 def answers(
-    network: AVSENet, offscreen: Offscreen, made: Scene, cosines: list[FloatArray] | None = None
+    network: AVSENet, offscreen: Offscreen, made: Scene, cosines: list[FloatArray]
 ) -> dict[str, FloatArray]:
-    """A's voice, by the three ways to ask: each (samples,)."""
+    """The voices of A and B, by the three ways to ask: each (2, samples).
+
+    `cosines` is given what the narrator is like: (people, frames), piece by piece.
+    """
     usual = Settings()
     faces = [face(lips, seen) for lips, seen in made.faces]
     out = {}
@@ -86,14 +91,14 @@ def answers(
         masker.offscreen = offscreen if way == "carried" else None
         carrier = Carrier(masker.presence)
         masks = gated(masker.masks([made.mixture[None]]))
-        player = MaskPlayer(SAMPLE_RATE, 1, 1)
+        player = MaskPlayer(SAMPLE_RATE, 1, 2)
         for block in carrier.carried(masks) if way == "carried" else masks:
-            player.push_masks(block.masks[:1])
-            if way == "carried" and cosines is not None:
+            player.push_masks(block.masks[:2])
+            if way == "carried":
                 first = block.first // 4
                 cosines.append(carrier.likeness(first, first + block.cues.shape[-1]))
         player.push_sound(made.mixture[None])
-        out[way] = np.concatenate([player.play(), player.finish()], axis=-1)[0, 0]
+        out[way] = np.concatenate([player.play(), player.finish()], axis=-1)[:, 0]
     return out
 
 
@@ -115,6 +120,20 @@ def fit(cosines: list[tuple[float, bool]]) -> tuple[float, float]:
     return float(weights[0]), float(weights[1])
 
 
+def figures(case: str, made: Scene, voices: FloatArray) -> dict[str, float]:
+    """What A and B are given while A's face is out of sight, in dB."""
+    lost = slice((SEEN_S * VIDEO_RATE + REACH) * SAMPLES_PER_FRAME, None)
+    heard, own, other, a, b = (x[lost] for x in (made.mixture, made.own, made.other, *voices))
+    found = {}
+    if "A" in case:
+        found = {"SNR of A": -level_db(a - own, own), "level of A": level_db(a, own)}
+    else:
+        found = {"level of A re all": level_db(a, heard)}
+    if "B" in case:
+        found["SNR of B"] = -level_db(b - other, other)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("packs", type=Path, nargs="+")
@@ -126,36 +145,29 @@ def main() -> None:
     given = parser.parse_args()
     network, offscreen = load(given.model), load_offscreen(given.offscreen_model)
     pairs: list[tuple[float, bool]] = []
-    lost = slice((SEEN_S * VIDEO_RATE + 20) * SAMPLES_PER_FRAME, None)
     for pack in given.packs:
         cast = Cast(pack, tuple(given.splits))
         print(f"\n{pack.name}: {len(cast.people)} people")
-        for case in CASES:
+        for number, case in enumerate(CASES):
             if case == "stranger" and len(cast.people) < 3:
                 continue
             found: dict[str, list[float]] = {}
             for n in range(given.count):
-                made = scene(np.random.default_rng([n, CASES.index(case)]), cast, case)
+                made = scene(np.random.default_rng([n, number]), cast, case)
                 cosines: list[FloatArray] = []
-                voices = answers(network, offscreen, made, cosines if given.fit else None)
-                if cosines and case in ("A", "stranger"):
+                for way, voices in answers(network, offscreen, made, cosines).items():
+                    for name, value in figures(case, made, voices).items():
+                        found.setdefault(f"{name}, {way}", []).append(value)
+                if case in ("A", "stranger"):
+                    # Every other second; of the two in sight before, the second is never heard.
                     likeness = np.concatenate(cosines, axis=-1)[:, SEEN_S * VIDEO_RATE + 60 :: 50]
-                    pairs += [(float(c), case == "A") for c in likeness[0] if np.isfinite(c)]
-                    pairs += [(float(c), False) for c in likeness[1] if np.isfinite(c)]
-                heard, own = made.mixture[lost], made.own[lost]
-                for way, voice in voices.items():
-                    if case.startswith("A"):
-                        name, value = "SNR of A", -level_db(voice[lost] - own, own)
-                        found.setdefault(f"level of A, {way}", []).append(
-                            level_db(voice[lost], own)
-                        )
-                    else:
-                        name, value = "level of A re all", level_db(voice[lost], heard)
-                    found.setdefault(f"{name}, {way}", []).append(value)
-            for name, values in found.items():
-                array = np.array(values, np.float32)
+                    for person, values in enumerate(likeness):
+                        same = case == "A" and person == 0
+                        pairs += [(float(c), same) for c in values if np.isfinite(c)]
+            for name in sorted(found):
+                array = np.array(found[name], np.float32)
                 median = float(np.median(array))
-                print(f"  {case:9} {name:55} {interval(array)} dB, median {median:.1f}")
+                print(f"  {case:9} {name:40} {interval(array)} dB, median {median:.1f}")
     if given.fit:
         slope, offset = fit(pairs)
         print(f"\nslope = {slope:.2f}, offset = {offset:.2f}, from {len(pairs)} pairs")

@@ -92,7 +92,7 @@ class Carrier:
         self.absences: list[Absence] = []
         self.open: dict[int, Absence] = {}
         self.known: Sums | None = None
-        self.prints: FloatArray | None = None
+        self.narrator: FloatArray | None = None
         self.first = 0
 
     def carried(self, blocks: Iterable[MaskBlock]) -> Iterator[MaskBlock]:
@@ -104,7 +104,7 @@ class Carrier:
         waiting: list[MaskBlock] = []
         ahead = round(self.rule.span_s * VIDEO_RATE / 2)
         for block in blocks:
-            self._learn(block)
+            self._keep(block)
             waiting.append(block)
             while waiting and self._until() >= _stop(waiting[0]) + ahead:
                 yield self._handed_out(waiting.pop(0))
@@ -114,22 +114,28 @@ class Carrier:
         self.absences.sort(key=lambda absence: (absence.first, absence.person))
 
     def _until(self) -> int:
-        return self.first + (0 if self.prints is None else self.prints.shape[-1])
+        return self.first + (0 if self.narrator is None else self.narrator.shape[-1])
+
+    def _keep(self, block: MaskBlock) -> None:
+        """Keep what the narrator sounds like, which has to be known ahead of time."""
+        assert block.traces is not None
+        narrator = block.traces.prints[-1]
+        before = narrator[:, :0] if self.narrator is None else self.narrator
+        self.narrator = np.concatenate([before, narrator], axis=-1)
 
     def _learn(self, block: MaskBlock) -> None:
         """Remember what each voice sounds like, while it is certain whose it is."""
         assert block.traces is not None
-        prints = block.traces.prints
-        people = len(prints) - 1
+        theirs = block.traces.prints[:-1]
         if self.known is None:
-            self.known = np.zeros((people, prints.shape[1]), np.float64)
+            self.known = np.zeros(theirs.shape[:2], np.float64)
         speaks = np.nan_to_num(speaking(block.cues))
-        self.known += (prints[:-1] * speaks[:, None]).sum(axis=-1)
-        before = prints[:, :, :0] if self.prints is None else self.prints
-        self.prints = np.concatenate([before, prints], axis=-1)
+        self.known += (theirs * speaks[:, None]).sum(axis=-1)
 
     def _handed_out(self, block: MaskBlock) -> MaskBlock:
         assert block.traces is not None
+        assert self.narrator is not None
+        self._learn(block)
         first, stop = block.first // HOPS_PER_VIDEO_FRAME, _stop(block)
         frames = block.masks.shape[-1]
         given = np.zeros((len(block.masks), stop - first), np.float32)
@@ -149,8 +155,7 @@ class Carrier:
             ]
         )
         drop = max(0, first - self._reach() - self.first)
-        assert self.prints is not None
-        self.prints, self.first = self.prints[..., drop:], self.first + drop
+        self.narrator, self.first = self.narrator[:, drop:], self.first + drop
         return dataclasses.replace(block, masks=np.asarray(masks, np.complex64))
 
     def _reach(self) -> int:
@@ -162,10 +167,10 @@ class Carrier:
         Returns:
             (people, frames), cosines; NaN where there is not enough of the one or the other voice.
         """
-        assert self.prints is not None
+        assert self.narrator is not None
         assert self.known is not None
         rule, reach = self.rule, self._reach()
-        narrator = self.prints[-1].astype(np.float64)
+        narrator = self.narrator.astype(np.float64)
         sums = np.cumsum(np.pad(narrator, ((0, 0), (1, 0))), axis=-1)
         places = np.arange(first, stop) - self.first
         low = np.clip(places - reach, 0, narrator.shape[-1])
@@ -185,8 +190,8 @@ class Carrier:
 
     def _report(self, first: int, there: FloatArray, whose: FloatArray) -> None:
         """Note who is out of sight, and whose voice was heard then."""
-        assert self.prints is not None
-        heard = self.prints[-1, -1, first - self.first :] >= HEARD
+        assert self.narrator is not None
+        heard = self.narrator[-1, first - self.first :] >= HEARD
         for person, present in enumerate(there):
             for n, share in enumerate(present):
                 if share >= 0.5:

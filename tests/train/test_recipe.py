@@ -8,6 +8,8 @@ import pytest
 
 from avse.errors import UsageError
 from avse.models.spec import PRESETS
+from avse.models.weights import load
+from avse.train.exporting import OFFSCREEN
 from avse.train.reading import LIPS_VARIED, read_recipe
 from tests.conftest import EXAMPLES
 
@@ -25,6 +27,12 @@ def test_shipped_recipes_are_read(name: str) -> None:
     recipe = read_recipe(EXAMPLES / name)
     assert recipe.stages[0].kind == "lips"
     assert {stage.kind for stage in recipe.stages} >= {"lips", "joint"}
+
+
+def test_the_recipe_for_what_is_out_of_sight_makes_both_of_its_networks() -> None:
+    recipe = read_recipe(EXAMPLES / "train-offscreen.toml")
+    assert [stage.kind for stage in recipe.stages] == list(OFFSCREEN)
+    assert load("avse-small").spec == recipe.network
 
 
 def test_what_is_left_out_is_the_default(tmp_path: Path) -> None:

@@ -1,0 +1,168 @@
+"""How well is what nobody in sight says told from the rest?
+
+Scenes of eight seconds with one face, made from packs of `avse prepare`: the person talks or keeps
+still, another one talks out of sight, there may be a crowd (six voices of the speech pack) and
+noise. Measures the narrator and the crowd: SI-SDR over that of the mixture where they are there,
+and their level, relative to the mixture, where they are not.
+
+    python benchmarks/offscreen.py lrw --splits test --speech speech --noise noise
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scenes import Cast, FloatArray, face, interval, silenced
+
+from avse.activity.gate import gated
+from avse.masking import Masker
+from avse.metrics.si_sdr import si_sdr
+from avse.models.network import AVSENet
+from avse.models.weights import load
+from avse.offscreen.carrying import Carrier
+from avse.offscreen.listening import Offscreen
+from avse.offscreen.weights import load_offscreen
+from avse.playing import MaskPlayer
+from avse.prepare.reading import PreparedPack, SoundClips
+from avse.settings import Settings
+from avse.stft import SAMPLE_RATE, VIDEO_RATE
+from avse.train.mixing import set_level
+
+SECONDS = 8
+FRAMES = SECONDS * VIDEO_RATE
+VOICES = 6
+NOISE_DB = -15.0
+"""Noise, re a voice, where there is any."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Who is heard: the person in sight, the narrator ("always", "turns" or ""), a crowd, noise."""
+
+    name: str
+    seen: bool
+    narrator: str = ""
+    crowd_db: float | None = None
+    noise_db: float | None = NOISE_DB
+
+
+CASES = (
+    Case("voice-over, the face keeps still", False, "always"),
+    Case("by turns", True, "turns"),
+    Case("at once", True, "always"),
+    Case("by turns, before a crowd", True, "turns", -10.0),
+    Case("only the face, before a crowd", True, "", -5.0),
+    Case("only the face", True),
+    Case("only the face, loud noise", True, "", None, 0.0),
+)
+
+
+@dataclass
+class Parts:
+    """What a scene is made of: (samples,) each."""
+
+    seen: FloatArray
+    narrator: FloatArray
+    crowd: FloatArray
+    noise: FloatArray
+
+    @property
+    def mixture(self) -> FloatArray:
+        return self.seen + self.narrator + self.crowd + self.noise
+
+
+def piece(rng: np.random.Generator, sounds: SoundClips, samples: int) -> FloatArray:
+    """(samples,) of one or several sounds."""
+    parts: list[FloatArray] = []
+    while sum(map(len, parts)) < samples:
+        parts.append(sounds.audio(sounds.clips[int(rng.integers(len(sounds.clips)))]))
+    return np.asarray(np.concatenate(parts)[:samples], np.float32)
+
+
+def draw(
+    rng: np.random.Generator, cast: Cast, case: Case, speech: SoundClips, noises: SoundClips
+) -> tuple[Parts, FloatArray]:
+    """A scene, and the lips of who is in sight."""
+    first, second = cast.draw(rng, 2)
+    mine, theirs = cast.talk(rng, first, FRAMES), cast.talk(rng, second, FRAMES)
+    turn = (np.arange(FRAMES) // (2 * VIDEO_RATE)) % 2 == 0
+    everywhere = np.ones(FRAMES, bool)
+    speaks = everywhere & case.seen & (turn if case.narrator == "turns" else everywhere)
+    narrates = everywhere & bool(case.narrator)
+    narrates &= ~turn if case.narrator == "turns" else everywhere
+    still = cast.still(rng, first, FRAMES)
+    lips = np.where(speaks[:, None, None], mine[1], still)
+    samples = len(mine[0])
+    nothing = np.zeros(samples, np.float32)
+    crowd = noise = nothing
+    if case.crowd_db is not None:
+        crowd = sum((set_level(piece(rng, speech, samples), 0.1) for _ in range(VOICES)), nothing)
+        crowd = set_level(crowd, 0.1 * 10 ** (case.crowd_db / 20))
+    if case.noise_db is not None:
+        noise = set_level(piece(rng, noises, samples), 0.1 * 10 ** (case.noise_db / 20))
+    gain = np.float32(10 ** (rng.uniform(-3, 3) / 20))
+    parts = Parts(silenced(mine[0], speaks), gain * silenced(theirs[0], narrates), crowd, noise)
+    return parts, lips
+
+
+def separated(
+    network: AVSENet, offscreen: Offscreen, mixture: FloatArray, lips: FloatArray
+) -> FloatArray:
+    """(3, samples): the voice in sight, the narrator and the crowd."""
+    usual = Settings()
+    faces = [face(lips, np.ones(len(lips), bool))]
+    masker = Masker(
+        network, faces, window_s=usual.window_s, overlap=usual.overlap, offscreen=offscreen
+    )
+    player = MaskPlayer(SAMPLE_RATE, 1, 3)
+    for block in Carrier(masker.presence).carried(gated(masker.masks([mixture[None]]))):
+        player.push_masks(block.masks)
+    player.push_sound(mixture[None])
+    return np.concatenate([player.play(), player.finish()], axis=-1)[:, 0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("packs", type=Path, nargs="+", help="packs of talking faces")
+    parser.add_argument("--splits", nargs="*", default=[])
+    parser.add_argument("--speech", type=Path, required=True, help="a pack; its split test is used")
+    parser.add_argument("--noise", type=Path, required=True, help="a pack; its split test is used")
+    parser.add_argument("--count", type=int, default=40, help="scenes of each kind and pack")
+    parser.add_argument("--model", default=Settings.model)
+    parser.add_argument("--offscreen-model", default=Settings.offscreen_model)
+    given = parser.parse_args()
+    network, offscreen = load(given.model), load_offscreen(given.offscreen_model)
+    speech, noises = (PreparedPack(pack).sound("test") for pack in (given.speech, given.noise))
+    for pack in given.packs:
+        cast = Cast(pack, tuple(given.splits))
+        print(f"\n{pack.name}: {len(cast.people)} people")
+        for number, case in enumerate(CASES):
+            found: dict[str, list[float]] = {}
+            for n in range(given.count):
+                rng = np.random.default_rng([n, number])
+                parts, lips = draw(rng, cast, case, speech, noises)
+                mixture = parts.mixture
+                stems = separated(network, offscreen, mixture, lips)
+                for name, stem, truth in (
+                    ("the face", stems[0], parts.seen),
+                    ("narrator", stems[1], parts.narrator),
+                    ("crowd", stems[2], parts.crowd),
+                ):
+                    after, before = si_sdr(stem, truth), si_sdr(mixture, truth)
+                    if after is not None and before is not None:
+                        found.setdefault(f"{name}: SI-SDR before", []).append(before)
+                        found.setdefault(f"{name}: SI-SDR, change", []).append(after - before)
+                    elif name != "the face" or not case.seen:
+                        power = np.mean(stem**2) / np.mean(mixture**2)
+                        level_db = 10 * np.log10(power + 1e-10)
+                        found.setdefault(f"{name}: not there, level", []).append(level_db)
+            print(f"  {case.name}")
+            for name, values in found.items():
+                print(f"    {name:28} {interval(np.array(values, np.float32))} dB")
+
+
+if __name__ == "__main__":
+    main()
