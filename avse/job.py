@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from avse.errors import AvseError
 from avse.naming import Naming, check_outputs, folder_for
 from avse.settings import Settings
+from avse.transcription.subtitles import SubtitleFiles
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.faces.people import Person
     from avse.models.network import AVSENet
+    from avse.separation import Separation
     from avse.sync.result import Sync
+    from avse.transcription.transcribers import Transcriber
 
 ENHANCED = "enhanced"
 """What stands for the speaker in the name of an output that holds everybody."""
@@ -41,6 +46,8 @@ class Job:
         keep_original_audio: whether videos keep the original sound as well.
         force: whether files may be replaced.
         dry_run: whether to stop before anything is written.
+        transcribe: the recogniser of subtitles, see `avse.transcription.transcribers`; None for no
+            subtitles.
     """
 
     source: Path
@@ -53,6 +60,7 @@ class Job:
     keep_original_audio: bool
     force: bool
     dry_run: bool
+    transcribe: str | None = None
 
     def paths_known(self) -> list[Path]:
         """The outputs that are certain before anybody has looked at the picture."""
@@ -67,7 +75,13 @@ class Job:
             paths += [self.naming.path(number) for number in self.speaker]
         elif self.naming.file is not None:  # a point: one person, who has no number yet
             paths.append(self.naming.file)
+        paths += [self.subtitles(path) for path in paths if self.transcribe is not None]
         return [*paths, self.naming.residual()] if self.residual else paths
+
+    @staticmethod
+    def subtitles(voice: Path) -> Path:
+        """Where players look for the subtitles of a file."""
+        return voice.with_suffix(".srt")
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,8 @@ class Done:
         people: everybody who was seen, asked for or not.
         warnings: what the user should know, in words.
         sync: how far sound and picture are apart; None if it was not measured.
+        subtitles: number -> path of what each voice says, as far as it was asked for and done.
+        failure: why subtitles are missing, if any; the voices are written.
     """
 
     sample_rate: int
@@ -89,11 +105,14 @@ class Done:
     people: tuple[Person, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
     sync: Sync | None = field(default=None, repr=False)
+    subtitles: dict[int, Path] = field(default_factory=dict)
+    failure: AvseError | None = None
 
     @property
     def paths(self) -> list[Path]:
         """Every file, voices first."""
-        return [path for _, path in self.stems] + ([self.residual] if self.residual else [])
+        voices = [path for _, path in self.stems]
+        return [*voices, *([self.residual] if self.residual else []), *self.subtitles.values()]
 
     def name_of(self, number: int) -> str | None:
         """What the person of that number is called, if anything."""
@@ -128,6 +147,7 @@ def carry_out(
             f"--keep-original-audio has no effect on {job.naming.suffix} files: they hold one track"
         )
     progress("model", 0.0, None)
+    transcriber = _open_transcriber(job)
     from avse.separation import separate
 
     separation = separate(
@@ -143,7 +163,8 @@ def carry_out(
     names = {n: job.naming.path(n or ENHANCED, called.get(n)) for n in separation.numbers}
     residual = job.naming.residual() if job.residual else None
     sync: Sync | None = None
-    everything = [*names.values(), *([residual] if residual else [])]
+    texts = SubtitleFiles({n: job.subtitles(path) for n, path in names.items() if transcriber})
+    everything = [*names.values(), *texts.paths.values(), *([residual] if residual else [])]
     check_outputs(everything, job.source, force=job.force)
     if not job.dry_run:
         sync = separation.sync
@@ -157,6 +178,9 @@ def carry_out(
                 overwrite=job.force,
             )
         warnings += written.warnings
+        if transcriber is not None:
+            texts = _write_subtitles(job, separation, names, transcriber, progress)
+            warnings += texts.warnings
     return Done(
         separation.sample_rate,
         list(names.items()),
@@ -164,4 +188,34 @@ def carry_out(
         separation.scene.people.persons,
         tuple(warnings),
         sync,
+        texts.paths,
+        texts.failure,
+    )
+
+
+def _open_transcriber(job: Job) -> Transcriber | None:
+    """Whatever is missing for subtitles is missed before the work."""
+    if job.transcribe is None:
+        return None
+    from avse.transcription.voices import open_for_subtitles
+
+    return open_for_subtitles(job.transcribe, option="--transcribe")
+
+
+def _write_subtitles(
+    job: Job,
+    separation: Separation,
+    voices: Mapping[int, Path],
+    transcriber: Transcriber,
+    progress: Progress,
+) -> SubtitleFiles:
+    from avse.transcription.voices import write_subtitles
+
+    return write_subtitles(
+        {number: (path, job.subtitles(path)) for number, path in voices.items()},
+        transcriber,
+        sound_start_s=separation.scene.playing_time(Fraction(0)),
+        length_s=separation.scene.info.duration,
+        progress=progress,
+        overwrite=job.force,
     )

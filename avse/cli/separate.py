@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from avse.cli import options
@@ -28,8 +30,24 @@ EXAMPLES = options.examples(
         "all voices and the rest, as FLAC, into a folder",
         'avse separate talk.mp4 --residual --name "{stem}.{speaker}.flac" -o voices/',
     ),
+    (
+        "and what each person says, as subtitles: talk.1.srt, talk.2.srt, …",
+        "avse separate talk.mp4 --transcribe faster-whisper:small.en",
+    ),
     ("what would be written?", "avse separate talk.mp4 --dry-run"),
 )
+
+Transcribe = Annotated[
+    str | None,
+    typer.Option(
+        "--transcribe",
+        metavar="RECOGNISER",
+        envvar="AVSE_TRANSCRIBE",
+        show_default=False,
+        help="Also write what each voice says, as subtitles beside it: faster-whisper[:MODEL], or "
+        "a command that prints the words in the sound file {}.",
+    ),
+]
 
 
 def separate(
@@ -39,6 +57,7 @@ def separate(
     output: options.Output = None,
     name: options.Name = DEFAULT_NAME,
     residual: options.Residual = False,
+    transcribe: Transcribe = None,
     mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
@@ -93,6 +112,7 @@ def separate(
             keep_original_audio=keep_original_audio,
             force=force,
             dry_run=dry_run,
+            transcribe=transcribe,
         ),
         terminal,
     )
@@ -106,6 +126,7 @@ def separate(
                         "speaker": n,
                         **({} if people is None else {"name": done.name_of(n)}),
                         "path": str(path),
+                        "subtitles": str(done.subtitles[n]) if n in done.subtitles else None,
                     }
                     for n, path in done.stems
                 ],
@@ -113,8 +134,8 @@ def separate(
                 "sync": None if done.sync is None else done.sync.as_json(),
             }
         )
-        return
-    for _, path in done.stems:
-        terminal.result(str(path))
-    if done.residual is not None:
-        terminal.result(str(done.residual))
+    else:
+        for path in done.paths:
+            terminal.result(str(path))
+    if done.failure is not None:
+        raise done.failure

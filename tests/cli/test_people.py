@@ -75,7 +75,7 @@ def test_a_name_chooses_a_voice_and_names_its_file(run: Run, quick: Path, model:
     people = people_file(BY_NUMBER)
     asked = ("separate", quick, "-m", model, "--people", people, "--dry-run")
     ran = run(*asked, "--speaker", "anna", "--json")
-    stem = {"speaker": 2, "name": "anna", "path": "short.2.wav"}
+    stem = {"speaker": 2, "name": "anna", "path": "short.2.wav", "subtitles": None}
     assert json.loads(ran.out)["stems"] == [stem]
     assert run(*asked, "--speaker", "anna, 1").out.split() == ["short.1.wav", "short.2.wav"]
     ran = run(*asked, "--name", "{stem}-{person}.flac")

@@ -40,8 +40,8 @@ def test_json_is_one_object_of_the_promised_shape(run: Run, duet: Path, model: P
         "input": str(duet),
         "sample_rate": 48000,
         "stems": [
-            {"speaker": 1, "path": str(Path("voices", "duet.1.wav"))},
-            {"speaker": 2, "path": str(Path("voices", "duet.2.wav"))},
+            {"speaker": 1, "path": str(Path("voices", "duet.1.wav")), "subtitles": None},
+            {"speaker": 2, "path": str(Path("voices", "duet.2.wav")), "subtitles": None},
         ],
         "residual": str(Path("voices", "duet.residual.wav")),
     }
@@ -56,7 +56,7 @@ def test_json_without_residual_says_null(run: Run, duet: Path, model: Path) -> N
     assert json.loads(ran.out) == {
         "input": str(duet),
         "sample_rate": 48000,
-        "stems": [{"speaker": 2, "path": "x.flac"}],
+        "stems": [{"speaker": 2, "path": "x.flac", "subtitles": None}],
         "residual": None,
         "sync": None,
     }
