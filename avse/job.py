@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from avse.errors import AvseError
 from avse.naming import CROWD, NARRATOR, RESIDUAL, Naming, check_outputs, folder_for
 from avse.settings import Settings
+from avse.transcription.subtitles import SubtitleFiles
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.faces.people import Person
     from avse.models.network import AVSENet
-    from avse.separation import OutOfSight
+    from avse.separation import OutOfSight, Separation
     from avse.sync.result import Sync
+    from avse.transcription.transcribers import Transcriber
 
 ENHANCED = "enhanced"
 """What stands for the speaker in the name of an output that holds everybody."""
@@ -43,6 +47,8 @@ class Job:
         keep_original_audio: whether videos keep the original sound as well.
         force: whether files may be replaced.
         dry_run: whether to stop before anything is written.
+        transcribe: the recogniser of subtitles, see `avse.transcription.transcribers`; None for no
+            subtitles.
     """
 
     source: Path
@@ -56,6 +62,7 @@ class Job:
     force: bool
     dry_run: bool
     offscreen: bool = False
+    transcribe: str | None = None
 
     def paths_known(self) -> list[Path]:
         """The outputs that are certain before anybody has looked at the picture."""
@@ -70,12 +77,18 @@ class Job:
             paths += [self.naming.path(number) for number in self.speaker]
         elif self.naming.file is not None:  # a point: one person, who has no number yet
             paths.append(self.naming.file)
+        paths += [self.subtitles(path) for path in paths if self.transcribe is not None]
         return [*paths, *self.beside().values()]
 
     def beside(self) -> dict[str, Path]:
         """The outputs that are nobody's voice."""
         kinds = [NARRATOR, CROWD] if self.offscreen else []
         return {kind: self.naming.beside(kind) for kind in [*kinds, *[RESIDUAL] * self.residual]}
+
+    @staticmethod
+    def subtitles(voice: Path) -> Path:
+        """Where players look for the subtitles of a file."""
+        return voice.with_suffix(".srt")
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,8 @@ class Done:
         people: everybody who was seen, asked for or not.
         warnings: what the user should know, in words.
         sync: how far sound and picture are apart; None if it was not measured.
+        subtitles: number -> path of what each voice says, as far as it was asked for and done.
+        failure: why subtitles are missing, if any; the voices are written.
     """
 
     sample_rate: int
@@ -100,6 +115,9 @@ class Done:
     sync: Sync | None = field(default=None, repr=False)
     out_of_sight: dict[int, list[OutOfSight] | None] = field(default_factory=dict, repr=False)
 
+    subtitles: dict[int, Path] = field(default_factory=dict)
+    failure: AvseError | None = None
+
     @property
     def residual(self) -> Path | None:
         """Path of everything else, if asked for."""
@@ -108,7 +126,8 @@ class Done:
     @property
     def paths(self) -> list[Path]:
         """Every file, voices first."""
-        return [*(path for _, path in self.stems), *self.beside.values()]
+        voices = [path for _, path in self.stems]
+        return [*voices, *self.beside.values(), *self.subtitles.values()]
 
     def name_of(self, number: int) -> str | None:
         """What the person of that number is called, if anything."""
@@ -143,7 +162,7 @@ def carry_out(
             f"--keep-original-audio has no effect on {job.naming.suffix} files: they hold one track"
         )
     progress("model", 0.0, None)
-    from avse import saving
+    transcriber = _open_transcriber(job)
     from avse.separation import separate
 
     separation = separate(
@@ -156,32 +175,77 @@ def carry_out(
         backend=backend,
         progress=progress,
     )
-    called = {person.number: person.name for person in separation.people}
-    voices = [n for n in separation.numbers if n >= saving.TOGETHER]
-    names = {n: job.naming.path(n or ENHANCED, called.get(n)) for n in voices}
-    beside = job.beside()
-    numbered = {saving.NARRATOR: NARRATOR, saving.CROWD: CROWD}
-    others = {n: beside[kind] for n, kind in numbered.items() if kind in beside}
+    voices, beside = _voices(job, separation), job.beside()
+    texts = SubtitleFiles({n: job.subtitles(path) for n, path in voices.items() if transcriber})
+    everything = [*voices.values(), *beside.values(), *texts.paths.values()]
+    check_outputs(everything, job.source, force=job.force)
     sync: Sync | None = None
-    check_outputs([*names.values(), *beside.values()], job.source, force=job.force)
     if not job.dry_run:
         sync = separation.sync
         progress("voices", 0.0, None)
-        with folder_for(job.naming):
-            written = separation.save(
-                names | others,
-                residual=beside.get(RESIDUAL),
-                clip=job.clip,
-                keep_original_audio=job.keep_original_audio,
-                overwrite=job.force,
-            )
-        warnings += written.warnings
+        warnings += _save(job, separation, voices)
+        if transcriber is not None:
+            texts = _write_subtitles(job, separation, voices, transcriber, progress)
+            warnings += texts.warnings
     return Done(
-        separation.sample_rate,
-        list(names.items()),
-        beside,
-        separation.scene.people.persons,
-        tuple(warnings),
-        sync,
-        {n: separation.out_of_sight(n) for n in voices if n != saving.TOGETHER},
+        sample_rate=separation.sample_rate,
+        stems=list(voices.items()),
+        beside=beside,
+        people=separation.scene.people.persons,
+        warnings=tuple(warnings),
+        sync=sync,
+        out_of_sight={p.number: separation.out_of_sight(p.number) for p in separation.people},
+        subtitles=texts.paths,
+        failure=texts.failure,
+    )
+
+
+def _voices(job: Job, separation: Separation) -> dict[int, Path]:
+    """Number of each voice -> its path."""
+    called = {person.number: person.name for person in separation.people}
+    return {n: job.naming.path(n or ENHANCED, called.get(n)) for n in separation.numbers if n >= 0}
+
+
+def _save(job: Job, separation: Separation, voices: Mapping[int, Path]) -> list[str]:
+    """Write all sound; gives what the user should know."""
+    from avse import saving
+
+    beside = job.beside()
+    numbered = {saving.NARRATOR: NARRATOR, saving.CROWD: CROWD}
+    others = {n: beside[kind] for n, kind in numbered.items() if kind in beside}
+    with folder_for(job.naming):
+        return separation.save(
+            {**voices, **others},
+            residual=beside.get(RESIDUAL),
+            clip=job.clip,
+            keep_original_audio=job.keep_original_audio,
+            overwrite=job.force,
+        ).warnings
+
+
+def _open_transcriber(job: Job) -> Transcriber | None:
+    """Whatever is missing for subtitles is missed before the work."""
+    if job.transcribe is None:
+        return None
+    from avse.transcription.voices import open_for_subtitles
+
+    return open_for_subtitles(job.transcribe, option="--transcribe")
+
+
+def _write_subtitles(
+    job: Job,
+    separation: Separation,
+    voices: Mapping[int, Path],
+    transcriber: Transcriber,
+    progress: Progress,
+) -> SubtitleFiles:
+    from avse.transcription.voices import write_subtitles
+
+    return write_subtitles(
+        {number: (path, job.subtitles(path)) for number, path in voices.items()},
+        transcriber,
+        sound_start_s=separation.scene.playing_time(Fraction(0)),
+        length_s=separation.scene.info.duration,
+        progress=progress,
+        overwrite=job.force,
     )

@@ -19,6 +19,7 @@ STAGES = {
     "sync": "Comparing sound and picture",
     "voices": "Separating voices",
     "video": "Writing the video",
+    "words": "Recognising words",
     "activity": "Listening for who speaks",
     "preview": "Drawing the preview",
 }

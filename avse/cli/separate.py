@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,8 +35,24 @@ EXAMPLES = options.examples(
         'avse separate talk.mp4 --residual --name "{stem}.{speaker}.flac" -o voices/',
     ),
     ("a narrator, a crowd and the rest as well", "avse separate talk.mp4 --offscreen"),
+    (
+        "and what each person says, as subtitles: talk.1.srt, talk.2.srt, …",
+        "avse separate talk.mp4 --transcribe faster-whisper:small.en",
+    ),
     ("what would be written?", "avse separate talk.mp4 --dry-run"),
 )
+
+Transcribe = Annotated[
+    str | None,
+    typer.Option(
+        "--transcribe",
+        metavar="RECOGNISER",
+        envvar="AVSE_TRANSCRIBE",
+        show_default=False,
+        help="Also write what each voice says, as subtitles beside it: faster-whisper[:MODEL], or "
+        "a command that prints the words in the sound file {}.",
+    ),
+]
 
 
 def separate(
@@ -47,6 +63,7 @@ def separate(
     name: options.Name = DEFAULT_NAME,
     residual: options.Residual = False,
     offscreen: options.Offscreen = False,
+    transcribe: Transcribe = None,
     mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
@@ -106,6 +123,7 @@ def separate(
             keep_original_audio=keep_original_audio,
             force=force,
             dry_run=dry_run,
+            transcribe=transcribe,
         ),
         terminal,
     )
@@ -120,6 +138,7 @@ def separate(
                         **({} if people is None else {"name": done.name_of(n)}),
                         "path": str(path),
                         "out_of_sight": _absences(done.out_of_sight.get(n)),
+                        "subtitles": str(done.subtitles[n]) if n in done.subtitles else None,
                     }
                     for n, path in done.stems
                 ],
@@ -127,9 +146,11 @@ def separate(
                 "sync": None if done.sync is None else done.sync.as_json(),
             }
         )
-        return
-    for path in done.paths:
-        terminal.result(str(path))
+    else:
+        for path in done.paths:
+            terminal.result(str(path))
+    if done.failure is not None:
+        raise done.failure
 
 
 def _text(path: Path | None) -> str | None:

@@ -13,10 +13,11 @@ from avse.evaluate.pairing import RULE, pair
 from avse.evaluate.results import Provenance, build
 from avse.evaluate.scoring import Plan, score_mixtures
 from avse.evaluate.statistics import summarise
-from avse.evaluate.transcripts import Transcriber, open_transcriber, word_error_rate
+from avse.evaluate.word_errors import word_error_rate
 from avse.metrics import Score, not_defined
 from avse.metrics.extra import package
 from avse.settings import Settings
+from avse.transcription.transcribers import open_transcriber
 
 if TYPE_CHECKING:
     from avse.evaluate.running import Separator
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float, "float | None"], None]
 """Called with (what is done, how much of it, of how much)."""
+
+Hear = Callable[[Path], str]
+"""Path of a file -> the words in it."""
 
 _PACKAGES = {
     "sdr": "fast_bss_eval",
@@ -47,7 +51,7 @@ class Request:
         command: as it was typed, for the report.
         curves: names of robustness curves; they need a test set.
         curve_items: how many mixtures to use for them, from the first on.
-        transcriber: a recogniser, see `avse.evaluate.transcripts`; None for no transcripts.
+        transcriber: a recogniser, see `open_transcriber`; None for no transcripts.
     """
 
     plan: Plan = field(default_factory=Plan)
@@ -262,12 +266,15 @@ def _curves(
     return found
 
 
-def _open(transcriber: str | None) -> Transcriber | None:
-    return None if transcriber is None else open_transcriber(transcriber)
+def _open(transcriber: str | None) -> Hear | None:
+    if transcriber is None:
+        return None
+    opened = open_transcriber(transcriber, option="--transcriber")
+    return lambda path: opened.hear(path).text
 
 
 def _transcripts(
-    mixtures: Sequence[Mixture], request: Request, hear: Transcriber, progress: Progress
+    mixtures: Sequence[Mixture], request: Request, hear: Hear, progress: Progress
 ) -> dict[str, Any]:
     rates: dict[str, list[Score]] = {"estimate": [], "mixture": []}
     groups: dict[str, list[str]] = {"estimate": [], "mixture": []}
@@ -308,7 +315,7 @@ def _read(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error.strerror}", "check the file") from error
 
 
-def _heard(hear: Transcriber, path: Path) -> str | Score:
+def _heard(hear: Hear, path: Path) -> str | Score:
     """The words, or why there are none."""
     try:
         return hear(path)

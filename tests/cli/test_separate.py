@@ -40,8 +40,13 @@ def test_json_is_one_object_of_the_promised_shape(run: Run, duet: Path, model: P
         "input": str(duet),
         "sample_rate": 48000,
         "stems": [
-            {"speaker": 1, "path": str(Path("voices", "duet.1.wav")), "out_of_sight": []},
-            {"speaker": 2, "path": str(Path("voices", "duet.2.wav")), "out_of_sight": []},
+            {
+                "speaker": number,
+                "path": str(Path("voices", f"duet.{number}.wav")),
+                "out_of_sight": [],
+                "subtitles": None,
+            }
+            for number in (1, 2)
         ],
         "narrator": None,
         "crowd": None,
@@ -57,7 +62,7 @@ def test_json_says_null_of_what_was_not_asked_for(run: Run, duet: Path, model: P
     assert json.loads(ran.out) == {
         "input": str(duet),
         "sample_rate": 48000,
-        "stems": [{"speaker": 2, "path": "x.flac", "out_of_sight": None}],
+        "stems": [{"speaker": 2, "path": "x.flac", "out_of_sight": None, "subtitles": None}],
         "narrator": None,
         "crowd": None,
         "residual": None,

@@ -1,0 +1,98 @@
+"""Where something is heard in a voice, and how it is cut up for a recogniser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.activity.segments import SMALLEST_LEVEL, runs, tidied
+from avse.faces.lips import RATE_HZ
+
+FloatArray = npt.NDArray[np.float32]
+
+HEARD_DB = 50.0
+"""A voice is heard where it is within so many decibels of its loudest. Generous: the gate makes
+silence far below, and a soft word lost is worse than a breath kept."""
+
+SHORTEST_S, SHORTEST_PAUSE_S = 0.1, 0.7
+"""Shorter sounds are left out, shorter pauses belong to the stretch around them."""
+
+_REST_S = 1.0  # nothing shorter is left over where a stretch is cut
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How a voice is cut up.
+
+    Attributes:
+        longest_s: no piece is longer. What has to be cut is cut at its softest moment.
+        longest_pause_s: what is heard within it goes into one piece, pauses between included.
+    """
+
+    longest_s: float
+    longest_pause_s: float
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """How loud a voice is from frame to frame; 90,000 frames an hour.
+
+    Attributes:
+        levels: (frames,) mean power at 25 Hz.
+        heard: stretches in which something is heard: first frame, and the one after the last.
+        peak: largest absolute sample.
+    """
+
+    levels: FloatArray
+    heard: list[tuple[int, int]]
+    peak: float
+
+    def next_piece(self, begin: int, cutting: Cutting) -> tuple[int, int] | None:
+        """The first piece from a frame on: its first frame, and the one after the last.
+
+        Returns:
+            None where nothing more is heard.
+        """
+        ahead = [(max(first, begin), stop) for first, stop in self.heard if stop > begin]
+        if not ahead:
+            return None
+        first, stop = ahead[0]
+        limit = first + round(cutting.longest_s * RATE_HZ)
+        if stop > limit:
+            near = first + 2 * (limit - first) // 3
+            far = max(near + 1, min(limit, stop - round(_REST_S * RATE_HZ)))
+            return first, near + int(np.argmin(self.levels[near:far])) + 1
+        for follows, end in ahead[1:]:
+            if end > limit or follows - stop > cutting.longest_pause_s * RATE_HZ:
+                break
+            stop = end
+        return first, stop
+
+    def is_heard(self, start_s: float, stop_s: float) -> bool:
+        """Whether anything is heard within a stretch of time."""
+        return any(a < stop_s * RATE_HZ and b > start_s * RATE_HZ for a, b in self.heard)
+
+
+def loudness(blocks: Iterable[FloatArray], rate_hz: int) -> Loudness:
+    """Measure a voice.
+
+    Args:
+        blocks: (1, n) each; n a whole number of frames in all but the last.
+        rate_hz: a multiple of 25.
+    """
+    step = rate_hz // RATE_HZ
+    levels: list[FloatArray] = []
+    peak = 0.0
+    for block in blocks:
+        frames = np.pad(block[0], (0, -block.shape[1] % step)).reshape(-1, step)
+        levels.append(np.mean(np.square(frames), axis=1))
+        peak = max(peak, float(np.abs(block).max(initial=0.0)))
+    together = np.concatenate([np.zeros(0, np.float32), *levels])
+    loudest = float(together.max(initial=0.0))
+    if loudest < SMALLEST_LEVEL:
+        return Loudness(together, [], peak)
+    flags = together > loudest * 10 ** (-HEARD_DB / 10)
+    return Loudness(together, runs(tidied(flags, SHORTEST_S, SHORTEST_PAUSE_S)), peak)

@@ -1,0 +1,201 @@
+"""Recognisers of speech that are already there: faster-whisper, or any command.
+
+A command gets the path of a WAV file in the place of {} (or at its end) and prints the words, as
+plain text or, with times, as SubRip or WebVTT.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from avse.errors import (
+    CorruptWeightsError,
+    InputError,
+    MissingExtraError,
+    MissingWeightsError,
+    UsageError,
+)
+from avse.transcription.subtitles import Cue, read_cues, tidy
+
+FASTER_WHISPER = "faster-whisper"
+
+_NEEDED = "a model of faster-whisper is a folder with model.bin, config.json and tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What a recogniser heard.
+
+    Attributes:
+        text: the words.
+        cues: the same with times, in seconds from the beginning of the file; None from a
+            recogniser that gives none.
+    """
+
+    text: str
+    cues: tuple[Cue, ...] | None = None
+
+
+class Transcriber(Protocol):
+    """A recogniser."""
+
+    @property
+    def timed(self) -> bool | None:
+        """Whether it says when words are said; None as long as it has heard no words."""
+
+    def hear(self, path: Path) -> Transcript:
+        """The words in a sound file.
+
+        Raises:
+            InputError: a sound that it cannot hear.
+        """
+
+
+def open_transcriber(name: str, *, option: str, patience_s: float = 600) -> Transcriber:
+    """The recogniser of that name.
+
+    Args:
+        name: "faster-whisper", "faster-whisper:MODEL" (a size such as "small.en", or the folder of
+            a model), or a command. Models are never downloaded.
+        option: where the user named it, such as "--transcribe", for messages.
+        patience_s: how long a command may take over one file.
+
+    Raises:
+        UsageError: the name is empty, or no command line.
+        MissingExtraError: faster-whisper, or the command, is not installed.
+        MissingWeightsError: its model is not on this machine.
+        CorruptWeightsError: the folder holds no model.
+    """
+    kind, _, model = name.partition(":")
+    if kind == FASTER_WHISPER:
+        return FasterWhisper(model or "small", option)
+    return Command(name, option, patience_s)
+
+
+class FasterWhisper:
+    """A model of faster-whisper.
+
+    Args:
+        model: its size, or its folder.
+        option: see `open_transcriber`.
+    """
+
+    timed = True
+
+    def __init__(self, model: str, option: str) -> None:
+        self._model, self._option = _load_whisper(model, option), option
+
+    def hear(self, path: Path) -> Transcript:
+        """The words in a sound file.
+
+        Raises:
+            InputError: it cannot be read or heard.
+        """
+        try:
+            segments, _ = self._model.transcribe(str(path), beam_size=5, temperature=0.0)
+            cues = tuple(Cue(s.start, s.end, tidy(s.text)) for s in segments)
+        except Exception as error:  # of PyAV or CTranslate2
+            raise InputError(
+                f"faster-whisper failed on {path.name}: {error}", f"try another {self._option}"
+            ) from error
+        return Transcript(" ".join(cue.text for cue in cues), cues)
+
+
+def _load_whisper(model: str, option: str) -> Any:
+    try:
+        whisper = import_module("faster_whisper")
+    except ImportError as error:
+        raise MissingExtraError(
+            "the recogniser faster-whisper is not installed",
+            f'pip install "avse[transcribe]", or give {option} a command that prints text',
+        ) from error
+    folder = Path(model)
+    if folder.is_dir() and not (folder / "tokenizer.json").is_file():
+        # faster-whisper would go online for it.
+        raise CorruptWeightsError(f"{folder} holds no tokenizer.json", _NEEDED)
+    try:
+        return whisper.WhisperModel(model, device="auto", local_files_only=True)
+    except Exception as error:  # of huggingface_hub, tokenizers or CTranslate2, which have many
+        if folder.is_dir():
+            raise CorruptWeightsError(f"{folder} cannot be loaded: {error}", _NEEDED) from error
+        if "/" not in model and model not in whisper.available_models():
+            known = ", ".join(whisper.available_models())
+            raise MissingWeightsError(
+                f"faster-whisper has no model {model!r}", f"choose from: {known}; or name a folder"
+            ) from error
+        raise MissingWeightsError(
+            f"the model {model!r} of faster-whisper is not on this machine",
+            f'fetch it once: python -c "import faster_whisper as w; w.download_model({model!r})"; '
+            f"or name the folder of a model: {FASTER_WHISPER}:path/to/model",
+        ) from error
+
+
+class Command:
+    """A command line.
+
+    Args:
+        line: the command; {} stands for the path of the sound file, else it is added at the end.
+        option, patience_s: see `open_transcriber`.
+    """
+
+    def __init__(self, line: str, option: str, patience_s: float) -> None:
+        try:
+            self._words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(
+                f"{option} cannot be read: {error}", "close what is in quotes"
+            ) from error
+        if not self._words:
+            raise UsageError(f"{option} is empty", "give faster-whisper, or a command")
+        if shutil.which(self._words[0]) is None:
+            raise MissingExtraError(
+                f"the recogniser {self._words[0]!r} is not installed",
+                f"check {option}: faster-whisper[:MODEL], or a command that prints text",
+            )
+        self._patience_s = patience_s
+        self.timed: bool | None = None
+
+    def hear(self, path: Path) -> Transcript:
+        """The words in a sound file.
+
+        Raises:
+            InputError: the command fails or takes too long.
+            MissingExtraError: it prints subtitles, but pysubs2 is not installed.
+        """
+        printed = self._run(path)
+        cues = read_cues(printed)
+        if printed.strip():
+            self.timed = cues is not None
+        if cues is None:
+            return Transcript(printed)
+        return Transcript(" ".join(cue.text for cue in cues), tuple(cues))
+
+    def _run(self, path: Path) -> str:
+        sound = str(path)
+        filled = [word.replace("{}", sound) for word in self._words]
+        if filled == self._words:
+            filled.append(sound)
+        try:
+            done = subprocess.run(
+                filled,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=self._patience_s,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            said = getattr(error, "stderr", None)
+            lines = (said if isinstance(said, str) else "").strip().splitlines() or [str(error)]
+            raise InputError(
+                f"the recogniser {self._words[0]!r} failed on {path.name}: {lines[-1]}",
+                "try the command by itself",
+            ) from error
+        return done.stdout

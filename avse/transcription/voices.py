@@ -1,0 +1,220 @@
+"""Subtitles of a separated voice: what a recogniser hears in it, at the times of the video."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.errors import AvseError, InputError
+from avse.faces.lips import RATE_HZ
+from avse.media import AudioBlock, AudioReader, probe
+from avse.media.placing import place_text, writing
+from avse.media.quantising import to_integers
+from avse.media.targets import WavTarget
+from avse.transcription.stretches import Cutting, Loudness, loudness
+from avse.transcription.subtitles import Cue, SubtitleFiles, as_srt, need_pysubs2, tidy
+from avse.transcription.transcribers import Transcriber, Transcript, open_transcriber
+
+FloatArray = npt.NDArray[np.float32]
+
+RATE = 16000
+"""In hertz: what recognisers were trained on."""
+
+FULL = 0.9
+"""Peak of what a recogniser is given; 16 bits hold a soft voice badly."""
+
+PATIENCE_S = 3600.0
+"""How long a command may take over one piece."""
+
+UNTIMED = Cutting(longest_s=30.0, longest_pause_s=0.0)
+"""A recogniser without times hears stretch by stretch: theirs are the only times there are."""
+
+TIMED = Cutting(longest_s=300.0, longest_pause_s=30.0)
+"""One with times hears more at once, for the context and for fewer starts of a command; not all,
+since many hold a whole file in memory."""
+
+_FRAME = RATE // RATE_HZ
+
+Progress = Callable[[str, float, "float | None"], None]
+"""See `avse.scene.Progress`."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A separated voice in a file.
+
+    Attributes:
+        path: a sound file, or a video.
+        track: which of its sound tracks.
+        start_s: playing time of its first sample in the video that it was taken from.
+    """
+
+    path: Path
+    track: int
+    start_s: float
+
+
+def open_for_subtitles(name: str, *, option: str) -> Transcriber:
+    """A recogniser, once everything that subtitles need is known to be here.
+
+    Args:
+        name, option: see `open_transcriber`.
+
+    Raises:
+        MissingExtraError: pysubs2, or the recogniser, is not installed.
+        UsageError, MissingError: see `open_transcriber`.
+    """
+    need_pysubs2()
+    return open_transcriber(name, option=option, patience_s=PATIENCE_S)
+
+
+def voice_in(path: Path, sound_start_s: float) -> Voice:
+    """The voice in an output of `avse.separation`.
+
+    Args:
+        path: a sound file, or a copy of the video in which the voice is the track to play.
+        sound_start_s: playing time at which the sound of the video begins.
+    """
+    info = probe(path)
+    if info.video is None:
+        return Voice(path, 0, sound_start_s)
+    track = next((n for n, sound in enumerate(info.audio) if sound.default), 0)
+    # Its own start, since an encoder may begin a little earlier.
+    return Voice(path, track, float(info.audio[track].start - info.start))
+
+
+def transcribe(
+    voice: Voice,
+    transcriber: Transcriber,
+    progress: Callable[[float], None] = lambda done_s: None,
+) -> list[Cue]:
+    """What a recogniser hears in a voice, with the times at which the video plays it.
+
+    The voice is read twice, in constant memory: to find where it is heard, and to be cut up. What
+    a recogniser hears in silence is left out.
+
+    Args:
+        voice: see `Voice`.
+        transcriber: gets pieces of the voice as WAV files, 16 kHz, mono, 16 bits.
+        progress: called with the seconds of the voice that are done.
+
+    Raises:
+        MediaError: the voice cannot be read.
+        InputError: the recogniser failed.
+    """
+    with _sound(voice) as sound:
+        measured = loudness((block.samples for block in sound), RATE)
+    cues: list[Cue] = []
+    with tempfile.TemporaryDirectory(prefix="avse-") as folder, _sound(voice) as sound:
+        reading = _Reading(sound, FULL / measured.peak if measured.peak else 1.0)
+        stop = 0
+        while piece := measured.next_piece(stop, TIMED if transcriber.timed else UNTIMED):
+            first, stop = piece
+            path = Path(folder, f"at-{first / RATE_HZ:.2f}s.wav")
+            reading.write(path, first * _FRAME, stop * _FRAME)
+            try:
+                transcript = transcriber.hear(path)
+            except InputError as error:
+                raise InputError(f"{voice.path.name}: {error.message}", error.hint) from error
+            path.unlink()
+            cues += _placed(transcript, first / RATE_HZ, stop / RATE_HZ, measured)
+            progress(stop / RATE_HZ)
+    return [Cue(c.start + voice.start_s, c.stop + voice.start_s, c.text) for c in cues]
+
+
+def write_subtitles(
+    voices: Mapping[int, tuple[Path, Path]],
+    transcriber: Transcriber,
+    *,
+    sound_start_s: float,
+    length_s: Fraction | None,
+    progress: Progress,
+    overwrite: bool,
+) -> SubtitleFiles:
+    """Write what each voice says as SubRip beside it; stop at the first failure.
+
+    Args:
+        voices: number -> the voice, and where its subtitles go.
+        transcriber: see `transcribe`.
+        sound_start_s: see `voice_in`.
+        length_s: of each voice, None if unknown.
+        progress: called with ("words", seconds done, seconds in all or None).
+        overwrite: replace files that exist.
+    """
+    found = SubtitleFiles()
+    total = None if length_s is None else float(length_s) * len(voices)
+    for place, (number, (path, target)) in enumerate(voices.items()):
+        before_s = place * float(length_s or 0)
+
+        def tell(done_s: float, before_s: float = before_s) -> None:
+            progress("words", before_s + done_s, total)
+
+        tell(0.0)
+        try:
+            cues = transcribe(voice_in(path, sound_start_s), transcriber, tell)
+            place_text(target, as_srt(cues), overwrite=overwrite)
+        except AvseError as error:
+            found.failure = error
+            return found
+        found.paths[number] = target
+        if not cues:
+            found.warnings.append(f"no words were heard in {path.name}: {target.name} is empty")
+    return found
+
+
+def _sound(voice: Voice) -> AudioReader:
+    return AudioReader(voice.path, track=voice.track, rate_hz=RATE, mono=True)
+
+
+def _placed(
+    transcript: Transcript, start_s: float, stop_s: float, measured: Loudness
+) -> Iterator[Cue]:
+    """Cues of a piece at their times in the voice."""
+    if transcript.cues is None:
+        if text := tidy(transcript.text):
+            yield Cue(start_s, stop_s, text)
+        return
+    for cue in transcript.cues:
+        # Whisper's may end after the sound does, or even begin there.
+        start, stop = start_s + cue.start, min(start_s + cue.stop, stop_s)
+        if cue.text and start < stop and measured.is_heard(start, stop):
+            yield Cue(start, stop, cue.text)
+
+
+class _Reading:
+    """Cuts pieces, one after the other, out of a sound that is read once.
+
+    Args:
+        blocks: join without a gap, (1, n) each.
+        gain: by which everything is made louder.
+    """
+
+    def __init__(self, blocks: Iterator[AudioBlock], gain: float) -> None:
+        self._blocks, self._gain = blocks, np.float32(gain)
+        self._block: AudioBlock | None = None
+
+    def write(self, path: Path, start: int, stop: int) -> None:
+        """Write samples from start to stop as a WAV file; start is no earlier than the last stop.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        with writing(path):
+            target = WavTarget(path, RATE, 1, 16, is_float=False, mask=0)
+            try:
+                while (block := self._block or next(self._blocks, None)) is not None:
+                    self._block = block
+                    samples = block.samples[:, max(0, start - block.start) : stop - block.start]
+                    target.put(to_integers(samples * self._gain, 16))
+                    if block.start + block.samples.shape[1] > stop:
+                        break  # the rest belongs to the next piece
+                    self._block = None
+                target.finish()
+            finally:
+                target.drop()

@@ -1,0 +1,42 @@
+"""A recogniser for `avse separate --transcribe`: prints what pocketsphinx hears in a WAV file.
+
+    pip install pocketsphinx
+    avse separate talk.mp4 --transcribe "python examples/hear.py"
+    avse separate talk.mp4 --transcribe "python examples/hear.py --grammar examples/grid.gram"
+
+Its model of American English comes with the package. Without a grammar it expects anything, and
+is often wrong; a grammar (JSGF) says which sentences there can be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import wave
+from pathlib import Path
+
+from pocketsphinx import Decoder
+
+
+def main() -> None:
+    """Print the words."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--grammar", type=Path, help="sentences to expect")
+    parser.add_argument("sound", help="16 bits, mono")
+    given = parser.parse_args()
+    with wave.open(given.sound) as sound:
+        rate, samples = sound.getframerate(), sound.readframes(-1)
+    if given.grammar is None:
+        decoder = Decoder(samprate=rate, loglevel="FATAL")
+    else:
+        decoder = Decoder(samprate=rate, loglevel="FATAL", lm=None)
+        decoder.add_jsgf_string("sentences", given.grammar.read_text(encoding="utf-8"))
+        decoder.activate_search("sentences")
+    decoder.start_utt()
+    decoder.process_raw(samples, full_utt=True)
+    decoder.end_utt()
+    heard = decoder.hyp()
+    print("" if heard is None else heard.hypstr)
+
+
+if __name__ == "__main__":
+    main()
