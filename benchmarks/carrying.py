@@ -1,10 +1,10 @@
 """Does a voice carry on when its face is lost?
 
 Two people, A and B, are in sight for six seconds and talk by turns. Then A's face is out of sight
-for six seconds, in which A talks, A and B talk at once, a stranger out of sight talks, alone or with
-B, or B alone does. Measures, for these six seconds, how much of A's voice goes to A (signal-to-noise
-ratio), and how much of anybody else's, in three ways: with the voice carried on, without, and with A
-asked for without lips, as by a program that knows nothing of absences.
+for six seconds, in which A talks, A and B talk at once, a stranger out of sight talks, alone or
+with B, or B alone does. Measures, for these six seconds, how much of A's voice goes to A
+(signal-to-noise ratio), and how much of anybody else's, in three ways: with the voice carried on,
+without, and with A asked for without lips, as by a program that knows nothing of absences.
 
     python benchmarks/carrying.py lrw --splits test --count 60
     python benchmarks/carrying.py lrw grid --splits train --fit
@@ -148,6 +148,8 @@ def main() -> None:
     for pack in given.packs:
         cast = Cast(pack, tuple(given.splits))
         print(f"\n{pack.name}: {len(cast.people)} people")
+        if len(cast.people) < 2:
+            parser.error(f"{pack} has clips of fewer than two people in those splits")
         for number, case in enumerate(CASES):
             if case.startswith("stranger") and len(cast.people) < 3:
                 continue

@@ -6,7 +6,8 @@ relative to the mixture. `AGREEMENT`: how much better the lips go with that voic
 voice at other times: the contrast between the embeddings in step and out of step, as a
 synchronisation network is read (Chung and Zisserman 2016, *Out of time*). It is what speaks
 against lips that move to another's voice. `MOTION`: how much the lips move; all there is without
-sound.
+sound. `NEAR` is agreement again, frame by frame, at small delays too: for `avse.activity.dubbing`,
+which averages it over seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from avse.models.network import Answer, AVSENet, level
 from avse.stft import HOPS_PER_VIDEO_FRAME
 
 HEAD, LEVEL, AGREEMENT, MOTION, SEEN = range(5)
-COUNT = 5
+
+REACH = 4
+"""Delays in `NEAR`, in video frames either way: 160 ms."""
+
+NEAR = slice(5, 5 + 2 * REACH + 1)
+COUNT = NEAR.stop
 
 QUIETEST = 1e-6
 """Power, relative to the mixture's, below which a voice is not told from silence: -60 dB."""
@@ -53,33 +59,33 @@ def find_cues(
     power = power.reshape(len(power), -1, HOPS_PER_VIDEO_FRAME).mean(dim=-1)
     loud = 10 * (smoothed(power, _LEVEL_FRAMES) + QUIETEST).log10()
     heard = network.voice((voices / level(voices)).abs())
-    agreement = contrast(answer.lips[0], heard) * network.voice.gain.exp()
-    return torch.stack(
-        [
-            smoothed(answer.activity[0], _HEAD_FRAMES),
-            loud,
-            smoothed(agreement, _LONG_FRAMES),
-            motion(components),
-            seen,
-        ],
-        dim=1,
-    )
+    near = contrast(answer.lips[0], heard, REACH) * network.voice.gain.exp()
+    one = [
+        smoothed(answer.activity[0], _HEAD_FRAMES),
+        loud,
+        smoothed(near[:, REACH], _LONG_FRAMES),
+        motion(components),
+        seen,
+    ]
+    return torch.cat([torch.stack(one, dim=1), near], dim=1)
 
 
-def contrast(lips: Tensor, voices: Tensor) -> Tensor:
-    """How much better lips and voices go together in step than out of step.
+def contrast(lips: Tensor, voices: Tensor, reach: int = 0) -> Tensor:
+    """How much better lips and voices go together in step, or nearly, than out of step.
 
     Args:
         lips: (people, embedding, video frames).
         voices: (people, embedding, video frames), what was heard of each; what is shifted beyond
             one end comes in again at the other.
+        reach: delays up to so many frames, either way, are in the answer; less than `NEAREST`.
 
     Returns:
-        (people, video frames).
+        (people, 2 · reach + 1, video frames), in step in the middle.
     """
     lags = [*range(-FARTHEST, -NEAREST), *range(NEAREST + 1, FARTHEST + 1)]
     apart = torch.stack([voices.roll(lag, dims=-1) for lag in lags]).mean(dim=0)
-    return (lips * (voices - apart)).sum(dim=1)
+    near = [voices.roll(lag, dims=-1) for lag in range(-reach, reach + 1)]
+    return torch.stack([(lips * (voice - apart)).sum(dim=1) for voice in near], dim=1)
 
 
 def motion(components: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 
 from avse.activity.calibration import HEARD, WATCHED, speaking
-from avse.activity.cues import COUNT, MOTION, SEEN, motion
+from avse.activity.cues import COUNT, MOTION, NEAR, SEEN, motion
+from avse.activity.dubbing import Dubbing, another_voice, judgeable, summarise, without_another
 from avse.activity.segments import Hysteresis, Segment, segments
 from avse.faces.detect import FaceBackend
 from avse.faces.people import Person
@@ -41,11 +42,14 @@ class Talk:
         person: who.
         segments: when, in playing time, in order, apart from each other.
         probability: (frames,) of speaking, 25 a second; NaN where the face is out of sight.
+        dubbed: where the lips move to a voice that is not theirs, which is not in `segments`; None
+            if nothing can be said about it, or it was not asked for.
     """
 
     person: Person
     segments: tuple[Segment, ...]
     probability: FloatArray = field(repr=False)
+    dubbed: Dubbing | None = None
 
     @property
     def seconds(self) -> float:
@@ -83,6 +87,7 @@ def who(
     path: str | os.PathLike[str],
     *,
     rule: Hysteresis | None = None,
+    dubbing: bool = False,
     settings: Settings | None = None,
     network: AVSENet | None = None,
     backend: FaceBackend | None = None,
@@ -96,6 +101,7 @@ def who(
     Args:
         path: a video, with or without sound.
         rule: when speech begins and ends.
+        dubbing: whether to look for voices that are not those of the lips that move to them.
         settings: see `Settings`.
         network: use this one instead of loading `settings.model`.
         backend: who finds faces, if it is open already; else the one that the settings name.
@@ -111,7 +117,7 @@ def who(
         network = load(settings.model, device=pick_device(settings.device))
     need_audio = bool(probe(path).audio)  # a track that is not there is still an error
     scene = look(path, settings, progress=progress, backend=backend, need_audio=need_audio)
-    return listen(scene, network, settings, rule=rule, progress=progress)
+    return listen(scene, network, settings, rule=rule, dubbing=dubbing, progress=progress)
 
 
 def listen(
@@ -120,6 +126,7 @@ def listen(
     settings: Settings,
     *,
     rule: Hysteresis | None = None,
+    dubbing: bool = False,
     progress: Progress = no_progress,
 ) -> Activity:
     """As `who`, for a recording that was looked at already.
@@ -143,11 +150,16 @@ def listen(
     probability = speaking(cues, HEARD if heard else WATCHED)
     first = scene.playing_time(Fraction(0))
     rule = rule or Hysteresis()
-    talks = tuple(
-        Talk(person, tuple(segments(rule.flags(theirs), first)), theirs)
-        for person, theirs in zip(scene.people, probability, strict=True)
-    )
-    return Activity(scene, talks, first, heard, cues, sync)
+    cuts = [round(cut * VIDEO_RATE) for cut in scene.people.cuts]
+    talks = []
+    for person, told, theirs in zip(scene.people, cues, probability, strict=True):
+        dubbed = None
+        if dubbing and judgeable(sync):
+            another = another_voice(told[NEAR], rule.flags(theirs), cuts)
+            dubbed = summarise(another, first)
+            theirs = without_another(theirs, another)
+        talks.append(Talk(person, tuple(segments(rule.flags(theirs), first)), theirs, dubbed))
+    return Activity(scene, tuple(talks), first, heard, cues, sync)
 
 
 def _heard(masker: Masker, scene: Scene, settings: Settings, progress: Progress) -> FloatArray:

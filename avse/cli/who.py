@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from avse.naming import check_outputs
 from avse.settings import Settings
 
 if TYPE_CHECKING:
+    from avse.activity.segments import Segment
     from avse.activity.who import Activity, Talk
 
 EXAMPLES = options.examples(
@@ -24,6 +26,7 @@ EXAMPLES = options.examples(
     ("for a program, with the probability 25 times a second", "avse who talk.mp4 --json --frames"),
     ("for programs that score diarisation", "avse who talk.mp4 --rttm talk.rttm"),
     ("subtitles that say who speaks", "avse who talk.mp4 --srt talk.srt --vtt talk.vtt"),
+    ("leave out dubbing and voice-over", "avse who talk.mp4 --dubbing"),
     ("look at it: boxes, numbers and bars", "avse who talk.mp4 --preview seen.mp4"),
 )
 
@@ -47,6 +50,15 @@ Preview = Annotated[
 Frames = Annotated[
     bool, typer.Option("--frames", help="In --json, the probability of each video frame too.")
 ]
+Dubbing = Annotated[
+    bool,
+    typer.Option(
+        "--dubbing/--no-dubbing",
+        envvar="AVSE_DUBBING",
+        help="Leave out where lips move to a voice that does not go with them for seconds: "
+        "dubbing, voice-over. Lips that are read badly may be taken for it. Needs --sync.",
+    ),
+]
 
 
 def who(
@@ -64,6 +76,7 @@ def who(
     overlap: options.Overlap = Settings.overlap,
     faces: options.Faces = Settings.faces,
     sync: options.Sync = Settings.sync,
+    dubbing: Dubbing = False,
     as_json: options.AsJson = False,
     force: options.Force = False,
     config: options.Config = None,
@@ -102,7 +115,7 @@ def who(
         progress("model", 0.0, None)
         from avse.activity.who import who as find_out
 
-        activity = find_out(source, settings=settings, progress=progress)
+        activity = find_out(source, dubbing=dubbing, settings=settings, progress=progress)
         if "preview" in files:
             from avse.activity.preview import write_preview
 
@@ -110,15 +123,31 @@ def who(
                 activity, files["preview"], track=track, overwrite=force, progress=progress
             )
     _write(activity, files, source, force)
-    if not activity.heard:
-        terminal.warn(f"{source.name} has no sound: lips that move count as speech")
-    if activity.sync is not None and activity.sync.out_of_step:
-        terminal.warn(f"{source.name}: {activity.sync.describe()}; its lips were moved to it")
+    for warning in _warnings(activity):
+        terminal.warn(f"{source.name}: {warning}")
     if as_json:
         terminal.result_json(_as_json(source, activity, frames))
     else:
-        for line in _report(activity):
+        for line in _report(activity, dubbing):
             terminal.result(line)
+
+
+def _warnings(activity: Activity) -> list[str]:
+    found = []
+    if not activity.heard:
+        found.append("there is no sound: lips that move count as speech")
+    sync = activity.sync
+    if sync is not None and sync.out_of_step:
+        found.append(f"{sync.describe()}; its lips were moved to it")
+    elif sync is not None and sync.probable and sync.apart:
+        found.append(f"{sync.describe()}, too uncertain to correct; `avse sync --fix` would")
+    found += [
+        f"person {talk.person.number}'s lips move for {talk.dubbed.seconds:.1f} s to a voice that "
+        "does not seem theirs (dubbing?); that is left out, --no-dubbing keeps it"
+        for talk in activity.talks
+        if talk.dubbed is not None and talk.dubbed.segments
+    ]
+    return found
 
 
 def _write(activity: Activity, files: dict[str, Path], source: Path, force: bool) -> None:
@@ -149,9 +178,14 @@ def _talk_json(talk: Talk, frames: bool) -> dict[str, object]:
         "number": talk.person.number,
         "seconds_on_screen": round(talk.person.seconds_on_screen, 2),
         "seconds_speaking": round(talk.seconds, 2),
-        "segments": [
-            {"start_s": round(s.start, 3), "end_s": round(s.stop, 3)} for s in talk.segments
-        ],
+        "segments": _segments_json(talk.segments),
+        "dubbed": None
+        if talk.dubbed is None
+        else {
+            "probability": round(talk.dubbed.probability, 3),
+            "seconds": round(talk.dubbed.seconds, 2),
+            "segments": _segments_json(talk.dubbed.segments),
+        },
     }
     if frames:
         values = talk.probability.tolist()
@@ -159,17 +193,28 @@ def _talk_json(talk: Talk, frames: bool) -> dict[str, object]:
     return about
 
 
-def _report(activity: Activity) -> list[str]:
+def _segments_json(segments: Sequence[Segment]) -> list[dict[str, float]]:
+    return [{"start_s": round(s.start, 3), "end_s": round(s.stop, 3)} for s in segments]
+
+
+def _dubbed(talk: Talk) -> str:
+    """How long the lips move to another's voice; ? where there is too little to tell by."""
+    return "?" if talk.dubbed is None else f"{talk.dubbed.seconds:.1f} s"
+
+
+def _report(activity: Activity, dubbing: bool) -> list[str]:
     people = [
         [
             str(talk.person.number),
             f"{talk.person.seconds_on_screen:.1f} s",
             f"{talk.seconds:.1f} s",
             str(len(talk.segments)),
+            *([_dubbed(talk)] if dubbing else []),
         ]
         for talk in activity.talks
     ]
-    lines = table(["person", "in sight", "speaks", "times"], people, right="person speaks times")
+    heads = ["person", "in sight", "speaks", "times", *(["dubbed"] if dubbing else [])]
+    lines = table(heads, people, right="person speaks times dubbed")
     turns = sorted(
         (segment, talk.person.number) for talk in activity.talks for segment in talk.segments
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from avse.activity.calibration import HEARD, WATCHED, speaking
@@ -20,6 +21,14 @@ def test_lips_agree_with_their_own_voice_in_step_and_not_with_another() -> None:
     late = contrast(voice[None], voice.roll(12, dims=-1)[None]).mean()
     assert own > 5 * abs(strange)
     assert late < 0
+
+
+@pytest.mark.parametrize("late", [-3, 0, 2])
+def test_a_small_delay_is_found_where_it_belongs(late: int) -> None:
+    voice = torch.randn(8, 100, generator=torch.Generator().manual_seed(0))
+    near = contrast(voice[None], voice.roll(late, dims=-1)[None], 4)
+    assert near.shape == (1, 9, 100)
+    assert int(near.mean(dim=-1).argmax()) == 4 - late
 
 
 def test_lips_that_move_have_more_motion_than_lips_that_keep_still() -> None:

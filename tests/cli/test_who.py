@@ -36,7 +36,7 @@ def test_json_files_and_table_agree(run: Run, duet: Path, model: Path) -> None:
     spoken = read_rttm(Path("a.rttm").read_text(encoding="utf-8"))
     for person in found["people"]:
         assert list(person) == [
-            "number", "seconds_on_screen", "seconds_speaking", "segments", "probability",
+            "number", "seconds_on_screen", "seconds_speaking", "segments", "dubbed", "probability",
         ]  # fmt: skip
         told = [(s["start_s"], s["end_s"]) for s in person["segments"]]
         written = spoken.get(f"person{person['number']}", [])
@@ -45,7 +45,10 @@ def test_json_files_and_table_agree(run: Run, duet: Path, model: Path) -> None:
     assert Path("a.vtt").read_text(encoding="utf-8").startswith("WEBVTT")
     plain = run("who", duet, "-m", model)
     assert plain.code == 0
-    assert plain.out.splitlines()[0].split() == ["person", "in", "sight", "speaks", "times"]
+    heads = ["person", "in", "sight", "speaks", "times"]
+    assert plain.out.splitlines()[0].split() == heads
+    asked = run("who", duet, "-m", model, "--dubbing")
+    assert asked.out.splitlines()[0].split() == [*heads, "dubbed"]
 
 
 def test_nothing_is_overwritten(run: Run, duet: Path, model: Path) -> None:
