@@ -3,9 +3,9 @@
     python benchmarks/network_speed.py
     python benchmarks/network_speed.py --model mine.safetensors --people 1 2 4
 
-Runs the network alone, and then all that `avse separate` does with a window (the cues about who
-speaks as well), over a minute of noise in windows that overlap by half. Prints processor seconds
-for each second of sound. What the sound and lips are makes no difference to that.
+Runs the network alone, then all that `avse separate` does with a window (the cues about who
+speaks as well), then that and what it does where faces are lost or with --offscreen, over a minute
+of noise in windows that overlap by half. Prints processor seconds for each second of sound. What the sound and lips are makes no difference to that.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import torch
 from avse.faces.lips import POINTS, LipSequence
 from avse.masking import Masker
 from avse.models.weights import load
+from avse.offscreen.carrying import Carrier
+from avse.offscreen.weights import load_offscreen
 from avse.settings import Settings
 from avse.stft import BINS, FRAME_RATE, SAMPLE_RATE, VIDEO_RATE
 
@@ -32,7 +34,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    network = load(args.model).eval()
+    network, offscreen = load(args.model).eval(), load_offscreen(Settings.offscreen_model)
     rng = np.random.default_rng(0)
     sound = rng.normal(0, 0.1, (SECONDS, 1, SAMPLE_RATE)).astype(np.float32)
     windows = round(SECONDS / (Settings.window_s * (1 - Settings.overlap)))
@@ -50,19 +52,23 @@ def main() -> None:
         frames = SECONDS * VIDEO_RATE
         points = rng.normal(0, 0.01, (people, frames, POINTS, 3)).astype(np.float32)
         lips = [LipSequence(0, p, np.ones((frames, POINTS), np.float32)) for p in points]
-        began = time.process_time()
-        masker = Masker(
-            network,
-            lips,
-            window_s=Settings.window_s,
-            overlap=Settings.overlap,
-        )
-        for _ in masker.masks(iter(sound)):
-            pass
-        whole = time.process_time() - began
+        costs = [alone / SECONDS]
+        for listener in (None, offscreen):
+            began = time.process_time()
+            masker = Masker(
+                network,
+                lips,
+                window_s=Settings.window_s,
+                overlap=Settings.overlap,
+                offscreen=listener,
+            )
+            masks = masker.masks(iter(sound))
+            for _ in masks if listener is None else Carrier(masker.presence).carried(masks):
+                pass
+            costs.append((time.process_time() - began) / SECONDS)
         print(
-            f"{people} in the picture: network {alone / SECONDS:.4f}, "
-            f"with masks and cues {whole / SECONDS:.4f} s a second of sound"
+            f"{people} in the picture: network {costs[0]:.4f}, with masks and cues {costs[1]:.4f}, "
+            f"and what is out of sight {costs[2]:.4f} s a second of sound"
         )
 
 
