@@ -7,9 +7,6 @@ with B, or B alone does. Measures, for these six seconds, how much of A's voice 
 without, and with A asked for without lips, as by a program that knows nothing of absences.
 
     python benchmarks/carrying.py lrw --splits test --count 60
-    python benchmarks/carrying.py lrw grid --splits train --fit
-
-`--fit` prints the constants of `avse.offscreen.carrying.CarryRule`, fitted to the people given.
 """
 
 from __future__ import annotations
@@ -74,13 +71,8 @@ def scene(rng: np.random.Generator, cast: Cast, case: str) -> Scene:
     return Scene(mixture, own, other, [(lips[0], ~lost), (lips[1], np.ones(frames, bool))])
 
 
-def answers(
-    network: AVSENet, offscreen: Offscreen, made: Scene, cosines: list[FloatArray]
-) -> dict[str, FloatArray]:
-    """The voices of A and B, by the three ways to ask: each (2, samples).
-
-    `cosines` is given what the narrator is like: (people, frames), piece by piece.
-    """
+def answers(network: AVSENet, offscreen: Offscreen, made: Scene) -> dict[str, FloatArray]:
+    """The voices of A and B, by the three ways to ask: each (2, samples)."""
     usual = Settings()
     faces = [face(lips, seen) for lips, seen in made.faces]
     out = {}
@@ -94,9 +86,6 @@ def answers(
         player = MaskPlayer(SAMPLE_RATE, 1, 2)
         for block in carrier.carried(masks) if way == "carried" else masks:
             player.push_masks(block.masks[:2])
-            if way == "carried":
-                first = block.first // 4
-                cosines.append(carrier.likeness(first, first + block.cues.shape[-1]))
         player.push_sound(made.mixture[None])
         out[way] = np.concatenate([player.play(), player.finish()], axis=-1)[:, 0]
     return out
@@ -104,20 +93,6 @@ def answers(
 
 def level_db(x: FloatArray, reference: FloatArray) -> float:
     return float(10 * np.log10((np.mean(x**2) + 1e-12) / (np.mean(reference**2) + 1e-12)))
-
-
-def fit(cosines: list[tuple[float, bool]]) -> tuple[float, float]:
-    """Slope and offset of a logistic regression of same or different on the cosine."""
-    x, y = np.array([c for c, _ in cosines]), np.array([s for _, s in cosines], float)
-    design = np.stack([x, np.ones_like(x)], axis=1)
-    weights = np.zeros(2)
-    # Both kinds weigh alike, however many there are.
-    balance = np.where(y > 0, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        curve = (design * (balance * p * (1 - p))[:, None]).T @ design + 1e-3 * np.eye(2)
-        weights += np.linalg.solve(curve, design.T @ (balance * (y - p)) - 1e-3 * weights)
-    return float(weights[0]), float(weights[1])
 
 
 def figures(case: str, made: Scene, voices: FloatArray) -> dict[str, float]:
@@ -139,12 +114,10 @@ def main() -> None:
     parser.add_argument("packs", type=Path, nargs="+")
     parser.add_argument("--splits", nargs="*", default=[])
     parser.add_argument("--count", type=int, default=40, help="scenes of each kind and pack")
-    parser.add_argument("--fit", action="store_true")
     parser.add_argument("--model", default=Settings.model)
     parser.add_argument("--offscreen-model", default=Settings.offscreen_model)
     given = parser.parse_args()
     network, offscreen = load(given.model), load_offscreen(given.offscreen_model)
-    pairs: list[tuple[float, bool]] = []
     for pack in given.packs:
         cast = Cast(pack, tuple(given.splits))
         print(f"\n{pack.name}: {len(cast.people)} people")
@@ -156,23 +129,13 @@ def main() -> None:
             found: dict[str, list[float]] = {}
             for n in range(given.count):
                 made = scene(np.random.default_rng([n, number]), cast, case)
-                cosines: list[FloatArray] = []
-                for way, voices in answers(network, offscreen, made, cosines).items():
+                for way, voices in answers(network, offscreen, made).items():
                     for name, value in figures(case, made, voices).items():
                         found.setdefault(f"{name}, {way}", []).append(value)
-                if case != "B":
-                    # Every other second; B, who is in sight, is never the narrator.
-                    likeness = np.concatenate(cosines, axis=-1)[:, SEEN_S * VIDEO_RATE + 60 :: 50]
-                    for person, values in enumerate(likeness):
-                        same = case.startswith("A") and person == 0
-                        pairs += [(float(c), same) for c in values if np.isfinite(c)]
             for name in sorted(found):
                 array = np.array(found[name], np.float32)
                 median = float(np.median(array))
                 print(f"  {case:14} {name:40} {interval(array)} dB, median {median:.1f}")
-    if given.fit:
-        slope, offset = fit(pairs)
-        print(f"\nslope = {slope:.2f}, offset = {offset:.2f}, from {len(pairs)} pairs")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 
 Runs the network alone, then all that `avse separate` does with a window (the cues about who
 speaks as well), then that and what it does where faces are lost or with --offscreen, over a minute
-of noise in windows that overlap by half. Prints processor seconds for each second of sound. What the sound and lips are makes no difference to that.
+of noise in windows that overlap by half. Prints processor seconds for each second of sound. What
+the sound and lips are makes no difference to that.
 """
 
 from __future__ import annotations

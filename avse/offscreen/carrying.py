@@ -33,14 +33,14 @@ class CarryRule:
 
     Attributes:
         slope, offset: the log odds of two sounds being one person's rather than a stranger's, by
-            the cosine of their voiceprints.
+            the cosine of their voiceprints: fitted by `benchmarks/voiceprints.py`.
         known_s: seconds of a person's voice, alone, that have to be heard before it is known.
         span_s: seconds of sound around a moment that decide whose it is.
         evidence_s: seconds of voice in them that are needed to say anything.
     """
 
-    slope: float = 12.0
-    offset: float = -6.0
+    slope: float = 10.6
+    offset: float = -5.2
     known_s: float = 1.0
     span_s: float = 3.0
     evidence_s: float = 0.2

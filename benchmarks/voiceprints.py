@@ -1,0 +1,80 @@
+"""Does a voiceprint tell people apart, and how likely is it the same person by the cosine?
+
+Pairs of sounds of people of a pack of `avse prepare`, two of each person, from different clips,
+with company three times in four (another voice, or noise, 20 to -3 dB below) that is taken out in
+part, as in training. All pairs within a corpus are compared. Prints the cosines, the equal error
+rate, and the logistic regression of same or different on the cosine, as if half were the same:
+
+    python benchmarks/voiceprints.py speech --split valid --noise noise
+
+`avse.offscreen.carrying.CarryRule` has the slope of the split "valid", and its offset less one:
+a stranger's voice in somebody's stem is worse than a word that is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from scenes import FloatArray
+
+from avse.offscreen.weights import load_offscreen
+from avse.settings import Settings
+from avse.train.compute import Compute
+from avse.train.data import EVERYBODY, PackedSounds
+from avse.train.mixing import MixSettings
+from avse.train.voiceprints import PairSource, VoiceprintStage, equal_error_rate
+
+SEED, BATCHES, TALKERS = 96, 8, 40
+
+
+def fit(same: FloatArray, different: FloatArray) -> tuple[float, float]:
+    """Slope and offset of a logistic regression, both kinds weighing alike, by Newton's method."""
+    x = np.concatenate([same, different]).astype(np.float64)
+    y = np.concatenate([np.ones(len(same)), np.zeros(len(different))])
+    weight = np.where(y > 0, 0.5 / len(same), 0.5 / len(different)) * len(x)
+    design = np.stack([x, np.ones_like(x)], axis=1)
+    found = np.zeros(2)
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-np.clip(design @ found, -30, 30)))
+        curve = (design * (weight * p * (1 - p))[:, None]).T @ design + 1e-3 * np.eye(2)
+        found += np.linalg.solve(curve, design.T @ (weight * (y - p)) - 1e-3 * found)
+    return float(found[0]), float(found[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("speech", type=Path, help="a pack of voices")
+    parser.add_argument("--split", default="valid")
+    parser.add_argument("--noise", type=Path, required=True, help="a pack")
+    parser.add_argument("--seconds", type=float, default=3.2, help="of each sound")
+    parser.add_argument("--offscreen-model", default=Settings.offscreen_model)
+    given = parser.parse_args()
+    voiceprint = load_offscreen(given.offscreen_model).voiceprint
+    speech = PackedSounds([str(given.speech)], given.split)
+    noise = PackedSounds([str(given.noise)], EVERYBODY)
+    for name, tilt_db, rooms in (("as recorded", 0.0, 0.0), ("other microphones", 6.0, 0.3)):
+        settings = MixSettings(seconds=given.seconds, tilt_db=tilt_db, room_probability=rooms)
+        source = PairSource(speech, noise, settings, TALKERS)
+        stage = VoiceprintStage(voiceprint, source, None, Compute(torch.device("cpu")))
+        same, different = [], []
+        for n in range(BATCHES):
+            with torch.no_grad():
+                prints = stage.prints(source.draw(np.random.default_rng([SEED, n])))
+            likeness = (prints[:, 0] @ prints[:, 1].T).numpy()
+            own = np.eye(len(likeness), dtype=bool)
+            same.append(likeness[own])
+            different.append(likeness[~own])
+        alike, unlike = np.concatenate(same), np.concatenate(different)
+        slope, offset = fit(alike, unlike)
+        print(
+            f"{name}: same {alike.mean():.2f} (sd {alike.std():.2f}, {len(alike)} pairs), "
+            f"different {unlike.mean():.2f} (sd {unlike.std():.2f}, {len(unlike)}), equal error "
+            f"{100 * equal_error_rate(alike, unlike):.1f} %, slope {slope:.2f}, offset {offset:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
