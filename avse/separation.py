@@ -195,8 +195,8 @@ class Separation:
         """Masks of everybody; carried on, gated, and more of them, as the settings say."""
         carries = self.settings.carry and masker.loses_sight(self._frames())
         if carries or self.offscreen:
-            device = str(next(self._network.parameters()).device)
-            masker.offscreen = load_offscreen(self.settings.offscreen_model, device=device)
+            model = self.settings.offscreen_model
+            masker.offscreen = load_offscreen(model, device=str(masker.device))
         masks = masker.masks(block.samples for block in heard)
         if self.settings.gate:
             masks = gated(masks)

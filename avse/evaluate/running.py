@@ -19,10 +19,12 @@ from avse.masking import Masker
 from avse.media import resample
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
+from avse.offscreen.carrying import Carrier
+from avse.offscreen.weights import load_offscreen
 from avse.playing import MaskPlayer
 from avse.separation import separate
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE
+from avse.stft import SAMPLE_RATE, VIDEO_RATE
 
 NO_FACE = "no face was found in this person's part of the picture"
 
@@ -123,12 +125,12 @@ def separate_video(separator: Separator, video: Path, item: Item) -> list[FloatA
 def separate_item(
     network: AVSENet, item: NetworkItem, settings: Settings | None = None
 ) -> FloatArray:
-    """Ask the network for voices, as `avse separate` would if it had these lips.
+    """Ask the network for voices, as `avse separate` would if it had these lips, without a gate.
 
     Args:
         network: in evaluation mode.
         item: mixture and lips; references are not looked at.
-        settings: for the windows.
+        settings: for the windows, and whether voices carry on where lips are missing.
 
     Returns:
         (people asked for, samples), at the rate of the item.
@@ -136,7 +138,12 @@ def separate_item(
     settings = settings or Settings()
     masker = Masker(network, item.lips, window_s=settings.window_s, overlap=settings.overlap)
     player = MaskPlayer(item.rate_hz, 1, len(item.asked))
-    for block in masker.masks([resample(item.mixture[None], item.rate_hz, SAMPLE_RATE)]):
+    heard = resample(item.mixture[None], item.rate_hz, SAMPLE_RATE)
+    masks = masker.masks([heard])
+    if settings.carry and masker.loses_sight(heard.shape[-1] * VIDEO_RATE // SAMPLE_RATE):
+        masker.offscreen = load_offscreen(settings.offscreen_model, device=str(masker.device))
+        masks = Carrier(masker.presence).carried(masks)
+    for block in masks:
         player.push_masks(block.masks[list(item.asked)])
     player.push_sound(item.mixture[None])
     return np.concatenate([player.play(), player.finish()], axis=-1)[:, 0]
