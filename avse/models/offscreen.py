@@ -7,17 +7,14 @@ of it is which. A U of temporal blocks as in the fusion of `avse.models.network`
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from avse.errors import CorruptWeightsError
 from avse.models.blocks import TemporalBlock
 from avse.models.network import level
+from avse.models.spec import Spec
 from avse.models.streams import FLOOR
 from avse.stft import BINS, HOPS_PER_VIDEO_FRAME
 
@@ -27,7 +24,7 @@ everything else, what the masks of the visible left of their voices included."""
 
 
 @dataclass(frozen=True)
-class OffscreenSpec:
+class OffscreenSpec(Spec):
     """Dimensions of an `OffscreenNet`.
 
     Attributes:
@@ -45,29 +42,6 @@ class OffscreenSpec:
     dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
     kernel: int = 5
     compression: float = 0.3
-
-    def to_json(self) -> str:
-        """One line of JSON with every field."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> OffscreenSpec:
-        """Inverse of `to_json`.
-
-        Raises:
-            CorruptWeightsError: not JSON, or other fields than these.
-        """
-        try:
-            fields: dict[str, Any] = json.loads(text)
-            settled: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-            }
-            return cls(**settled)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise CorruptWeightsError(
-                f"the specification of the off-screen network cannot be read: {error}",
-                "reinstall avse",
-            ) from error
 
 
 class OffscreenNet(nn.Module):

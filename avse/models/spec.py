@@ -5,18 +5,57 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from avse.errors import CorruptWeightsError
 
 CHOICES = {"conditioning": ("every", "once"), "mask": ("magnitude", "complex")}
 
-ADDED = {"conditioning", "mask", "others"}
-"""Fields that the first weights lack; they were made with what are now the defaults."""
+
+class Spec:
+    """What the dataclasses of dimensions have in common: they are kept as JSON.
+
+    Attributes:
+        added: fields that the first weights lack; they were made with what are now the defaults.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset()
+
+    def to_json(self) -> str:
+        """One line of JSON with every field."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in self._names()}
+        return json.dumps(fields, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of `to_json`.
+
+        Raises:
+            CorruptWeightsError: not JSON, or fields that this version does not know, or needs and
+                does not find. Fields of `added` may be missing.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            wrong = (set(fields) - cls._names()) | (cls._names() - cls.added - set(fields))
+            if wrong:
+                raise ValueError(f"fields differ: {sorted(wrong)}")
+            settled: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+            }
+            return cls(**settled)
+        except (TypeError, ValueError) as error:
+            raise CorruptWeightsError(
+                f"the model's specification cannot be read: {error}",
+                "use weights made by this version of avse, or update avse",
+            ) from error
+
+    @classmethod
+    def _names(cls) -> set[str]:
+        return {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
-class AVSESpec:
+class AVSESpec(Spec):
     """Dimensions of an `AVSENet`. The time-frequency grid itself is fixed in `avse.stft`.
 
     Attributes:
@@ -50,6 +89,8 @@ class AVSESpec:
         ValueError: a choice that does not exist.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"conditioning", "mask", "others"})
+
     lip_points: int = 43
     lip_components: int = 16
     visual_channels: int = 96
@@ -78,34 +119,6 @@ class AVSESpec:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not {' or '.join(choices)}")
-
-    def to_json(self) -> str:
-        """One line of JSON with every field."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> AVSESpec:
-        """Inverse of `to_json`.
-
-        Raises:
-            CorruptWeightsError: not JSON, or fields that this version does not know, or needs and
-                does not find. Fields added since the first weights may be missing.
-        """
-        try:
-            fields: dict[str, Any] = json.loads(text)
-            known = {f.name for f in dataclasses.fields(cls)}
-            wrong = (set(fields) - known) | (known - ADDED - set(fields))
-            if wrong:
-                raise ValueError(f"fields differ: {sorted(wrong)}")
-            settled: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-            }
-            return cls(**settled)
-        except (TypeError, ValueError) as error:
-            raise CorruptWeightsError(
-                f"the model's specification cannot be read: {error}",
-                "use weights made by this version of avse, or update avse",
-            ) from error
 
 
 PRESETS = {

@@ -9,24 +9,21 @@ separated ones do.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avse.errors import CorruptWeightsError
 from avse.models.blocks import TemporalBlock
 from avse.models.network import level
+from avse.models.spec import Spec
 from avse.models.streams import FLOOR
 from avse.stft import HOPS_PER_VIDEO_FRAME, mel_filters
 
 
 @dataclass(frozen=True)
-class VoiceprintSpec:
+class VoiceprintSpec(Spec):
     """Dimensions of a `VoiceprintNet`.
 
     Attributes:
@@ -46,29 +43,6 @@ class VoiceprintSpec:
     kernel: int = 5
     size: int = 128
     dropout: float = 0.1
-
-    def to_json(self) -> str:
-        """One line of JSON with every field."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> VoiceprintSpec:
-        """Inverse of `to_json`.
-
-        Raises:
-            CorruptWeightsError: not JSON, or other fields than these.
-        """
-        try:
-            fields: dict[str, Any] = json.loads(text)
-            settled: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-            }
-            return cls(**settled)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise CorruptWeightsError(
-                f"the specification of the voiceprint network cannot be read: {error}",
-                "reinstall avse",
-            ) from error
 
 
 class VoiceprintNet(nn.Module):

@@ -10,7 +10,7 @@ import torch
 
 from avse.errors import CorruptWeightsError
 from avse.models.network import BOUND, AVSENet, compete, others, receptive_field
-from avse.models.spec import ADDED, PRESETS, AVSESpec
+from avse.models.spec import PRESETS, AVSESpec
 from avse.stft import (
     BINS,
     FRAME_RATE,
@@ -212,7 +212,7 @@ def test_presets_have_the_sizes_they_claim() -> None:
 
 def test_a_specification_from_before_the_switches_means_their_defaults() -> None:
     fields = json.loads(TINY.to_json())
-    for name in ADDED:
+    for name in AVSESpec.added:
         del fields[name]
     assert AVSESpec.from_json(json.dumps(fields)) == TINY
     with pytest.raises(CorruptWeightsError, match="conditioning"):
