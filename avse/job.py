@@ -83,7 +83,9 @@ class Job:
     def beside(self) -> dict[str, Path]:
         """The outputs that are nobody's voice."""
         kinds = [NARRATOR, CROWD] if self.offscreen else []
-        return {kind: self.naming.beside(kind) for kind in [*kinds, *[RESIDUAL] * self.residual]}
+        if self.residual:
+            kinds.append(RESIDUAL)
+        return {kind: self.naming.beside(kind) for kind in kinds}
 
     @staticmethod
     def subtitles(voice: Path) -> Path:
@@ -99,10 +101,10 @@ class Done:
         sample_rate: of every output.
         stems: (number, path) of each voice; `avse.saving.TOGETHER` stands for all.
         beside: path of each output that is nobody's voice: "narrator", "crowd", "residual".
-        out_of_sight: when each person's face cannot be seen; None if they were not followed.
         people: everybody who was seen, asked for or not.
         warnings: what the user should know, in words.
         sync: how far sound and picture are apart; None if it was not measured.
+        out_of_sight: when each person's face cannot be seen; None if they were not followed.
         subtitles: number -> path of what each voice says, as far as it was asked for and done.
         failure: why subtitles are missing, if any; the voices are written.
     """
@@ -114,7 +116,6 @@ class Done:
     warnings: tuple[str, ...] = ()
     sync: Sync | None = field(default=None, repr=False)
     out_of_sight: dict[int, list[OutOfSight] | None] = field(default_factory=dict, repr=False)
-
     subtitles: dict[int, Path] = field(default_factory=dict)
     failure: AvseError | None = None
 
@@ -201,7 +202,7 @@ def carry_out(
 
 
 def _voices(job: Job, separation: Separation) -> dict[int, Path]:
-    """Number of each voice -> its path."""
+    """Number of each voice -> its path; below 0 are numbers of what is nobody's."""
     called = {person.number: person.name for person in separation.people}
     return {n: job.naming.path(n or ENHANCED, called.get(n)) for n in separation.numbers if n >= 0}
 

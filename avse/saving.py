@@ -14,6 +14,7 @@ import numpy as np
 
 from avse.errors import OutputError, UsageError
 from avse.media import NewTrack, StemWriter, remux
+from avse.naming import SOUND_SUFFIXES
 
 if TYPE_CHECKING:
     from avse.separation import Separation
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 TOGETHER, RESIDUAL, NARRATOR, CROWD = 0, -1, -2, -3
 """Numbers of what is not one person: the voices of several, everything else, the voices that are
 heard from out of sight, and many of them at once."""
-
-SOUND_SUFFIXES = (".wav", ".flac")
 
 Target = str | os.PathLike[str]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scenes import Cast, FloatArray, face, interval, silenced
+from scenes import Cast, FloatArray, face, silenced, told
 
 from avse.activity.gate import gated
 from avse.masking import Masker
@@ -133,9 +133,8 @@ def main() -> None:
                     for name, value in figures(case, made, voices).items():
                         found.setdefault(f"{name}, {way}", []).append(value)
             for name in sorted(found):
-                array = np.array(found[name], np.float32)
-                median = float(np.median(array))
-                print(f"  {case:14} {name:40} {interval(array)} dB, median {median:.1f}")
+                median = float(np.median(found[name]))
+                print(f"  {case:14} {name:40} {told(found[name])} dB, median {median:.1f}")
 
 
 if __name__ == "__main__":

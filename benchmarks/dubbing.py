@@ -194,7 +194,6 @@ class Stage:
         masker = Masker(
             self.network,
             in_step(lips, sync),
-            range(len(lips)),
             window_s=usual.window_s,
             overlap=usual.overlap,
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scenes import Cast, FloatArray, face, interval, silenced
+from scenes import Cast, FloatArray, face, silenced, told
 
 from avse.activity.gate import gated
 from avse.masking import Masker
@@ -26,10 +26,11 @@ from avse.offscreen.carrying import Carrier
 from avse.offscreen.listening import Offscreen
 from avse.offscreen.weights import load_offscreen
 from avse.playing import MaskPlayer
-from avse.prepare.reading import PreparedPack, SoundClips
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE, VIDEO_RATE
-from avse.train.mixing import set_level
+from avse.train.data import PackedSounds
+from avse.train.mixing import Sounds, set_level
+from avse.train.offscreen import piece
 
 SECONDS = 8
 FRAMES = SECONDS * VIDEO_RATE
@@ -74,16 +75,8 @@ class Parts:
         return self.seen + self.narrator + self.crowd + self.noise
 
 
-def piece(rng: np.random.Generator, sounds: SoundClips, samples: int) -> FloatArray:
-    """(samples,) of one or several sounds."""
-    parts: list[FloatArray] = []
-    while sum(map(len, parts)) < samples:
-        parts.append(sounds.audio(sounds.clips[int(rng.integers(len(sounds.clips)))]))
-    return np.asarray(np.concatenate(parts)[:samples], np.float32)
-
-
 def draw(
-    rng: np.random.Generator, cast: Cast, case: Case, speech: SoundClips, noises: SoundClips
+    rng: np.random.Generator, cast: Cast, case: Case, speech: Sounds, noises: Sounds
 ) -> tuple[Parts, FloatArray]:
     """A scene, and the lips of who is in sight."""
     first, second = cast.draw(rng, 2)
@@ -135,7 +128,7 @@ def main() -> None:
     parser.add_argument("--offscreen-model", default=Settings.offscreen_model)
     given = parser.parse_args()
     network, offscreen = load(given.model), load_offscreen(given.offscreen_model)
-    speech, noises = (PreparedPack(pack).sound("test") for pack in (given.speech, given.noise))
+    speech, noises = (PackedSounds([str(pack)], "test") for pack in (given.speech, given.noise))
     for pack in given.packs:
         cast = Cast(pack, tuple(given.splits))
         print(f"\n{pack.name}: {len(cast.people)} people")
@@ -161,7 +154,7 @@ def main() -> None:
                         found.setdefault(f"{name}: not there, level", []).append(level_db)
             print(f"  {case.name}")
             for name, values in found.items():
-                print(f"    {name:28} {interval(np.array(values, np.float32))} dB")
+                print(f"    {name:28} {told(values)} dB")
 
 
 if __name__ == "__main__":

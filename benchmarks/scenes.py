@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from avse.evaluate.statistics import interval
 from avse.faces.lips import POINTS, LipSequence
 from avse.prepare.reading import PreparedPack, TalkingClips
 from avse.train.clips import SAMPLES_PER_FRAME
@@ -78,9 +80,9 @@ def silenced(sound: FloatArray, speaks: npt.NDArray[np.bool_]) -> FloatArray:
     return (sound * np.clip(np.convolve(gate, edge / edge.sum(), "same"), 0, 1)).astype(np.float32)
 
 
-def interval(values: FloatArray, seed: int = 0) -> str:
-    """Mean and its 95 % interval, by bootstrap."""
-    rng = np.random.default_rng(seed)
-    means = rng.choice(values, (2000, len(values))).mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return f"{values.mean():6.2f} ({low:.2f} to {high:.2f})"
+def told(values: Sequence[float]) -> str:
+    """The mean over scenes and its 95 % interval."""
+    array = np.array(values, np.float64)
+    low, high = interval(array, [str(n) for n in range(len(array))])
+    spread = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+    return f"{array.mean():6.2f}{spread}"

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from avse.media import AudioReader
-from avse.saving import SOUND_SUFFIXES
+from avse.naming import SOUND_SUFFIXES
 
 from .conftest import Run
 
