@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avse.models.blocks import TemporalBlock, reach, zero
+from avse.models.blocks import BatchNorm, TemporalBlock, fine_blocks, reach, zero
 from avse.models.spec import AVSESpec
 from avse.models.streams import FLOOR, AudioStream, Heard, VisualStream, VoiceStream
 from avse.stft import BINS, HOPS_PER_VIDEO_FRAME
@@ -80,19 +80,25 @@ class Fusion(nn.Module):
         self.condition = nn.Conv1d(told, spec.condition_channels, k, padding=k // 2)
         once = spec.conditioning == "once"
         self.blocks = nn.ModuleList(
-            TemporalBlock(coarse, k, d, condition=0 if once else spec.condition_channels)
+            TemporalBlock(
+                coarse,
+                k,
+                d,
+                condition=0 if once else spec.condition_channels,
+                dense=spec.convolution == "dense",
+            )
             for d in spec.fusion_dilations
         )
         self.join = nn.Conv1d(coarse + spec.condition_channels, coarse, 1) if once else None
         self.activity = nn.Conv1d(coarse, 1, 1)
         self.up = nn.ConvTranspose1d(coarse, fine, step, stride=step)
-        self.refine = nn.Sequential(*(TemporalBlock(fine, k) for _ in range(spec.mask_blocks)))
-        self.norm = nn.BatchNorm1d(fine)
+        self.refine = fine_blocks(fine, spec.mask_blocks, spec)
+        self.norm = BatchNorm(fine)
         self.mask = nn.Conv1d(fine, BINS * (2 if spec.mask == "complex" else 1), 1)
 
     def forward(
         self, heard: Heard, lips: Tensor, seen: Tensor, group: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Find one voice in each mixture.
 
         Args:
@@ -103,14 +109,14 @@ class Fusion(nn.Module):
 
         Returns:
             claims, to be handed to `AVSENet.masks`: (n, bins, frames) logits of a bin being this
-            person's, or (n, 2 × bins, frames) for complex masks; and activity logits
-            (n, video frames).
+            person's, or (n, 2 × bins, frames) for complex masks; activity logits
+            (n, video frames); and (n, fine_channels, frames), what the mask was computed from.
         """
         own = torch.cat([lips / self.scale, seen[:, None]], dim=1)
         told = torch.cat([own, others(own, group)], dim=1) if self.others else own
         condition = torch.relu(self.condition(told))
         fine, coarse = self.features(heard, condition)
-        return self.mask(fine), self.activity(coarse).squeeze(1)
+        return self.mask(fine), self.activity(coarse).squeeze(1), fine
 
     def features(self, heard: Heard, condition: Tensor) -> tuple[Tensor, Tensor]:
         """What the heads read.
@@ -134,9 +140,9 @@ class Fusion(nn.Module):
 class PhaseHead(nn.Module):
     """The phase of the voice = the phase of the mixture, turned by a predicted residual.
 
-    Fed, as in *The Conversation*, with the predicted magnitude and the mixture's phase; the
-    residual (1, 0) + (cosine, sine) is normalised to unit length in every bin and starts as
-    "no change".
+    Fed, as in *The Conversation*, with the predicted magnitude and the mixture's phase, and, if the
+    specification says so, with the features that the mask was computed from; the residual
+    (1, 0) + (cosine, sine) is normalised to unit length in every bin and starts as "no change".
     """
 
     def __init__(self, spec: AVSESpec) -> None:
@@ -144,21 +150,32 @@ class PhaseHead(nn.Module):
         width = spec.phase_channels
         self.compression = spec.compression
         self.enter = nn.Conv1d(3 * BINS, width, 1)
-        self.blocks = nn.Sequential(
-            *(TemporalBlock(width, spec.kernel) for _ in range(spec.phase_blocks))
-        )
-        self.norm = nn.BatchNorm1d(width)
+        self.features = nn.Conv1d(spec.fine_channels, width, 1) if spec.phase_features else None
+        self.blocks = fine_blocks(width, spec.phase_blocks, spec)
+        self.norm = BatchNorm(width)
         self.residual = nn.Conv1d(width, 2 * BINS, 1)
         zero(self.residual)
 
-    def forward(self, spectrum: Tensor, mask: Tensor) -> Tensor:
-        """(n, bins, frames) mixtures, complex, and masks -> (n, 2, bins, frames)."""
+    def forward(self, spectrum: Tensor, mask: Tensor, fine: Tensor) -> Tensor:
+        """Turn the phase.
+
+        Args:
+            spectrum: (n, bins, frames), complex, of the mixtures.
+            mask: (n, bins, frames), 0..1.
+            fine: (n, fine_channels, frames), from `Fusion`.
+
+        Returns:
+            (n, 2, bins, frames), cosine and sine.
+        """
         magnitude = spectrum.abs()
         wanted = ((mask * magnitude).square() + FLOOR).pow(self.compression / 2)
         unit = wanted / magnitude.clamp_min(1e-8)
         x = torch.cat([wanted, unit * spectrum.real, unit * spectrum.imag], dim=1)
-        x = self.blocks(self.enter(x))
-        cosine, sine = self.residual(torch.relu(self.norm(x))).chunk(2, dim=1)
+        x = self.enter(x)
+        if self.features is not None:
+            x = x + self.features(fine)
+        x = self.blocks(x)
+        cosine, sine = self.residual(torch.relu(self.norm(x))).float().chunk(2, dim=1)
         return functional.normalize(torch.stack([1 + cosine, sine], dim=1), dim=1)
 
 
@@ -197,7 +214,7 @@ class AVSENet(nn.Module):
         there = seen.flatten(0, 1)
         lips = self.visual(components.flatten(0, 1), there)
         heard = self.audio(spectrum.abs())
-        claims, activity = self.fusion(heard.pick(owner), lips, there, owner)
+        claims, activity, fine = self.fusion(heard.pick(owner), lips, there, owner)
         mask = self.masks(
             claims, owner, batch, None if presence is None else presence.flatten(0, 1)
         )
@@ -205,7 +222,7 @@ class AVSENet(nn.Module):
             size = mask.abs().clamp_min(1e-8)
             mask, rotation = size, torch.stack([mask.real, mask.imag], dim=1) / size[:, None]
         else:
-            rotation = self.phase(spectrum[owner], mask)
+            rotation = self.phase(spectrum[owner], mask, fine)
         return Answer(
             split(mask, batch), split(rotation, batch), split(activity, batch), split(lips, batch)
         )
@@ -241,13 +258,15 @@ def receptive_field(spec: AVSESpec) -> int:
     """Video frames to each side that one output frame of an `AVSENet` depends on."""
     step, k = HOPS_PER_VIDEO_FRAME, spec.kernel
     phase = spec.phase_blocks if spec.mask == "magnitude" else 0
-    fine = (spec.encoder_blocks + spec.mask_blocks + phase) * (k // 2)
+    encoder, mask, phase = (
+        (k // 2) * sum(spec.dilations(n)) for n in (spec.encoder_blocks, spec.mask_blocks, phase)
+    )
     coarse = (*spec.audio_dilations, *spec.fusion_dilations)
     # Frames at the STFT rate become video frames, rounded up, once on the way down and once up.
-    audio = reach([k] * len(coarse), coarse) + math.ceil(fine / step) + 2
+    audio = reach([k] * len(coarse), coarse) + math.ceil((encoder + mask + phase) / step) + 2
     lips = reach(spec.visual_kernels, spec.visual_dilations) + 1 + k // 2
     fusion = reach([k] * len(spec.fusion_dilations), spec.fusion_dilations)
-    late = math.ceil((spec.mask_blocks + phase) * (k // 2) / step) + 1
+    late = math.ceil((mask + phase) / step) + 1
     return max(audio, lips + fusion + late)
 
 

@@ -9,7 +9,11 @@ from typing import Any, ClassVar, Self
 
 from avse.errors import CorruptWeightsError
 
-CHOICES = {"conditioning": ("every", "once"), "mask": ("magnitude", "complex")}
+CHOICES = {
+    "conditioning": ("every", "once"),
+    "mask": ("magnitude", "complex"),
+    "convolution": ("separable", "dense"),
+}
 
 
 class Spec:
@@ -84,12 +88,19 @@ class AVSESpec(Spec):
         mask: what the fusion predicts: a "magnitude" mask, whose phase the phase head turns, or a
             "complex" one, real and imaginary part, without a phase head.
         others: whether each face is asked for in the knowledge of the others in the picture.
+        convolution: of the audio, fusion and phase blocks: depthwise-"separable", as in *The
+            Conversation*, or "dense".
+        fine_dilations: dilations of the blocks at the STFT rate, repeated as often as there are
+            blocks.
+        phase_features: whether the phase head also reads the last features of the fusion.
 
     Raises:
         ValueError: a choice that does not exist.
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"conditioning", "mask", "others"})
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"conditioning", "mask", "others", "convolution", "fine_dilations", "phase_features"}
+    )
 
     lip_points: int = 43
     lip_components: int = 16
@@ -114,11 +125,18 @@ class AVSESpec(Spec):
     conditioning: str = "every"
     mask: str = "magnitude"
     others: bool = True
+    convolution: str = "separable"
+    fine_dilations: tuple[int, ...] = (1,)
+    phase_features: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not {' or '.join(choices)}")
+
+    def dilations(self, count: int) -> tuple[int, ...]:
+        """Of `count` blocks at the STFT rate."""
+        return tuple(self.fine_dilations[n % len(self.fine_dilations)] for n in range(count))
 
 
 PRESETS = {
@@ -134,5 +152,17 @@ PRESETS = {
     "medium": AVSESpec(fine_channels=192, coarse_channels=288, phase_channels=96),
     "base": AVSESpec(),
     "large": AVSESpec(fine_channels=320, coarse_channels=480, condition_channels=128),
+    "avse-small": AVSESpec(
+        visual_channels=128,
+        fine_channels=256,
+        coarse_channels=256,
+        kernel=3,
+        encoder_blocks=4,
+        mask_blocks=8,
+        convolution="dense",
+        fine_dilations=(1, 2, 4, 8),
+        phase_features=True,
+    ),
 }
-"""Sizes by name, about 1, 3, 5 and 8 million parameters; "base" is that of the first weights."""
+"""Sizes by name: about 1, 3, 5 and 8 million parameters in separable convolutions, and the dense
+network of the shipped weights, about 7 million."""

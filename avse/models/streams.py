@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avse.models.blocks import TemporalBlock
+from avse.models.blocks import BatchNorm, TemporalBlock, fine_blocks
 from avse.models.spec import AVSESpec
 from avse.stft import BINS, HOPS_PER_VIDEO_FRAME, mel_filters
 
@@ -56,7 +56,7 @@ class VisualStream(nn.Module):
             TemporalBlock(spec.visual_channels, k, d, dropout=spec.dropout)
             for k, d in zip(spec.visual_kernels, spec.visual_dilations, strict=True)
         )
-        self.norm = nn.BatchNorm1d(spec.visual_channels)
+        self.norm = BatchNorm(spec.visual_channels)
         self.leave = nn.Conv1d(spec.visual_channels, spec.embedding, 1)
 
     def project(self, points: Tensor, seen: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class VoiceStream(nn.Module):
         super().__init__()
         width, step = spec.voice_channels, HOPS_PER_VIDEO_FRAME
         self.register_buffer("mel", mel_filters(spec.voice_bands))
-        self.norm = nn.BatchNorm1d(spec.voice_bands)
+        self.norm = BatchNorm(spec.voice_bands)
         self.enter = nn.Conv1d(spec.voice_bands, width, 2 * step, stride=step, padding=step // 2)
         self.blocks = nn.ModuleList(
             TemporalBlock(width, spec.kernel, d, dropout=spec.dropout) for d in (1, 2, 4)
@@ -147,11 +147,14 @@ class AudioStream(nn.Module):
         fine, coarse, k = spec.fine_channels, spec.coarse_channels, spec.kernel
         step = HOPS_PER_VIDEO_FRAME
         self.compression = spec.compression
-        self.norm = nn.BatchNorm1d(BINS)
+        self.norm = BatchNorm(BINS)
         self.enter = nn.Conv1d(BINS, fine, 1)
-        self.encoder = nn.Sequential(*(TemporalBlock(fine, k) for _ in range(spec.encoder_blocks)))
+        self.encoder = fine_blocks(fine, spec.encoder_blocks, spec)
         self.down = nn.Conv1d(fine, coarse, step, stride=step)
-        self.blocks = nn.Sequential(*(TemporalBlock(coarse, k, d) for d in spec.audio_dilations))
+        dense = spec.convolution == "dense"
+        self.blocks = nn.Sequential(
+            *(TemporalBlock(coarse, k, d, dense=dense) for d in spec.audio_dilations)
+        )
 
     def forward(self, magnitude: Tensor) -> Heard:
         """(batch, bins, frames) of a level-normalised mixture, frames a multiple of 4."""

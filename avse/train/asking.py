@@ -18,6 +18,7 @@ from avse.models.embeddings import voice_embedding
 from avse.models.network import AVSENet
 from avse.train.compute import Compute
 from avse.train.cues import CueBank
+from avse.train.device_mixing import ResidentMixer, ResidentTalkingMixer
 from avse.train.mixing import Batch, Mixer
 from avse.train.recipe import AskSettings, LipVariation
 from avse.train.talking import TalkingBatch, TalkingMixer
@@ -52,7 +53,7 @@ def joined(first: Queries, second: Queries) -> Queries:
     batch = Batch(
         torch.cat([a.sources, b.sources]),
         torch.cat([a.present, b.present]),
-        torch.cat([a.tilt, b.tilt]),
+        None if a.tilt is None or b.tilt is None else torch.cat([a.tilt, b.tilt]),
     )
     return Queries(
         batch,
@@ -68,8 +69,8 @@ def joined(first: Queries, second: Queries) -> Queries:
 class MixtureSource:
     """Draws mixtures of talking faces and of speech, so many of each; either may be left out."""
 
-    talking: TalkingMixer | None
-    speech: Mixer | None
+    talking: TalkingMixer | ResidentTalkingMixer | None
+    speech: Mixer | ResidentMixer | None
     faces: int
     voices: int
 
@@ -127,14 +128,16 @@ class Asker:
             asked = (owner[stranger] + 1) % size
             owner, voice = torch.cat([owner, asked]), torch.cat([voice, most + 0 * asked])
             cues = torch.cat([cues, cues[stranger]])
-        frames = cues.shape[-1]
-        there = np.ones((len(owner), frames), np.float32)
-        for n in np.flatnonzero(rng.random(len(owner)) < how.lost):
-            begin = int(rng.integers(0, frames))
-            there[n, begin : begin + int(rng.integers(5, max(6, frames // 2)))] = 0
-        for n in np.flatnonzero(rng.random(len(owner)) < how.late):
-            cues[n] = cues[n].roll(int(rng.integers(-how.most_late, how.most_late + 1)), dims=-1)
-        seen = on(cues, there)
+        count, frames = len(owner), cues.shape[-1]
+        time = np.arange(frames)
+        begin = rng.integers(0, frames, (count, 1))
+        end = begin + rng.integers(5, max(6, frames // 2), (count, 1))
+        lost = (rng.random((count, 1)) < how.lost) & (time >= begin) & (time < end)
+        seen = on(cues, ~lost)
+        late = rng.integers(-how.most_late, how.most_late + 1, (count, 1))
+        late = late * (rng.random((count, 1)) < how.late)
+        moved = torch.from_numpy((time - late) % frames).to(device)
+        cues = cues.gather(-1, moved[:, None].expand_as(cues))
         queries = Queries(speech, owner, voice, cues * seen[:, None], seen, owner)
         return self.with_onlookers(queries, rng)
 

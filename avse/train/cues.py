@@ -55,12 +55,13 @@ class CueBank:
         """(n, embedding, frames) of voices -> lip embeddings as real people would give them."""
         known = self.predict(voices)
         count, _, frames = known.shape
-        rest = torch.empty_like(known)
-        for n in range(count):
-            person = self.residuals[int(rng.integers(len(self.residuals)))]
-            begin = int(rng.integers(0, max(1, person.shape[-1] - frames)))
-            piece = person[:, begin : begin + frames]
-            rest[n] = piece.repeat(1, -(-frames // piece.shape[-1]))[:, :frames]
+        sizes = np.array([person.shape[-1] for person in self.residuals])
+        person = rng.integers(0, len(sizes), count)
+        begin = rng.integers(0, np.maximum(1, sizes[person] - frames))
+        inside = (begin[:, None] + np.arange(frames)) % sizes[person][:, None]
+        place = (np.cumsum(sizes) - sizes)[person][:, None] + inside
+        everybody = torch.cat(self.residuals, dim=-1)
+        rest = everybody[:, torch.from_numpy(place).to(known.device)].transpose(0, 1)
         # People differ in how much they move their mouths, and in how much of it is speech.
         lively = on(known, np.exp(rng.normal(0.1, 0.25, (count, 1, 1))))
         clear = on(known, np.exp(rng.normal(0.0, 0.2, (count, 1, 1))))

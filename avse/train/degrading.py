@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-import av
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import correlate, resample_poly
@@ -52,6 +51,8 @@ def through_codec(x: FloatArray, which: int, share: float) -> FloatArray:
     Returns:
         (samples,); the original where nothing comes out.
     """
+    import av
+
     container, encoder, (low, high) = CODECS[which]
     peak = float(np.abs(x).max(initial=0))
     if not peak:

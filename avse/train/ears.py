@@ -107,7 +107,7 @@ class EarsStage:
 
     def losses(self, drawn: Batch, rng: np.random.Generator) -> Losses:
         """Losses and figures of a batch."""
-        sources = stft(drawn.sources)[..., :-1] * drawn.tilt[..., None]
+        sources = drawn.spectra()
         mixture = sources.sum(dim=1)
         scale = level(mixture)
         sources, mixture = sources / scale[:, None], mixture / scale

@@ -100,28 +100,34 @@ class SeparationStage:
     def figures(self, queries: Queries, faces: int) -> tuple[Losses, dict[str, Tensor]]:
         """Losses, and the result of every query; the first `faces` mixtures have real faces."""
         network, batch = self.network, queries.batch
-        sources = stft(batch.sources)[..., :-1] * batch.tilt[..., None]
-        mixture = sources.sum(dim=1)
+        count = batch.present.shape[1]
+        known = queries.voice < count
+        place = queries.voice.clamp_max(count - 1)
+        # What an absent voice should give is silence.
+        sound = batch.sources[queries.owner, place] * known[:, None]
+        if batch.tilt is None:
+            mixture, target = stft(batch.sources.sum(dim=1))[..., :-1], stft(sound)[..., :-1]
+        else:
+            spectra = batch.spectra()
+            mixture = spectra.sum(dim=1)
+            target = spectra[queries.owner, place] * known[:, None, None]
         scale = level(mixture)
-        sources, mixture = sources / scale[:, None], mixture / scale
+        mixture, target = mixture / scale, target / scale[queries.owner]
         with self.compute.autocast():
             heard = network.audio(mixture.abs()).pick(queries.owner)
-            claims, activity = network.fusion(heard, queries.lips, queries.seen, queries.group)
+            claims, activity, fine = network.fusion(
+                heard, queries.lips, queries.seen, queries.group
+            )
         mask = network.masks(claims.float(), queries.group, 2 * len(queries.group))
-        # One more source, of silence: what an absent voice should give.
-        sources = functional.pad(sources, (0, 0, 0, 0, 0, 1))
-        sound = functional.pad(batch.sources, (0, 0, 0, 1))
-        place = torch.where(queries.voice < sound.shape[1] - 2, queries.voice, sound.shape[1] - 1)
-        target, mixed = sources[queries.owner, place], mixture[queries.owner]
+        mixed = mixture[queries.owner]
         there = power(target) > THERE * power(mixed)
         turned = mixed
         if self.turns and network.phase is not None:
-            rotation = network.phase(mixed, mask)
+            with self.compute.autocast():
+                rotation = network.phase(mixed, mask, fine)
             turned = torch.complex(rotation[:, 0], rotation[:, 1]) * mixed
         loss = self.distance(mask, turned, mixed, target, sound.shape[-1])
-        active = functional.binary_cross_entropy_with_logits(
-            activity.float(), speaking(sound[queries.owner, place])
-        )
+        active = functional.binary_cross_entropy_with_logits(activity.float(), speaking(sound))
         total = torch.where(there, loss, QUIET * loss).mean() + active
         with torch.no_grad():
             before = projected_sdr(mixed, target)

@@ -71,10 +71,19 @@ def never() -> bool:
     return False
 
 
-def learning_rate(step: int, settings: LoopSettings) -> float:
-    """Warm up, hold, fall."""
+def learning_rate(step: int, settings: LoopSettings, minutes: float = 0.0) -> float:
+    """Warm up, hold, fall.
+
+    Args:
+        step: which.
+        settings: how.
+        minutes: that the stage has trained so far.
+    """
     rise = min(1.0, (step + 1) / max(1, settings.warmup))
-    left = (settings.steps - step) / max(1.0, settings.decay_share * settings.steps)
+    done = step / max(1, settings.steps)
+    if settings.minutes:
+        done = max(done, minutes / settings.minutes)
+    left = (1 - done) / max(1e-6, settings.decay_share)
     return settings.learning_rate * rise * float(np.clip(left, 0.01, 1.0))
 
 
@@ -107,6 +116,7 @@ class Loop:
 
     Attributes:
         step: how many steps are done.
+        seconds: how long they took, validation not counted.
         average: running average of the weights.
     """
 
@@ -130,8 +140,9 @@ class Loop:
             settings.optimiser, self.parameters, settings.learning_rate, settings.weight_decay
         )
         self.compute.same_start(self.module)
-        self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
-        self.step = 0
+        self.live = self.module.state_dict()  # the weights themselves, not copies
+        self.average = {k: v.detach().clone() for k, v in self.live.items()}
+        self.step, self.seconds = 0, 0.0
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._clear()
@@ -148,7 +159,7 @@ class Loop:
         self.module.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
+        self.step, self.seconds = state["step"], state.get("seconds", 0.0)
         log = self.folder / LOG
         if self.compute.first and log.exists():
             # Steps after the last checkpoint will be done, and logged, again.
@@ -163,7 +174,8 @@ class Loop:
                 "average": self.average,
                 "optimiser": self.optimiser.state_dict(),
                 "step": self.step,
-                "steps": self.settings.steps,
+                "steps": self.step if self.over() else self.settings.steps,
+                "seconds": self.seconds,
             }
             with appearing(self.folder / CHECKPOINT) as temporary:  # a crash leaves the old one
                 torch.save(state, temporary)
@@ -180,25 +192,32 @@ class Loop:
         stopped = False
         todo = range(self.step, cfg.steps)
         with batches(self.stage.source, todo, cfg.seed, self.compute, self.workers) as drawn:
-            while self.step < cfg.steps and not stopped:
+            while not self.over() and not stopped:
+                started = time.monotonic()
                 stopped = self.advance(next(drawn))
+                self.seconds += time.monotonic() - started
                 if self.step % cfg.log_every == 0:
                     self.write_figures(time.monotonic() - began)
                     began = time.monotonic()
-                if self.step % cfg.validate_every == 0 or self.step == cfg.steps:
+                if self.step % cfg.validate_every == 0 or self.over():
                     self.check()
                     began = time.monotonic()
-                if self.step % cfg.save_every == 0 or self.step == cfg.steps or stopped:
+                if self.step % cfg.save_every == 0 or self.over() or stopped:
                     self.save()
         self.compute.wait()
-        return self.step >= cfg.steps
+        return self.over()
+
+    def over(self) -> bool:
+        """Whether all steps are done, or all the time is used."""
+        limit = self.settings.minutes
+        return self.step >= self.settings.steps or bool(limit and self.seconds >= 60 * limit)
 
     def advance(self, drawn: Any) -> bool:
         """Take one step; gives whether to stop after it."""
         cfg, rank = self.settings, self.compute.rank
         torch.manual_seed((cfg.seed * 1_000_003 + self.step) * 1_009 + rank)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, cfg)
+            group["lr"] = learning_rate(self.step, cfg, self.seconds / 60)
         losses = self.stage.losses(
             moved(drawn, self.compute.device), generator(cfg.seed, rank, self.step, 1)
         )
@@ -221,11 +240,12 @@ class Loop:
     def update_average(self) -> None:
         """Move the averaged weights towards the present ones (faster at the beginning)."""
         keep = min(self.settings.average, (1 + self.step) / (10 + self.step))
-        for name, value in self.module.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - keep)
-            else:
-                self.average[name].copy_(value)
+        pairs = [(self.average[name], value) for name, value in self.live.items()]
+        real = [(mean, value) for mean, value in pairs if value.is_floating_point()]
+        torch._foreach_lerp_([mean for mean, _ in real], [value for _, value in real], 1 - keep)
+        for mean, value in pairs:
+            if not value.is_floating_point():
+                mean.copy_(value)
 
     def check(self) -> None:
         """Validate with the averaged weights."""

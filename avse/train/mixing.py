@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from avse.errors import UsageError
-from avse.stft import BINS, SAMPLE_RATE
+from avse.stft import BINS, SAMPLE_RATE, stft
 from avse.train.degrading import CODECS, change_speed, overload, through_codec
 from avse.train.rooms import KINDS, draw_room, reverberate
 
@@ -70,6 +70,8 @@ class MixSettings:
     clipping_probability: float = 0.0
     codec_probability: float = 0.0
     """Of the mixture having been overloaded, and of having gone through MP3, AAC or Opus."""
+    babble_probability: float = 0.0
+    """Of noise being several voices of the speech corpora at once; needs `mixing = "device"`."""
     tilt_db: float = 5.0
     compression_probability: float = 0.3
     fluent: float = 0.5
@@ -92,12 +94,18 @@ class Batch:
     Attributes:
         sources: (batch, voices + 1, samples); voices that are absent are 0; the last is noise.
         present: (batch, voices), 1 for a voice that is there.
-        tilt: (batch, voices + 1, bins), a smooth random frequency response for each source.
+        tilt: (batch, voices + 1, bins), a smooth random frequency response for each source; None
+            if it is applied already.
     """
 
     sources: Tensor
     present: Tensor
-    tilt: Tensor
+    tilt: Tensor | None
+
+    def spectra(self) -> Tensor:
+        """(batch, voices + 1, bins, frames), complex, the frequency responses applied."""
+        spectra = stft(self.sources)[..., :-1]
+        return spectra if self.tilt is None else spectra * self.tilt[..., None]
 
 
 def set_level(x: FloatArray, rms: float) -> FloatArray:

@@ -210,10 +210,8 @@ class OffscreenStage:
         """
         parts = [part for part in drawn if part is not None]
         batches = [p.batch.batch if isinstance(p.batch, TalkingBatch) else p.batch for p in parts]
-        sources = torch.cat([b.sources for b in batches])
-        tilt = torch.cat([b.tilt for b in batches])
         hidden = torch.cat([part.hidden for part in parts])
-        spectra = stft(sources)[..., :-1] * tilt[..., None]
+        spectra = torch.cat([b.spectra() for b in batches])
         crowd = stft(torch.cat([part.crowd for part in parts]))[..., :-1]
         crowd = crowd * torch.cat([part.tilt for part in parts])[..., None]
         mixture = spectra.sum(dim=1) + crowd
@@ -255,11 +253,11 @@ class OffscreenStage:
         """
         network, owner = self.network, asked.owner
         heard = network.audio(mixture.abs()).pick(owner)
-        claims, _ = network.fusion(heard, asked.lips, asked.seen, asked.group)
+        claims, _, fine = network.fusion(heard, asked.lips, asked.seen, asked.group)
         mask = network.masks(claims, asked.group, len(mixture), there)
         voices = mask * mixture[owner]
         if network.phase is not None:
-            turn = network.phase(mixture[owner], mask)
+            turn = network.phase(mixture[owner], mask, fine)
             voices = voices * torch.complex(turn[:, 0], turn[:, 1])
         return torch.zeros_like(mixture).index_add(0, owner, voices)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,18 +18,18 @@ ITERATIONS = 5
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """(rows, columns) -> about U·Vᵀ of its singular value decomposition.
+    """(..., rows, columns) -> about U·Vᵀ of each one's singular value decomposition.
 
     By a Newton-Schulz iteration (Jordan et al. 2024, *Muon: an optimizer for hidden layers*).
     """
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    out: Tensor = x.T if tall else x
+    out: Tensor = x.mT if tall else x
     return out
 
 
@@ -72,15 +72,60 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Take a step; parameters without a gradient stay where they are."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                update = _matrix_update if is_matrix(parameter) else _adam_update
-                if parameter.dim() > 1:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(
-                    update(parameter.grad, self.state[parameter], group), alpha=-group["lr"]
-                )
+            moving = [p for p in group["params"] if p.grad is not None]
+            decaying = [p for p in moving if p.dim() > 1]
+            if decaying:
+                torch._foreach_mul_(decaying, 1 - group["lr"] * group["weight_decay"])
+            # Matrices of one shape are orthogonalised together: on a GPU launches are what costs.
+            shapes: dict[torch.Size, list[nn.Parameter]] = {}
+            for parameter in moving:
+                if is_matrix(parameter):
+                    shapes.setdefault(parameter[0].shape + parameter.shape, []).append(parameter)
+            for alike in shapes.values():
+                self._move(alike, self._matrix_updates(alike, group), group)
+            rest = [p for p in moving if not is_matrix(p)]
+            if rest:
+                self._move(rest, self._adam_updates(rest, group), group)
+
+    def _move(
+        self, parameters: Sequence[nn.Parameter], updates: Sequence[Tensor], group: dict[str, Any]
+    ) -> None:
+        torch._foreach_add_(list(parameters), list(updates), alpha=-group["lr"])
+
+    def _kept(self, parameters: Sequence[nn.Parameter], name: str) -> list[Tensor]:
+        for parameter in parameters:
+            if name not in self.state[parameter]:
+                self.state[parameter][name] = torch.zeros_like(parameter)
+        return [self.state[parameter][name] for parameter in parameters]
+
+    def _matrix_updates(
+        self, parameters: Sequence[nn.Parameter], group: dict[str, Any]
+    ) -> list[Tensor]:
+        gradients, momenta = _gradients(parameters), self._kept(parameters, "momentum")
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        stacked = torch.stack([x.flatten(1) for x in ahead])
+        scale = 0.2 * max(stacked.shape[1:]) ** 0.5
+        updates = scale * orthogonalised(stacked)
+        return [x.view_as(p) for x, p in zip(updates.unbind(), parameters, strict=True)]
+
+    def _adam_updates(
+        self, parameters: Sequence[nn.Parameter], group: dict[str, Any]
+    ) -> list[Tensor]:
+        first, second = group["betas"]
+        gradients = _gradients(parameters)
+        means, squares = self._kept(parameters, "mean"), self._kept(parameters, "square")
+        torch._foreach_lerp_(means, gradients, 1 - first)
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - second)
+        for parameter in parameters:
+            self.state[parameter]["step"] = self.state[parameter].get("step", 0) + 1
+        steps = [self.state[parameter]["step"] for parameter in parameters]
+        spread = torch._foreach_div(squares, [1 - second**n for n in steps])
+        torch._foreach_sqrt_(spread)
+        torch._foreach_add_(spread, 1e-8)
+        updates = torch._foreach_div(means, [1 - first**n for n in steps])
+        torch._foreach_div_(updates, spread)
+        return list(updates)
 
 
 def is_matrix(parameter: Tensor) -> bool:
@@ -88,29 +133,8 @@ def is_matrix(parameter: Tensor) -> bool:
     return parameter.dim() > 1 and min(len(parameter), parameter[0].numel()) >= LEAST
 
 
-def _matrix_update(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-    if not state:
-        state["momentum"] = torch.zeros_like(gradient)
-    state["momentum"].lerp_(gradient, 1 - group["momentum"])
-    ahead = gradient.lerp(state["momentum"], group["momentum"]).flatten(1)
-    scale = 0.2 * max(ahead.shape) ** 0.5
-    out: Tensor = (scale * orthogonalised(ahead)).view_as(gradient)
-    return out
-
-
-def _adam_update(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-    if not state:
-        state["step"] = 0
-        state["mean"] = torch.zeros_like(gradient)
-        state["square"] = torch.zeros_like(gradient)
-    first, second = group["betas"]
-    state["step"] += 1
-    state["mean"].lerp_(gradient, 1 - first)
-    state["square"].lerp_(gradient.square(), 1 - second)
-    mean = state["mean"] / (1 - first ** state["step"])
-    spread = (state["square"] / (1 - second ** state["step"])).sqrt()
-    out: Tensor = mean / (spread + 1e-8)
-    return out
+def _gradients(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    return [p.grad for p in parameters if p.grad is not None]
 
 
 def make_optimiser(

@@ -15,6 +15,7 @@ PACKS = ("clips", "speech", "noise", "crowds")
 
 OPTIMISERS = ("adamw", "muon")
 PRECISIONS = ("float32", "tf32", "bf16")
+WORKERS, DEVICE = "workers", "device"
 PREVIOUS, NEW = "previous", "new"
 
 TRAINED = {
@@ -117,7 +118,10 @@ class LoopSettings:
     """How long and how fast a stage learns: what `avse.train.loop.Loop` reads of its settings.
 
     Attributes:
-        steps: how many.
+        steps: how many, at most.
+        minutes: how long it may train, at most; 0 for as long as the steps take. The learning rate
+            follows whichever of the two is further on. A stage that time ends cannot be repeated
+            to the bit.
         optimiser: "adamw" or "muon".
         learning_rate: at its highest.
         warmup: steps over which it rises.
@@ -133,6 +137,7 @@ class LoopSettings:
     """
 
     steps: int = 1000
+    minutes: float = 0.0
     optimiser: str = "adamw"
     learning_rate: float = 1e-3
     warmup: int = 100
@@ -153,6 +158,8 @@ class LoopSettings:
             _at_least(name, getattr(self, name), 1)
         if self.learning_rate <= 0:
             raise UsageError(f"a learning_rate of {self.learning_rate:g} is too small", "try 1e-3")
+        if self.minutes < 0:
+            raise UsageError(f"minutes cannot be {self.minutes:g}", "choose 0 for no limit")
         if not 0 <= self.average < 1:
             raise UsageError(
                 f"an average of {self.average:g} is out of range", "choose 0 to 0.9999"
@@ -235,6 +242,9 @@ class Recipe:
             network's convolutions run in 16 bits.
         workers: processes that draw mixtures, for each process that trains; 0: drawn between the
             steps. Changes nothing but the speed.
+        mixing: where the separating stages draw mixtures: in "workers" on the CPU, or on the
+            "device" that trains, in whose memory all corpora then stay (see
+            `avse.train.device_mixing`).
     """
 
     data: DataSettings
@@ -242,9 +252,11 @@ class Recipe:
     stages: tuple[StageSettings, ...]
     precision: str = "float32"
     workers: int = 2
+    mixing: str = WORKERS
 
     def __post_init__(self) -> None:
         _one_of("precision", self.precision, PRECISIONS)
+        _one_of("mixing", self.mixing, (WORKERS, DEVICE))
         _at_least("workers", self.workers, 0)
         if not self.stages:
             raise UsageError("the recipe has no stage", 'begin one with [[stage]], kind = "lips"')

@@ -20,7 +20,7 @@ from avse.train.compute import Compute
 from avse.train.data import Delays, fingerprints, open_corpora
 from avse.train.lateness import DELAYS, estimate_delays, read_delays, write_delays
 from avse.train.loop import CHECKPOINT, Loop, never
-from avse.train.recipe import NEW, PACKS, PREVIOUS, Recipe, StageSettings
+from avse.train.recipe import DEVICE, NEW, PACKS, PREVIOUS, Recipe, StageSettings
 from avse.train.runs import (
     BEGUN_WITH,
     Audience,
@@ -124,7 +124,10 @@ class Attempt:
             self.audience.note(
                 f"nobody of the split {self.recipe.data.valid!r} is in the packs: no validation"
             )
-        stage = make_stage(network, self.settings, corpora, self.folder, self.compute)
+        on_device = self.recipe.mixing == DEVICE
+        stage = make_stage(
+            network, self.settings, corpora, self.folder, self.compute, self.recipe.mixing
+        )
         stage.module.to(self.compute.device)
         if self.compute.first:
             self.write(identity)
@@ -133,7 +136,7 @@ class Attempt:
             self.folder,
             self.settings,
             compute=self.compute,
-            workers=self.recipe.workers,
+            workers=0 if on_device else self.recipe.workers,
             stop=stop,
         )
         loop.watch = self.audience.stage(self.settings, self.folder, loop.step)
@@ -158,6 +161,7 @@ class Attempt:
             "data": {k: v for k, v in data.items() if k not in PACKS},
             "packs": self.packs,
             "precision": self.recipe.precision,
+            "mixing": self.recipe.mixing,
             "processes": self.compute.ranks,
             "start_sha256": None if start is None else sha256(start),
         }

@@ -17,13 +17,15 @@ from avse.train.clips import ClipSet
 from avse.train.compute import Compute
 from avse.train.cues import CueBank, fit_cues
 from avse.train.data import Corpora, sample
+from avse.train.device_mixing import ResidentMixer, ResidentTalkingMixer
 from avse.train.ears import Ears, EarsStage, VoicesSource
 from avse.train.joint import SeparationStage
 from avse.train.loop import Stage, read_checkpoint
 from avse.train.matching import LipsStage, fit_components
 from avse.train.mixing import Mixer, Sounds
 from avse.train.offscreen import OffscreenStage, SceneSource
-from avse.train.recipe import StageSettings
+from avse.train.recipe import DEVICE, WORKERS, StageSettings
+from avse.train.resident import ResidentSounds
 from avse.train.talking import FaceSettings, TalkingMixer
 from avse.train.validating import Validator
 from avse.train.voiceprints import PairSource, VoiceprintStage
@@ -41,7 +43,12 @@ PLAIN = FaceSettings(jitter=0, absent=0, lost=0)
 
 
 def make_stage(
-    network: AVSENet, settings: StageSettings, corpora: Corpora, folder: Path, compute: Compute
+    network: AVSENet,
+    settings: StageSettings,
+    corpora: Corpora,
+    folder: Path,
+    compute: Compute,
+    mixing: str = WORKERS,
 ) -> Stage:
     """Put a stage together.
 
@@ -53,6 +60,7 @@ def make_stage(
         folder: of the stage; what was fitted to the data is kept there, so that a run that is
             resumed goes on with the same.
         compute: where.
+        mixing: where the separating stages draw mixtures, see `Recipe`.
 
     Raises:
         UsageError: data are missing that the stage needs.
@@ -74,7 +82,7 @@ def make_stage(
         return _offscreen(network, settings, corpora, folder, compute)
     if settings.kind == "voiceprint":
         return _voiceprint(settings, corpora, compute)
-    return _separation(network, settings, corpora, folder, compute)
+    return _separation(network, settings, corpora, folder, compute, mixing)
 
 
 def _lips(
@@ -94,19 +102,28 @@ def _lips(
 
 
 def _separation(
-    network: AVSENet, settings: StageSettings, corpora: Corpora, folder: Path, compute: Compute
+    network: AVSENet,
+    settings: StageSettings,
+    corpora: Corpora,
+    folder: Path,
+    compute: Compute,
+    mixing: str,
 ) -> SeparationStage:
     faces = _needed(corpora.faces, settings, "clips")
     bank = None
     if settings.speech:
         bank = _cues(network, faces, folder, compute)
-    talking = TalkingMixer(faces, corpora.noise, settings.mix, settings.face)
-    speech = None
-    if settings.speech:
-        speech = Mixer(_speech(corpora, settings), corpora.noise, settings.mix)
+    if mixing == DEVICE:
+        source = _resident(faces, settings, corpora, compute)
+    else:
+        talking = TalkingMixer(faces, corpora.noise, settings.mix, settings.face)
+        speech = None
+        if settings.speech:
+            speech = Mixer(_speech(corpora, settings), corpora.noise, settings.mix)
+        source = MixtureSource(talking, speech, settings.faces, settings.speech)
     return SeparationStage(
         network,
-        MixtureSource(talking, speech, settings.faces, settings.speech),
+        source,
         bank,
         kind=settings.kind,
         validator=_validator(settings, corpora, compute),
@@ -114,6 +131,18 @@ def _separation(
         variation=settings.lips,
         compute=compute,
     )
+
+
+def _resident(
+    faces: ClipSet, settings: StageSettings, corpora: Corpora, compute: Compute
+) -> MixtureSource:
+    device = compute.device
+    noise = None if corpora.noise is None else ResidentSounds(corpora.noise, device)
+    speech = ResidentMixer(
+        ResidentSounds(_speech(corpora, settings), device), noise, settings.mix, device
+    )
+    talking = ResidentTalkingMixer(faces, speech, settings.face, device)
+    return MixtureSource(talking, speech, settings.faces, settings.speech)
 
 
 def _ears(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from avse.errors import CorruptWeightsError
+from avse.models.blocks import BatchNorm
 from avse.models.network import BOUND, AVSENet, compete, others, receptive_field
 from avse.models.spec import PRESETS, AVSESpec
 from avse.stft import (
@@ -82,7 +85,19 @@ def test_the_answer_depends_on_the_face_and_not_on_the_level(network: AVSENet) -
     torch.testing.assert_close(louder.mask, answer.mask, atol=1e-4, rtol=1e-3)
 
 
-def test_receptive_field_is_what_it_says(network: AVSENet) -> None:
+def test_normalisation_is_that_of_pytorch_in_any_memory_layout() -> None:
+    ours, theirs = BatchNorm(6), nn.BatchNorm1d(6)
+    x = torch.randn(3, 20, 6, generator=torch.Generator().manual_seed(0)).transpose(1, 2)
+    for training in (True, False):
+        out = ours.train(training)(x)
+        torch.testing.assert_close(out, theirs.train(training)(x.contiguous()))
+        assert out.stride() == x.stride()
+
+
+@pytest.mark.parametrize("change", [{}, {"convolution": "dense", "fine_dilations": (1, 3)}])
+def test_receptive_field_is_what_it_says(change: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = randomise(AVSENet(dataclasses.replace(TINY, **change)))
     reach = receptive_field(network.spec)
     frames = 2 * reach + 9
     spectrum, components, seen = ask(network, frames=frames)
@@ -94,9 +109,9 @@ def test_receptive_field_is_what_it_says(network: AVSENet) -> None:
             heard = network.audio(spectrum.abs()).pick(torch.tensor([0, 0]))
             lips = network.visual(components[0], seen[0])
             together = torch.tensor([0, 0])
-            claims, _ = network.fusion(heard, lips, seen[0], together)
+            claims, _, fine = network.fusion(heard, lips, seen[0], together)
             answer = compete(claims, together, 1)
-            rotation = network.phase(spectrum[[0, 0]], answer)
+            rotation = network.phase(spectrum[[0, 0]], answer, fine)
         here = slice(HOPS_PER_VIDEO_FRAME * middle, HOPS_PER_VIDEO_FRAME * (middle + 1))
         return (answer[:, None] * rotation)[..., here]
 
@@ -161,7 +176,13 @@ def test_spec_rebuilds_itself_and_refuses_the_unknown() -> None:
 
 @pytest.mark.parametrize(
     "switch",
-    [{"conditioning": "once"}, {"mask": "complex"}, {"others": False}],
+    [
+        {"conditioning": "once"},
+        {"mask": "complex"},
+        {"others": False},
+        {"convolution": "dense"},
+        {"phase_features": True},
+    ],
     ids=lambda switch: next(iter(switch)),
 )
 def test_every_switch_keeps_shapes_and_passes_gradients(switch: dict[str, object]) -> None:
@@ -207,7 +228,7 @@ def test_presets_have_the_sizes_they_claim() -> None:
         name: round(sum(p.numel() for p in AVSENet(spec).parameters()) / 1e6)
         for name, spec in PRESETS.items()
     }
-    assert sizes == {"small": 1, "medium": 3, "base": 5, "large": 8}
+    assert sizes == {"small": 1, "medium": 3, "base": 5, "large": 8, "avse-small": 7}
 
 
 def test_a_specification_from_before_the_switches_means_their_defaults() -> None:

@@ -24,6 +24,7 @@ from avse.train.joint import SeparationStage
 from avse.train.loop import CHECKPOINT, Loop, learning_rate
 from avse.train.mixing import Mixer
 from avse.train.recipe import LoopSettings
+from avse.train.runs import progress
 from avse.train.talking import FaceSettings, TalkingMixer
 from tests.conftest import TINY
 
@@ -129,6 +130,18 @@ def test_learning_rate_rises_holds_and_falls() -> None:
     assert rates[500] == 1.0
     assert rates[-1] == pytest.approx(0.01)
     assert all(b <= a for a, b in itertools.pairwise(rates[800:]))
+
+
+def test_a_stage_ends_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0, 6.0)
+    monkeypatch.setattr("avse.train.loop.time.monotonic", lambda: next(clock))
+    settings = dataclasses.replace(SETTINGS, steps=1000, minutes=0.5, warmup=0, decay_share=0.5)
+    loop = Loop(Sums(), tmp_path, settings)
+    assert loop.run()
+    assert loop.step == 5  # of six seconds each
+    # A finished stage stays finished, and the learning rate has followed the clock.
+    assert progress(tmp_path) == (5, 5)
+    assert learning_rate(5, settings, 0.375) == pytest.approx(settings.learning_rate / 2)
 
 
 def test_the_same_batches_come_whatever_the_number_of_workers(
