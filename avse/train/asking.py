@@ -109,6 +109,7 @@ class Asker:
         seen = talking.seen[owner, voice]
         points = talking.lips[owner, voice]
         components = varied(self.network.visual, points, seen, self.variation, rng)
+        components, seen = self.out_of_step(components, seen, rng)
         lips = self.watch(components, seen)
         return self.with_onlookers(Queries(talking.batch, owner, voice, lips, seen, owner), rng)
 
@@ -133,13 +134,26 @@ class Asker:
         begin = rng.integers(0, frames, (count, 1))
         end = begin + rng.integers(5, max(6, frames // 2), (count, 1))
         lost = (rng.random((count, 1)) < how.lost) & (time >= begin) & (time < end)
+        cues, _ = self.out_of_step(cues, cues[:, 0], rng)
         seen = on(cues, ~lost)
-        late = rng.integers(-how.most_late, how.most_late + 1, (count, 1))
-        late = late * (rng.random((count, 1)) < how.late)
-        moved = torch.from_numpy((time - late) % frames).to(device)
-        cues = cues.gather(-1, moved[:, None].expand_as(cues))
         queries = Queries(speech, owner, voice, cues * seen[:, None], seen, owner)
         return self.with_onlookers(queries, rng)
+
+    def out_of_step(
+        self, cues: Tensor, seen: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Move some cues against their voices; what leaves at one end comes in at the other.
+
+        Args:
+            cues: (n, channels, frames).
+            seen: (n, frames).
+            rng: decides which, and by how much.
+        """
+        how, (count, _, frames) = self.how, cues.shape
+        late = rng.integers(-how.most_late, how.most_late + 1, (count, 1))
+        late = late * (rng.random((count, 1)) < how.late)
+        moved = torch.from_numpy((np.arange(frames) - late) % frames).to(cues.device)
+        return cues.gather(-1, moved[:, None].expand_as(cues)), seen.gather(-1, moved)
 
     def watch(self, components: Tensor, seen: Tensor) -> Tensor:
         """(n, components, frames), (n, frames) -> (n, embedding, frames)."""

@@ -179,7 +179,8 @@ class OffscreenStage:
         """Losses and figures of a batch."""
         with torch.no_grad():
             mixture, left, targets = self.heard(drawn, rng)
-        shares = self.module(mixture, left)
+        with self.compute.autocast():
+            shares = self.module(mixture, left).float()
         total: Tensor = torch.zeros((), device=mixture.device)
         found: Losses = {}
         for n, kind in enumerate(KINDS):
@@ -252,12 +253,14 @@ class OffscreenStage:
             (n, bins, frames).
         """
         network, owner = self.network, asked.owner
-        heard = network.audio(mixture.abs()).pick(owner)
-        claims, _, fine = network.fusion(heard, asked.lips, asked.seen, asked.group)
-        mask = network.masks(claims, asked.group, len(mixture), there)
+        with self.compute.autocast():
+            heard = network.audio(mixture.abs()).pick(owner)
+            claims, _, fine = network.fusion(heard, asked.lips, asked.seen, asked.group)
+        mask = network.masks(claims.float(), asked.group, len(mixture), there)
         voices = mask * mixture[owner]
         if network.phase is not None:
-            turn = network.phase(mixture[owner], mask, fine)
+            with self.compute.autocast():
+                turn = network.phase(mixture[owner], mask, fine)
             voices = voices * torch.complex(turn[:, 0], turn[:, 1])
         return torch.zeros_like(mixture).index_add(0, owner, voices)
 

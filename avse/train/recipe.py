@@ -80,7 +80,7 @@ class AskSettings:
     Attributes:
         alone: probability that a face competes with nobody, as when the others are out of sight.
         lost: probability that a stretch of a made cue is unseen.
-        late: probability that a made cue is out of step with its voice.
+        late: probability that lips, or a made cue, are out of step with their voice.
         most_late: video frames by which it then is, at most, either way.
         still: probability that a silent face with still lips looks on.
         absent: probability that a voice's cue is also asked of a mixture the voice is not in.
