@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from avse.errors import CorruptWeightsError
+from avse.records import build, load_json
 
 CHOICES = {"conditioning": ("every", "once"), "mask": ("magnitude", "complex")}
+
+
+WIDEST, DEEPEST, FARTHEST = 8192, 64, 1024
+"""Largest width, number of blocks, and kernel or dilation in a list that a specification may have:
+well beyond what is of use, and far from what would fill a machine."""
+
+_LONGEST = 65_536
 
 
 class Spec:
@@ -17,6 +25,9 @@ class Spec:
 
     Attributes:
         added: fields that the first weights lack; they were made with what are now the defaults.
+
+    Raises:
+        ValueError: a dimension is out of range.
     """
 
     added: ClassVar[frozenset[str]] = frozenset()
@@ -35,19 +46,36 @@ class Spec:
                 does not find. Fields of `added` may be missing.
         """
         try:
-            fields: dict[str, Any] = json.loads(text)
-            wrong = (set(fields) - cls._names()) | (cls._names() - cls.added - set(fields))
-            if wrong:
-                raise ValueError(f"fields differ: {sorted(wrong)}")
-            settled: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-            }
-            return cls(**settled)
-        except (TypeError, ValueError) as error:
+            if len(text) > _LONGEST:
+                raise ValueError("it is too long")
+            fields = load_json(text)
+            spec = build(cls, fields, "it")
+            missing = cls._names() - cls.added - set(fields)
+            if missing:
+                raise ValueError(f"it has no {', '.join(sorted(missing))}")
+            return spec
+        except ValueError as error:
             raise CorruptWeightsError(
                 f"the model's specification cannot be read: {error}",
                 "use weights made by this version of avse, or update avse",
             ) from error
+
+    def __post_init__(self) -> None:
+        for name in sorted(self._names()):
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                wrong = len(value) > DEEPEST or not all(0 <= one <= FARTHEST for one in value)
+                limits = f"at most {DEEPEST} values up to {FARTHEST}"
+            elif isinstance(value, float):
+                wrong, limits = not 0 <= value <= 1, "0 to 1"
+            elif isinstance(value, int):
+                most = DEEPEST if name.endswith("blocks") else WIDEST
+                wrong, limits = not 0 <= value <= most, f"at most {most}"
+            else:
+                continue
+            if wrong:
+                shown = value if len(str(value)) < 40 else "what it is"
+                raise ValueError(f"{name} cannot be {shown}: {limits}")
 
     @classmethod
     def _names(cls) -> set[str]:
@@ -86,7 +114,7 @@ class AVSESpec(Spec):
         others: whether each face is asked for in the knowledge of the others in the picture.
 
     Raises:
-        ValueError: a choice that does not exist.
+        ValueError: a choice that does not exist, or a dimension out of range.
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"conditioning", "mask", "others"})
@@ -116,6 +144,7 @@ class AVSESpec(Spec):
     others: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not {' or '.join(choices)}")
