@@ -6,7 +6,6 @@ them is wanted.
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -44,11 +43,6 @@ class Sounds(ABC):
     @abstractmethod
     def audio(self, clip: Clip) -> FloatArray:
         """(samples,) float32 in -1..1."""
-
-
-def held_out(person: str, share: float = 0.05) -> bool:
-    """Whether a person belongs to the validation split: a checksum of the name decides."""
-    return zlib.crc32(person.encode()) % 10_000 < share * 10_000
 
 
 @dataclass(frozen=True)
