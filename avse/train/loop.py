@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from avse.errors import InputError
 from avse.media.placing import appearing, writing
+from avse.records import fit, load_json
 from avse.train.batches import Source, batches, generator
 from avse.train.compute import Compute, moved
 from avse.train.optimisers import make_optimiser
@@ -86,11 +87,32 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        for name in ("step", "steps"):
+            fit(state[name], int, name)
+        for name in ("network", "average"):
+            if not all(isinstance(value, Tensor) for value in state[name].values()):
+                raise ValueError(f"{name} holds no tensors")
         return state
     except Exception as error:  # unpickling fails in many ways
-        raise InputError(
-            f"the checkpoint {path} cannot be read: {error}", "remove its folder to begin anew"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def take_over(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Put the weights of a checkpoint into a network.
+
+    Raises:
+        InputError: they are those of another network.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise _damaged(path, str(error).splitlines()[-1].strip()) from error
+
+
+def _damaged(path: Path, why: object) -> InputError:
+    return InputError(
+        f"the checkpoint {path} cannot be read: {why}", "remove its folder to begin anew"
+    )
 
 
 class Loop:
@@ -145,9 +167,14 @@ class Loop:
             InputError: the checkpoint is damaged.
         """
         state = read_checkpoint(self.folder / CHECKPOINT, self.compute.device)
-        self.module.load_state_dict(state["network"])
+        path = self.folder / CHECKPOINT
+        take_over(self.module, state["average"], path)
+        take_over(self.module, state["network"], path)
         self.average = state["average"]
-        self.optimiser.load_state_dict(state["optimiser"])
+        try:
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(path, error) from error
         self.step = state["step"]
         log = self.folder / LOG
         if self.compute.first and log.exists():
@@ -264,6 +291,6 @@ class Loop:
 
 def _step_of(line: str) -> float:
     try:
-        return float(json.loads(line)["step"])
+        return float(load_json(line, finite=False)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
