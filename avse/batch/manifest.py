@@ -159,8 +159,10 @@ class Manifest:
 
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            refuse_link(self.path)
-            self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+            lock = self.path.with_name(f".{self.path.name}.lock")
+            for path in (self.path, lock):
+                refuse_link(path)
+            self._lock = FileLock(lock)
             try:
                 self._lock.acquire(timeout=0)
             except Timeout as error:

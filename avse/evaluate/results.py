@@ -232,10 +232,16 @@ def read_results(path: Path) -> dict[str, Any]:
         )
     try:
         fit(results.get("metrics"), dict[str, dict[str, Any]], "metrics")
-        fit(results.get("manifest"), dict[str, Any] | None, "manifest")
+        if "manifest" not in results:
+            raise RecordError("there is no manifest")
+        fit(results["manifest"], dict[str, Any] | None, "manifest")
         for item in fit(results.get("items"), list[dict[str, Any]], "items"):
             named = {key: item.get(key) for key in _Compared.__dataclass_fields__}
-            fit(named, _Compared, "an item")
+            read = fit(named, _Compared, "an item")
+            for system, scores in read.scores.items():
+                reasons = read.reasons.get(system, {})
+                if any((value is None) != (name in reasons) for name, value in scores.items()):
+                    raise RecordError(f"{read.name}: a score has either a value or a reason")
     except RecordError as error:
         raise InputError(f"{path}: {error.message}", "name another results.json") from error
     return results

@@ -129,7 +129,7 @@ class PreparedPack:
                 path = inside(self.folder, clip.shard)
                 self._shards[clip.shard] = safe_open(path, framework="numpy")
             array: npt.NDArray[Any] = self._shards[clip.shard].get_tensor(f"{clip.id}/{name}")
-        except (OSError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise InputError(
                 f"{self.folder / clip.shard} cannot be read: {error}", "run `avse prepare` again"
             ) from error

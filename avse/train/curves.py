@@ -28,8 +28,10 @@ def read_log(folder: Path) -> list[dict[str, float]]:
             row = load_json(line, finite=False)
         except RecordError:
             continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int | float):
-            rows.append({k: v for k, v in row.items() if isinstance(v, int | float)})
+        row = row if isinstance(row, dict) else {}
+        numbers = {k: v for k, v in row.items() if isinstance(v, int | float) and not abs(v) > 1e15}
+        if "step" in numbers:
+            rows.append(numbers)
     return rows
 
 

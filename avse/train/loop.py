@@ -90,7 +90,9 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         for name in ("step", "steps"):
             fit(state[name], int, name)
         for name in ("network", "average"):
-            if not all(isinstance(value, Tensor) for value in state[name].values()):
+            if not all(
+                isinstance(k, str) and isinstance(v, Tensor) for k, v in state[name].items()
+            ):
                 raise ValueError(f"{name} holds no tensors")
         return state
     except Exception as error:  # unpickling fails in many ways

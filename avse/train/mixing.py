@@ -72,6 +72,14 @@ class MixSettings:
     def __post_init__(self) -> None:
         if self.rooms not in KINDS:
             raise UsageError(f"rooms cannot be {self.rooms!r}", f"choose from: {', '.join(KINDS)}")
+        if not 0.1 <= self.seconds <= 60:
+            raise UsageError(f"seconds cannot be {self.seconds:g}", "choose 0.1 to 60")
+        shares = self.voices
+        if not 1 <= len(shares) <= 16 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise UsageError(
+                f"voices cannot be {list(shares)[:16]}",
+                "give the probability of one, two, ... voices; together they are 1",
+            )
 
     @property
     def samples(self) -> int:

@@ -102,12 +102,13 @@ def test_a_folder_of_work_that_is_a_link_is_not_cleared(tmp_path: Path, victim: 
         Staging(output, output / MANIFEST)
 
 
-def test_a_manifest_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [MANIFEST, f".{MANIFEST}.lock"])
+def test_a_manifest_that_is_a_link_is_not_written_through(tmp_path: Path, name: str) -> None:
     source, output = write_tree(tmp_path / "in", x="voices 1"), tmp_path / "out"
     output.mkdir()
     letter = tmp_path / "letter.txt"
     letter.write_text("dear friend, no end of line")
-    (output / MANIFEST).symlink_to(letter)
+    (output / name).symlink_to(letter)
     with pytest.raises(OutputError, match="is a link"):
         clean(source, output)
     assert letter.read_text() == "dear friend, no end of line"

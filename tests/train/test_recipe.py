@@ -95,6 +95,17 @@ def test_what_is_left_out_is_the_default(tmp_path: Path) -> None:
         ('precision = "int8"\n' + STAGE, "precision cannot be 'int8'", "bf16"),
         ('[network]\nmask = "complex"\n[[stage]]\nkind = "phase"', "phase head", ""),
         ("not toml", "is not TOML", ""),
+        ("a = " + "[" * 100_000, "is not TOML", ""),
+        (STAGE + "mix.seconds = 1e12", "seconds cannot be", "60"),
+        (STAGE + "mix.seconds = inf", "seconds is out of range", ""),
+        (STAGE + "mix.voices = [0.5]", "voices cannot be [0.5]", "probability"),
+        (STAGE + "mix.voices = []", "voices cannot be []", "probability"),
+        (STAGE + "lips = 3", "lips has to be a table", ""),
+        (STAGE + "steps = " + "9" * 30, "steps is out of range", ""),
+        ("[network]\nfine_channels = 40000\n" + STAGE, "fine_channels cannot be", ""),
+        ("[network]\nmask_blocks = 100000000\n" + STAGE, "mask_blocks cannot be", ""),
+        ("[network]\npreset = [1]\n" + STAGE, "no network preset", ""),
+        ('data.clips = ["~no-such-user/x"]\n' + STAGE, "no user", ""),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_place(
