@@ -98,6 +98,8 @@ def test_what_is_left_out_is_the_default(tmp_path: Path) -> None:
         ("a = " + "[" * 100_000, "is not TOML", ""),
         (STAGE + "mix.seconds = 1e12", "seconds cannot be", "60"),
         (STAGE + "mix.seconds = inf", "seconds is out of range", ""),
+        (STAGE + 'name = "../up"', "cannot name a stage", ""),
+        (STAGE + 'name = "a\\u0000b"', "cannot name a stage", ""),
         (STAGE + "mix.voices = [0.5]", "voices cannot be [0.5]", "probability"),
         (STAGE + "mix.voices = []", "voices cannot be []", "probability"),
         (STAGE + "lips = 3", "lips has to be a table", ""),
