@@ -49,10 +49,10 @@ class Spec:
             if len(text) > _LONGEST:
                 raise ValueError("it is too long")
             fields = load_json(text)
-            spec = build(cls, fields, "it")
+            spec = build(cls, fields, "network")
             missing = cls._names() - cls.added - set(fields)
             if missing:
-                raise ValueError(f"it has no {', '.join(sorted(missing))}")
+                raise ValueError(f"network has no {', '.join(sorted(missing))}")
             return spec
         except ValueError as error:
             raise CorruptWeightsError(

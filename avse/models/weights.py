@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from avse.errors import CorruptWeightsError, MissingWeightsError
 from avse.hashing import sha256
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from avse.models.network import AVSENet
+    from avse.models.spec import Spec
+
+AnySpec = TypeVar("AnySpec", bound="Spec")
 
 FORMAT = "avse-1"
 SEPARATION, OFFSCREEN = "separation", "offscreen"
@@ -158,7 +161,7 @@ def load(model: str, *, device: str = "cpu") -> AVSENet:
         raise CorruptWeightsError(
             f"{path} holds no network that separates", "give a .safetensors file made by avse"
         )
-    spec = AVSESpec.from_json(file.metadata["spec"])
+    spec = read_spec(AVSESpec, file, "spec")
     (network,) = make(file, {"": lambda: AVSENet(spec)})
     assert isinstance(network, AVSENet)
     _try_out(network, path)
@@ -200,6 +203,18 @@ def read_header(path: Path) -> WeightsFile:
         raise CorruptWeightsError(
             f"{path} is not a weights file: {error}", _MADE_BY_AVSE
         ) from error
+
+
+def read_spec(kind: type[AnySpec], file: WeightsFile, name: str) -> AnySpec:
+    """A specification that a file of weights holds under a name.
+
+    Raises:
+        CorruptWeightsError: it is none, or none of this version.
+    """
+    try:
+        return kind.from_json(file.metadata[name])
+    except CorruptWeightsError as error:
+        raise CorruptWeightsError(f"{file.path}: {error.message}", error.hint) from error
 
 
 def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> list[nn.Module]:

@@ -11,6 +11,7 @@ from avse.models.weights import (
     load,
     make,
     read_header,
+    read_spec,
     stored,
     verify,
     write_weights,
@@ -49,8 +50,8 @@ def load_offscreen(model: str, *, device: str = "cpu") -> Offscreen:
             "give a file that `avse models export` made of such a run",
         )
     specs = (
-        OffscreenSpec.from_json(file.metadata[_NETWORK]),
-        VoiceprintSpec.from_json(file.metadata[_VOICEPRINT]),
+        read_spec(OffscreenSpec, file, _NETWORK),
+        read_spec(VoiceprintSpec, file, _VOICEPRINT),
     )
     network, voiceprint = make(
         file,

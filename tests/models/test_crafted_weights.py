@@ -76,6 +76,7 @@ def test_a_specification_out_of_bounds_costs_nothing(
     finally:
         tracemalloc.stop()
     assert caught.value.exit_code == 3
+    assert "crafted.safetensors" in caught.value.message
     assert len(caught.value.message) < 400
 
 
