@@ -50,7 +50,7 @@ class Follower:
                 check_curves()
             except MissingExtraError as error:
                 self.curves = False
-                terminal.note(f"no curves will be drawn: {error.message} ({error.hint})")
+                terminal.note(f"no curves are drawn: {error.message} ({error.hint})")
 
     def __enter__(self) -> Follower:
         if self.terminal.draws and not self.quiet:

@@ -85,8 +85,8 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     Raises:
         InputError: it is damaged or missing.
     """
+    state = read_tensors(path, device)
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         for name in ("step", "steps"):
             fit(state[name], int, name)
         for name in ("network", "average"):
@@ -94,9 +94,22 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
                 isinstance(k, str) and isinstance(v, Tensor) for k, v in state[name].items()
             ):
                 raise ValueError(f"{name} holds no tensors")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise damaged(path, error) from error
+    return state
+
+
+def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What `torch.save` wrote, tensors and plain values alone; who reads it checks what they are.
+
+    Raises:
+        InputError: it is damaged or missing.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         return state
     except Exception as error:  # unpickling fails in many ways
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def take_over(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
@@ -108,10 +121,11 @@ def take_over(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        raise _damaged(path, str(error).splitlines()[-1].strip()) from error
+        raise damaged(path, str(error).splitlines()[-1].strip()) from error
 
 
-def _damaged(path: Path, why: object) -> InputError:
+def damaged(path: Path, why: object) -> InputError:
+    """The error to raise for a checkpoint that is not what it should be."""
     return InputError(
         f"the checkpoint {path} cannot be read: {why}", "remove its folder to begin anew"
     )
@@ -176,7 +190,7 @@ class Loop:
         try:
             self.optimiser.load_state_dict(state["optimiser"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
         self.step = state["step"]
         log = self.folder / LOG
         if self.compute.first and log.exists():
