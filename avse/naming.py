@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avse.errors import OutputError, OutputExistsError, UsageError
+from avse.paths import user_path
 
 DEFAULT_NAME = "{stem}.{speaker}{ext}"
 DEFAULT_SUFFIX = ".wav"
@@ -99,7 +100,7 @@ def name_outputs(
         raise UsageError("--output is empty", "name a file or a folder")
     if output == "-":
         raise UsageError("results are files; they are not written to stdout", "name a file")
-    path = Path(output).expanduser()
+    path = user_path(output)
     if path.is_dir() or output.endswith(("/", os.sep)) or not path.suffix:
         return Naming(source, path, None, template, suffix)
     _check_suffix(path.name)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import tomllib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,8 @@ import numpy as np
 
 from avse.errors import InputError, UsageError
 from avse.hashing import sha256
+from avse.paths import user_path
+from avse.records import load_toml
 
 if TYPE_CHECKING:
     from avse.faces.lips import FloatArray
@@ -136,7 +138,7 @@ def entry(name: str, person: Person, network: str, recording: Path) -> str:
     description = base64.b64encode(person.face.astype("<f2").tobytes()).decode("ascii")
     lines = [
         f"[[{_quoted(name)}.faces]]",
-        f"from = {_quoted(recording.name)}",
+        f"from = {_quoted(os.fsencode(recording.name).decode('utf-8', 'backslashreplace'))}",
         f"network = {_quoted(network)}",
         f"description = {_quoted(description)}",
     ]
@@ -149,7 +151,7 @@ def _quoted(text: str) -> str:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return load_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"the file of people {path} cannot be read: {error.strerror}", "check --people"
@@ -178,7 +180,7 @@ def _read_one(path: Path, name: str, about: object) -> Known:
     return Known(
         name,
         number,
-        None if reference is None else path.parent / Path(reference).expanduser(),
+        None if reference is None else path.parent / user_path(reference),
         faces,
         networks.pop() if networks else None,
     )

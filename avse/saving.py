@@ -14,6 +14,8 @@ import numpy as np
 
 from avse.errors import OutputError, UsageError
 from avse.media import NewTrack, StemWriter, remux
+from avse.media.encoding import CONTAINERS, choose_encoding
+from avse.media.stems import stem_depth
 from avse.naming import SOUND_SUFFIXES
 
 if TYPE_CHECKING:
@@ -68,6 +70,9 @@ def save_stems(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix=".avse-", dir=folder))
             )
             sounds.update({n: scratch / f"{n}.wav" for n in videos})
+        limited = [n for n, target in targets.items() if _is_limited(target, separation)]
+        # One gain for all files, or they would not add up: it is known when all peaks are.
+        hold = clip == "rescale" and bool(limited)
         writers = {
             n: stack.enter_context(
                 StemWriter(
@@ -76,6 +81,7 @@ def save_stems(
                     channels=separation.audio.channels,
                     source=separation.audio if n not in videos else None,
                     clip=clip,
+                    hold=hold,
                     overwrite=overwrite,
                 )
             )
@@ -86,7 +92,8 @@ def save_stems(
                 writers[number].write(stem)
             if RESIDUAL in writers:
                 writers[RESIDUAL].write(block.residual)
-        written.warnings += _closed(writers, targets)
+        written.warnings += _closed(writers, targets, limited if hold else [])
+        cut = {n: writers[n].clipped for n in limited}
         for number, target in videos.items():
             separation.progress("video", 0.0, None)
             result = remux(
@@ -99,20 +106,50 @@ def save_stems(
                 overwrite=overwrite,
             )
             written.warnings += [f"{target.name}: left out {what}" for what in result.dropped]
+            cut[number] = result.clipped
+    if clip == "clamp":
+        written.warnings += [
+            f"{targets[n].name}: {count} values beyond full scale were cut off (see --clip)"
+            for n, count in cut.items()
+            if count
+        ]
     written.warnings += separation.notes
     return written
 
 
-def _closed(writers: Mapping[int, StemWriter], targets: Mapping[int, Path]) -> Iterator[str]:
-    """Close all files; tell of those that were made softer."""
-    for number, writer in writers.items():
-        writer.close()
-        if writer.gain_applied != 1.0:
-            softer_db = -20 * np.log10(writer.gain_applied)
-            yield (
-                f"{targets[number].name} would have clipped and was made softer by "
-                f"{softer_db:.1f} dB (see --clip)"
-            )
+def _is_limited(target: Path, separation: Separation) -> bool:
+    """Whether a file holds integers, so that full scale is a limit."""
+    suffix, audio = target.suffix.lower(), separation.audio
+    if suffix in SOUND_SUFFIXES:
+        return not stem_depth(suffix, audio)[1]
+    if suffix not in CONTAINERS:
+        return False
+    return (
+        choose_encoding(suffix, "auto", audio.sample_rate, audio.channels, audio).bits is not None
+    )
+
+
+def _closed(
+    writers: Mapping[int, StemWriter], targets: Mapping[int, Path], limited: Sequence[int]
+) -> Iterator[str]:
+    """Close all files; tell if they were made softer, which they are by one gain.
+
+    Args:
+        writers: of the files.
+        targets: what the files are called in the end.
+        limited: those in which full scale is the limit, if that is what the gain is for.
+    """
+    over = [n for n in limited if writers[n].peak > 1.0]
+    gain = 1.0 / max((writers[n].peak for n in over), default=1.0)
+    for writer in writers.values():
+        writer.close(gain)
+    if over:
+        names = ", ".join(targets[n].name for n in over)
+        softer = f"softer by {-20 * np.log10(gain):.1f} dB (see --clip)"
+        if len(writers) == 1:
+            yield f"{names} would have clipped and was made {softer}"
+        else:
+            yield f"{names} would have clipped: all files were made {softer}, and still add up"
 
 
 def settle_paths(path: Target | Mapping[int, Target], numbers: Sequence[int]) -> dict[int, Path]:

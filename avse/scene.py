@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TypeAlias
 
 from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
@@ -18,6 +17,7 @@ from avse.faces.recognition import open_recogniser
 from avse.faces.references import describe_references
 from avse.faces.track import find_people
 from avse.media import AudioStream, Frame, MediaInfo, VideoStream, probe, read_frames
+from avse.paths import user_path
 from avse.people_file import read_people
 from avse.settings import Settings
 
@@ -184,7 +184,7 @@ def look(
     """
     info = probe(path)
     video, audio = choose_tracks(info, settings.track, need_audio=need_audio)
-    known = read_people(Path(settings.people).expanduser()) if settings.people else []
+    known = read_people(user_path(settings.people)) if settings.people else []
     recogniser = open_recogniser()
     origin = audio.start if audio is not None else info.start
     if backend is None:

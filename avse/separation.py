@@ -21,7 +21,8 @@ from avse.activity.gate import gated
 from avse.faces.detect import FaceBackend
 from avse.faces.people import Person
 from avse.masking import MaskBlock, Masker
-from avse.media import AudioReader, quantise
+from avse.media import AudioReader
+from avse.media.quantising import on_grid
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.offscreen.carrying import Absence, Carrier
@@ -239,7 +240,7 @@ class Separation:
         bits = self.audio.bits_per_sample
         if bits is not None and bits <= 24 and not self.audio.is_float:
             # On the grid of the source, stems and residual add up to it exactly in the files too.
-            stems = quantise(stems, bits)
+            stems = on_grid(stems, bits)
         yield Block(start, stems, here - stems.sum(axis=0))
 
     def voices(self) -> FloatArray:

@@ -18,7 +18,7 @@ from avse.models.network import Answer, AVSENet
 from avse.models.weights import shipped
 from avse.saving import CROWD, NARRATOR
 from avse.scene import Scene, no_progress
-from avse.separation import Separation
+from avse.separation import Block, Separation
 from tests.conftest import EXAMPLES, TINY, randomise
 
 
@@ -171,6 +171,67 @@ def test_saved_files_have_the_form_of_the_input(both: Separation, tmp_path: Path
     with pytest.raises(OutputError, match="no folder"):
         again(both, 1, randomise(AVSENet(TINY))).save(tmp_path / "missing" / "x.wav")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["left.wav", "rest.wav", "right ü.flac"]
+
+
+def loud(both: Separation, monkeypatch: pytest.MonkeyPatch) -> Separation:
+    """A separation of a 16-bit recording whose second voice and residual go beyond full scale."""
+    people = both.people
+    made = Separation(both.scene, people, both._network, both.settings, no_progress)
+    made.audio = dataclasses.replace(made.audio, bits_per_sample=16)
+    rng = np.random.default_rng(3)
+    shape = (made.audio.channels, 48_000)
+    stems = [level * rng.uniform(-1, 1, shape).astype(np.float32) for level in (0.5, 1.25)]
+    rest = 1.6 * rng.uniform(-1, 1, shape).astype(np.float32)
+    monkeypatch.setattr(made, "blocks", lambda: iter([Block(0, np.stack(stems), rest)]))
+    return made
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mkv"])
+def test_rescale_makes_all_files_softer_by_one_gain_and_says_so(
+    both: Separation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    made = loud(both, monkeypatch)
+    paths = {n: tmp_path / f"{n}{suffix}" for n in made.numbers}
+    written = made.save(paths, residual=tmp_path / f"rest{suffix}")
+    (block,) = made.blocks()
+    parts = [sound(path) for path in (*paths.values(), tmp_path / f"rest{suffix}")]
+    gain = 1 / np.abs(block.residual).max()
+    np.testing.assert_allclose(
+        sum(parts), gain * (block.stems.sum(axis=0) + block.residual), atol=3 / 32768
+    )
+    np.testing.assert_allclose(parts[0], gain * block.stems[0], atol=1 / 32768)
+    (warning,) = [w for w in written.warnings if "--clip" in w]
+    assert warning == (
+        f"2{suffix}, rest{suffix} would have clipped: all files were made softer by 4.1 dB (see "
+        "--clip), and still add up"
+    )
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".mkv"])
+def test_clamp_says_what_was_cut_and_none_does_not(
+    both: Separation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    made = loud(both, monkeypatch)
+    (block,) = made.blocks()
+    paths = {n: tmp_path / f"{n}{suffix}" for n in made.numbers}
+    written = made.save(paths, clip="clamp")
+    count = int((np.abs(block.stems[1]) > 1).sum())
+    assert [w for w in written.warnings if "--clip" in w] == [
+        f"2{suffix}: {count} values beyond full scale were cut off (see --clip)"
+    ]
+    np.testing.assert_allclose(sound(paths[2]), block.stems[1].clip(-1, 1), atol=1 / 32768)
+    written = made.save(paths, clip="none", overwrite=True)
+    assert not [w for w in written.warnings if "--clip" in w]
+
+
+def test_a_voice_beyond_full_scale_is_not_cut_before_anybody_is_asked(
+    both: Separation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Separation(both.scene, both.people, both._network, both.settings, no_progress)
+    made.audio = dataclasses.replace(made.audio, bits_per_sample=16)
+    voices = np.full((2, made.audio.channels, 4), 1.5, np.float32)
+    (block,) = made._emit(0, voices, np.zeros(voices.shape[1:], np.float32))
+    np.testing.assert_array_equal(block.stems, voices)
 
 
 def test_a_video_keeps_its_picture(both: Separation, network: AVSENet, tmp_path: Path) -> None:

@@ -7,23 +7,28 @@ variable frame rates and late starts, and drawn as they are asked for: memory do
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from avse.activity.segments import Flags, Segment, flags_of
-from avse.activity.who import Activity, Talk
 from avse.errors import MissingExtraError, UsageError
 from avse.faces.detect import Image
 from avse.faces.gallery import badge
 from avse.faces.lips import RATE_HZ
 from avse.media import AudioReader, Frame, FrameReader, StemWriter
 from avse.media.placing import check_destination, place, temporary_name, writing
-from avse.scene import Progress, no_progress
+
+if TYPE_CHECKING:
+    from avse.activity.who import Activity, Talk
+
+Progress = Callable[[str, float, "float | None"], None]
+"""See `avse.scene.Progress`; said again here, so that a missing package is told at once."""
 
 SUFFIX = ".mp4"
 MAX_SIDE = 1280
@@ -135,7 +140,7 @@ def write_preview(
     *,
     track: int = 0,
     overwrite: bool = False,
-    progress: Progress = no_progress,
+    progress: Progress | None = None,
 ) -> None:
     """Write the preview, with the sound of the recording.
 
@@ -167,7 +172,8 @@ def write_preview(
         film = _Film(reader, scene.info.start, Drawing(activity))
 
         def picture(time: float) -> Image:
-            progress("preview", time, seconds)
+            if progress is not None:
+                progress("preview", time, seconds)
             return film.at(time)
 
         clip = VideoClip(picture, duration=seconds)

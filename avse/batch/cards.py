@@ -11,9 +11,11 @@ import json
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from avse.records import build, load_json
 
 if TYPE_CHECKING:
     from avse.faces.people import Person
@@ -62,9 +64,8 @@ def write_card(path: Path, source: Path, track: int, done: Done) -> None:
 def read_card(path: Path) -> Card | None:
     """A card, or None if it is missing or damaged."""
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
-        return Card([tuple(face) for face in about["faces"]], about["before"], about["after"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return build(Card, load_json(path.read_text(encoding="ascii")), "the card")
+    except (OSError, ValueError):
         return None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avse.errors import InputError, UsageError
+from avse.paths import is_there, user_path
 
 _VIDEOS = "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts wmv flv 3gp ogv vob mxf"
 
@@ -70,8 +71,8 @@ def absolute(path: Path) -> Path:
 
 
 def _expand(name: str, output: Path) -> Iterator[Found]:
-    path = Path(name).expanduser()
-    if _is_there(path) or not glob.has_magic(name):
+    path = user_path(name)
+    if is_there(path) or not glob.has_magic(name):
         yield from _one(path, output, Path())
         return
     root = Path(*_before_magic(path.parts))
@@ -86,7 +87,7 @@ def _expand(name: str, output: Path) -> Iterator[Found]:
 
 
 def _one(path: Path, output: Path, below: Path) -> Iterator[Found]:
-    if not path.is_dir():
+    if not is_there(path) or not path.is_dir():
         yield Found(absolute(path), below)
         return
     own = os.path.realpath(output)
@@ -119,17 +120,10 @@ def _below(path: Path, base: Path) -> Path:
         ) from error
 
 
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, or no name at all
-        return False
-
-
 def _lines(path: str) -> Iterator[str]:
     """The names in a list; NUL ends them where there is any, as `find -print0` writes."""
     try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).expanduser().read_bytes()
+        data = sys.stdin.buffer.read() if path == "-" else user_path(path).read_bytes()
     except OSError as error:
         raise InputError(
             f"the list {path} cannot be read: {error.strerror}", "check --input-list"

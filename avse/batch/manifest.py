@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from avse.batch.marks import Mark
 from avse.errors import OutputError, UsageError
 from avse.media.placing import writing
+from avse.paths import is_below
+from avse.records import RecordError, build, load_json
 
 if TYPE_CHECKING:
     from typing import Self
@@ -104,23 +106,27 @@ class Record:
         Raises:
             ValueError: it is not a record of this version.
         """
+        return Record.of(load_json(text))
+
+    @staticmethod
+    def of(value: object) -> Record:
+        """The record that a JSON value stands for.
+
+        Raises:
+            ValueError: it is not a record of this version, or names outputs that are not below
+                the folder of a batch.
+        """
+        if not isinstance(value, Mapping) or value.get("version") != VERSION:
+            raise RecordError("it is no record of this version")
+        record = build(Record, value, "the record")
         try:
-            about: dict[str, Any] = json.loads(text)
-            if about["version"] != VERSION or about["status"] not in ("done", "failed"):
-                raise ValueError("a record of another version")
-            about["input_mark"] = _mark(about["input_mark"])
-            about["outputs"] = tuple(
-                Output(str(o["path"]), Mark(**o["mark"])) for o in about["outputs"]
-            )
-            about["warnings"] = tuple(about["warnings"])
-            about["error"] = None if about["error"] is None else Trouble(**about["error"])
-            return Record(**about)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a record: {error}") from error
-
-
-def _mark(about: dict[str, Any] | None) -> Mark | None:
-    return None if about is None else Mark(**about)
+            os.fsencode(record.input)
+        except UnicodeEncodeError as error:
+            raise RecordError("the input cannot be the name of a file") from error
+        for output in record.outputs:
+            if not is_below(output.path):
+                raise RecordError(f"{output.path!r} is not below the folder of the batch")
+        return record
 
 
 class Manifest:
@@ -153,7 +159,10 @@ class Manifest:
 
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+            lock = self.path.with_name(f".{self.path.name}.lock")
+            for path in (self.path, lock):
+                refuse_link(path)
+            self._lock = FileLock(lock)
             try:
                 self._lock.acquire(timeout=0)
             except Timeout as error:
@@ -218,6 +227,19 @@ class Manifest:
                     os.ftruncate(self._file.fileno(), end)
                 raise
         self.latest[record.input] = record
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse to write through a link that somebody may have left in the folder.
+
+    Raises:
+        OutputError: it is one.
+    """
+    if path.is_symlink():
+        raise OutputError(
+            f"{path} is a link, which a batch does not write through",
+            "remove it, or name what it points to",
+        )
 
 
 def read_records(path: Path) -> Iterator[Record | None]:

@@ -18,6 +18,7 @@ from avse.errors import AvseError, OutputError, OutputExistsError
 from avse.job import ENHANCED
 from avse.media.placing import writing
 from avse.naming import RESIDUAL
+from avse.paths import inside
 
 _SHOWN = 3
 _READERS = 8
@@ -236,9 +237,10 @@ def _exists(path: Path) -> bool:
 
 
 def _unwritable(item: Item, request: Request, output: Path) -> Trouble | None:
-    """A name that the file system does not take fails its own recording only."""
+    """A name that the file system does not take fails its own recording only, as does a link."""
     for path in expected_outputs(item, request, output):
         try:
+            inside(output, path.relative_to(output).as_posix())
             with writing(path):
                 path.is_symlink()
                 os.lstat(path)

@@ -139,6 +139,11 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
             staging = Staging(output, batch.manifest_path)
             stack.callback(staging.close)
             _tell_repairs(manifest, staging.recover(manifest), watcher)
+            if staging.refused:
+                watcher.warn(
+                    f"{staging.refused} notes of other runs in {output} are damaged or name files "
+                    "outside of it; they were not followed"
+                )
             logs = staging.logs
         plan = make_plan(
             items,

@@ -18,10 +18,12 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from avse.batch.manifest import Manifest, Output, Record
+from avse.batch.manifest import Manifest, Output, Record, refuse_link
 from avse.batch.marks import mark, mark_of
-from avse.errors import AvseError, OutputExistsError
+from avse.errors import AvseError, InputError, OutputExistsError
 from avse.media.placing import writing
+from avse.paths import inside
+from avse.records import load_json
 
 WORK = ".avse-batch"
 _NOTE = "commit.json"
@@ -35,8 +37,11 @@ class Staging:
         output: folder of the batch; made if missing.
         manifest: path of the manifest; those of several shards share a folder of outputs.
 
+    Attributes:
+        refused: notes of other runs that were not followed, since they lead out of the folder.
+
     Raises:
-        OutputError: the folder cannot be made or written to.
+        OutputError: the folder cannot be made or written to, or is a link.
     """
 
     def __init__(self, output: Path, manifest: Path) -> None:
@@ -45,6 +50,9 @@ class Staging:
         self.root = output / WORK / f"work-{own}"
         self.cards = output / WORK / "cards"
         self.logs = self.root / "logs"
+        self.refused = 0
+        for path in (output / WORK, self.root, self.cards, self.logs):
+            refuse_link(path)  # what lies in it is removed at the end
         with writing(output):
             self.logs.mkdir(parents=True, exist_ok=True)
             self.cards.mkdir(parents=True, exist_ok=True)
@@ -66,13 +74,13 @@ class Staging:
             force: whether files that this input has not made before may be replaced.
 
         Raises:
-            OutputExistsError: such a file is there.
+            OutputExistsError: such a file is there, or a link leads out of the folder.
             OutputError: a file cannot be put in its place.
         """
         before = manifest.latest.get(record.input)
         ours = {output.path for output in before.outputs} if before is not None else set()
         for output in record.outputs:
-            path = self.output / output.path
+            path = _placed(self.output, output.path)
             if path.exists() and not force and output.path not in ours:
                 raise OutputExistsError(
                     f"{path} exists already and was not made from this input",
@@ -92,9 +100,19 @@ class Staging:
         """
         finished = 0
         for folder in [path for path in self.root.iterdir() if path != self.logs]:
+            if folder.is_symlink() or not folder.is_dir():
+                folder.unlink(missing_ok=True)
+                continue
             record = _noted(folder)
+            if record is None and (folder / _NOTE).exists():
+                self.refused += 1
             if record is not None and self._whole(folder, record):
-                record = self._finish(folder, record)
+                try:
+                    record = self._finish(folder, record)
+                except OutputExistsError:
+                    self.refused += 1
+                    self.drop(folder)
+                    continue
                 latest = manifest.latest.get(record.input)
                 if latest is None or latest.finished != record.finished:
                     manifest.append(record)
@@ -119,7 +137,7 @@ class Staging:
         touched = set()
         outputs = []
         for output in record.outputs:
-            path = self.output / output.path
+            path = _placed(self.output, output.path)
             staged = folder / path.name
             with writing(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,6 +161,18 @@ class Staging:
             or output.mark.holds(self.output / output.path)
             for output in record.outputs
         )
+
+
+def _placed(folder: Path, name: str) -> Path:
+    """Where an output goes.
+
+    Raises:
+        OutputExistsError: a link leads out of the folder.
+    """
+    try:
+        return inside(folder, name)
+    except InputError as error:
+        raise OutputExistsError(error.message, error.hint) from error
 
 
 def key_of(source: str) -> str:
@@ -172,8 +202,7 @@ def finished_files(folder: Path, names: Iterable[Path], below: Path) -> list[Out
 
 def _noted(folder: Path) -> Record | None:
     with suppress(OSError, ValueError, KeyError, TypeError, AvseError):
-        about = json.loads((folder / _NOTE).read_bytes())
-        return Record.read(json.dumps(about["record"]))
+        return Record.of(load_json((folder / _NOTE).read_bytes())["record"])
     return None
 
 

@@ -12,6 +12,7 @@ from avse.cli import options
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
 from avse.naming import DEFAULT_NAME
+from avse.paths import user_path
 from avse.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def batch(
     wanted = Batch(
         inputs=inputs or [],
         lists=input_list or [],
-        output=Path(output).expanduser(),
+        output=user_path(output),
         request=Request(
             verb=verb.value,
             speaker=read_speaker(speaker, people),
@@ -117,7 +118,7 @@ def batch(
                 overlap=overlap,
                 mix=mix,
                 track=track,
-                people=None if people is None else str(Path(people).expanduser().resolve()),
+                people=None if people is None else str(user_path(people).resolve()),
                 gate=gate,
                 carry=carry,
                 offscreen_model=offscreen_model,
@@ -126,12 +127,12 @@ def batch(
             residual=residual,
             clip=clip.value,
             keep_original_audio=keep_original_audio,
-            people_sha256=None if people is None else hash_people(Path(people).expanduser()),
+            people_sha256=None if people is None else hash_people(user_path(people)),
             offscreen_sha256=find_verified(offscreen_model) if carry else None,
         ),
         limits=_limits(jobs, threads, timeout, memory),
-        manifest=None if manifest is None else Path(manifest).expanduser(),
-        base=None if base is None else Path(base).expanduser(),
+        manifest=None if manifest is None else user_path(manifest),
+        base=None if base is None else user_path(base),
         shard=None if shard is None else read_shard(shard),
         force=force,
         retry_failed=retry_failed,

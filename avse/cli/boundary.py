@@ -49,6 +49,8 @@ def guarded(work: Callable[[], object], terminal: Terminal) -> int:
             terminal.error("the memory of this machine is full", "close other programs")
             terminal.trace(error)
             return FAILED
+        except OSError as error:
+            return _refused(error, terminal)
         except Exception as error:
             return _other(error, terminal)
         if code == INTERRUPTED:
@@ -104,6 +106,17 @@ def _not_installed(error: ImportError, terminal: Terminal) -> int:
     )
     terminal.trace(error)
     return MISSING
+
+
+def _refused(error: OSError, terminal: Terminal) -> int:
+    """What the operating system refuses is about a file, not a defect, if it names one."""
+    if error.filename is None or error.strerror is None:
+        return _other(error, terminal)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
+    shown = name if len(name) <= 120 else f"{name[:60]}...{name[-50:]}"
+    terminal.error(f"{shown}: {error.strerror[:1].lower()}{error.strerror[1:]}", "check the path")
+    terminal.trace(error)
+    return FAILED
 
 
 def _other(error: Exception, terminal: Terminal) -> int:

@@ -8,15 +8,15 @@ residual = true            # for one verb
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from avse.errors import MissingExtraError, UsageError
+from avse.errors import UsageError
+from avse.paths import user_path
+from avse.records import load_toml
 
 _NOT_HERE = {"config", "help", "version", "install-completion", "show-completion"}
 
@@ -29,7 +29,7 @@ def use_configuration(context: typer.Context, path: str | None) -> str | None:
     options = dict(_options(context.command))
     everywhere, verbs = _of_all_verbs(context.find_root().command)
     defaults: dict[str, Any] = dict(context.default_map or {})
-    table = _read(Path(path).expanduser())
+    table = _read(user_path(path))
     # A key may be named like a verb ("mix"): only a table is that verb's own.
     own = table.pop(verb) if isinstance(table.get(verb), dict) else {}
     for key, value in table.items():
@@ -52,14 +52,7 @@ def use_configuration(context: typer.Context, path: str | None) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "this version of Python cannot read TOML files", "pip install tomli, or use Python 3.11"
-        ) from error
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        table: dict[str, Any] = toml.loads(text)
+        return load_toml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(
             f"the configuration {path} cannot be read: {error.strerror}", "check --config"
@@ -68,7 +61,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"the configuration {path} is not TOML: {error}", 'lines look like: device = "cpu"'
         ) from error
-    return table
 
 
 def _options(command: Any) -> Iterator[tuple[str, str]]:

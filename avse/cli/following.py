@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avse.cli.terminal import Terminal
+from avse.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -42,6 +43,14 @@ class Follower:
             from avse.train.curves import check_board
 
             check_board()
+        if self.curves:
+            from avse.train.curves import check_curves
+
+            try:
+                check_curves()
+            except MissingExtraError as error:
+                self.curves = False
+                terminal.note(f"no curves are drawn: {error.message} ({error.hint})")
 
     def __enter__(self) -> Follower:
         if self.terminal.draws and not self.quiet:
@@ -85,16 +94,10 @@ class Follower:
 
     def draw(self, folder: Path) -> None:
         """Draw the curves of a stage, if that can be done."""
-        from avse.errors import MissingExtraError
         from avse.train.curves import draw_curves
 
-        if not self.curves:
-            return
-        try:
+        if self.curves:
             draw_curves(folder)
-        except MissingExtraError as error:
-            self.curves = False
-            self.note(f"no curves are drawn: {error.message} ({error.hint})")
 
     def say(self, how: Callable[[str], None], text: str) -> None:
         """Say something without tearing the bar."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from avse.errors import InputError, UsageError
 from avse.job import Chosen
+from avse.paths import is_there, user_path
 
 _NUMBERS = re.compile(r"\d{1,9}(\s*,\s*\d{1,9})*")
 
@@ -56,7 +57,7 @@ def read_speaker(text: str, people: str | None = None) -> Chosen:
         return text
     from avse.people_file import read_people
 
-    names = {one.name for one in read_people(Path(people).expanduser())}
+    names = {one.name for one in read_people(user_path(people))}
     for part in (part.strip() for part in text.split(",")):
         if part not in names and not part.isdecimal():
             raise UsageError(
@@ -66,8 +67,8 @@ def read_speaker(text: str, people: str | None = None) -> Chosen:
 
 
 def _expand(pattern: str) -> list[Path]:
-    path = Path(pattern).expanduser()
-    if not glob.has_magic(pattern) or _is_there(path):
+    path = user_path(pattern)
+    if not glob.has_magic(pattern) or is_there(path):
         return [path]
     # Path.glob would need the pattern split into a folder and the rest.
     names = glob.glob(str(path), recursive=True)  # noqa: PTH207
@@ -75,10 +76,3 @@ def _expand(pattern: str) -> list[Path]:
     if not found:
         raise InputError(f"no file matches {pattern}", "check the pattern and the folder")
     return found
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, or no name at all
-        return False

@@ -14,6 +14,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import NoFaceError, UsageError
 from avse.naming import check_outputs
+from avse.paths import user_path
 from avse.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _look(source: Path, info: MediaInfo, settings: Settings, terminal: Terminal)
 def _sheet_path(sheet: str | None) -> Path | None:
     if sheet is None:
         return None
-    path = Path(sheet).expanduser()
+    path = user_path(sheet)
     if path.suffix.lower() != ".png":
         raise UsageError(f"{sheet}: the picture of faces is a PNG file", "let it end in .png")
     return path

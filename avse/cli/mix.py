@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
 from avse.mixtures.protocols import ANY, GRID_PROTOCOLS, LIST
 from avse.mixtures.settings import Range, SetSettings
+from avse.paths import user_path
 
 EXAMPLES = options.examples(
     ("100 mixtures of two, from a folder with a folder for each person", "avse mix clips -o set"),
@@ -32,6 +32,7 @@ EXAMPLES = options.examples(
         "avse mix lrs2 -o lrs2-2mix --list mix_2_spk_tt.scp --seconds 2 --no-video",
     ),
     ("people who take turns and now and then interrupt", "avse mix clips -o set --turns 0.3"),
+    ("people whom a pack keeps for testing", "avse mix clips -o set --pack pack --split test"),
     ("the very set that somebody else made", "avse mix clips -o set --list manifest.jsonl"),
     ("what would be mixed?", "avse mix clips -o set --dry-run"),
     ("are the files still as they were made?", "cd set && sha256sum --check SHA256SUMS"),
@@ -73,6 +74,17 @@ ListFile = Annotated[
         "set again.",
     ),
 ]
+Pack = Annotated[
+    str | None,
+    typer.Option(
+        "--pack",
+        metavar="PACK",
+        envvar="AVSE_PACK",
+        show_default=False,
+        help="A pack that avse prepare made of the same clips: who is who, and in which split, is "
+        "what it says.",
+    ),
+]
 Split = Annotated[
     str | None,
     typer.Option(
@@ -81,7 +93,7 @@ Split = Annotated[
         envvar="AVSE_SPLIT",
         show_default="all of any folder, else test",
         help="Whom to take. Of any folder, one person in ten is in test and one in valid; the "
-        "name decides.",
+        "name decides, as in avse prepare.",
     ),
 ]
 Speakers = Annotated[
@@ -201,6 +213,7 @@ def mix(
     protocol: Protocol = None,
     list_file: ListFile = None,
     split: Split = None,
+    pack: Pack = None,
     speakers: Speakers = None,
     count: Count = None,
     sir: Sir = None,
@@ -246,8 +259,8 @@ def mix(
     )
     if not output.strip() or output == "-":
         raise UsageError("--output has to be a folder", "such as: -o set")
-    root, folder = Path(clips).expanduser(), Path(output).expanduser()
-    noises = None if noise is None else Path(noise).expanduser()
+    root, folder = user_path(clips), user_path(output)
+    noises = None if noise is None else user_path(noise)
     from avse.mixtures.making import check_folder, make_set
     from avse.mixtures.plan import plan_set
     from avse.workers import usable_processors
@@ -258,7 +271,8 @@ def mix(
             root,
             settings,
             noise=noises,
-            list_file=None if list_file is None else Path(list_file).expanduser(),
+            list_file=None if list_file is None else user_path(list_file),
+            pack=None if pack is None else user_path(pack),
             progress=progress,
         )
         check_folder(folder, root, plan, overwrite=force)

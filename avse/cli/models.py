@@ -12,6 +12,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import terminal_of
 from avse.errors import AvseError, MissingWeightsError
 from avse.hashing import sha256
+from avse.paths import user_path
 from avse.settings import Settings
 
 LIST_EXAMPLES = options.examples(
@@ -115,12 +116,11 @@ def verify(
 
     Exit code 3 if they are not.
     """
-    from avse.models.weights import OFFSCREEN, find, load, shipped
-    from avse.offscreen.weights import load_offscreen
+    from avse.models.weights import find, shipped
+    from avse.offscreen.weights import check_weights
 
     terminal = terminal_of(context)
-    kinds = {entry.name: entry.kind for entry in shipped()}
-    names = list(kinds) if model is None else [model]
+    names = [entry.name for entry in shipped()] if model is None else [model]
     if not names:
         raise MissingWeightsError(
             "no weights came with this copy of avse", "reinstall avse, or name a file to check"
@@ -129,7 +129,7 @@ def verify(
     for name in names:
         try:
             path, expected = find(name)
-            _ = load_offscreen(name) if kinds.get(name) == OFFSCREEN else load(name)
+            check_weights(name)
         except AvseError as error:
             terminal.error(error.message, error.hint)
             terminal.trace(error)
@@ -164,9 +164,9 @@ def export(
     from avse.train.exporting import export_weights
 
     terminal = terminal_of(context)
-    path = Path(file).expanduser()
+    path = user_path(file)
     check_destination(path, overwrite=force)
-    made = export_weights(Path(run).expanduser(), path, bias=bias, half=not full_precision)
+    made = export_weights(user_path(run), path, bias=bias, half=not full_precision)
     digest = sha256(path)
     if made.steps < made.all_steps:
         terminal.warn(f"stage {made.stage} is at step {made.steps} of {made.all_steps}")

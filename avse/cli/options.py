@@ -124,8 +124,9 @@ Clipping = Annotated[
     typer.Option(
         "--clip",
         envvar="AVSE_CLIP",
-        help="Where an integer file would clip: make the whole file softer, cut the peaks and "
-        "say so, or cut them silently.",
+        help="Where an integer file would clip: make all files of the recording softer by one "
+        "gain, so that they still add up, cut the peaks, or (none) cut them silently; the first "
+        "two are told.",
     ),
 ]
 KeepOriginalAudio = Annotated[

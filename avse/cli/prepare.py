@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from avse.cli.boundary import FAILED
 from avse.cli.progress import Stages
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
+from avse.paths import user_path
 from avse.prepare.settings import PrepareSettings
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ TestShare = Annotated[
         "--test-share",
         metavar="0..1",
         envvar="AVSE_TEST_SHARE",
-        help="Share of people kept for testing; a checksum of the name decides.",
+        help="Share of people kept for testing; the name decides, as in avse mix.",
     ),
 ]
 ValidShare = Annotated[
@@ -96,12 +96,18 @@ HoldOut = Annotated[
         "--hold-out",
         metavar="PERSON",
         show_default=False,
-        help="Somebody kept for testing whatever the checksum: a name as in the report, or "
+        help="Somebody kept for testing whatever the rule says: a name as in the report, or "
         "CORPUS/NAME. Can be given again.",
     ),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", envvar="AVSE_SEED", help="Moves people to other parts")
+    int,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        envvar="AVSE_SEED",
+        help="Moves people to other parts than avse mix has them in, unless it is given this pack.",
+    ),
 ]
 Force = Annotated[
     bool,
@@ -160,10 +166,10 @@ def prepare(
     )
     with Stages(terminal) as progress:
         made = run(
-            [Path(folder).expanduser() for folder in folders],
-            Path(output).expanduser(),
+            [user_path(folder) for folder in folders],
+            user_path(output),
             settings,
-            labels=None if labels is None else Path(labels).expanduser(),
+            labels=None if labels is None else user_path(labels),
             jobs=jobs or usable_processors(),
             force=force,
             progress=progress,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from avse.cli.terminal import Terminal
 from avse.errors import MissingExtraError, UsageError
+from avse.paths import user_path
 
 if TYPE_CHECKING:
     from avse.scene import Scene
@@ -22,10 +23,10 @@ def check_memory(remember: str, people: str | None) -> Path:
     """
     from avse.faces.recognition import EXTRA_HINT, available
 
-    path = Path(remember).expanduser()
+    path = user_path(remember)
     if path.suffix.lower() != ".toml":
         raise UsageError(f"{remember}: people are kept in a TOML file", "let it end in .toml")
-    if people is not None and Path(people).expanduser().resolve() != path.resolve():
+    if people is not None and user_path(people).resolve() != path.resolve():
         raise UsageError(
             "--people and --remember name two files", "give one: it is read, and then added to"
         )

@@ -50,7 +50,7 @@ Transcribe = Annotated[
         envvar="AVSE_TRANSCRIBE",
         show_default=False,
         help="Also write what each voice says, as subtitles beside it: faster-whisper[:MODEL], or "
-        "a command that prints the words in the sound file {}.",
+        "a command, run without a shell, that prints the words in the sound file {}.",
     ),
 ]
 

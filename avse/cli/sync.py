@@ -15,6 +15,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, UsageError
 from avse.naming import check_outputs
+from avse.paths import user_path
 from avse.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _target(source: Path, *, fix: bool, output: str | None, force: bool) -> Path
     from avse.media import probe
     from avse.media.copying import check_copy
 
-    target = Path(output).expanduser()
+    target = user_path(output)
     check_outputs([target], source, force=force)
     check_copy(probe(source).path, target, overwrite=force)
     return target

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from avse.cli.boundary import INTERRUPTED
 from avse.cli.following import Follower
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
+from avse.paths import user_path
 
 if TYPE_CHECKING:
     from avse.train.runs import Done
@@ -94,14 +94,14 @@ def train(
     terminal = terminal_of(context)
     if not output.strip() or output == "-":
         raise UsageError("--output has to be a folder", "such as: -o runs/small")
-    run = Path(output).expanduser()
+    run = user_path(output)
     from dataclasses import replace
 
     from avse.train.compute import computing
     from avse.train.reading import read_recipe
     from avse.train.running import run_recipe
 
-    read = read_recipe(Path(recipe).expanduser())
+    read = read_recipe(user_path(recipe))
     if steps is not None:
         read = replace(read, stages=tuple(replace(s, steps=steps) for s in read.stages))
     with ExitStack() as stack:

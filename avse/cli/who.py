@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avse.cli import options
+from avse.cli.boundary import MISSING
 from avse.cli.inputs import one_input
 from avse.cli.progress import Stages
 from avse.cli.tables import table
-from avse.cli.terminal import terminal_of
-from avse.errors import UsageError
+from avse.cli.terminal import Terminal, terminal_of
+from avse.errors import MissingExtraError, UsageError
 from avse.naming import check_outputs
+from avse.paths import user_path
 from avse.settings import Settings
 
 if TYPE_CHECKING:
@@ -102,15 +104,12 @@ def who(
     if frames and not as_json:
         raise UsageError("--frames is a part of --json", "add --json")
     named = {"rttm": rttm, "srt": srt, "vtt": vtt, "preview": preview}
-    files = {kind: Path(name).expanduser() for kind, name in named.items() if name is not None}
+    files = {kind: user_path(name) for kind, name in named.items() if name is not None}
+    missing = _check_preview(files, terminal)
     from avse.media import probe
 
     probe(source)
     check_outputs(list(files.values()), source, force=force)
-    if "preview" in files:
-        from avse.activity.preview import check_preview
-
-        check_preview(files["preview"])
     with Stages(terminal) as progress:
         progress("model", 0.0, None)
         from avse.activity.who import who as find_out
@@ -130,6 +129,30 @@ def who(
     else:
         for line in _report(activity, dubbing):
             terminal.result(line)
+    if missing:
+        raise typer.Exit(MISSING)
+
+
+def _check_preview(files: dict[str, Path], terminal: Terminal) -> bool:
+    """Whether a preview is wanted that cannot be made; it is then taken from the files.
+
+    Raises:
+        UsageError: its name is of no use.
+        MissingExtraError: it cannot be made, and no other file is wanted.
+    """
+    if "preview" not in files:
+        return False
+    from avse.activity.preview import check_preview
+
+    try:
+        check_preview(files["preview"])
+    except MissingExtraError as error:
+        if len(files) == 1:
+            raise
+        del files["preview"]
+        terminal.error(f"{error.message}; all else is written", error.hint)
+        return True
+    return False
 
 
 def _warnings(activity: Activity) -> list[str]:

@@ -19,6 +19,7 @@ from avse.evaluate.items import ESTIMATE, MIXTURE, ItemResult, MixtureResult
 from avse.evaluate.statistics import summarise
 from avse.media.placing import appearing, writing
 from avse.metrics import METRICS, Score
+from avse.records import RecordError, fit, load_json
 
 FORMAT = "avse-evaluation-1"
 SYSTEMS = {
@@ -221,7 +222,7 @@ def read_results(path: Path) -> dict[str, Any]:
         InputError: it cannot be read or is something else.
     """
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = load_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}", "name a results.json") from error
     if not isinstance(results, dict) or results.get("format") != FORMAT:
@@ -229,7 +230,31 @@ def read_results(path: Path) -> dict[str, Any]:
             f"{path} holds no results of this version of `avse evaluate`",
             "name the results.json of another evaluation",
         )
+    try:
+        fit(results.get("metrics"), dict[str, dict[str, Any]], "metrics")
+        if "manifest" not in results:
+            raise RecordError("there is no manifest")
+        fit(results["manifest"], dict[str, Any] | None, "manifest")
+        for item in fit(results.get("items"), list[dict[str, Any]], "items"):
+            named = {key: item.get(key) for key in _Compared.__dataclass_fields__}
+            read = fit(named, _Compared, "an item")
+            for system, scores in read.scores.items():
+                reasons = read.reasons.get(system, {})
+                if any((value is None) != (name in reasons) for name, value in scores.items()):
+                    raise RecordError(f"{read.name}: a score has either a value or a reason")
+    except RecordError as error:
+        raise InputError(f"{path}: {error.message}", "name another results.json") from error
     return results
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What a comparison reads of an item."""
+
+    name: str
+    mixture: str
+    scores: dict[str, dict[str, float | None]]
+    reasons: dict[str, dict[str, str]]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 from avse.errors import InputError, MissingExtraError, UsageError
 from avse.faces.detect import FaceBackend, Image
 from avse.faces.lips import FloatArray
-from avse.faces.recognition import EXTRA_HINT, Recogniser
+from avse.faces.recognition import EXTRA_HINT, SIZE, Recogniser
 from avse.faces.track import find_people
 from avse.media import read_frames
 from avse.people_file import Known
@@ -47,6 +47,11 @@ def describe_references(
         if one.faces and one.network != recogniser.name:
             raise UsageError(
                 f"{one.name} was described by the network {one.network}, not {recogniser.name}",
+                "delete the [[faces]], and remember the person again",
+            )
+        if any(face.shape != (SIZE,) for face in one.faces):
+            raise UsageError(
+                f"a description of the face of {one.name} is damaged: it is not {SIZE} numbers",
                 "delete the [[faces]], and remember the person again",
             )
         if one.reference is not None:

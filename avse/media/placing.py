@@ -59,6 +59,8 @@ def place(temporary: Path, path: Path, *, overwrite: bool) -> None:
 def place_text(path: Path, text: str, *, overwrite: bool) -> None:
     """Write a text in UTF-8; it appears under its name complete or not at all.
 
+    Names of files in it that are no valid text are written as the system stores them.
+
     Raises:
         OutputExistsError, OutputError: see `check_destination`.
     """
@@ -66,7 +68,7 @@ def place_text(path: Path, text: str, *, overwrite: bool) -> None:
     temporary = temporary_name(path)
     try:
         with writing(path):
-            temporary.write_bytes(text.encode("utf-8"))
+            temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
         place(temporary, path, overwrite=overwrite)
     finally:
         temporary.unlink(missing_ok=True)

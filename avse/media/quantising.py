@@ -18,6 +18,12 @@ def to_integers(samples: NDArray[np.float32], bits: int) -> NDArray[np.int64]:
     return np.asarray(np.clip(scaled, -full_scale, top_step(bits)), dtype=np.int64)
 
 
+def on_grid(samples: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
+    """Samples rounded to the steps of a depth of at most 24 bits, not limited to its range."""
+    full_scale = np.float32(1 << (bits - 1))
+    return np.asarray(np.rint(samples * full_scale) / full_scale, np.float32)
+
+
 def quantise(samples: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
     """Round samples to what a file of an integer depth can hold.
 

@@ -58,7 +58,8 @@ class StemWriter:
     is no trace of it. Floating-point files take any value as it is. In integer files full scale is
     the limit, and `clip` says what to do when the sound goes beyond:
 
-    - "rescale": the whole file is made softer, by 1 / peak; see `gain_applied`.
+    - "rescale": the whole file is made softer, by 1 / peak or as `close` is told; see
+      `gain_applied`.
     - "clamp": values beyond are set to the limit; see `clipped`.
     - "none": as "clamp", for callers who do not want to hear of it: `clipped` stays 0.
 
@@ -69,6 +70,8 @@ class StemWriter:
         channels: number of channels.
         source: the track that the stem comes from, which decides the depth; see `stem_depth`.
         clip: what to do with sound beyond full scale in integer files.
+        hold: keep the sound back until `close`, so that a gain can be applied to the file even if
+            it takes any value; what "rescale" does to integer files anyway.
         overwrite: replace a file that exists already.
 
     Attributes:
@@ -78,7 +81,7 @@ class StemWriter:
         frames: samples per channel written so far.
         peak: largest absolute value written so far.
         clipped: number of values set to the limit.
-        gain_applied: 1.0, or 1 / peak after `close` where the file was made softer.
+        gain_applied: 1.0, or what the file was made softer by in `close`.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is false.
@@ -95,6 +98,7 @@ class StemWriter:
         channels: int,
         source: AudioStream | None = None,
         clip: Clip = "rescale",
+        hold: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
@@ -118,7 +122,7 @@ class StemWriter:
         self._target: Target | None = None
         self._open = True
         try:
-            if clip == "rescale" and not self.is_float:
+            if hold or (clip == "rescale" and not self.is_float):
                 with writing(self.path):
                     self._raw = self._raw_name.open("w+b")
             else:
@@ -149,17 +153,23 @@ class StemWriter:
         else:
             self._put(samples)
 
-    def close(self) -> None:
-        """Finish the file and give it its name; the second time, do nothing."""
+    def close(self, gain: float | None = None) -> None:
+        """Finish the file and give it its name; the second time, do nothing.
+
+        Args:
+            gain: what to multiply all of it with, where it was held back; None for what `clip`
+                says.
+        """
         if not self._open:
             return
         try:
             if self._raw is not None:
-                self.gain_applied = 1.0 if self.peak <= 1.0 else 1.0 / self.peak
+                own = 1.0 if self.is_float or self.peak <= 1.0 else 1.0 / self.peak
+                self.gain_applied = own if gain is None else gain
                 self._target = self._make_target()
+                factor = np.float32(self.gain_applied)
                 for piece in self._read_back(self._raw):
-                    gain = np.float32(self.gain_applied)
-                    self._put(piece if self.gain_applied == 1.0 else piece * gain)
+                    self._put(piece if self.gain_applied == 1.0 else piece * factor)
             assert self._target is not None
             with writing(self.path):
                 self._target.finish()

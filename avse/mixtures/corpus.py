@@ -7,9 +7,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from avse.errors import InputError, UsageError
-from avse.mixtures.protocols import ALL, ANY, GRID_PROTOCOLS, split_of
+from avse.mixtures.protocols import ANY, GRID_PROTOCOLS
+from avse.records import fit, load_json
+from avse.splits import ALL, split_of
 
 _VIDEO = ".mpg .mpeg .mp4 .m4v .mov .mkv .avi .webm .wmv .flv .ts .mts .m2ts .3gp .ogv .vob"
 _SOUND = ".wav .flac .mp3 .m4a .aac .ogg .oga .opus .wma .aif .aiff .caf"
@@ -109,6 +112,43 @@ def find_corpus(root: Path, protocol: str, split: str, *, pictures: bool) -> Cor
     if protocol == ANY:
         return _of_any(root, paths, split)
     return _of_grid(root, paths, protocol, split)
+
+
+def corpus_of_pack(root: Path, pack: Path, split: str, *, pictures: bool) -> Corpus:
+    """The clips of one split of a folder, as a pack that was made of it has them.
+
+    Args:
+        root: the folder of clips.
+        pack: the pack of `avse prepare`, which says who is who and in which split.
+        split: which part.
+        pictures: whether files of sound alone are left out.
+
+    Raises:
+        UsageError: there is no such folder.
+        InputError: it is no pack, or none of its clips of that split is in the folder.
+    """
+    there = set(find_clips(root, pictures=pictures))
+    clips, missing = [], 0
+    try:
+        for line in (pack / "clips.jsonl").read_text(encoding="utf-8").splitlines():
+            row = fit(load_json(line), dict[str, Any], "a clip")
+            path, person, part = (
+                fit(row.get(name), str, name) for name in ("path", "person", "split")
+            )
+            if split in (ALL, part):
+                missing += path not in there
+                clips += [Clip(path, person)] if path in there else []
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{pack} is no pack of `avse prepare`, or a damaged one: {error}", "check --pack"
+        ) from error
+    if not clips:
+        raise InputError(
+            f"no clip of the {split} split of {pack} is in {root}",
+            "name the folder that the pack was made of",
+        )
+    warnings = (f"{missing} clips that the pack lists are not there",) if missing else ()
+    return Corpus(root, tuple(clips), warnings)
 
 
 def _of_any(root: Path, paths: list[str], split: str) -> Corpus:

@@ -15,8 +15,8 @@ from typing import TypeVar
 from avse.errors import InputError, UsageError
 from avse.mixtures.corpus import Clip, Corpus, find_clips
 from avse.mixtures.lists import Entry, Finder, read_list
-from avse.mixtures.protocols import ALL, TEST
 from avse.mixtures.settings import DEFAULT_COUNT, Range, SetSettings
+from avse.splits import ALL, TEST
 
 T = TypeVar("T")
 

@@ -124,7 +124,10 @@ def _of_turns(line: str, number: int) -> Entry | None:
 
 
 def _of_columns(line: str, number: int) -> Entry | None:
-    split, *cells = next(csv.reader([line]))
+    try:
+        split, *cells = next(csv.reader([line]))
+    except csv.Error:  # a field beyond what the library takes
+        return None
     voices, odd = divmod(len(cells), 4)
     seconds = _number(cells[-1]) if odd else None
     if voices < 2 or odd > 1 or (odd and (seconds is None or seconds <= 0)):

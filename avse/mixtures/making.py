@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -28,9 +28,13 @@ from avse.mixtures.manifest import NAME, Item, Manifest, read_manifest, write_ma
 from avse.mixtures.outcome import Failure, Plan, Progress
 from avse.mixtures.settings import FPS
 from avse.mixtures.video import held, side_by_side, write_video
+from avse.paths import inside
 from avse.workers import map_unordered
 
 SUMS = "SHA256SUMS"
+
+_LACKING_S = 0.1
+"""Clips may be this much shorter than when they were drawn: decoders differ at their ends."""
 
 _FOLDERS = ("mixtures", "references", "noise", "videos", "activity")
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{8}\.part\.\w+")
@@ -205,6 +209,13 @@ def make_item(item: Item, folder: Path, *, clips: Path, noise: Path | None = Non
         read_voice(clips / source.path, rate, picture=item.picture is not None)
         for source in item.sources
     ]
+    for voice, source in zip(voices, item.sources, strict=True):
+        end_s = source.start_s + item.excerpt(item.samples, rate) / rate
+        if end_s > len(voice.samples) / rate + _LACKING_S:
+            raise InputError(
+                f"{clips / source.path} ends before {end_s:.2f} s, where its excerpt does",
+                "use the clips that the set was made of",
+            )
     excerpts = [
         cut(voice.samples, round(source.start_s * rate), item.excerpt(item.samples, rate))
         for voice, source in zip(voices, item.sources, strict=True)
@@ -223,14 +234,17 @@ def make_item(item: Item, folder: Path, *, clips: Path, noise: Path | None = Non
         names.append(outputs.noise)
     mixture = np.sum(parts, axis=0, dtype=np.float64).astype(np.float32)
     for name, part in [*zip(names, parts, strict=True), (outputs.mixture, mixture)]:
-        with StemWriter(folder / name, sample_rate=rate, channels=1, overwrite=True) as writer:
+        with StemWriter(
+            inside(folder, name), sample_rate=rate, channels=1, overwrite=True
+        ) as writer:
             writer.write(part[None])
     if outputs.activity is not None:
         spoken = {n: speech_in(part, rate) for n, part in enumerate(parts[: len(voices)], 1)}
-        with writing(folder / outputs.activity):
-            (folder / outputs.activity).write_text(rttm(spoken, item.id), encoding="ascii")
+        path = inside(folder, outputs.activity)
+        with appearing(path) as temporary:
+            temporary.write_text(rttm(spoken, item.id), encoding="ascii")
     if item.picture is not None and outputs.video is not None:
-        _make_video(item, folder / outputs.video, clips, voices, mixture)
+        _make_video(item, inside(folder, outputs.video), clips, voices, mixture)
 
 
 def _make_video(
@@ -290,12 +304,13 @@ def _prepare(folder: Path, manifest: Manifest) -> dict[str, str]:
         write_manifest(folder / NAME, manifest, overwrite=True)
         for path in gone:
             with writing(folder / path):
-                (folder / path).unlink(missing_ok=True)
+                inside(folder, path).unlink(missing_ok=True)
     else:
         _write_sums(folder, sums)  # a line that a killed run left unfinished goes
     used = {path.split("/")[0] for item in manifest.items for path in item.outputs.paths()}
     for name in _FOLDERS:
         inner = folder / name
+        inside(folder, f"{name}/any")
         with writing(inner):
             if name in used:
                 inner.mkdir(exist_ok=True)
@@ -309,8 +324,8 @@ def _remove(folder: Path, item: Item, sums: dict[str, str]) -> None:
     """Leave nothing of an item that cannot be made."""
     for path in item.outputs.paths():
         sums.pop(path, None)
-        with writing(folder / path):
-            (folder / path).unlink(missing_ok=True)
+        with writing(folder / path), suppress(InputError):  # it leads out of the folder
+            inside(folder, path).unlink(missing_ok=True)
 
 
 def _unchanged(older: Manifest, manifest: Manifest) -> set[str]:

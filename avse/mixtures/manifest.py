@@ -19,12 +19,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from avse.errors import InputError
 from avse.media.placing import appearing
 from avse.mixtures.items import Item, Noise, Outputs, Picture, Source
 from avse.mixtures.records import Fields
+from avse.records import RecordError, load_json
 
 __all__ = [
     "NAME",
@@ -46,6 +47,10 @@ NAME = "manifest.jsonl"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _AGAIN = "make the set again with `avse mix`, or copy the manifest again"
+
+_HIGHEST_RATE, _LONGEST_S, _LATEST_S = 192_000, 4 * 3600, 10**6
+_MOST_VOICES, _WIDEST, _LOUDEST_DB = 64, 16_384, 400
+"""Bounds of what `avse mix` writes and more: a manifest may come from anybody."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,11 @@ def parse_manifest(text: str, name: str) -> Manifest:
     items = tuple(_item(line, f"{name}, line {n}") for n, line in enumerate(lines, 2))
     _check_names(items, name)
     manifest = Manifest(protocol, split, seed, settings, items)
-    if digest != manifest.sha256 or text != manifest.text():
+    try:
+        whole = digest == manifest.sha256 and text == manifest.text()
+    except RecursionError:  # settings of any kind can be nested too deeply to be written again
+        whole = False
+    if not whole:
         raise InputError(f"{name} was changed after it was written: its SHA-256 differs", _AGAIN)
     return manifest
 
@@ -175,12 +184,9 @@ def _line(item: Item) -> str:
 
 
 def _json(line: str, where: str) -> object:
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not a number")
-
     try:
-        value: object = json.loads(line, parse_constant=refuse)
-    except ValueError as error:
+        value: object = load_json(line)
+    except RecordError as error:
         raise InputError(f"{where} is not JSON: {error}", _AGAIN) from error
     return value
 
@@ -189,12 +195,12 @@ def _item(line: str, where: str) -> Item:
     fields = Fields(_json(line, where), where, _AGAIN)
     item = Item(
         id=fields.text("id"),
-        sources=tuple(_source(one) for one in fields.each("sources", 2)),
+        sources=tuple(_source(one) for one in fields.each("sources", 2, _MOST_VOICES)),
         noise=None if fields.is_null("noise") else _noise(fields.inner("noise")),
         sir_db=tuple(fields.check_number("sir_db", db) for db in fields.several("sir_db")),
         snr_db=None if fields.is_null("snr_db") else fields.number("snr_db"),
-        sample_rate=fields.whole("sample_rate", 1),
-        samples=fields.whole("samples", 1),
+        sample_rate=fields.whole("sample_rate", 1, _HIGHEST_RATE),
+        samples=fields.whole("samples", 1, _LONGEST_S * _HIGHEST_RATE),
         seed=fields.whole("seed"),
         picture=None if fields.is_null("picture") else _picture(fields.inner("picture")),
         outputs=_outputs(fields.inner("outputs")),
@@ -224,10 +230,10 @@ def _source(fields: Fields) -> Source:
     source = Source(
         path=fields.path("path"),
         speaker=fields.text("speaker"),
-        start_s=fields.number("start_s", 0),
-        gain_db=fields.number("gain_db"),
+        start_s=fields.number("start_s", 0, _LATEST_S),
+        gain_db=fields.number("gain_db", -_LOUDEST_DB, _LOUDEST_DB),
         sha256=None if fields.is_null("sha256") else fields.digest("sha256"),
-        onset_s=fields.number("onset_s", 0) if fields.has("onset_s") else 0.0,
+        onset_s=fields.number("onset_s", 0, _LONGEST_S) if fields.has("onset_s") else 0.0,
     )
     fields.end()
     return source
@@ -236,8 +242,8 @@ def _source(fields: Fields) -> Source:
 def _noise(fields: Fields) -> Noise:
     noise = Noise(
         path=fields.path("path"),
-        start_s=fields.number("start_s", 0),
-        gain_db=fields.number("gain_db"),
+        start_s=fields.number("start_s", 0, _LATEST_S),
+        gain_db=fields.number("gain_db", -_LOUDEST_DB, _LOUDEST_DB),
         sha256=None if fields.is_null("sha256") else fields.digest("sha256"),
     )
     fields.end()
@@ -246,10 +252,13 @@ def _noise(fields: Fields) -> Noise:
 
 def _picture(fields: Fields) -> Picture:
     picture = Picture(
-        fps=fields.whole("fps", 1),
-        frames=fields.whole("frames", 1),
-        height=fields.whole("height", 1),
-        widths=tuple(int(fields.check_number("widths", w, 1)) for w in fields.several("widths", 1)),
+        fps=fields.whole("fps", 1, 240),
+        frames=fields.whole("frames", 1, _LONGEST_S * 240),
+        height=fields.whole("height", 1, _WIDEST),
+        widths=tuple(
+            int(fields.check_number("widths", width, 1, _WIDEST))
+            for width in fields.several("widths", 1, _MOST_VOICES)
+        ),
     )
     fields.end()
     return picture

@@ -22,12 +22,13 @@ from avse.mixtures.clips import (
     put,
     read_voice,
 )
-from avse.mixtures.corpus import Corpus, find_clips, find_corpus
+from avse.mixtures.corpus import Corpus, corpus_of_pack, find_clips, find_corpus
 from avse.mixtures.drawing import Dice, Draft, draw_items, draw_list
 from avse.mixtures.manifest import Item, Manifest, Noise, Outputs, Picture, Source
 from avse.mixtures.outcome import Failure, Plan, Progress
-from avse.mixtures.protocols import ALL, ANY, LIST, TEST
+from avse.mixtures.protocols import ANY, LIST
 from avse.mixtures.settings import FPS, SetSettings
+from avse.splits import ALL, TEST
 
 PEAK = 0.9
 """Largest value of every mixture: integer copies of it do not clip."""
@@ -55,6 +56,7 @@ def plan_set(
     *,
     noise: Path | None = None,
     list_file: Path | None = None,
+    pack: Path | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Plan a set: find and draw the clips, read the sound of those drawn, compute the gains.
@@ -65,6 +67,8 @@ def plan_set(
         noise: a folder of noises, or None.
         list_file: the list, for the protocol "list"; or the manifest of a set, to make that set
             again to the bit.
+        pack: a pack of `avse prepare` of the same clips, which says who is who and in which split,
+            for the protocol "any"; or None.
         progress: called after each item with ("Reading clips", items done, items in all).
 
     Raises:
@@ -77,13 +81,22 @@ def plan_set(
         raise UsageError(
             "the protocol 'list' and a list go together", "give both --protocol list and --list"
         )
+    if pack is not None and settings.protocol != ANY:
+        raise UsageError(
+            f"the protocol {settings.protocol!r} says itself who is in which split",
+            "leave --pack or --protocol out",
+        )
     if list_file is not None and is_manifest(list_file):
         return plan_again(clips, list_file, settings, noise=noise)
     if list_file is not None:
         drafts, split = draw_list(clips, list_file, settings)
         return _settled(clips, drafts, split, settings, noises, (), progress)
-    split = settings.split or (ALL if settings.protocol == ANY else TEST)
-    corpus = find_corpus(clips, settings.protocol, split, pictures=settings.video)
+    anywhere = settings.protocol == ANY and pack is None
+    split = settings.split or (ALL if anywhere else TEST)
+    if pack is None:
+        corpus = find_corpus(clips, settings.protocol, split, pictures=settings.video)
+    else:
+        corpus = corpus_of_pack(clips, pack, split, pictures=settings.video)
     return plan_corpus(corpus, settings, split=split, noises=noises, progress=progress)
 
 

@@ -1,15 +1,13 @@
-"""Who belongs to which part of a corpus: the published GRID splits, and one for any folder.
+"""Who belongs to which part of GRID, as published; `avse.splits` divides any other folder.
 
 The GRID corpus (Cooke, Barker, Cunningham, Shao 2006) has 34 talkers; number 21 has no video.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
-TRAIN, VALID, TEST, ALL = "train", "valid", "test", "all"
-SPLITS = (TRAIN, VALID, TEST, ALL)
+from avse.splits import ALL, TEST, TRAIN, VALID
 
 ANY, LIST = "any", "list"
 GRID_TALKERS = frozenset(range(1, 35))
@@ -49,13 +47,3 @@ GRID_PROTOCOLS = {
     ),
 }
 PROTOCOLS = (*GRID_PROTOCOLS, ANY, LIST)
-
-
-def split_of(person: str) -> str:
-    """The split of a person in any folder: one in ten is tested on, one in ten validated on.
-
-    The name alone decides, so that nobody changes sides when the folder grows.
-    """
-    digest = hashlib.sha256(person.encode("utf-8", "surrogateescape")).digest()
-    tenth = int.from_bytes(digest[:8], "big") % 10
-    return {0: TEST, 1: VALID}.get(tenth, TRAIN)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from avse.errors import InputError
+from avse.paths import is_below
+from avse.records import LARGEST
 
 _TYPES = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}
 
@@ -57,23 +58,25 @@ class Fields:
             raise self.wrong(name, "a relative path that stays below its folder")
         return value
 
-    def whole(self, name: str, least: int = 0) -> int:
+    def whole(self, name: str, least: int = 0, most: int = LARGEST) -> int:
         """A whole number."""
         value = self._typed(name, int)
-        if isinstance(value, bool) or value < least:
-            raise self.wrong(name, f"a whole number of at least {least}")
+        if isinstance(value, bool) or not least <= value <= most:
+            raise self.wrong(name, f"a whole number of at least {least}{_and(most)}")
         return int(value)
 
-    def number(self, name: str, least: float = -math.inf) -> float:
+    def number(self, name: str, least: float = -math.inf, most: float = LARGEST) -> float:
         """A finite number."""
-        return self.check_number(name, self.take(name), least)
+        return self.check_number(name, self.take(name), least, most)
 
-    def check_number(self, name: str, value: object, least: float = -math.inf) -> float:
+    def check_number(
+        self, name: str, value: object, least: float = -math.inf, most: float = LARGEST
+    ) -> float:
         """Check a number that was taken otherwise."""
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value < least:  # type: ignore[arg-type,operator]
+        if not number or not max(least, -LARGEST) <= value <= most:  # type: ignore[operator]
             limit = "" if least == -math.inf else f" of at least {least:g}"
-            raise self.wrong(name, f"a finite number{limit}")
+            raise self.wrong(name, f"a finite number{limit}{_and(most)}")
         return float(value)  # type: ignore[arg-type]
 
     def digest(self, name: str) -> str:
@@ -83,11 +86,11 @@ class Fields:
             raise self.wrong(name, "a SHA-256 of 64 hexadecimal digits")
         return value
 
-    def several(self, name: str, least: int = 0) -> list[Any]:
+    def several(self, name: str, least: int = 0, most: int = LARGEST) -> list[Any]:
         """A list."""
         value: list[Any] = self._typed(name, list)
-        if len(value) < least:
-            raise self.wrong(name, f"a list of at least {least}")
+        if not least <= len(value) <= most:
+            raise self.wrong(name, f"a list of at least {least}{_and(most)}")
         return value
 
     def table(self, name: str) -> dict[str, Any]:
@@ -99,9 +102,9 @@ class Fields:
         """An object whose fields will be taken too."""
         return Fields(self.take(name), f"{self._where}: {name!r}", self._hint)
 
-    def each(self, name: str, least: int = 0) -> list[Fields]:
+    def each(self, name: str, least: int = 0, most: int = LARGEST) -> list[Fields]:
         """A list of such objects."""
-        values = self.several(name, least)
+        values = self.several(name, least, most)
         return [
             Fields(value, f"{self._where}: {name!r}, number {n}", self._hint)
             for n, value in enumerate(values, 1)
@@ -131,8 +134,5 @@ class Fields:
         return value
 
 
-def is_below(path: str) -> bool:
-    """Whether a path is relative, tidy, and leads nowhere but below its folder."""
-    parts = path.split("/")
-    tidy = bool(path) and not ({"", ".", ".."} & set(parts)) and "\0" not in path
-    return tidy and not PurePosixPath(path).is_absolute() and "\\" not in parts[0][:2]
+def _and(most: float) -> str:
+    return "" if most == LARGEST else f" and at most {most:g}"

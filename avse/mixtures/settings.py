@@ -7,7 +7,8 @@ from math import isfinite
 from typing import Any
 
 from avse.errors import UsageError
-from avse.mixtures.protocols import ANY, GRID_PROTOCOLS, LIST, PROTOCOLS, SPLITS
+from avse.mixtures.protocols import ANY, GRID_PROTOCOLS, LIST, PROTOCOLS
+from avse.splits import SPLITS
 
 Range = tuple[float, float]
 """Lowest and highest, in decibels."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from avse.errors import CorruptWeightsError
+from avse.records import build, load_json
 
 CHOICES = {
     "conditioning": ("every", "once"),
@@ -16,11 +17,21 @@ CHOICES = {
 }
 
 
+WIDEST, DEEPEST, FARTHEST = 8192, 64, 1024
+"""Largest width, number of blocks, and kernel or dilation in a list that a specification may have:
+well beyond what is of use, and far from what would fill a machine."""
+
+_LONGEST = 65_536
+
+
 class Spec:
     """What the dataclasses of dimensions have in common: they are kept as JSON.
 
     Attributes:
         added: fields that the first weights lack; they were made with what are now the defaults.
+
+    Raises:
+        ValueError: a dimension is out of range.
     """
 
     added: ClassVar[frozenset[str]] = frozenset()
@@ -39,19 +50,36 @@ class Spec:
                 does not find. Fields of `added` may be missing.
         """
         try:
-            fields: dict[str, Any] = json.loads(text)
-            wrong = (set(fields) - cls._names()) | (cls._names() - cls.added - set(fields))
-            if wrong:
-                raise ValueError(f"fields differ: {sorted(wrong)}")
-            settled: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-            }
-            return cls(**settled)
-        except (TypeError, ValueError) as error:
+            if len(text) > _LONGEST:
+                raise ValueError("it is too long")
+            fields = load_json(text)
+            spec = build(cls, fields, "network")
+            missing = cls._names() - cls.added - set(fields)
+            if missing:
+                raise ValueError(f"network has no {', '.join(sorted(missing))}")
+            return spec
+        except ValueError as error:
             raise CorruptWeightsError(
                 f"the model's specification cannot be read: {error}",
                 "use weights made by this version of avse, or update avse",
             ) from error
+
+    def __post_init__(self) -> None:
+        for name in sorted(self._names()):
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                wrong = len(value) > DEEPEST or not all(0 <= one <= FARTHEST for one in value)
+                limits = f"at most {DEEPEST} values up to {FARTHEST}"
+            elif isinstance(value, float):
+                wrong, limits = not 0 <= value <= 1, "0 to 1"
+            elif isinstance(value, int):
+                most = DEEPEST if name.endswith("blocks") else WIDEST
+                wrong, limits = not 0 <= value <= most, f"at most {most}"
+            else:
+                continue
+            if wrong:
+                shown = value if len(str(value)) < 40 else "what it is"
+                raise ValueError(f"{name} cannot be {shown}: {limits}")
 
     @classmethod
     def _names(cls) -> set[str]:
@@ -95,7 +123,7 @@ class AVSESpec(Spec):
         phase_features: whether the phase head also reads the last features of the fusion.
 
     Raises:
-        ValueError: a choice that does not exist.
+        ValueError: a choice that does not exist, or a dimension out of range.
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
@@ -130,9 +158,12 @@ class AVSESpec(Spec):
     phase_features: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not {' or '.join(choices)}")
+        if not self.fine_dilations or 0 in self.fine_dilations:
+            raise ValueError("fine_dilations needs values of 1 and more")
 
     def dilations(self, count: int) -> tuple[int, ...]:
         """Of `count` blocks at the STFT rate."""

@@ -9,21 +9,30 @@ short description. `pretrained/index.json` lists the shipped ones with their sha
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from avse.errors import CorruptWeightsError, MissingWeightsError
 from avse.hashing import sha256
+from avse.paths import is_there, user_path
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from avse.models.network import AVSENet
+    from avse.models.spec import Spec
+
+AnySpec = TypeVar("AnySpec", bound="Spec")
 
 FORMAT = "avse-1"
 SEPARATION, OFFSCREEN = "separation", "offscreen"
+
+_MADE_BY_AVSE = "give a .safetensors file made by avse"
+_FLOATS = ("F16", "BF16", "F32", "F64")
+_MOST_TENSORS = 100_000
 
 
 @dataclass(frozen=True)
@@ -97,8 +106,8 @@ def find(model: str) -> tuple[Path, str | None]:
                     f"the weights of {model!r} are not at {entry.path}", "reinstall avse"
                 )
             return entry.path, entry.sha256
-    path = Path(model).expanduser()
-    if path.is_file():
+    path = user_path(model)
+    if is_there(path) and path.is_file():
         return path, None
     names = ", ".join(entry.name for entry in shipped()) or "none are installed"
     raise MissingWeightsError(
@@ -147,47 +156,150 @@ def load(model: str, *, device: str = "cpu") -> AVSENet:
 
     path, expected = find(model)
     verify(path, expected)
-    metadata, state = read_weights(path)
-    if metadata.get("format") != FORMAT or "spec" not in metadata:
+    file = read_header(path)
+    if file.metadata.get("format") != FORMAT or "spec" not in file.metadata:
         raise CorruptWeightsError(
             f"{path} holds no network that separates", "give a .safetensors file made by avse"
         )
-    network = AVSENet(AVSESpec.from_json(metadata["spec"]))
-    fill(network, state, path)
-    return network.eval().to(device)
+    spec = read_spec(AVSESpec, file, "spec")
+    (network,) = make(file, {"": lambda: AVSENet(spec)})
+    assert isinstance(network, AVSENet)
+    _try_out(network, path)
+    return network.to(device)
 
 
-def read_weights(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Metadata and values of a file of weights, as they are stored.
+@dataclass(frozen=True)
+class WeightsFile:
+    """The head of a file of weights.
+
+    Attributes:
+        path: of the file.
+        metadata: texts by name.
+        tensors: name -> shape and safetensors' name of the type, such as ((16, 1, 5), "F16").
+    """
+
+    path: Path
+    metadata: dict[str, str]
+    tensors: dict[str, tuple[tuple[int, ...], str]]
+
+
+def read_header(path: Path) -> WeightsFile:
+    """What a file of weights says that it holds; no value is read.
 
     Raises:
-        CorruptWeightsError: it is none.
+        CorruptWeightsError: it is no such file.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            if len(names) > _MOST_TENSORS:
+                raise CorruptWeightsError(f"{path} holds {len(names)} tensors", _MADE_BY_AVSE)
+            parts = {name: file.get_slice(name) for name in names}
+            about = {n: (tuple(p.get_shape()), p.get_dtype()) for n, p in parts.items()}
+            return WeightsFile(path, file.metadata() or {}, about)
     except (SafetensorError, OSError) as error:
         raise CorruptWeightsError(
-            f"{path} is not a weights file: {error}", "give a .safetensors file made by avse"
+            f"{path} is not a weights file: {error}", _MADE_BY_AVSE
         ) from error
 
 
-def fill(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Put stored values into a network, strictly: all that it needs, and nothing else.
+def read_spec(kind: type[AnySpec], file: WeightsFile, name: str) -> AnySpec:
+    """A specification that a file of weights holds under a name.
 
     Raises:
-        CorruptWeightsError: they do not fit.
+        CorruptWeightsError: it is none, or none of this version.
     """
     try:
-        network.load_state_dict({k: widen(v) for k, v in state.items()}, strict=True)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
+        return kind.from_json(file.metadata[name])
+    except CorruptWeightsError as error:
+        raise CorruptWeightsError(f"{file.path}: {error.message}", error.hint) from error
+
+
+def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> list[nn.Module]:
+    """Build networks and put the values of a file into them, strictly: all, and nothing else.
+
+    That the tensors are those that the networks need is seen before a network takes any memory: a
+    specification can ask for more than a machine has.
+
+    Args:
+        file: the head of the file.
+        parts: what the names of a network's tensors begin with -> what builds it.
+
+    Returns:
+        The networks, in evaluation mode.
+
+    Raises:
+        CorruptWeightsError: they do not fit, or values are not finite.
+    """
+    import torch
+    from safetensors import safe_open
+
+    needed: dict[str, tuple[tuple[int, ...], bool]] = {}
+    try:
+        with torch.device("meta"):
+            for prefix, build in parts.items():
+                for name, value in build().state_dict().items():
+                    needed[prefix + name] = (tuple(value.shape), value.is_floating_point())
+    except Exception as error:  # a specification may be wrong in many ways
         raise CorruptWeightsError(
-            f"{path} does not fit its own specification: {reason}", "fetch the file again"
+            f"{file.path} specifies a network that cannot be built: {error}", _MADE_BY_AVSE
         ) from error
+    for name in sorted({*needed, *file.tensors}):
+        if name not in file.tensors or name not in needed:
+            reason = f"{name} is {'left over' if name in file.tensors else 'missing'}"
+        elif file.tensors[name][0] != needed[name][0]:
+            reason = f"{name} is {file.tensors[name][0]}, not {needed[name][0]}"
+        elif (file.tensors[name][1] in _FLOATS) != needed[name][1]:
+            reason = f"{name} holds values of the type {file.tensors[name][1]}"
+        else:
+            continue
+        raise CorruptWeightsError(
+            f"{file.path} does not fit its own specification: {reason}", "fetch the file again"
+        )
+    networks = []
+    with safe_open(file.path, framework="pt") as values:
+        for prefix, build in parts.items():
+            network = build()
+            state = {n: values.get_tensor(prefix + n) for n in network.state_dict()}
+            for name, value in state.items():
+                if not torch.isfinite(value).all():
+                    raise CorruptWeightsError(
+                        f"{file.path}: {prefix}{name} holds NaN or infinite values",
+                        "the training has failed, or the file is damaged: use other weights",
+                    )
+            network.load_state_dict({n: widen(v) for n, v in state.items()}, strict=True)
+            networks.append(network.eval())
+    return networks
+
+
+def _try_out(network: AVSENet, path: Path) -> None:
+    """Ask a network about a moment of noise: better now than after the work.
+
+    Raises:
+        CorruptWeightsError: it cannot answer, or not in numbers.
+    """
+    import torch
+
+    from avse.models.spec import AVSESpec
+    from avse.stft import BINS, HOPS_PER_VIDEO_FRAME
+
+    frames, people = 4, 2
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((1, BINS, frames * HOPS_PER_VIDEO_FRAME, 2), generator=generator)
+    points = torch.randn((people, frames, AVSESpec.lip_points, 3), generator=generator)
+    seen = torch.ones(people, frames)
+    try:
+        with torch.inference_mode():
+            lips = network.visual.project(points, seen)
+            answer = network(torch.view_as_complex(noise), lips[None], seen[None])
+        fine = bool(torch.isfinite(torch.view_as_real(answer.complex_mask())).all())
+        reason = "its answers are not numbers"
+    except RuntimeError as error:
+        fine, reason = False, f"the network cannot be used: {str(error).splitlines()[0]}"
+    if not fine:
+        raise CorruptWeightsError(f"{path}: {reason}", "use other weights")
 
 
 def widen(value: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avse.errors import CorruptWeightsError
-from avse.models.weights import fill, find, read_weights, stored, verify, write_weights
+from avse.models.weights import (
+    find,
+    load,
+    make,
+    read_header,
+    read_spec,
+    stored,
+    verify,
+    write_weights,
+)
 
 if TYPE_CHECKING:
     from avse.models.offscreen import OffscreenNet
@@ -34,19 +43,41 @@ def load_offscreen(model: str, *, device: str = "cpu") -> Offscreen:
 
     path, expected = find(model)
     verify(path, expected)
-    metadata, state = read_weights(path)
-    if metadata.get("format") != FORMAT or not {_NETWORK, _VOICEPRINT} <= metadata.keys():
+    file = read_header(path)
+    if file.metadata.get("format") != FORMAT or not {_NETWORK, _VOICEPRINT} <= file.metadata.keys():
         raise CorruptWeightsError(
             f"{path} holds no networks for people out of sight",
             "give a file that `avse models export` made of such a run",
         )
-    network = OffscreenNet(OffscreenSpec.from_json(metadata[_NETWORK]))
-    voiceprint = VoiceprintNet(VoiceprintSpec.from_json(metadata[_VOICEPRINT]))
-    for name, part in ((_NETWORK, network), (_VOICEPRINT, voiceprint)):
-        prefix = f"{name}."
-        theirs = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        fill(part, theirs, path)
-    return Offscreen(network.eval().to(device), voiceprint.eval().to(device))
+    specs = (
+        read_spec(OffscreenSpec, file, _NETWORK),
+        read_spec(VoiceprintSpec, file, _VOICEPRINT),
+    )
+    network, voiceprint = make(
+        file,
+        {
+            f"{_NETWORK}.": lambda: OffscreenNet(specs[0]),
+            f"{_VOICEPRINT}.": lambda: VoiceprintNet(specs[1]),
+        },
+    )
+    assert isinstance(network, OffscreenNet)
+    assert isinstance(voiceprint, VoiceprintNet)
+    return Offscreen(network.to(device), voiceprint.to(device))
+
+
+def check_weights(model: str) -> None:
+    """Load whatever kind of weights a name or a file stands for, to see whether that can be done.
+
+    Raises:
+        MissingWeightsError: not there.
+        CorruptWeightsError: damaged, or something else.
+    """
+    path, expected = find(model)
+    verify(path, expected)
+    if read_header(path).metadata.get("format") == FORMAT:
+        load_offscreen(model)
+    else:
+        load(model)
 
 
 def save_offscreen(

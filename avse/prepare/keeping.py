@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from avse import splits
 from avse.errors import UsageError
-from avse.mixtures.protocols import TEST, TRAIN, VALID
 from avse.prepare.clip import Measured
 from avse.prepare.layouts import Source
 from avse.prepare.settings import PrepareSettings
-from avse.train.mixing import held_out
 
 
 @dataclass(frozen=True)
@@ -53,21 +52,29 @@ def why_not(measured: Measured, settings: PrepareSettings) -> tuple[str, str] | 
     return None
 
 
-def split_of(person: str, settings: PrepareSettings, *, family: str | None = None) -> str:
-    """The split of a person: a checksum of the name decides, so that nobody changes sides.
+def split_of(
+    people: Iterable[str], settings: PrepareSettings, *, family: str | None, before: str | None
+) -> str:
+    """The split of a person, or of a family: people who may be one.
 
     Args:
-        person: "CORPUS/PERSON".
+        people: "CORPUS/PERSON" of the one, or of all members.
         settings: shares, seed and people who are held out by name.
         family: name that decides in place of the person's, for those who may be one person.
+        before: the split that an older pack has them in, or None.
     """
-    if person in settings.hold_out or person.partition("/")[2] in settings.hold_out:
-        return TEST
-    name = family or person
-    name = f"{settings.seed}:{name}" if settings.seed else name
-    if held_out(name, settings.test_share):
-        return TEST
-    return VALID if held_out(name, settings.test_share + settings.valid_share) else TRAIN
+    everybody = sorted(people)
+    names = {*everybody, *(person.partition("/")[2] for person in everybody)}
+    if names & set(settings.hold_out):
+        return splits.TEST
+    if before is not None:
+        return before
+    return splits.split_of(
+        (family or everybody[0]).partition("/")[2],
+        test_share=settings.test_share,
+        valid_share=settings.valid_share,
+        seed=settings.seed,
+    )
 
 
 def check_hold_out(people: Iterable[str], settings: PrepareSettings) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from avse.errors import InputError, UsageError
 from avse.mixtures.corpus import find_clips, talker_of
+from avse.paths import is_below, is_there
 
 AUTO, FOLDERS, FLAT, GRID, LRS, VOXCELEB, AVSEC = (
     "auto", "folders", "flat", "grid", "lrs", "voxceleb", "avsec",
@@ -176,7 +177,12 @@ def read_labels(path: Path, roots: Sequence[Path], corpus: str | None = None) ->
         name = row.get("file", "").strip()
         if not name:
             continue
-        root = next((root for root in roots if (root / name).is_file()), None)
+        if not is_below(name):
+            raise UsageError(
+                f"{path} lists {name[:60]!r}, which does not lie below the folder of clips",
+                "name files relative to the folder",
+            )
+        root = next((root for root in roots if is_there(root / name)), None)
         if root is None:
             missing += 1
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from avse.errors import InputError
-from avse.faces.lips import motion
+from avse.faces.lips import POINTS, motion
+from avse.paths import inside
+from avse.records import build, fit, load_json
 from avse.train.clips import SAMPLES_PER_FRAME, TalkingClip
 from avse.train.mixing import Clip
 
@@ -73,17 +74,19 @@ class PreparedPack:
         try:
             lines = (self.folder / "clips.jsonl").read_text(encoding="utf-8").splitlines()
             names = tuple(PackedClip.__dataclass_fields__)
-            rows = [json.loads(line) for line in lines]
-            self.clips = [PackedClip(**{name: row[name] for name in names}) for row in rows]
+            rows = fit([load_json(line) for line in lines], list[dict[str, Any]], "the list")
+            self.clips = [
+                build(PackedClip, {n: row[n] for n in names if n in row}, "a clip") for row in rows
+            ]
         except OSError as error:
             raise InputError(
                 f"{self.folder} is no finished pack: {error.strerror}", "run `avse prepare`"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise InputError(
-                f"the list of {self.folder} is damaged", "run `avse prepare` again"
+                f"the list of {self.folder} is damaged: {error}", "run `avse prepare` again"
             ) from error
-        self.pictures = bool(rows) and "seen" in rows[0]["flags"]
+        self.pictures = bool(self.clips) and "seen" in self.clips[0].flags
 
     def chosen(
         self, split: str | None = None, corpus: str | Sequence[str] | None = None
@@ -123,9 +126,10 @@ class PreparedPack:
         """
         try:
             if clip.shard not in self._shards:
-                self._shards[clip.shard] = safe_open(self.folder / clip.shard, framework="numpy")
+                path = inside(self.folder, clip.shard)
+                self._shards[clip.shard] = safe_open(path, framework="numpy")
             array: npt.NDArray[Any] = self._shards[clip.shard].get_tensor(f"{clip.id}/{name}")
-        except (OSError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise InputError(
                 f"{self.folder / clip.shard} cannot be read: {error}", "run `avse prepare` again"
             ) from error
@@ -157,6 +161,14 @@ class TalkingClips(Sequence[TalkingClip]):
         lips = self.pack.tensor(row, "lips").astype(np.float32)
         seen = self.pack.tensor(row, "seen").astype(np.float32)
         late = row.delay_frames if row.delay_confidence >= self.pack.confident else 0
+        whole = (len(sound), lips.shape, len(seen))
+        if whole != (row.frames * SAMPLES_PER_FRAME, (row.frames, POINTS, 3), row.frames) or (
+            abs(late) >= row.frames
+        ):
+            raise InputError(
+                f"{row.id} of {self.pack.folder} is not what the list says of it",
+                "run `avse prepare` again",
+            )
         if late > 0:
             sound, lips, seen = sound[late * SAMPLES_PER_FRAME :], lips[:-late], seen[:-late]
         elif late < 0:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from avse.errors import InputError, OutputExistsError, UsageError
 from avse.media.placing import writing
-from avse.mixtures.protocols import SPLITS, TEST
 from avse.prepare.clip import UNREADABLE
 from avse.prepare.delays import estimate
 from avse.prepare.keeping import Dropped, check_hold_out, split_of, why_not
@@ -23,7 +23,10 @@ from avse.prepare.settings import PrepareSettings
 from avse.prepare.shards import CLIPS, Clip, size_of, write_bytes, write_pack, write_text
 from avse.prepare.sheet import people_sheet
 from avse.prepare.store import WORK, Kept, read_result
+from avse.records import fit, load_json
+from avse.splits import RULE, SHARE, SPLITS, TEST, TRAIN, VALID
 
+REPORT = "report.json"
 MARK = "pack.json"
 """In PACK/.work: which folders the pack is made of, so that no other takes its place unasked."""
 
@@ -113,7 +116,7 @@ def prepare(
         model=model, jobs=jobs, fresh=force, progress=progress,
     )  # fmt: skip
     progress("Writing the pack", 0, None)
-    return _finish(found, folder, settings, before)
+    return _finish(found, folder, settings, before, anew=force)
 
 
 def check_folder(
@@ -146,7 +149,7 @@ def check_folder(
             f"{folder} is not empty", "choose another --output, or add --force to write into it"
         )
     try:
-        mark = json.loads((folder / WORK / MARK).read_text(encoding="utf-8"))
+        mark = load_json((folder / WORK / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         mark = None
     if mark is not None and mark != _mark(roots, settings):
@@ -163,7 +166,9 @@ def _mark(roots: Sequence[Path], settings: PrepareSettings) -> dict[str, object]
     }
 
 
-def _finish(found: Found, folder: Path, settings: PrepareSettings, before: int) -> Prepared:
+def _finish(
+    found: Found, folder: Path, settings: PrepareSettings, before: int, *, anew: bool
+) -> Prepared:
     """From results of single clips to the files of a pack."""
     kept, dropped = _sorted_out(found.sources, folder / WORK, settings)
     if not kept:
@@ -175,12 +180,14 @@ def _finish(found: Found, folder: Path, settings: PrepareSettings, before: int) 
         )
     groups = find_groups(kept, settings)
     check_hold_out((f"{g.corpus}/{g.person}" for g in groups), settings)
-    clips = _clips(kept, groups, settings)
+    older = _divided_before(folder, anew=anew)
+    clips = _clips(kept, groups, settings, older)
     shards = write_pack(folder, clips, shard_mb=settings.shard_mb, pictures=not settings.sound_only)
-    warnings = [*found.warnings, *_warnings(clips)]
+    warnings = [*found.warnings, *_warnings(clips, settings, kept=bool(older))]
     report = make_report(found.layout, clips, dropped, shards, settings, warnings)
+    report["split_rule"] = "that of an older pack" if older else RULE
     write_text(folder / "dropped.jsonl", _dropped_lines(dropped))
-    write_text(folder / "report.json", json.dumps(report, indent=1, sort_keys=True) + "\n")
+    write_text(folder / REPORT, json.dumps(report, indent=1, sort_keys=True) + "\n")
     write_text(folder / "report.txt", report_text(report))
     if not settings.sound_only:
         write_bytes(folder / "people.png", people_sheet(clips))
@@ -214,7 +221,10 @@ def _sorted_out(
 
 
 def _clips(
-    kept: Sequence[tuple[Source, Kept]], groups: Sequence[Group], settings: PrepareSettings
+    kept: Sequence[tuple[Source, Kept]],
+    groups: Sequence[Group],
+    settings: PrepareSettings,
+    older: Mapping[str, str],
 ) -> list[Clip]:
     """People, splits and delays of the clips."""
     if settings.sound_only:
@@ -222,7 +232,7 @@ def _clips(
     else:
         curves = np.stack([result.arrays("curve")["curve"] for _, result in kept])
         delays, sure = estimate(curves.astype(np.float64), [group.recording for group in groups])
-    splits = _splits(groups, settings)
+    splits = _splits(groups, settings, older)
     return [
         Clip(
             source, result, group.person, splits[group.family or f"{group.corpus}/{group.person}"],
@@ -234,19 +244,62 @@ def _clips(
     ]  # fmt: skip
 
 
-def _splits(groups: Sequence[Group], settings: PrepareSettings) -> dict[str, str]:
+def _splits(
+    groups: Sequence[Group], settings: PrepareSettings, before: Mapping[str, str]
+) -> dict[str, str]:
     """The split of each family, or of each person who has none; held out with any member."""
-    splits: dict[str, str] = {}
+    members: dict[str, set[str]] = {}
+    families: dict[str, str | None] = {}
     for group in groups:
         person = f"{group.corpus}/{group.person}"
-        split = split_of(person, settings, family=group.family)
         name = group.family or person
-        splits[name] = TEST if TEST in (split, splits.get(name)) else split
+        members.setdefault(name, set()).add(person)
+        families[name] = group.family
+    splits: dict[str, str] = {}
+    for name, people in members.items():
+        known = {before[person] for person in people if person in before}
+        older = next((split for split in (TEST, VALID, TRAIN) if split in known), None)
+        splits[name] = split_of(people, settings, family=families[name], before=older)
     return splits
 
 
-def _warnings(clips: Sequence[Clip]) -> list[str]:
+def _divided_before(folder: Path, *, anew: bool) -> dict[str, str]:
+    """Split by "CORPUS/PERSON" of a pack that was divided by another rule, which is kept.
+
+    Whoever has trained on such a pack would otherwise be tested on people learnt from.
+    """
+    try:
+        report = load_json((folder / REPORT).read_text(encoding="utf-8"))
+        if anew or report["split_rule"] == RULE:
+            return {}
+    except KeyError:
+        pass  # packs did not always say it
+    except (OSError, ValueError, TypeError):
+        return {}
+    try:
+        rows = [load_json(line) for line in (folder / CLIPS).read_text("utf-8").splitlines()]
+        found: dict[str, str] = fit(
+            {f"{row['corpus']}/{row['person']}": row["split"] for row in rows},
+            dict[str, Literal["train", "valid", "test"]],
+            "the splits",
+        )
+        return found
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _warnings(clips: Sequence[Clip], settings: PrepareSettings, *, kept: bool) -> list[str]:
     warnings = []
+    if kept:
+        warnings.append(
+            "this pack was divided by the rule of an older avse, and everybody in it stays where "
+            "they were; --force divides it anew"
+        )
+    if kept or settings.seed or settings.test_share < SHARE:
+        warnings.append(
+            "people are not divided as `avse mix --split` does by itself: give it --pack, lest its "
+            "test sets hold people who were learnt from"
+        )
     for split in SPLITS[:3]:
         if not any(clip.split == split for clip in clips):
             warnings.append(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from avse.errors import UsageError
 from avse.prepare.layouts import AUTO, LAYOUTS
 from avse.settings import Settings
+from avse.splits import SHARE
 
 VERSION = 1
 """Of what is measured in a clip; raised when old results are no good any more."""
@@ -36,8 +37,8 @@ class PrepareSettings:
         strictness: above 1, unlabelled people are told apart more readily; below, less.
         test_share: share of people who are kept for testing.
         valid_share: share of people who are kept for validation.
-        hold_out: people who are in test whatever their checksum: "PERSON" or "CORPUS/PERSON".
-        seed: moves people to other splits.
+        hold_out: people who are in test whatever their name: "PERSON" or "CORPUS/PERSON".
+        seed: moves people to other splits than those of `avse mix`.
         shard_mb: size of a shard at most, in 10⁶ bytes.
 
     Raises:
@@ -57,8 +58,8 @@ class PrepareSettings:
     max_clipped: float = 0.02
     min_level_db: float = -55.0
     strictness: float = 1.0
-    test_share: float = 0.15
-    valid_share: float = 0.1
+    test_share: float = SHARE
+    valid_share: float = SHARE
     hold_out: tuple[str, ...] = ()
     seed: int = 0
     shard_mb: float = 60.0

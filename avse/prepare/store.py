@@ -20,6 +20,7 @@ from safetensors.numpy import save
 from avse.media.placing import appearing
 from avse.prepare.clip import FileState, Measured, files_of
 from avse.prepare.layouts import Source
+from avse.records import build, load_json
 
 WORK = ".work"
 
@@ -95,14 +96,28 @@ def read_result(work: Path, identity: str) -> Kept | None:
     path = result_path(work, identity)
     try:
         with safe_open(path, framework="numpy") as file:
-            record = json.loads(file.metadata()[_RECORD])
-        files = tuple(FileState(**state) for state in record["files"])
-        measured = Measured(files, record["flags"], record["lost"], record["detail"], {})
-        return Kept(
-            record["id"], record["measured_with"], record.get("derived_with", ""), measured, path
-        )
+            record = build(_Record, load_json(file.metadata()[_RECORD], finite=False), "a result")
+            if record.lost is None and "sound" not in file.keys():  # noqa: SIM118
+                return None
+        if not all(isinstance(value, int | float) for value in record.flags.values()):
+            return None
+        measured = Measured(record.files, record.flags, record.lost, record.detail, {})
+        return Kept(record.id, record.measured_with, record.derived_with, measured, path)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What the file of a result says beside its arrays."""
+
+    id: str
+    measured_with: str
+    files: tuple[FileState, ...]
+    flags: dict[str, Any]  # some may be infinite
+    lost: str | None
+    detail: str
+    derived_with: str = ""
 
 
 def unchanged(kept: Kept, source: Source) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import MissingExtraError
 from avse.media.placing import appearing
+from avse.records import RecordError, load_json
 from avse.train.loop import LOG
 
 if TYPE_CHECKING:
@@ -23,12 +23,30 @@ def read_log(folder: Path) -> list[dict[str, float]]:
     """The lines of a stage's log; none if there is no log. A line half-written is left out."""
     path = folder / LOG
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = load_json(line, finite=False)
+        except RecordError:
             continue
+        row = row if isinstance(row, dict) else {}
+        numbers = {k: v for k, v in row.items() if isinstance(v, int | float) and not abs(v) > 1e15}
+        if "step" in numbers:
+            rows.append(numbers)
     return rows
+
+
+def check_curves() -> None:
+    """See that curves can be drawn.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "curves are drawn by matplotlib, which is missing", EXTRA
+        ) from error
 
 
 def draw_curves(folder: Path) -> Path | None:
@@ -40,12 +58,9 @@ def draw_curves(folder: Path) -> Path | None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "curves are drawn by matplotlib, which is missing", EXTRA
-        ) from error
+    check_curves()
+    from matplotlib.figure import Figure
+
     rows = read_log(folder)
     names = sorted({name for row in rows for name in row} - _NOT_DRAWN)
     if not names:

@@ -16,7 +16,8 @@ from avse.models.spec import AVSESpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.models.weights import save
 from avse.offscreen.weights import save_offscreen
-from avse.train.loop import CHECKPOINT
+from avse.records import load_json
+from avse.train.loop import CHECKPOINT, take_over
 from avse.train.runs import BEGUN_WITH, averaged, progress
 
 OFFSCREEN = ("offscreen", "voiceprint")
@@ -60,8 +61,16 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
         )
     if bias and spec.mask != "magnitude":
         raise UsageError("complex masks have no claims that a bias could be added to", "leave it")
+    state = averaged(stage / CHECKPOINT)
+    with torch.device("meta"):  # a file may describe a network that no machine holds
+        needed = {name: value.shape for name, value in AVSENet(spec).state_dict().items()}
+    if needed != {name: value.shape for name, value in state.items()}:
+        raise InputError(
+            f"the checkpoint of {stage} is not of the network that {BEGUN_WITH} describes",
+            "run the stage again in another folder",
+        )
     network = AVSENet(spec)
-    network.load_state_dict(averaged(stage / CHECKPOINT))
+    network.load_state_dict(state)
     if bias:
         with torch.no_grad():
             claims = network.fusion.mask.bias
@@ -79,7 +88,7 @@ def _begun_with(stage: Path) -> tuple[str, dict[str, Any]]:
         InputError: that cannot be read.
     """
     try:
-        begun: dict[str, Any] = json.loads((stage / BEGUN_WITH).read_text())
+        begun: dict[str, Any] = load_json((stage / BEGUN_WITH).read_text())
         if not isinstance(begun["network"], dict):
             raise TypeError("network")
         return str(begun["stage"]["kind"]), begun
@@ -105,7 +114,7 @@ def _export_offscreen(run: Path, file: Path, *, half: bool) -> Exported:
     network, voiceprint = OffscreenNet(OffscreenSpec()), VoiceprintNet(VoiceprintSpec())
     steps = all_steps = parameters = 0
     for kind, part in zip(OFFSCREEN, (network, voiceprint), strict=True):
-        part.load_state_dict(averaged(stages[kind] / CHECKPOINT))
+        take_over(part, averaged(stages[kind] / CHECKPOINT), stages[kind] / CHECKPOINT)
         done = progress(stages[kind])
         steps, all_steps = steps + done[0], all_steps + done[1]
         parameters += sum(p.numel() for p in part.parameters())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from avse.models.network import AVSENet
 from avse.prepare.delays import estimate
 from avse.prepare.reading import PreparedPack
 from avse.prepare.sync import delay_curve
+from avse.records import fit, load_json
 from avse.train.data import key
 from avse.train.recipe import DataSettings
 
@@ -61,8 +63,8 @@ def read_delays(folder: Path) -> dict[str, int]:
         InputError: the file is damaged.
     """
     try:
-        found: dict[str, int] = json.loads((folder / DELAYS).read_text())
-        return found
+        found = load_json((folder / DELAYS).read_text())
+        return cast("dict[str, int]", fit(found, dict[str, int], "the delays"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"the delays in {folder} cannot be read: {error}", f"remove {folder / DELAYS}"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from avse.errors import InputError
 from avse.media.placing import appearing, writing
+from avse.records import fit, load_json
 from avse.train.batches import Source, batches, generator
 from avse.train.compute import Compute, moved
 from avse.train.optimisers import make_optimiser
@@ -93,13 +94,50 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     Raises:
         InputError: it is damaged or missing.
     """
+    state = read_tensors(path, device)
+    try:
+        for name in ("step", "steps"):
+            fit(state[name], int, name)
+        for name in ("network", "average"):
+            if not all(
+                isinstance(k, str) and isinstance(v, Tensor) for k, v in state[name].items()
+            ):
+                raise ValueError(f"{name} holds no tensors")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise damaged(path, error) from error
+    return state
+
+
+def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What `torch.save` wrote, tensors and plain values alone; who reads it checks what they are.
+
+    Raises:
+        InputError: it is damaged or missing.
+    """
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         return state
     except Exception as error:  # unpickling fails in many ways
-        raise InputError(
-            f"the checkpoint {path} cannot be read: {error}", "remove its folder to begin anew"
-        ) from error
+        raise damaged(path, error) from error
+
+
+def take_over(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Put the weights of a checkpoint into a network.
+
+    Raises:
+        InputError: they are those of another network.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise damaged(path, str(error).splitlines()[-1].strip()) from error
+
+
+def damaged(path: Path, why: object) -> InputError:
+    """The error to raise for a checkpoint that is not what it should be."""
+    return InputError(
+        f"the checkpoint {path} cannot be read: {why}", "remove its folder to begin anew"
+    )
 
 
 class Loop:
@@ -156,10 +194,15 @@ class Loop:
             InputError: the checkpoint is damaged.
         """
         state = read_checkpoint(self.folder / CHECKPOINT, self.compute.device)
-        self.module.load_state_dict(state["network"])
+        path = self.folder / CHECKPOINT
+        take_over(self.module, state["average"], path)
+        take_over(self.module, state["network"], path)
         self.average = state["average"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds = state["step"], state.get("seconds", 0.0)
+        try:
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.seconds = state["step"], float(state.get("seconds", 0.0))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise damaged(path, error) from error
         log = self.folder / LOG
         if self.compute.first and log.exists():
             # Steps after the last checkpoint will be done, and logged, again.
@@ -284,6 +327,6 @@ class Loop:
 
 def _step_of(line: str) -> float:
     try:
-        return float(json.loads(line)["step"])
+        return float(load_json(line, finite=False)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")

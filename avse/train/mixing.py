@@ -6,7 +6,6 @@ them is wanted.
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -46,11 +45,6 @@ class Sounds(ABC):
         """(samples,) float32 in -1..1."""
 
 
-def held_out(person: str, share: float = 0.05) -> bool:
-    """Whether a person belongs to the validation split: a checksum of the name decides."""
-    return zlib.crc32(person.encode()) % 10_000 < share * 10_000
-
-
 @dataclass(frozen=True)
 class MixSettings:
     """How mixtures are drawn."""
@@ -80,6 +74,14 @@ class MixSettings:
     def __post_init__(self) -> None:
         if self.rooms not in KINDS:
             raise UsageError(f"rooms cannot be {self.rooms!r}", f"choose from: {', '.join(KINDS)}")
+        if not 0.1 <= self.seconds <= 60:
+            raise UsageError(f"seconds cannot be {self.seconds:g}", "choose 0.1 to 60")
+        shares = self.voices
+        if not 1 <= len(shares) <= 16 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise UsageError(
+                f"voices cannot be {list(shares)[:16]}",
+                "give the probability of one, two, ... voices; together they are 1",
+            )
 
     @property
     def samples(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from avse.errors import UsageError
 from avse.models.spec import AVSESpec
+from avse.paths import is_below
 from avse.train.mixing import MixSettings
 from avse.train.talking import FaceSettings
 
@@ -216,7 +217,8 @@ class StageSettings(LoopSettings):
         _one_of("kind", self.kind, KINDS)
         if not self.name:
             object.__setattr__(self, "name", self.kind)
-        if "/" in self.name or self.name in (PREVIOUS, NEW, "pack", "none", ".", ".."):
+        taken = (PREVIOUS, NEW, "pack", "none")
+        if not is_below(self.name) or "/" in self.name or self.name in taken:
             raise UsageError(f"{self.name!r} cannot name a stage", "use letters and digits")
         super().__post_init__()
         for part in self.train:

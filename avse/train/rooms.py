@@ -40,6 +40,16 @@ def draw_room(rng: np.random.Generator, kind: str) -> Room:
     return tail if kind == "tail" else shoebox(rng)
 
 
+def check_rooms(kind: str) -> None:
+    """See that rooms of a kind can be drawn, before hours of work that need none.
+
+    Raises:
+        MissingExtraError: pyroomacoustics is not installed.
+    """
+    if kind != "tail":
+        _acoustics()
+
+
 def tail(rng: np.random.Generator) -> FloatArray:
     """A direct path and an exponentially decaying tail, T60 0.1 to 0.5 s: (samples,)."""
     t60 = rng.uniform(0.1, 0.5)

@@ -16,11 +16,13 @@ from avse.hashing import sha256
 from avse.media.placing import appearing, writing
 from avse.models.network import AVSENet
 from avse.models.weights import load
+from avse.records import load_json
 from avse.train.compute import Compute
 from avse.train.data import Delays, fingerprints, open_corpora
 from avse.train.lateness import DELAYS, estimate_delays, read_delays, write_delays
-from avse.train.loop import CHECKPOINT, Loop, never
+from avse.train.loop import CHECKPOINT, Loop, never, take_over
 from avse.train.recipe import DEVICE, NEW, PACKS, PREVIOUS, Recipe, StageSettings
+from avse.train.rooms import check_rooms
 from avse.train.runs import (
     BEGUN_WITH,
     Audience,
@@ -64,10 +66,13 @@ def run_recipe(
     Raises:
         UsageError: a stage was begun otherwise, or what it needs is missing.
         InputError: a pack or a checkpoint is missing or damaged.
+        MissingExtraError: a package that a stage needs is not installed.
     """
     if only is not None:
         recipe.stage(only)
     audience = audience or Unheard()
+    for stage in recipe.stages:
+        check_rooms(stage.mix.rooms if stage.mix.room_probability else "tail")
     packs = fingerprints(recipe.data)
     results = []
     for number, settings in enumerate(recipe.stages):
@@ -178,8 +183,8 @@ class Attempt:
         if not path.exists() or not (self.folder / CHECKPOINT).exists():
             return
         try:
-            before = json.loads(path.read_text())
-        except ValueError:
+            before = load_json(path.read_text())
+        except (OSError, ValueError):
             before = {}
         changes = differences(before, identity)
         if not changes:
@@ -251,7 +256,7 @@ class Attempt:
             return network
         network = AVSENet(self.recipe.network)
         if path is not None:
-            network.load_state_dict(averaged(path))
+            take_over(network, averaged(path), path)
         return network
 
     def delays(self) -> Delays | None:
@@ -263,7 +268,7 @@ class Attempt:
         if self.compute.first and not (folder / DELAYS).exists():
             self.audience.note(f"estimating delays with stage {name!r}")
             network = AVSENet(self.recipe.network)
-            network.load_state_dict(averaged(folder / CHECKPOINT))
+            take_over(network, averaged(folder / CHECKPOINT), folder / CHECKPOINT)
             write_delays(estimate_delays(network.eval(), self.recipe.data), folder)
         self.compute.wait()
         return read_delays(folder)

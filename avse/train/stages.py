@@ -15,12 +15,12 @@ from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.train.asking import MixtureSource
 from avse.train.clips import ClipSet
 from avse.train.compute import Compute
-from avse.train.cues import CueBank, fit_cues
+from avse.train.cues import CONTEXT, CueBank, fit_cues
 from avse.train.data import Corpora, sample
 from avse.train.device_mixing import ResidentMixer, ResidentTalkingMixer
 from avse.train.ears import Ears, EarsStage, VoicesSource
 from avse.train.joint import SeparationStage
-from avse.train.loop import Stage, read_checkpoint
+from avse.train.loop import Stage, damaged, read_tensors
 from avse.train.matching import LipsStage, fit_components
 from avse.train.mixing import Mixer, Sounds
 from avse.train.offscreen import OffscreenStage, SceneSource
@@ -212,9 +212,18 @@ def _cues(network: AVSENet, faces: ClipSet, folder: Path, compute: Compute) -> C
         with appearing(path) as temporary:
             torch.save({"map": bank.map, "residuals": bank.residuals, "scale": scale}, temporary)
     compute.wait()
-    state = read_checkpoint(path, compute.device)
-    network.fusion.scale.copy_(state["scale"])
-    return CueBank(state["map"], state["residuals"])
+    state = read_tensors(path, compute.device)
+    try:
+        network.fusion.scale.copy_(state["scale"])
+        bank = CueBank(state["map"], state["residuals"])
+        size = network.spec.embedding
+        if bank.map.shape != (size, (2 * CONTEXT + 1) * size + 1):
+            raise ValueError("the map is not of this network")
+        if not bank.residuals or any(rest.shape[:-1] != (size,) for rest in bank.residuals):
+            raise ValueError("the residuals are not of this network")
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise damaged(path, error) from error
+    return bank
 
 
 def _validator(settings: StageSettings, corpora: Corpora, compute: Compute) -> Validator | None:

@@ -132,6 +132,28 @@ def test_every_exception_has_a_code(
     assert len(err.splitlines()) <= 2
 
 
+def test_what_the_system_refuses_is_no_defect(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for path, says in ((Path("x" * 400), "file name too long"), (tmp_path, "is a directory")):
+        assert guarded(lambda path=path: path.read_bytes(), Terminal()) == 1  # type: ignore[misc]
+        err = capsys.readouterr().err.splitlines()
+        assert err[0].startswith("avse: error: ")
+        assert err[0].endswith(says)
+        assert len(err) == 2
+        assert len(err[0]) < 200
+
+
+@pytest.mark.parametrize("verb", ["separate", "who", "batch", "train", "mix", "evaluate"])
+def test_a_home_of_nobody_is_a_usage_error(run: Run, verb: str) -> None:
+    more = {"batch": ["-o", "o"], "train": ["-o", "o"], "mix": ["-o", "o"]}.get(verb, [])
+    more = ["--manifest", "~no-such-user/x", "-o", "o"] if verb == "evaluate" else more
+    ran = run(verb, *more, *([] if verb == "evaluate" else ["~no-such-user/x"]))
+    assert (ran.code, ran.out) == (2, "")
+    assert "there is no user 'no-such-user'" in ran.errors[0]
+    assert list(Path().iterdir()) == []
+
+
 def test_a_defect_shows_its_trace_to_those_who_debug(capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> None:
         raise ZeroDivisionError("oh")

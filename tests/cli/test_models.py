@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from avse.cli import doctor
 from avse.hashing import sha256
 from avse.models import weights
 
@@ -95,6 +98,8 @@ def test_doctor_is_content(run: Run, shipped: Path) -> None:
     assert (ran.code, ran.errors) == (0, ["avse: everything essential is here"])
     for part in ("torch", "FFmpeg", "h264", "aac", "mediapipe", "avse-small", "verified"):
         assert part in ran.out
+    assert "BROKEN" not in ran.out
+    assert "MISSING" not in ran.out
     assert str(Path.home()) not in ran.out
 
 
@@ -108,9 +113,65 @@ def test_doctor_reports_damage(run: Run, shipped: Path) -> None:
     assert found["ok"] is False
     for check in found["checks"]:
         assert list(check) == ["group", "name", "status", "detail", "essential"]
-    assert [c["name"] for c in found["checks"] if c["essential"] and c["status"] == "missing"] == [
-        "avse-small"
-    ]
+    bad = [c["name"] for c in found["checks"] if c["essential"] and c["status"] != "ok"]
+    assert bad == ["avse-small"]
+
+
+def test_doctor_finds_nothing_wrong_with_what_is_shipped(run: Run) -> None:
+    checks = json.loads(run("doctor", "--json").out)["checks"]
+    found = {check["name"]: check for check in checks if check["group"] == "weights"}
+    assert set(found) == {entry.name for entry in weights.shipped()}
+    for check in found.values():
+        assert check["status"] == "ok"
+        assert check["detail"].startswith("verified")
+
+
+def test_doctor_knows_every_extra_that_a_run_may_need() -> None:
+    text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    stated = {
+        extra: {re.split(r"[\[<>=]", package)[0] for package in packages}
+        for extra, packages in project["optional-dependencies"].items()
+        if extra not in ("dev", "examples")
+    }
+    assert {extra: set(packages) for extra, packages in doctor.EXTRAS.items()} == stated
+
+
+def test_doctor_tells_extras_that_are_missing_or_do_not_load(
+    run: Run, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "site"
+    (broken / "broken_package-1.5.dist-info").mkdir(parents=True)
+    (broken / "broken_package-1.5.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: broken-package\nVersion: 1.5\n"
+    )
+    (broken / "broken_package.py").write_text("raise ImportError('a library of 1998 is needed')")
+    monkeypatch.syspath_prepend(broken)
+    extras = {
+        "identity": {"no-such-package": "no_such_package"},
+        "preview": {"broken-package": "broken_package"},
+        "metrics": {"numpy": "numpy"},
+    }
+    monkeypatch.setattr(doctor, "EXTRAS", extras)
+    ran = run("doctor", "--json")
+    assert ran.code == 0  # none of them is essential
+    found = {c["name"]: c for c in json.loads(ran.out)["checks"] if c["group"] == "extra"}
+    assert found["identity"]["status"] == "missing"
+    assert found["identity"]["detail"] == (
+        'no-such-package not installed; pip install "avse[identity]"'
+    )
+    assert found["preview"]["status"] == "broken"
+    assert "1.5 cannot be loaded: a library of 1998 is needed" in found["preview"]["detail"]
+    assert 'pip install "avse[preview]"' in found["preview"]["detail"]
+    assert found["metrics"]["status"] == "ok"
+    assert "pip" not in found["metrics"]["detail"]
+
+
+def test_verify_tells_by_the_file_what_kind_of_weights_it_holds(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.safetensors"
+    mine.write_bytes(weights.find("avse-offscreen")[0].read_bytes())
+    ran = run("models", "verify", mine)
+    assert (ran.code, ran.err) == (0, "")
 
 
 def test_doctor_survives_a_broken_part(
@@ -125,4 +186,4 @@ def test_doctor_survives_a_broken_part(
     ran = run("doctor")
     assert ran.code == 3
     assert "no graph" in ran.out
-    assert ran.errors[0] == "avse: error: missing: faces mediapipe"
+    assert ran.errors[0] == "avse: error: missing or broken: faces mediapipe"

@@ -96,6 +96,7 @@ def test_without_matplotlib_there_are_no_curves_and_one_note(
     ran = run("train", recipe, "-o", "out")
     assert ran.code == 0
     assert ran.err.count("no curves are drawn") == 1
+    assert "no curves are drawn" in ran.errors[0]  # before the work
     assert not Path("out/lips/curves.png").exists()
 
 

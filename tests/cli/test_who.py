@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -74,6 +75,30 @@ def test_a_preview_without_moviepy_says_what_to_install(
     ran = run("who", duet, "--preview", "seen.mp4")
     assert ran.code == 3
     assert "avse[preview]" in ran.err
+    assert not Path("seen.mp4").exists()
+    # It is told first: the recording has not been looked for.
+    assert "avse[preview]" in run("who", "no-such.mp4", "--preview", "seen.mp4").err
+
+
+def test_what_can_be_written_without_moviepy_is_written(
+    run: Run, duet: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "moviepy", None)
+    ran = run("who", duet, "-m", model, "--preview", "seen.mp4", "--srt", "a.srt")
+    assert ran.code == 3
+    assert "moviepy" in ran.errors[0]
+    assert "avse[preview]" in ran.errors[1]
+    assert ran.out
+    assert sorted(path.name for path in Path().iterdir()) == ["a.srt"]
+
+
+def test_rttm_names_a_recording_as_the_system_does(run: Run, duet: Path, model: Path) -> None:
+    name = os.fsencode(duet.parent) + b"/caf\xe9.mp4"
+    os.rename(duet, name)  # noqa: PTH104
+    ran = run("who", os.fsdecode(name), "-m", model, "--rttm", "a.rttm", "--srt", "a.srt")
+    assert ran.code == 0
+    rows = Path("a.rttm").read_bytes().splitlines()
+    assert all(row.split()[1] == b"caf\xe9" for row in rows)
 
 
 @pytest.mark.parametrize(("kind", "code"), [("missing", 1), ("text", 1), ("faceless", 1)])

@@ -125,3 +125,9 @@ def test_without_a_network_faces_are_not_known(known):
     assert "avse[identity]" in caught.value.hint
     by_number = [Known("ben", number=1)]
     assert describe_references(by_number, OneFace(), None) == by_number
+
+
+def test_a_description_of_another_size_is_damaged():
+    known = [Known("anna", faces=(np.ones(5, np.float32),), network=ByWidth.name)]
+    with pytest.raises(UsageError, match="is not 128 numbers"):
+        describe_references(known, OneFace(), ByWidth())

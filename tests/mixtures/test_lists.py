@@ -107,3 +107,14 @@ def test_what_is_not_found_or_could_be_two() -> None:
         finder.find("raw/other_00001", None)
     with pytest.raises(InputError, match=r"could be test/id06310/.* or train/id06310/"):
         finder.find("/a/raw_audio/id06310__VySEWGPRgk_00148", None)
+
+
+@pytest.mark.parametrize(
+    "line", ['test,"' + "x" * 140_000 + '",a', "a" * 200_000 + ",b", '"unclosed,', "\0,\0"]
+)
+def test_fields_beyond_measure_are_not_understood(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(line)
+    with pytest.raises(UsageError, match="line 1 cannot be understood") as caught:
+        read_list(path)
+    assert len(caught.value.message) < 400

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import avse.mixtures.making
-from avse.errors import OutputError, OutputExistsError, UsageError
+from avse.errors import InputError, OutputError, OutputExistsError, UsageError
 from avse.media import AudioReader, probe, read_frames
 from avse.mixtures.making import check_folder, make_item, make_set
 from avse.mixtures.manifest import Item, read_manifest
@@ -270,3 +270,32 @@ def test_a_file_that_cannot_be_written_ends_the_work(
         (folder / "mixtures" / "00001.wav").mkdir(parents=True)
         with pytest.raises(OutputError):
             make(plan, folder, people, noises, overwrite=True, jobs=jobs)
+
+
+@pytest.mark.parametrize("name", ["mixtures", "references", "videos"])
+def test_a_link_does_not_lead_out_of_the_folder(
+    plan: Plan, people: Path, noises: Path, tmp_path: Path, name: str
+) -> None:
+    other, folder = tmp_path / "other", tmp_path / "set"
+    for made in (other, folder):
+        made.mkdir()
+    victims = [other / Path(path).name for path in plan.manifest.items[0].outputs.paths()]
+    for victim in victims:
+        victim.write_text("precious")
+    (folder / name).symlink_to(other)
+    with pytest.raises(InputError, match="leads out of the folder"):
+        make(plan, folder, people, noises, overwrite=True)
+    assert {victim.read_text() for victim in victims} == {"precious"}
+
+
+def test_a_manifest_that_asks_for_more_than_a_clip_holds(
+    plan: Plan, people: Path, noises: Path, tmp_path: Path
+) -> None:
+    item = plan.manifest.items[0]
+    with pytest.raises(InputError, match="ends before"):
+        make_item(
+            dataclasses.replace(item, samples=1000 * item.samples),
+            tmp_path,
+            clips=people,
+            noise=noises,
+        )

@@ -136,6 +136,15 @@ def changed(old: str, new: str, line: int = 3) -> str:
         (changed('"widths": [360, 240]', '"widths": [360]'), "'widths' has to be a list of 2"),
         (changed('"samples": 48000', '"samples": 0'), "'samples' has to be a whole number"),
         (changed('"noise": null', '"nois": null'), "'noise' is missing"),
+        (changed("-1.5", "9" * 400), "'gain_db' has to be a finite"),
+        (changed("-1.5", "1e9"), "'gain_db' has to be a finite"),
+        (changed("-1.5", "9" * 5000), "line 3 is not JSON"),
+        (changed("-1.5", "[" * 100_000), "nested too deeply"),
+        (changed('"samples": 48000', '"samples": 48000000000000'), "'samples' has to be a whole"),
+        (changed('"sample_rate": 16000', '"sample_rate": 1000000000'), "'sample_rate' has to be"),
+        (changed('"widths": [360, 240]', '"widths": [360, 1e9]'), "'widths' has to be a finite"),
+        (changed('"path": "s1/', '"path": "\\ud800/'), "relative path"),
+        (changed('"settings": {', '"settings": {"a": ' + "[" * 980 + "]" * 980 + ", ", 1), "m"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, says: str) -> None:

@@ -237,3 +237,50 @@ def test_a_killed_run_is_taken_up(voices: Path, tmp_path: Path, jobs: int) -> No
     made = prepare([voices], broken, SOUND)
     assert made.measured_before > 0
     assert files(broken) == files(whole)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shard": "../other/shard-00000.safetensors"},
+        {"shard": "link/shard-00000.safetensors"},
+        {"shard": 3},
+        {"id": "\ud800"},
+        {"frames": 10**400},
+        {"frames": 31},
+        {"frames": "30"},
+        {"samples": None},
+        {"delay_frames": 30},
+        {"flags": {"seen": "yes"}},
+        {"flags": []},
+        {"split": ["train"]},
+    ],
+    ids=str,
+)
+def test_a_list_that_is_not_that_of_its_shards(
+    pack: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    copy = tmp_path / "pack"
+    shutil.copytree(pack, copy)
+    shutil.copytree(pack, tmp_path / "other")
+    (copy / "link").symlink_to(tmp_path / "other")
+    row = {**rows(copy)[0], "delay_confidence": 1, **change}
+    (copy / "clips.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError):
+        PreparedPack(copy).talking()[0]
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "3", "[]", '"x"', "{"])
+def test_a_list_that_is_none(pack: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "clips.jsonl").write_text(content + "\n")
+    with pytest.raises(InputError, match="damaged"):
+        PreparedPack(tmp_path)
+
+
+def test_labels_stay_below_the_folder_of_clips(voices: Path, tmp_path: Path) -> None:
+    write_wav(tmp_path / "secret.wav", np.full(20_000, 0.2, np.float32))
+    table = tmp_path / "labels.tsv"
+    for name in (str(tmp_path / "secret.wav"), "../secret.wav", "a\0b"):
+        table.write_text(f"file\n{name}\n")
+        with pytest.raises(UsageError, match="does not lie below"):
+            prepare([voices], tmp_path / "pack", SOUND, labels=table)

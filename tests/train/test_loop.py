@@ -115,6 +115,33 @@ def test_a_damaged_checkpoint_is_an_error_with_a_name(tmp_path: Path) -> None:
         Loop(Sums(), tmp_path, SETTINGS)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": "1"},
+        {"steps": None},
+        {"network": {}},
+        {"network": 3},
+        {"average": {"weight": 1}},
+        {"average": {1: torch.zeros(1)}},
+        {"average": {"stranger": torch.zeros(1)}},
+        {"optimiser": {}},
+        {"optimiser": [1]},
+        {"optimiser": None},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_wrong_types_is_a_damaged_one(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    settings = dataclasses.replace(SETTINGS, steps=1)
+    Loop(Sums(), tmp_path, settings).run()
+    path = tmp_path / CHECKPOINT
+    torch.save({**torch.load(path, weights_only=True), **change}, path)
+    with pytest.raises(InputError, match=r"last\.pt"):
+        Loop(Sums(), tmp_path, settings)
+
+
 def test_a_loss_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
     stage = Sums()
     before = [p.clone() for p in stage.module.parameters()]

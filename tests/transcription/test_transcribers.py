@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -132,3 +133,18 @@ def test_faster_whisper_without_its_weights(
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(CorruptWeightsError, match="cannot be loaded"):
         opened(f"faster-whisper:{tmp_path}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+@pytest.mark.parametrize(
+    "name", ["$(touch caught).wav", "`touch caught`.wav", "a; touch caught.wav"]
+)
+def test_a_name_is_never_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / name
+    path.write_text("seven words")
+    for command in ("cat {}", "cat", """sh -c "cat < \\"$1\\"" sh {}"""):  # the last as in the docs
+        assert opened(command).hear(path).text == "seven words"
+    assert [found.name for found in tmp_path.iterdir()] == [name]
