@@ -105,13 +105,16 @@ def who(
     files = {kind: Path(name).expanduser() for kind, name in named.items() if name is not None}
     from avse.media import probe
 
-    probe(source)
+    info = probe(source)
     check_outputs(list(files.values()), source, force=force)
     if "preview" in files:
         from avse.activity.preview import check_preview
 
         check_preview(files["preview"])
     with Stages(terminal) as progress:
+        from avse.scene import examine
+
+        examine(source, settings, need_audio=bool(info.audio))
         progress("model", 0.0, None)
         from avse.activity.who import who as find_out
 
@@ -119,10 +122,10 @@ def who(
         if "preview" in files:
             from avse.activity.preview import write_preview
 
-            write_preview(
-                activity, files["preview"], track=track, overwrite=force, progress=progress
-            )
+            write_preview(activity, files["preview"], overwrite=force, progress=progress)
     _write(activity, files, source, force)
+    for note in activity.scene.notes:
+        terminal.warn(note)
     for warning in _warnings(activity):
         terminal.warn(f"{source.name}: {warning}")
     if as_json:

@@ -46,15 +46,12 @@ class Evidence:
     curves: Curves
 
 
-def measure(
-    scene: Scene, network: AVSENet, *, track: int = 0, progress: Progress = no_progress
-) -> Sync:
+def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress) -> Sync:
     """How far the sound of a recording is from its picture.
 
     Args:
         scene: the recording, with its sound, and the people in it.
         network: in evaluation mode, on its device.
-        track: the sound track that the scene was made with.
         progress: see `avse.scene.Progress`.
 
     Raises:
@@ -63,7 +60,7 @@ def measure(
     info = scene.info
     total = None if info.duration is None else float(info.duration)
     lips = {person.number: person.lips for person in scene.people}
-    with AudioReader(info.path, track=track, rate_hz=SAMPLE_RATE, mono=True) as reader:
+    with AudioReader(info.path, track=scene.track, rate_hz=SAMPLE_RATE, mono=True) as reader:
         sound = (block.samples[0] for block in reader)
         evidence = gather(network, lips, sound, lambda done_s: progress("sync", done_s, total))
     return conclude(evidence)
