@@ -184,7 +184,7 @@ def carry_out(
     if not job.dry_run:
         sync = separation.sync
         progress("voices", 0.0, None)
-        warnings += [*separation.scene.notes, *_save(job, separation, voices)]
+        warnings += _save(job, separation, voices)
         if transcriber is not None:
             texts = _write_subtitles(job, separation, voices, transcriber, progress)
             warnings += texts.warnings

@@ -55,7 +55,7 @@ class Scene:
         people: in order of their numbers. Their times count from `origin`.
         origin: the instant, on the container's clock, that people's times are relative to: the
             first sample of the sound track, so that lips and sound share one time line.
-        notes: what the user should know about the recording, in words.
+        about_file: what was noticed in the file: its tracks, its clock.
     """
 
     info: MediaInfo
@@ -63,13 +63,18 @@ class Scene:
     audio: AudioStream | None
     people: People
     origin: Fraction
-    notes: tuple[str, ...] = ()
+    about_file: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about the recording, in words."""
+        return list(self.about_file)
 
     @property
     def track(self) -> int | None:
         """Which sound track of the file it is, as `AudioReader` counts them."""
-        tracks = [one.index for one in self.info.audio]
-        return None if self.audio is None else tracks.index(self.audio.index)
+        wanted = None if self.audio is None else self.audio.index
+        return next((n for n, one in enumerate(self.info.audio) if one.index == wanted), None)
 
     def playing_time(self, time: Fraction) -> float:
         """Seconds from the beginning of the file, as a player shows them."""
@@ -200,13 +205,13 @@ def examine(
     video, audio = choose_tracks(info, settings.track, need_audio=need_audio)
     notes = []
     if splices.all:
-        notes.append(f"{name}: {splices.describe(info.start)}")
+        notes.append(splices.describe(info.start))
     if audio is not None:
         track = info.audio.index(audio)
         if need_audio and settings.track is None and len(info.audio) > 1:
             notes.append(
-                f"{name}: of {len(info.audio)} sound tracks, track {track} is taken, which plays "
-                "by default; --track chooses another"
+                f"of {len(info.audio)} sound tracks, track {track} is taken, which plays by "
+                "default; --track chooses another"
             )
         with AudioReader(path, track=track) as sound:
             if sound.empty and need_audio:

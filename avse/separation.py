@@ -212,7 +212,7 @@ class Separation:
 
     def _note(self, masker: Masker, played: AudioReader, length_s: float) -> None:
         claimed = self.audio.duration
-        self.notes = []
+        self.notes = self.scene.notes
         if claimed is not None and length_s < 0.98 * float(claimed) - 0.5:
             self.notes.append(
                 f"{self.scene.info.path.name} is cut short: of {float(claimed):.1f} s of sound "

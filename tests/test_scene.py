@@ -36,7 +36,7 @@ def test_a_track_that_leaves_nothing_to_hear_is_refused(duet: Path, tmp_path: Pa
 def test_the_choice_among_several_tracks_is_said(tmp_path: Path) -> None:
     path = write_media(tmp_path / "a.mkv", Picture(), Sound("flac"), Sound("flac"))
     (note,) = examine(path, Settings())[3]
-    assert note.startswith("a.mkv: of 2 sound tracks, track 0 is taken")
+    assert note.startswith("of 2 sound tracks, track 0 is taken")
     for settings, need_audio in ((Settings(track=1), True), (Settings(), False)):
         assert examine(path, settings, need_audio=need_audio)[3] == ()
     with pytest.raises(NoAudioError, match="track 2"):
@@ -47,7 +47,8 @@ def test_a_clock_that_jumps_is_said_and_its_times_are_those_played(tmp_path: Pat
     parts = [(0, 2), (HOUR, 2)]
     info, video, audio, (note,) = examine(jumping(tmp_path / "a.mkv", parts, parts), Settings())
     assert note == (
-        "a.mkv: its clock jumps by 3,598 s at 2.0 s, with nothing in between: the parts are joined"
+        "the clock of the recording jumps by 3,598 s at 2.0 s, with nothing in between: "
+        "the parts are joined"
     )
     assert audio is not None
     for length in (info.duration, video.duration, audio.duration):

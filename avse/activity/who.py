@@ -181,9 +181,7 @@ def _heard(masker: Masker, scene: Scene, settings: Settings, progress: Progress)
 
 def _watched(masker: Masker, scene: Scene) -> FloatArray:
     """(people, cues, video frames) where there is nothing to hear."""
-    frames = max(
-        (person.lips.first + len(person.lips.points) for person in scene.people), default=0
-    )
+    frames = max((person.lips.stop for person in scene.people), default=0)
     out = np.zeros((len(scene.people), COUNT, max(1, frames)), np.float32)
     with torch.inference_mode():
         components, seen = masker.lips(0, out.shape[-1])

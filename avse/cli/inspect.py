@@ -90,7 +90,7 @@ def inspect(
     if scene is not None:
         info = scene.info
         for note in scene.notes:
-            terminal.warn(note)
+            terminal.warn(f"{source.name}: {note}")
     if picture is not None:
         _draw(scene, picture, force, terminal)
     if memory is not None:

@@ -78,7 +78,7 @@ def sync(
     target = _target(source, fix=fix, output=output, force=force)
     scene, found = _measure(source, settings, terminal)
     for note in scene.notes:
-        terminal.warn(note)
+        terminal.warn(f"{source.name}: {note}")
     if target is not None:
         _fix(source, target, found, force, terminal)
     if as_json:

@@ -124,8 +124,6 @@ def who(
 
             write_preview(activity, files["preview"], overwrite=force, progress=progress)
     _write(activity, files, source, force)
-    for note in activity.scene.notes:
-        terminal.warn(note)
     for warning in _warnings(activity):
         terminal.warn(f"{source.name}: {warning}")
     if as_json:
@@ -136,7 +134,7 @@ def who(
 
 
 def _warnings(activity: Activity) -> list[str]:
-    found = []
+    found = list(activity.scene.notes)
     if not activity.heard:
         found.append("there is no sound: lips that move count as speech")
     sync = activity.sync

@@ -55,7 +55,7 @@ def check_space(folder: Path, needed: float) -> None:
             f"{folder}: about {needed / 1e9:.1f} GB will be written, and the disk has "
             f"{free / 1e9:.1f} GB left",
             "free some space, ask for fewer voices, or choose another folder",
-        )
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def temporary_name(path: Path) -> Path:

@@ -35,6 +35,7 @@ LONGEST_HOLE_S = 30
 """A longer stretch of no stream at all is a splice; shorter ones may be a slide that stays on, or a
 call in which nobody says or shows anything."""
 
+_HOLES_S = 600  # of short holes are believed, and more where there is a tenth of that of material
 _JOINED_S = 1.0  # packets of a stream that are no further apart are one run
 _Described = TypeVar("_Described", AudioStream, VideoStream)
 _UNTIMED = frozenset({"wav", "w64", "flac", "mp3", "aac", "ac3", "eac3", "aiff", "au", "amr"})
@@ -125,7 +126,7 @@ class Splices:
         first, count = self.all[0], len(self.all)
         times = "" if count == 1 else f"{count} times, first "
         return (
-            f"its clock jumps {times}by {float(first.jumped):,.0f} s at "
+            f"the clock of the recording jumps {times}by {float(first.jumped):,.0f} s at "
             f"{float(first.at - begin):.1f} s, with nothing in between: the parts are joined"
         )
 
@@ -149,14 +150,25 @@ def _find_splices(path: str, _state: object) -> Splices:
     with open_input(path) as container:
         if container.format.name in _UNTIMED:
             return Splices()
-        return splices_of(_runs(container))
+        runs = _runs(container)
+        found = splices_of(runs)
+        if found.end is None or not usable_audio(container):  # pictures alone may be a time lapse
+            return found
+        material_s = sum(end - start for stream in runs for start, end in stream)
+        begin = min(start for stream in runs for start, _ in stream)
+        if found.end - _exact(begin) > _HOLES_S + 10 * material_s:
+            return splices_of(runs, longest_s=_JOINED_S)
+        return found
 
 
-def splices_of(runs: Sequence[Sequence[tuple[float, float]]]) -> Splices:
+def splices_of(
+    runs: Sequence[Sequence[tuple[float, float]]], *, longest_s: float = LONGEST_HOLE_S
+) -> Splices:
     """Find the splices between runs of packets.
 
     Args:
         runs: of each stream, (start, end) in seconds of what follows one another closely.
+        longest_s: a longer hole is a splice.
     """
     never = float("-inf")
     found: list[Splice] = []
@@ -167,7 +179,7 @@ def splices_of(runs: Sequence[Sequence[tuple[float, float]]]) -> Splices:
     for start, end, number in sorted(
         (start, end, number) for number, stream in enumerate(runs) for start, end in stream
     ):
-        if covered > never and start - covered > LONGEST_HOLE_S:
+        if covered > never and start - covered > longest_s:
             # Where the streams that go on had stopped: one that ended before does not count.
             stops = [stop for stop, later in zip(stopped, last, strict=True) if later >= start]
             before = max(stops)

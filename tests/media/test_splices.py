@@ -10,6 +10,8 @@ import pytest
 from avse.media import AudioReader, FrameReader, NewTrack, probe, read_frames, remux
 from avse.media.splices import Splices, find_splices, splices_of
 
+from .media_files import Picture
+
 RATE = 8000
 HOUR = 3600
 
@@ -77,7 +79,7 @@ def test_where_everything_jumps_the_parts_are_joined(tmp_path, suffix):
     info = splices.apply(probe(path))
     assert float(info.duration) == pytest.approx(4, abs=0.3)
     assert float(splices.end - info.start) == pytest.approx(4, abs=0.3)
-    assert "its clock jumps by 3,598 s at 2.0 s" in splices.describe(info.start)
+    assert "the clock of the recording jumps by 3,598 s at 2.0 s" in splices.describe(info.start)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
@@ -105,6 +107,19 @@ def test_a_short_hole_in_everything_is_kept(tmp_path):
     path = jumping(tmp_path / "a.mkv", parts, parts)
     assert heard(path)[0].shape[1] == 22 * RATE
     assert [f.time for f in read_frames(path)][50] == 20
+
+
+def test_short_holes_without_end_are_not_kept(tmp_path):
+    """A small file made of holes: 4 s of sound in 20 minutes."""
+    path = jumping(tmp_path / "a.mkv", [(29 * n, 0.1) for n in range(41)], [])
+    assert len(find_splices(path).all) == 40
+    assert heard(path)[0].shape[1] == pytest.approx(4.1 * RATE, rel=0.01)
+
+
+def test_a_time_lapse_keeps_its_times(media):
+    times = [Fraction(25 * n) for n in range(40)]
+    path = media("a.mkv", Picture(frames=40, times=times, options={"bf": "0"}))
+    assert [frame.time for frame in read_frames(path)] == times
 
 
 def test_a_place_after_a_splice_is_found(tmp_path):
