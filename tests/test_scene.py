@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from avse.errors import NoAudioError, OutputError
+from avse.media import probe
 from avse.models.network import AVSENet
 from avse.scene import Scene, examine, look, no_progress
 from avse.separation import Separation
@@ -53,6 +55,16 @@ def test_a_clock_that_jumps_is_said_and_its_times_are_those_played(tmp_path: Pat
     assert audio is not None
     for length in (info.duration, video.duration, audio.duration):
         assert float(length or 0) == pytest.approx(4, abs=0.1)
+
+
+def test_months_in_a_header_are_not_believed(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "a.mkv", Picture(), Sound("flac"))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"\x44\x89\x88") + 3  # the duration, in milliseconds
+    data[place : place + 8] = struct.pack(">d", 9e9)
+    path.write_bytes(data)
+    assert float(probe(path).duration or 0) > 8e6
+    assert float(examine(path, Settings())[0].duration or 0) == pytest.approx(1, abs=0.1)
 
 
 def test_nothing_heavy_is_loaded_for_that(tmp_path: Path) -> None:

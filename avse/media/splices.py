@@ -85,11 +85,14 @@ class Splices:
         return played + (self.all[number - 1].jumped if number else 0)
 
     def apply(self, info: MediaInfo) -> MediaInfo:
-        """What a file holds, in times as played; lengths are those of what was recorded."""
-        if not self.all:
-            return info
-        end = None if info.duration is None else self.played(info.start + info.duration)
-        start = self.played(info.start)
+        """What a file holds, in times as played; lengths are those of what was recorded.
+
+        A header that claims much more than there is, months at times, is not believed.
+        """
+        start, end = self.played(info.start), self.end
+        if info.duration is not None:
+            claimed = self.played(info.start + info.duration)
+            end = claimed if end is None or claimed < end + LONGEST_HOLE_S else end
         return replace(
             info,
             start=start,
