@@ -111,13 +111,18 @@ class Splices:
         return replace(stream, start=start, duration=length)
 
     def moved(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
-        """Packets, with the times at which they are played."""
+        """Packets, with the times at which they are played; a clock that is reset goes on."""
+        going_on: dict[int, _GoingOn] = {}
         for packet in packets:
             stamp = packet.dts if packet.pts is None else packet.pts
-            if self.all and stamp is not None:
-                ticks = round(self.jumped(stamp * packet.time_base) / packet.time_base)
-                packet.pts = None if packet.pts is None else packet.pts - ticks
-                packet.dts = None if packet.dts is None else packet.dts - ticks
+            if stamp is not None:
+                later = -round(self.jumped(stamp * packet.time_base) / packet.time_base)
+                if packet.dts is not None:
+                    stream = going_on.setdefault(packet.stream_index, _GoingOn())
+                    second = round(1 / packet.time_base)
+                    later += stream.later(packet.dts + later, packet.duration or 1, second)
+                    packet.dts += later
+                packet.pts = None if packet.pts is None else packet.pts + later
             yield packet
 
     def describe(self, begin: Fraction) -> str:
@@ -132,6 +137,24 @@ class Splices:
             f"the clock of the recording jumps {times}by {float(first.jumped):,.0f} s at "
             f"{float(first.at - begin):.1f} s, with nothing in between: the parts are joined"
         )
+
+
+class _GoingOn:
+    """Lets one stream go on where its clock is set back, as readers do; in ticks."""
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+        self.shift = self.before = 0
+
+    def later(self, time: int, length: int, second: int) -> int:
+        """By how much a packet comes later than its decoding time says."""
+        if self.last is not None:
+            if time + self.shift < self.last - second:
+                self.before, self.shift = self.shift, self.last + length - time
+            elif abs(time + self.before - self.last) <= second < time + self.shift - self.last:
+                self.shift = self.before  # it was one damaged time stamp
+        self.last = time + self.shift
+        return self.shift
 
 
 def find_splices(path: StrPath) -> Splices:

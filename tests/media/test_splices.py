@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avse.media import AudioReader, FrameReader, NewTrack, probe, read_frames, remux
-from avse.media.splices import Splices, find_splices, splices_of
+from avse.media.splices import Splices, _GoingOn, find_splices, splices_of
 
 from .media_files import Picture
 
@@ -144,6 +144,27 @@ def test_a_copy_is_joined_too(tmp_path, suffix):
     theirs, ours = ([f.time for f in read_frames(p)] for p in (path, copy))
     assert [float(t) for t in ours] == pytest.approx([float(t) for t in theirs], abs=0.002)
     assert np.array_equal(heard(copy)[0], sound)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov"])
+def test_a_clock_that_is_set_back_goes_on_in_a_copy(tmp_path, suffix):
+    part = jumping(tmp_path / "part.ts", [(0, 2)], [(0, 2)])
+    path = tmp_path / "a.ts"
+    path.write_bytes(2 * part.read_bytes())  # two parts joined end to end
+    sound, reader = heard(path)
+    copy = tmp_path / f"copy{suffix}"
+    remux(path, NewTrack([sound], reader.sample_rate, 1), copy)
+    theirs, ours = ([float(f.time) for f in read_frames(p)] for p in (path, copy))
+    assert len(ours) == 100
+    assert ours == pytest.approx(theirs, abs=0.09)
+    assert ours[-1] - ours[0] == pytest.approx(4, abs=0.2)
+
+
+def test_one_damaged_time_stamp_moves_no_more_than_its_packet():
+    stream = _GoingOn()
+    stamps = [100, 104, 108, 10, 116, 120, 124]
+    moved = [at + stream.later(at, 4, 20) for at in stamps]
+    assert moved == [100, 104, 108, 112, 116, 120, 124]
 
 
 def test_times_go_there_and_back():
