@@ -153,9 +153,9 @@ def carry_out(
     Raises:
         AvseError: see `avse.separation` and `avse.naming`.
     """
-    from avse.media import probe
+    from avse.scene import examine
 
-    probe(job.source)
+    examine(job.source, job.settings)
     check_outputs(job.paths_known(), job.source, force=job.force)
     warnings: list[str] = []
     if job.keep_original_audio and not job.naming.is_video:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from avse.activity.cues import COUNT, find_cues
-from avse.faces.lips import LipSequence, liveliness, motion
+from avse.faces.lips import AnyLips, Lips, liveliness, motion
 from avse.models.network import AVSENet
 from avse.models.presence import REACH, presence
 from avse.offscreen.listening import Heard, Offscreen, Traces
@@ -46,26 +46,51 @@ class MaskBlock:
     traces: Traces | None = None
 
 
-def lip_components(network: AVSENet, lips: LipSequence) -> tuple[FloatArray, FloatArray]:
-    """What the visual stream is fed of a whole recording: a few MB an hour.
+class LipComponents:
+    """What the visual stream is fed of one person's lips: a few MB for an hour in sight.
 
     Args:
         network: on its device.
-        lips: of one person.
+        lips: of the person.
 
-    Returns:
-        (components, frames) and (frames,) 1 where the lips were seen, else 0.
+    Attributes:
+        first, stop: video frames from the first with lips to the one after the last.
     """
-    seen = lips.seen
-    moved = motion(lips.points, seen)
-    moved = moved * np.float32(liveliness(moved, seen))
-    visual = network.visual
-    with torch.inference_mode():
-        projected = visual.project(
-            torch.from_numpy(moved)[None].to(visual.mean.device),
-            torch.from_numpy(seen.astype(np.float32))[None].to(visual.mean.device),
-        )
-    return projected[0].cpu().numpy(), seen.astype(np.float32)
+
+    def __init__(self, network: AVSENet, lips: AnyLips) -> None:
+        self.first, self.stop = lips.first, lips.stop
+        self.size = network.spec.lip_components
+        self.stretches: list[tuple[int, FloatArray, FloatArray]] = []
+        _, points, _ = Lips(lips.stretches).sightings()
+        there = np.ones(len(points), np.bool_)
+        moved = motion(points, there)
+        moved = moved * np.float32(liveliness(moved, there))
+        device, done = network.visual.mean.device, 0
+        for one in lips.stretches:
+            seen = one.seen
+            count = int(np.count_nonzero(seen))
+            inputs = torch.from_numpy(moved[done : done + count])[None].to(device)
+            with torch.inference_mode():
+                found = network.visual.project(inputs, torch.ones(1, count, device=device))[0]
+            components = np.zeros((self.size, len(seen)), np.float32)
+            components[:, seen] = found.cpu().numpy()
+            self.stretches.append((one.first, components, seen.astype(np.float32)))
+            done += count
+
+    def window(self, start: int, frames: int) -> tuple[FloatArray, FloatArray]:
+        """(components, frames), and (frames,) 1 where the lips were seen, else 0.
+
+        Args:
+            start: video frame; beyond both ends the lips are unseen.
+            frames: how many.
+        """
+        out, seen = np.zeros((self.size, frames), np.float32), np.zeros(frames, np.float32)
+        for first, components, there in self.stretches:
+            low, high = max(start, first), min(start + frames, first + len(there))
+            if high > low:
+                out[:, low - start : high - start] = components[:, low - first : high - first]
+                seen[low - start : high - start] = there[low - first : high - first]
+        return out, seen
 
 
 @dataclass(frozen=True)
@@ -143,7 +168,7 @@ class Masker:
     def __init__(
         self,
         network: AVSENet,
-        lips: Sequence[LipSequence],
+        lips: Sequence[AnyLips],
         *,
         window_s: float,
         overlap: float,
@@ -154,18 +179,15 @@ class Masker:
         length = max(1, round(window_s * VIDEO_RATE))
         step = max(1, round(length * (1 - overlap)))
         self.plan = WindowPlan(length, step)
-        self.first = [sequence.first for sequence in lips]
-        self.components = [lip_components(network, sequence) for sequence in lips]
+        self.people = [LipComponents(network, one) for one in lips]
         self.halved = 0
 
     def presence(self, start: int, frames: int) -> FloatArray:
         """How far each takes part: (people, frames) from video frame `start` on."""
-        out = np.zeros((len(self.components), frames), np.float32)
-        for p, (first, (_, there)) in enumerate(zip(self.first, self.components, strict=True)):
-            low, high = max(start - REACH, first), min(start + frames + REACH, first + len(there))
-            if high > low:
-                near = np.zeros(frames + 2 * REACH, np.float32)
-                near[low - start + REACH : high - start + REACH] = there[low - first : high - first]
+        out = np.zeros((len(self.people), frames), np.float32)
+        for p, person in enumerate(self.people):
+            _, near = person.window(start - REACH, frames + 2 * REACH)
+            if near.any():
                 out[p] = presence(near)[REACH:-REACH]
         return out
 
@@ -180,14 +202,10 @@ class Masker:
     def lips(self, start: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(1, people, components, frames) and (1, people, frames) from video frame `start` on."""
         count = self.network.spec.lip_components
-        components = np.zeros((1, len(self.components), count, frames), np.float32)
-        seen = np.zeros((1, len(self.components), frames), np.float32)
-        for p, (first, (moved, there)) in enumerate(zip(self.first, self.components, strict=True)):
-            low, high = max(start, first), min(start + frames, first + len(there))
-            if high > low:
-                here, from_ = slice(low - start, high - start), slice(low - first, high - first)
-                components[0, p, :, here] = moved[:, from_]
-                seen[0, p, here] = there[from_]
+        components = np.zeros((1, len(self.people), count, frames), np.float32)
+        seen = np.zeros((1, len(self.people), frames), np.float32)
+        for p, person in enumerate(self.people):
+            components[0, p], seen[0, p] = person.window(start, frames)
         return torch.from_numpy(components).to(self.device), torch.from_numpy(seen).to(self.device)
 
     def masks(self, sound: Iterable[FloatArray]) -> Iterator[MaskBlock]:

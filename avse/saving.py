@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avse.errors import OutputError, UsageError
-from avse.media import NewTrack, StemWriter, remux
+from avse.media import NewTrack, StemWriter, find_splices, remux
 from avse.media.encoding import CONTAINERS, choose_encoding
+from avse.media.placing import check_space
+from avse.media.probe import plausible_s
 from avse.media.stems import stem_depth
 from avse.naming import SOUND_SUFFIXES
 
@@ -62,6 +64,9 @@ def save_stems(
             raise OutputError(f"there is no folder {target.parent}", "create it first")
     videos = {n: t for n, t in targets.items() if t.suffix.lower() not in SOUND_SUFFIXES}
     written = Written(paths, targets.get(RESIDUAL))
+    check_space(
+        next(iter(targets.values())).parent, _bytes_needed(separation, targets, len(videos))
+    )
     with ExitStack() as stack:
         sounds = dict(targets)
         if videos:
@@ -100,7 +105,7 @@ def save_stems(
                 separation.scene.info.path,
                 NewTrack(sounds[number]),
                 target,
-                track=separation.settings.track,
+                track=separation.scene.track,
                 keep_original_audio=keep_original_audio,
                 drop_unsupported=True,
                 overwrite=overwrite,
@@ -115,6 +120,15 @@ def save_stems(
         ]
     written.warnings += separation.notes
     return written
+
+
+def _bytes_needed(separation: Separation, targets: Mapping[int, Path], videos: int) -> float:
+    """What all files take while they are written, roughly: sound waits as 32-bit floats."""
+    path, audio = separation.scene.info.path, separation.audio
+    size, end = path.stat().st_size, find_splices(path).end
+    length_s = 0.0 if end is None else plausible_s(max(0.0, float(end - audio.start)), size)
+    sound = 4 * audio.channels * audio.sample_rate * length_s
+    return len(targets) * sound + videos * size
 
 
 def _is_limited(target: Path, separation: Separation) -> bool:

@@ -16,7 +16,16 @@ from avse.faces.people import People, Person
 from avse.faces.recognition import open_recogniser
 from avse.faces.references import describe_references
 from avse.faces.track import find_people
-from avse.media import AudioStream, Frame, MediaInfo, VideoStream, probe, read_frames
+from avse.media import (
+    AudioReader,
+    AudioStream,
+    Frame,
+    MediaInfo,
+    VideoStream,
+    find_splices,
+    probe,
+    read_frames,
+)
 from avse.paths import user_path
 from avse.people_file import read_people
 from avse.settings import Settings
@@ -46,6 +55,7 @@ class Scene:
         people: in order of their numbers. Their times count from `origin`.
         origin: the instant, on the container's clock, that people's times are relative to: the
             first sample of the sound track, so that lips and sound share one time line.
+        about_file: what was noticed in the file: its tracks, its clock.
     """
 
     info: MediaInfo
@@ -53,6 +63,18 @@ class Scene:
     audio: AudioStream | None
     people: People
     origin: Fraction
+    about_file: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about the recording, in words."""
+        return list(self.about_file)
+
+    @property
+    def track(self) -> int | None:
+        """Which sound track of the file it is, as `AudioReader` counts them."""
+        wanted = None if self.audio is None else self.audio.index
+        return next((n for n, one in enumerate(self.info.audio) if one.index == wanted), None)
 
     def playing_time(self, time: Fraction) -> float:
         """Seconds from the beginning of the file, as a player shows them."""
@@ -128,13 +150,13 @@ def read_point(text: str) -> tuple[Fraction, float, float]:
 
 
 def choose_tracks(
-    info: MediaInfo, track: int, *, need_audio: bool = True
+    info: MediaInfo, track: int | None, *, need_audio: bool = True
 ) -> tuple[VideoStream, AudioStream | None]:
     """The picture and the sound track of a file that are to be worked on.
 
     Args:
         info: what the file holds.
-        track: which sound track.
+        track: which sound track; None for the one that plays by default.
         need_audio: whether to refuse a file without it.
 
     Raises:
@@ -147,6 +169,7 @@ def choose_tracks(
             f"{name}: there is no moving picture to point at",
             "avse needs the video; for sound alone use an audio-only tool",
         )
+    track = info.default_track if track is None else track
     if track < len(info.audio):
         return info.video, info.audio[track]
     if need_audio and not info.audio:
@@ -155,6 +178,48 @@ def choose_tracks(
         last = len(info.audio) - 1
         raise NoAudioError(f"{name}: there is no sound track {track}", f"choose 0 to {last}")
     return info.video, None
+
+
+def examine(
+    path: str | os.PathLike[str], settings: Settings, *, need_audio: bool = True
+) -> tuple[MediaInfo, VideoStream, AudioStream | None, tuple[str, ...]]:
+    """Find out, before anything heavy is loaded, whether a recording can be worked on.
+
+    Args:
+        path: the recording.
+        settings: see `Settings`.
+        need_audio: whether a recording without sound is refused.
+
+    Returns:
+        What the file holds, in times as played; the picture and the sound that are to be worked on;
+        what the user should know about them, in words.
+
+    Raises:
+        MediaError: the file cannot be read.
+        NoVideoError: it has no moving picture.
+        NoAudioError: it has no such sound track, or nothing is in it, and `need_audio`.
+    """
+    splices = find_splices(path)
+    info = splices.apply(probe(path))
+    name = info.path.name
+    video, audio = choose_tracks(info, settings.track, need_audio=need_audio)
+    notes = []
+    if splices.all:
+        notes.append(splices.describe(info.start))
+    if audio is not None:
+        track = info.audio.index(audio)
+        if need_audio and settings.track is None and len(info.audio) > 1:
+            notes.append(
+                f"of {len(info.audio)} sound tracks, track {track} is taken, which plays by "
+                "default; --track chooses another"
+            )
+        with AudioReader(path, track=track) as sound:
+            if sound.empty and need_audio:
+                raise NoAudioError(
+                    f"{name}: sound track {track} is empty: its header leaves nothing to play",
+                    "check that it plays in a media player; copy or download it again",
+                )
+    return info, video, audio, tuple(notes)
 
 
 def look(
@@ -182,8 +247,7 @@ def look(
         InputError, UsageError: the file of people, or a reference in it, is of no use.
         MissingExtraError: people are to be known by their faces, without `avse[identity]`.
     """
-    info = probe(path)
-    video, audio = choose_tracks(info, settings.track, need_audio=need_audio)
+    info, video, audio, notes = examine(path, settings, need_audio=need_audio)
     known = read_people(user_path(settings.people)) if settings.people else []
     recogniser = open_recogniser()
     origin = audio.start if audio is not None else info.start
@@ -204,7 +268,8 @@ def look(
             f"{info.path.name}: no face was found in the picture",
             "faces must be in sight for more than half a second and wider than about 25 pixels",
         )
-    return Scene(info, video, audio, name_people(people, known) if known else people, origin)
+    known_people = name_people(people, known) if known else people
+    return Scene(info, video, audio, known_people, origin, notes)
 
 
 def _relative(frames: Iterator[Frame], origin: Fraction) -> Iterator[Frame]:

@@ -29,7 +29,7 @@ from avse.offscreen.carrying import Absence, Carrier
 from avse.offscreen.weights import load_offscreen
 from avse.playing import MaskPlayer
 from avse.saving import CROWD, NARRATOR, TOGETHER, Target, Written, save_stems
-from avse.scene import Progress, Scene, Speaker, look, no_progress, pick_device
+from avse.scene import Progress, Scene, Speaker, examine, look, no_progress, pick_device
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.sync.measuring import measure
@@ -125,7 +125,7 @@ class Separation:
         """
         if not self.settings.sync:
             return None
-        return measure(self.scene, self._network, track=self.settings.track, progress=self.progress)
+        return measure(self.scene, self._network, progress=self.progress)
 
     def out_of_sight(self, number: int) -> list[OutOfSight] | None:
         """When a person's face cannot be seen, and what was heard of them then.
@@ -152,7 +152,7 @@ class Separation:
 
     def blocks(self) -> Iterator[Block]:
         """Compute the voices, piece by piece, from the first sample to the last."""
-        path, track, info = self.scene.info.path, self.settings.track, self.scene.info
+        path, track, info = self.scene.info.path, self.scene.track, self.scene.info
         total = float(info.duration) if info.duration is not None else None
         masker = Masker(
             self._network,
@@ -184,7 +184,7 @@ class Separation:
                 waiting = np.concatenate([waiting, sound.samples], axis=-1)
             rest = player.finish()
             yield from self._emit(done, rest, waiting)
-            self._note(masker, heard.skipped, (done + rest.shape[-1]) / rate)
+            self._note(masker, played, (done + rest.shape[-1]) / rate)
 
     def _rows(self) -> list[int]:
         """Which masks are played: of everybody's, and of the narrator's and the crowd's."""
@@ -211,9 +211,9 @@ class Separation:
         duration = self.audio.duration or self.scene.info.duration
         return 0 if duration is None else int(duration * VIDEO_RATE)
 
-    def _note(self, masker: Masker, skipped: int, length_s: float) -> None:
+    def _note(self, masker: Masker, played: AudioReader, length_s: float) -> None:
         claimed = self.audio.duration
-        self.notes = []
+        self.notes = self.scene.notes
         if claimed is not None and length_s < 0.98 * float(claimed) - 0.5:
             self.notes.append(
                 f"{self.scene.info.path.name} is cut short: of {float(claimed):.1f} s of sound "
@@ -223,8 +223,15 @@ class Separation:
             self.notes.append(f"{self.sync.describe()}; corrected for (see --no-sync)")
         if masker.halved:
             self.notes.append("the GPU ran out of memory; the window was halved where needed")
-        if skipped:
-            self.notes.append(f"{skipped} damaged packets of sound were skipped (silence instead)")
+        if played.skipped:
+            self.notes.append(
+                f"{played.skipped} damaged packets of sound were skipped (silence instead)"
+            )
+        if played.not_numbers:
+            self.notes.append(
+                f"{played.not_numbers} values in the sound of {self.scene.info.path.name} are not "
+                "numbers (NaN or infinite); they were taken for silence"
+            )
 
     def _emit(self, start: int, voices: FloatArray, original: FloatArray) -> Iterator[Block]:
         if voices.shape[-1] == 0:
@@ -317,6 +324,7 @@ def separate(
         MissingError: weights or a face backend are not there.
     """
     settings = dataclasses.replace(settings or Settings(), **options)
+    examine(path, settings)
     if network is None:
         network = load(settings.model, device=pick_device(settings.device))
     scene = look(path, settings, progress=progress, backend=backend)

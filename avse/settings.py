@@ -18,7 +18,8 @@ class Settings:
         window_s: seconds of sound that the network hears at once.
         overlap: share of a window that the next one hears too, 0 up to 0.9.
         mix: share of the original left in, 0 (none) to 1 (nothing but).
-        track: which sound track of the file, counted from 0.
+        track: which sound track of the file, counted from 0; None for the one that plays by
+            default: the first that the file marks so, else the first.
         people: path of a file of people, who then go by their names; see docs/identity.md.
         gate: whether who does not speak is silenced.
         face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
@@ -33,7 +34,7 @@ class Settings:
     window_s: float = 4.0
     overlap: float = 0.5
     mix: float = 0.0
-    track: int = 0
+    track: int | None = None
     people: str | None = None
     gate: bool = True
     face_side: int = 1280
@@ -50,5 +51,5 @@ class Settings:
             raise UsageError(f"an overlap of {self.overlap:g} is out of range", "choose 0 to 0.9")
         if not 0 <= self.mix <= 1:
             raise UsageError(f"a mix of {self.mix:g} is out of range", "choose 0 to 1")
-        if self.track < 0:
+        if self.track is not None and self.track < 0:
             raise UsageError(f"there is no sound track {self.track}", "tracks count from 0")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avse.activity.cues import COUNT
-from avse.faces.lips import POINTS, LipSequence
+from avse.faces.lips import POINTS, Lips, LipSequence
 from avse.masking import FloatArray, Masker
 from avse.models.network import AVSENet
 from avse.playing import Grid, MaskPlayer
@@ -129,3 +129,16 @@ def test_lips_that_are_never_seen_do_not_matter_where_they_are_not(network: AVSE
     masker = Masker(network, [unseen], window_s=4, overlap=0.5)
     for block in masker.masks([signal]):
         assert np.isfinite(block.masks).all()
+
+
+def test_lips_in_stretches_are_fed_as_the_whole_is(network: AVSENet) -> None:
+    early, late = lips(40, 1, first=3), lips(50, 2, first=90)
+    parts = Lips((early, late))
+    apart, whole = (Masker(network, [one], window_s=4, overlap=0) for one in (parts, parts.whole()))
+    for start, frames in ((0, 200), (-5, 20), (30, 100), (60, 10)):
+        np.testing.assert_allclose(
+            apart.lips(start, frames)[0], whole.lips(start, frames)[0], atol=1e-5
+        )
+        assert apart.lips(start, frames)[1].tolist() == whole.lips(start, frames)[1].tolist()
+        there = apart.presence(start, frames)
+        np.testing.assert_array_equal(there, whole.presence(start, frames))

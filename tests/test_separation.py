@@ -91,7 +91,7 @@ def lost(both: Separation, number: int, after_s: float) -> Scene:
     """The scene as if that person's face were out of sight from some instant on."""
     people = []
     for person in both.scene.people:
-        lips = person.lips
+        lips = person.lips.window(0, 25 * 7)
         if person.number == number:
             confidence = lips.confidence.copy()
             confidence[max(0, round(after_s * 25) - lips.first) :] = 0

@@ -138,7 +138,6 @@ def write_preview(
     activity: Activity,
     path: Path,
     *,
-    track: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -147,7 +146,6 @@ def write_preview(
     Args:
         activity: what was found.
         path: ends in .mp4.
-        track: which sound track.
         overwrite: replace a file that is there.
         progress: called with ("preview", seconds done, seconds in all).
 
@@ -179,7 +177,7 @@ def write_preview(
         clip = VideoClip(picture, duration=seconds)
         sound = None
         if scene.audio is not None:
-            sound = AudioFileClip(str(_sound(activity, Path(scratch), track)))
+            sound = AudioFileClip(str(_sound(activity, Path(scratch))))
             clip = clip.with_audio(sound.with_duration(min(seconds, sound.duration)))
         try:
             clip.write_videofile(
@@ -203,10 +201,10 @@ def _seconds(activity: Activity) -> float:
     return max((len(talk.probability) for talk in activity.talks), default=0) / RATE_HZ
 
 
-def _sound(activity: Activity, folder: Path, track: int) -> Path:
+def _sound(activity: Activity, folder: Path) -> Path:
     """The sound as a file that begins when the recording does."""
     path, scene = folder / "sound.wav", activity.scene
-    with AudioReader(scene.info.path, track=track) as reader:
+    with AudioReader(scene.info.path, track=scene.track) as reader:
         late = round(max(Fraction(0), reader.start - scene.info.start) * reader.sample_rate)
         with StemWriter(
             path, sample_rate=reader.sample_rate, channels=min(2, reader.channels)

@@ -23,7 +23,7 @@ from avse.masking import Masker
 from avse.media import AudioReader, probe
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.scene import Progress, Scene, look, no_progress, pick_device
+from avse.scene import Progress, Scene, examine, look, no_progress, pick_device
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.sync.measuring import measure
@@ -113,9 +113,10 @@ def who(
         MissingError: weights or a face backend are not there.
     """
     settings = dataclasses.replace(settings or Settings(), **options)
+    need_audio = bool(probe(path).audio)  # a track that is not there is still an error
+    examine(path, settings, need_audio=need_audio)
     if network is None:
         network = load(settings.model, device=pick_device(settings.device))
-    need_audio = bool(probe(path).audio)  # a track that is not there is still an error
     scene = look(path, settings, progress=progress, backend=backend, need_audio=need_audio)
     return listen(scene, network, settings, rule=rule, dubbing=dubbing, progress=progress)
 
@@ -139,7 +140,7 @@ def listen(
     heard = scene.audio is not None
     sync = None
     if heard and settings.sync:
-        sync = measure(scene, network, track=settings.track, progress=progress)
+        sync = measure(scene, network, progress=progress)
     masker = Masker(
         network,
         in_step([person.lips for person in scene.people], sync),
@@ -169,7 +170,7 @@ def _heard(masker: Masker, scene: Scene, settings: Settings, progress: Progress)
     done = 0
     progress("activity", 0.0, total)
     with AudioReader(
-        scene.info.path, track=settings.track, rate_hz=SAMPLE_RATE, mono=True, block_s=BLOCK_S
+        scene.info.path, track=scene.track, rate_hz=SAMPLE_RATE, mono=True, block_s=BLOCK_S
     ) as reader:
         for block in masker.masks(part.samples for part in reader):
             found.append(block.cues)
@@ -180,9 +181,7 @@ def _heard(masker: Masker, scene: Scene, settings: Settings, progress: Progress)
 
 def _watched(masker: Masker, scene: Scene) -> FloatArray:
     """(people, cues, video frames) where there is nothing to hear."""
-    frames = max(
-        (person.lips.first + len(person.lips.points) for person in scene.people), default=0
-    )
+    frames = max((person.lips.stop for person in scene.people), default=0)
     out = np.zeros((len(scene.people), COUNT, max(1, frames)), np.float32)
     with torch.inference_mode():
         components, seen = masker.lips(0, out.shape[-1])

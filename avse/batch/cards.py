@@ -41,7 +41,7 @@ class Card:
     after: dict[str, list[float]]
 
 
-def write_card(path: Path, source: Path, track: int, done: Done) -> None:
+def write_card(path: Path, source: Path, track: int | None, done: Done) -> None:
     """Make the card of a recording.
 
     Args:
@@ -69,7 +69,7 @@ def read_card(path: Path) -> Card | None:
         return None
 
 
-def peaks(path: Path, track: int) -> list[float]:
+def peaks(path: Path, track: int | None) -> list[float]:
     """Peak in each of about 240 stretches of a sound track, read in constant memory."""
     from avse.media import AudioReader
 

@@ -31,11 +31,11 @@ class ProbeTask:
 
     Attributes:
         source: absolute path.
-        track: the sound track that is wanted.
+        track: the sound track that is wanted; None for the one that plays by default.
     """
 
     source: str
-    track: int
+    track: int | None
 
 
 @dataclass(frozen=True)
@@ -230,15 +230,17 @@ def look_into(task: ProbeTask) -> Probed:
         MediaError, NoVideoError, NoAudioError: it is no recording to work on.
     """
     from avse.media import probe
+    from avse.media.probe import plausible_s
     from avse.scene import choose_tracks
 
     info = probe(task.source)
     video, audio = choose_tracks(info, task.track)
     assert audio is not None
+    size = Path(task.source).stat().st_size
     bits = 32 if audio.bits_per_sample is None else max(16, min(32, audio.bits_per_sample))
     return Probed(
-        media_s=None if info.duration is None else float(info.duration),
-        bytes=Path(task.source).stat().st_size,
+        media_s=None if info.duration is None else plausible_s(float(info.duration), size),
+        bytes=size,
         width=video.width,
         height=video.height,
         frame_rate=float(video.average_rate or 25),

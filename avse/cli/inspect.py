@@ -88,6 +88,10 @@ def inspect(
     if picture is not None:
         check_outputs([picture], source, force=force)
     scene = _look(source, info, settings, terminal)
+    if scene is not None:
+        info = scene.info
+        for note in scene.notes:
+            terminal.warn(f"{source.name}: {note}")
     if picture is not None:
         _draw(scene, picture, force, terminal)
     if memory is not None:

@@ -138,9 +138,13 @@ KeepOriginalAudio = Annotated[
     ),
 ]
 Track = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--track", metavar="N", envvar="AVSE_TRACK", help="Which sound track, counted from 0."
+        "--track",
+        metavar="N",
+        envvar="AVSE_TRACK",
+        show_default="the one that plays by default",
+        help="Which sound track, counted from 0.",
     ),
 ]
 Model = Annotated[

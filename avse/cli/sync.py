@@ -78,6 +78,8 @@ def sync(
     source = one_input(inputs)
     target = _target(source, fix=fix, output=output, force=force)
     scene, found = _measure(source, settings, terminal)
+    for note in scene.notes:
+        terminal.warn(f"{source.name}: {note}")
     if target is not None:
         _fix(source, target, found, force, terminal)
     if as_json:
@@ -108,6 +110,9 @@ def _target(source: Path, *, fix: bool, output: str | None, force: bool) -> Path
 
 def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scene, Sync]:
     with Stages(terminal) as progress:
+        from avse.scene import examine
+
+        examine(source, settings)
         progress("model", 0.0, None)
         from avse.models.weights import load
         from avse.scene import look, pick_device
@@ -115,7 +120,7 @@ def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scen
 
         network = load(settings.model, device=pick_device(settings.device))
         scene = look(source, settings, progress=progress)
-        return scene, measure(scene, network, track=settings.track, progress=progress)
+        return scene, measure(scene, network, progress=progress)
 
 
 def _fix(source: Path, target: Path, found: Sync, force: bool, terminal: Terminal) -> None:

@@ -108,9 +108,12 @@ def who(
     missing = _check_preview(files, terminal)
     from avse.media import probe
 
-    probe(source)
+    info = probe(source)
     check_outputs(list(files.values()), source, force=force)
     with Stages(terminal) as progress:
+        from avse.scene import examine
+
+        examine(source, settings, need_audio=bool(info.audio))
         progress("model", 0.0, None)
         from avse.activity.who import who as find_out
 
@@ -118,9 +121,7 @@ def who(
         if "preview" in files:
             from avse.activity.preview import write_preview
 
-            write_preview(
-                activity, files["preview"], track=track, overwrite=force, progress=progress
-            )
+            write_preview(activity, files["preview"], overwrite=force, progress=progress)
     _write(activity, files, source, force)
     for warning in _warnings(activity):
         terminal.warn(f"{source.name}: {warning}")
@@ -156,7 +157,7 @@ def _check_preview(files: dict[str, Path], terminal: Terminal) -> bool:
 
 
 def _warnings(activity: Activity) -> list[str]:
-    found = []
+    found = list(activity.scene.notes)
     if not activity.heard:
         found.append("there is no sound: lips that move count as speech")
     sync = activity.sync

@@ -11,7 +11,7 @@ import numpy as np
 from avse.errors import InputError
 from avse.evaluate.sounds import FloatArray, read_sound
 from avse.faces.detect import FaceBackend
-from avse.faces.lips import POINTS, LipSequence
+from avse.faces.lips import POINTS, Lips, LipSequence
 from avse.faces.track import find_people
 from avse.media import Frame, probe, read_frames
 from avse.mixtures.items import Item
@@ -145,7 +145,7 @@ def _lips(test_set: TestSet, item: Item, backend: FaceBackend) -> tuple[LipSeque
             part.append(Frame(frame.time - origin, image))
         people = find_people(iter(part), backend)
         longest = max(people, key=lambda person: person.seconds_on_screen, default=None)
-        found.append(no_lips() if longest is None else longest.lips)
+        found.append(no_lips() if longest is None else Lips(longest.lips.stretches).whole())
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -209,9 +210,13 @@ def liveliness(moved: FloatArray, seen: npt.NDArray[np.bool_]) -> float:
     return float(np.clip(USUAL_MOTION / max(size, 1e-6), 0.5, 1.5))
 
 
+APART_S = Fraction(1)
+"""Lips that are out of sight for longer are kept in two stretches, with nothing in between."""
+
+
 @dataclass(frozen=True)
 class LipSequence:
-    """The lips of one person over a recording, on the 25 Hz grid.
+    """The lips of one person over a stretch of time, on the 25 Hz grid.
 
     Attributes:
         first: index of the first frame; frame i stands for the instant (first + i) / 25 s.
@@ -225,20 +230,109 @@ class LipSequence:
     confidence: FloatArray
 
     @property
+    def stop(self) -> int:
+        """Index of the frame after the last."""
+        return self.first + len(self.points)
+
+    @property
+    def stretches(self) -> tuple[LipSequence, ...]:
+        """As of `Lips`: this one, if there is anything in it."""
+        return (self,) if len(self.points) else ()
+
+    @property
     def seen(self) -> npt.NDArray[np.bool_]:
         """(frames,) whether the lips were seen at all."""
         return np.asarray(self.confidence.max(axis=1, initial=0.0) > 0)
 
     def window(self, first: int, frames: int) -> LipSequence:
         """Cut or pad (with unseen frames) to `frames` frames beginning at frame `first`."""
+        return Lips(self.stretches).window(first, frames)
+
+
+@dataclass(frozen=True)
+class Lips:
+    """The lips of one person over a recording: memory follows how long they were in sight.
+
+    `points`, `confidence` and `seen` are those of `whole`, made when asked for.
+
+    Attributes:
+        stretches: where they were seen, in order, more than `APART_S` apart.
+    """
+
+    stretches: tuple[LipSequence, ...]
+
+    @property
+    def first(self) -> int:
+        """Index of the first frame; 0 if there is none."""
+        return self.stretches[0].first if self.stretches else 0
+
+    @property
+    def stop(self) -> int:
+        """Index of the frame after the last."""
+        return self.stretches[-1].stop if self.stretches else 0
+
+    @property
+    def points(self) -> FloatArray:
+        """(frames, 43, 3); see `LipSequence`."""
+        return self.whole().points
+
+    @property
+    def confidence(self) -> FloatArray:
+        """(frames, 43); see `LipSequence`."""
+        return self.whole().confidence
+
+    @property
+    def seen(self) -> npt.NDArray[np.bool_]:
+        """(frames,); see `LipSequence`."""
+        return self.whole().seen
+
+    def whole(self) -> LipSequence:
+        """As one sequence, from the first stretch to the last: for short recordings."""
+        return self.window(self.first, self.stop - self.first)
+
+    def window(self, first: int, frames: int) -> LipSequence:
+        """Cut or pad (with unseen frames) to `frames` frames beginning at frame `first`."""
         points = np.zeros((frames, POINTS, 3), np.float32)
         confidence = np.zeros((frames, POINTS), np.float32)
-        lo = max(first, self.first)
-        hi = min(first + frames, self.first + len(self.points))
-        if hi > lo:
-            points[lo - first : hi - first] = self.points[lo - self.first : hi - self.first]
-            confidence[lo - first : hi - first] = self.confidence[lo - self.first : hi - self.first]
+        for one in self.stretches:
+            lo, hi = max(first, one.first), min(first + frames, one.stop)
+            if hi > lo:
+                points[lo - first : hi - first] = one.points[lo - one.first : hi - one.first]
+                there = one.confidence[lo - one.first : hi - one.first]
+                confidence[lo - first : hi - first] = there
         return LipSequence(first, points, confidence)
+
+    def sightings(self) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
+        """Frames in which lips were seen, (n,), with their points and confidence."""
+        found = [(one, np.flatnonzero(one.seen)) for one in self.stretches]
+        return (
+            np.concatenate([np.zeros(0, np.int64), *(one.first + at for one, at in found)]),
+            np.concatenate(
+                [np.zeros((0, POINTS, 3), np.float32), *(one.points[at] for one, at in found)]
+            ),
+            np.concatenate(
+                [np.zeros((0, POINTS), np.float32), *(one.confidence[at] for one, at in found)]
+            ),
+        )
+
+
+AnyLips: TypeAlias = Lips | LipSequence
+
+
+def resample_stretches(
+    times: npt.NDArray[np.float64],
+    points: FloatArray,
+    confidence: FloatArray,
+    *,
+    max_gap_s: Fraction = MAX_GAP_S,
+) -> Lips:
+    """As `resample`, in stretches: what lies between two sightings far apart takes no memory."""
+    cuts = np.flatnonzero(np.diff(times) > float(APART_S)) + 1
+    parts = zip(
+        *(np.split(values, cuts) for values in (times, points, confidence)),
+        strict=True,
+    )
+    return Lips(tuple(resample(*part, max_gap_s=max_gap_s) for part in parts if len(part[0])))
 
 
 def resample(

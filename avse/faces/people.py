@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.faces.detect import Image
-from avse.faces.lips import FloatArray, LipSequence
+from avse.faces.lips import AnyLips, FloatArray
 
 _NEAR_S = 0.5
 """A person is taken to be where they were seen at most this long before or after."""
@@ -39,7 +39,7 @@ class Person:
     box: tuple[float, float, float, float]
     times: npt.NDArray[np.float64] = field(repr=False)
     boxes: FloatArray = field(repr=False)
-    lips: LipSequence = field(repr=False)
+    lips: AnyLips = field(repr=False)
     thumbnail: Image = field(repr=False)
     face: FloatArray | None = field(default=None, repr=False)
     name: str | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avse.faces.lips import POINTS, FloatArray, LipSequence, resample
+from avse.faces.lips import POINTS, FloatArray, Lips, resample_stretches
 
 _FIRST_ROOM = 64
 
@@ -93,10 +93,10 @@ class Sightings:
         part._count = int(keep.sum())
         return part
 
-    def lips(self) -> LipSequence:
+    def lips(self) -> Lips:
         """The lips on the grid of the network."""
         part = self.readable()
-        return resample(
+        return resample_stretches(
             part.times,
             part._arrays["lips"].astype(np.float32),
             part._arrays["confidence"].astype(np.float32) / np.float32(255),

@@ -17,6 +17,7 @@ from avse.media.moving import MoveResult, move_sound
 from avse.media.probe import AudioStream, MediaInfo, VideoStream, probe
 from avse.media.remux import NewTrack, RemuxResult, remux
 from avse.media.resample import Resampler, resample
+from avse.media.splices import find_splices
 from avse.media.stems import StemWriter, quantise
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "StemWriter",
     "VideoStream",
     "copy_beginning",
+    "find_splices",
     "move_sound",
     "probe",
     "quantise",

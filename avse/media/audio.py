@@ -12,16 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avse.errors import MediaError, NoAudioError
+from avse.media.downmix import Downmix
 from avse.media.opening import (
     Damage,
     StrPath,
     decode_stream,
+    default_track,
+    is_default,
     open_input,
     seconds,
     usable_audio,
     with_next,
 )
 from avse.media.resample import Resampler
+from avse.media.splices import find_splices
 
 if TYPE_CHECKING:
     from typing import Self
@@ -36,6 +40,8 @@ _JITTER_AVI_S = Fraction(60, 1000)
 _LEAP_S = 1  # a larger step is believed unless the next frame takes it back
 _LONGEST_GAP_S = 60  # so is a larger step forward that leads past the end of the file
 _SILENCE_S = 1  # silence is made in pieces of this length
+_TOP_RATE = 4_000_000  # in hertz; nothing records sound so fast
+_LOUDEST = 1e15  # full scale is 1; squares of more are beyond what float32 holds
 
 
 @dataclass(frozen=True)
@@ -58,13 +64,15 @@ class AudioReader:
     their full scale (32-bit integers keep the 24 leading bits that float32 holds). Blocks join
     without a gap: where the file has a hole, or damage, there is silence; where packets overlap,
     the later one loses its beginning. A change of rate or channels on the way is converted to
-    what the track began with. Resampling has no lag, and its sample 0 is the same instant.
+    what the track began with. Where the clock jumps although no stream holds anything in between,
+    the parts are joined; see `avse.media.splices`. Resampling has no lag, and its sample 0 is the
+    same instant. Values that are not numbers become 0.
 
     Args:
         path: the file.
-        track: which of `probe(path).audio`.
+        track: which of `probe(path).audio`; None for the one that plays by default.
         rate_hz: sample rate wanted; None for the native one.
-        mono: mix to one channel, the mean of all but the low-frequency effects.
+        mono: mix all channels but the low-frequency effects to one; see `avse.media.downmix`.
         block_s: length of the blocks in seconds; the last may be shorter.
 
     Attributes:
@@ -72,8 +80,10 @@ class AudioReader:
         channels: of the samples given.
         channel_names: such as ("FL", "FR"), of the track.
         start: time of sample 0 in seconds on the container's clock, encoder delay taken off.
+        empty: whether there is no sample at all.
         filled: native samples of silence put into holes so far.
         trimmed: native samples cut from overlaps so far.
+        not_numbers: native values so far that were not numbers, or beyond all measure.
 
     Raises:
         MediaError: the file cannot be read, or none of the track can be decoded.
@@ -85,7 +95,7 @@ class AudioReader:
         self,
         path: StrPath,
         *,
-        track: int = 0,
+        track: int | None = None,
         rate_hz: int | None = None,
         mono: bool = False,
         block_s: float = 1.0,
@@ -96,9 +106,12 @@ class AudioReader:
         self._container = open_input(path)
         try:
             streams = usable_audio(self._container)
+            if track is None:
+                track = default_track(map(is_default, streams))
             if not 0 <= track < len(streams):
                 raise _no_track(path, track, len(streams))
             self._stream = streams[track]
+            self._splices = find_splices(path)
             self._frames = self._decode()
             self._head = next(self._frames, None)
         except BaseException:
@@ -110,24 +123,28 @@ class AudioReader:
                 f"The sound of {path} is damaged: none of it can be decoded.",
                 "Copy or download the file again.",
             )
+        self.empty = self._head is None
         like = self._head or self._stream.codec_context
         layout = like.layout
         self._layout: str = layout.name
         self._native_rate: int = like.sample_rate
         self._native_channels: int = layout.nb_channels
+        if not 0 < self._native_rate <= _TOP_RATE or self._native_channels < 1:
+            self._container.close()
+            raise MediaError(
+                f"{path}: its sound claims {self._native_channels} channels at "
+                f"{self._native_rate} Hz, which no recording has",
+                "the header is damaged: copy or download the file again",
+            )
         self.channel_names: tuple[str, ...] = tuple(c.name for c in layout.channels)
         self.sample_rate: int = rate_hz or self._native_rate
         self.channels: int = 1 if mono else self._native_channels
         first = None if self._head is None else self._head.pts
-        self.start: Fraction = (
-            seconds(first, self._stream)
-            or seconds(self._stream.start_time, self._stream)
-            or Fraction(0)
-            if first is None
-            else cast("Fraction", seconds(first, self._stream))
-        )
+        first = self._stream.start_time if first is None else first
+        self.start: Fraction = self._splices.played(seconds(first, self._stream) or Fraction(0))
         self.filled = 0
         self.trimmed = 0
+        self.not_numbers = 0
         self._mono = mono
         self._block = max(1, round(block_s * self.sample_rate))
         self._converter: AudioResampler | None = None
@@ -187,13 +204,17 @@ class AudioReader:
     def _at_rate(self) -> Iterator[NDArray[np.float32]]:
         """Pieces at the wanted rate and number of channels."""
         resampler = Resampler(self._native_rate, self.sample_rate, self.channels)
-        heard = [n for n, name in enumerate(self.channel_names) if not name.startswith("LFE")]
-        for piece in self._on_time_line():
-            if self._mono and self._native_channels > 1:
-                chosen = piece[heard] if heard else piece
-                piece = chosen.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
+        mixed = self._mono and self._native_channels > 1
+        for piece in self._mixed() if mixed else self._on_time_line():
             yield resampler.push(piece)
         yield resampler.flush()
+
+    def _mixed(self) -> Iterator[NDArray[np.float32]]:
+        heard = [n for n, name in enumerate(self.channel_names) if not name.startswith("LFE")]
+        downmix = Downmix(self._native_rate, heard or list(range(self._native_channels)))
+        for piece in self._on_time_line():
+            yield from downmix.push(piece)
+        yield from downmix.flush()
 
     def _on_time_line(self) -> Iterator[NDArray[np.float32]]:
         """Native pieces that join: holes filled with silence, overlaps trimmed."""
@@ -229,7 +250,8 @@ class AudioReader:
         duration = self._container.duration
         if duration is None:
             return None
-        return Fraction((self._container.start_time or 0) + duration, 10**6) + 1
+        end = Fraction((self._container.start_time or 0) + duration, 10**6)
+        return self._splices.played(end) + 1
 
     def _silence(self, count: int) -> Iterator[NDArray[np.float32]]:
         piece = _SILENCE_S * self._native_rate
@@ -255,13 +277,14 @@ class AudioReader:
         if frame is None:
             converter, self._converter = self._converter, None
             for rest in [] if converter is None else converter.resample(None):
-                yield None, frame_samples(rest)
+                yield None, self._numbers(frame_samples(rest))
             return
         from av.error import FFmpegError
 
         time = seconds(frame.pts, self._stream)
+        time = None if time is None else self._splices.played(time)
         if frame.sample_rate == self._native_rate and frame.layout.name == self._layout:
-            yield time, frame_samples(frame)
+            yield time, self._numbers(frame_samples(frame))
             return
         if self._converter is None:
             from av.audio.resampler import AudioResampler
@@ -276,8 +299,16 @@ class AudioReader:
             self._converter = None
             return
         for made in converted:
-            yield time, frame_samples(made)
+            yield time, self._numbers(frame_samples(made))
             time = None
+
+    def _numbers(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Samples with 0 for what is not a number, which is counted."""
+        if samples.size and not float(np.abs(samples).max()) < _LOUDEST:
+            good = np.abs(samples) < _LOUDEST
+            self.not_numbers += int(samples.size - np.count_nonzero(good))
+            return np.where(good, samples, np.float32(0))
+        return samples
 
 
 def frame_samples(frame: AudioFrame) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ from avse.media.opening import (
 )
 from avse.media.orientation import Orientation, orientation_of
 from avse.media.probe import VideoStream, probe
+from avse.media.splices import find_splices
 
 if TYPE_CHECKING:
     from typing import Self
@@ -69,6 +70,7 @@ class FrameReader:
     """An iterator over frames, one pass, with strictly rising times; a context manager too.
 
     Frames are upright, have square pixels, and keep their size unless `max_side` says otherwise.
+    Where the clock jumps although no stream holds anything in between, the parts are joined.
     Damaged packets are left out; a file that was cut short gives what there is.
 
     Args:
@@ -102,7 +104,8 @@ class FrameReader:
             raise NoVideoError(
                 f"{path} has no moving picture.", "Give a video that shows the speakers."
             )
-        self.video: VideoStream = info.video
+        self._splices = find_splices(path)
+        self.video: VideoStream = self._splices.moved_stream(info.video)
         self._path = path
         self._max_side = max_side
         self._start = None if start is None else Fraction(start)
@@ -187,7 +190,8 @@ class FrameReader:
         if container.format.name in _NO_INDEX:
             return False
         try:
-            container.seek(int(self._start / time_base_of(stream)), stream=stream)
+            time = self._splices.stored(self._start)
+            container.seek(int(time / time_base_of(stream)), stream=stream)
         except FFmpegError:
             return False
         return True
@@ -201,13 +205,13 @@ class FrameReader:
         shift = Fraction(0)
         for decoded, following in with_next(decode_stream(container, stream, self._damage)):
             frame = cast("VideoFrame", decoded)
-            stamp = _stamp(frame, stream)
+            stamp = self._played(frame, stream)
             if stamp is None:
                 time = self.video.start if last is None else last + step
             else:
                 time = stamp + shift
             if last is not None and stamp is not None and abs(time - last) > _LEAP_S:
-                after = None if following is None else _stamp(following, stream)
+                after = None if following is None else self._played(following, stream)
                 back = after is not None and last < after + shift
                 if back and (time < last or cast("Fraction", after) < stamp):
                     time = last + step  # one damaged time stamp must not move all that follows
@@ -219,6 +223,10 @@ class FrameReader:
                 time = last + step
             last = time
             yield time, frame
+
+    def _played(self, frame: AudioFrame | VideoFrame, stream: AvVideoStream) -> Fraction | None:
+        time = _stamp(frame, stream)
+        return None if time is None else self._splices.played(time)
 
     def _picture(self, frame: VideoFrame) -> NDArray[np.uint8]:
         turn = orientation_of(frame)

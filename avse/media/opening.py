@@ -110,6 +110,20 @@ def usable_audio(container: InputContainer) -> list[AudioStream]:
     return [s for s in container.streams.audio if s.codec_context is not None]
 
 
+def default_track(marked: Iterable[bool]) -> int:
+    """Number of the sound track that plays by default: the first marked so, else the first.
+
+    Args:
+        marked: whether the file says so, of each track.
+    """
+    return next((n for n, default in enumerate(marked) if default), 0)
+
+
+def is_default(stream: Stream) -> bool:
+    """Whether the file marks a stream as one to play by default."""
+    return bool(int(stream.disposition) & _DEFAULT)
+
+
 def usable_video(container: InputContainer) -> list[VideoStream]:
     """The video streams that can be decoded and are no cover art, in file order."""
     return [
@@ -121,6 +135,7 @@ def usable_video(container: InputContainer) -> list[VideoStream]:
     ]
 
 
+_DEFAULT = 0x0001  # AV_DISPOSITION_DEFAULT
 _NOT_MOVING = 0x0400 | 0x0800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUMBNAILS
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +36,26 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
             raise OutputExistsError(
                 f"{path} exists already.", "Choose another name, or overwrite it."
             )
+
+
+def check_space(folder: Path, needed: float) -> None:
+    """Check before any work that a disk has room for what will be written.
+
+    Args:
+        folder: where to.
+        needed: bytes, roughly.
+
+    Raises:
+        OutputError: it has less.
+    """
+    with writing(folder):
+        free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"{folder}: about {needed / 1e9:.1f} GB will be written, and the disk has "
+            f"{free / 1e9:.1f} GB left",
+            "free some space, ask for fewer voices, or choose another folder",
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def temporary_name(path: Path) -> Path:

@@ -15,6 +15,8 @@ from avse.media.opening import (
     Damage,
     StrPath,
     decode_packet,
+    default_track,
+    is_default,
     open_input,
     read_packets,
     seconds,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _ENOUGH_PICTURES = 300  # packets that settle whether the frame rate is variable
 _ENOUGH_PACKETS = 6000  # of any kind, before the look at the beginning ends
 _PATIENCE = 100  # packets to try before a stream is taken to start where its header says
+_LEAST_RATE = 1000  # bytes a second that picture and sound take at the very least
 _STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000", "apng"})
 
 
@@ -122,6 +125,11 @@ class MediaInfo:
     video: VideoStream | None
     audio: tuple[AudioStream, ...]
 
+    @property
+    def default_track(self) -> int:
+        """Number of the sound track that plays by default: the first marked so, else the first."""
+        return default_track(sound.default for sound in self.audio)
+
 
 def probe(path: StrPath) -> MediaInfo:
     """Look into a media file.
@@ -146,6 +154,16 @@ def probe(path: StrPath) -> MediaInfo:
             "Give a video or a sound file.",
         )
     return info
+
+
+def plausible_s(claimed_s: float, size: int) -> float:
+    """A length as far as it can be true; headers claim months at times.
+
+    Args:
+        claimed_s: what the file says, in seconds.
+        size: of the file, in bytes.
+    """
+    return min(claimed_s, size / _LEAST_RATE)
 
 
 class _Head:
@@ -230,7 +248,9 @@ class _Head:
     def audio(self, stream: av.audio.stream.AudioStream) -> AudioStream:
         context = stream.codec_context
         frame = self.first_sound.get(stream.index)
-        bits, is_float = source_depth(context.name, context.format.name, context.extradata)
+        # None where the header claims what no decoder takes; then nothing can be decoded either.
+        form = "" if context.format is None else context.format.name
+        bits, is_float = source_depth(context.name, form, context.extradata)
         described = AudioStream(
             index=stream.index,
             codec=context.name,
@@ -238,13 +258,13 @@ class _Head:
             channels=context.layout.nb_channels,
             layout=context.layout.name,
             channel_names=tuple(c.name for c in context.layout.channels),
-            sample_format=context.format.name,
+            sample_format=form,
             bits_per_sample=bits,
             is_float=is_float,
             start=seconds(stream.start_time, stream) or Fraction(0),
             duration=_duration(stream),
             language=None if stream.language in (None, "und") else stream.language,
-            default=bool(int(stream.disposition) & 1),
+            default=is_default(stream),
         )
         if frame is None:
             return described
@@ -287,6 +307,9 @@ def _duration(stream: Stream) -> Fraction | None:
     text = stream.metadata.get("DURATION", "")  # Matroska writes it as a tag: 00:01:02.345000000
     try:
         hours, minutes, rest = text.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + Fraction(rest)
-    except ValueError:
+        told = int(hours) * 3600 + int(minutes) * 60 + Fraction(rest)
+    except (ValueError, ZeroDivisionError):
         return None
+    # FFmpeg writes when the track ends; MKVToolNix, which adds other statistics, how long it is.
+    start = seconds(stream.start_time, stream) or Fraction(0)
+    return told if "_STATISTICS_TAGS" in stream.metadata else max(Fraction(0), told - start)

@@ -18,6 +18,7 @@ from avse.media.encoding import CONTAINERS, Codec, Voice, choose_encoding
 from avse.media.opening import Damage, StrPath, open_input, read_packets
 from avse.media.placing import explain, place, temporary_name
 from avse.media.probe import AudioStream, MediaInfo, probe
+from avse.media.splices import Splices, find_splices
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -74,7 +75,7 @@ def remux(
     stems: NewTrack | Sequence[NewTrack],
     destination: StrPath,
     *,
-    track: int = 0,
+    track: int | None = None,
     keep_original_audio: bool = False,
     codec: Codec = "auto",
     bit_rate: int | None = None,
@@ -86,13 +87,15 @@ def remux(
     The new tracks take the place of one sound track and start where it started; the first is the
     one that plays by default. Picture, subtitles, other sound tracks, attachments, chapters, tags
     and the turn of the picture are copied; packets are not re-encoded and keep their time stamps,
-    as finely as the container stores them (Matroska: 1 ms).
+    as finely as the container stores them (Matroska: 1 ms). Only where the clock jumps although no
+    stream holds anything in between, the parts are joined; see `avse.media.splices`.
 
     Args:
         source: the file to copy.
         stems: the new tracks.
         destination: .mp4, .m4v, .mov, .mkv or .webm.
-        track: number of the sound track to replace, as in `probe(source).audio`.
+        track: number of the sound track to replace, as in `probe(source).audio`; None for the one
+            that plays by default.
         keep_original_audio: keep that track too, after the new ones and not the default.
         codec: of the new tracks; see `choose_encoding` for "auto".
         bit_rate: bits per second of lossy codecs; None for 128 kbit/s a channel.
@@ -111,11 +114,12 @@ def remux(
     tracks = [stems] if isinstance(stems, NewTrack) else list(stems)
     if not tracks:
         raise ValueError("at least one track is needed")
-    info = probe(source)
+    splices = find_splices(source)
+    info = splices.apply(probe(source))
     check_copy(info.path, target, overwrite=overwrite)
     suffix = target.suffix.lower()
     temporary = temporary_name(target)
-    job = _Remux(info, track, suffix, keep_original_audio, drop_unsupported)
+    job = _Remux(info, splices, track, suffix, keep_original_audio, drop_unsupported)
     try:
         result = job.run(tracks, temporary, target, codec, bit_rate)
         place(temporary, target, overwrite=overwrite)
@@ -128,9 +132,16 @@ class _Remux:
     """One run of `remux`."""
 
     def __init__(
-        self, info: MediaInfo, track: int, suffix: str, keep: bool, drop_unsupported: bool
+        self,
+        info: MediaInfo,
+        splices: Splices,
+        track: int | None,
+        suffix: str,
+        keep: bool,
+        drop_unsupported: bool,
     ) -> None:
         self._info = info
+        self._splices = splices
         self._suffix = suffix
         self._keep = keep
         self._drop = drop_unsupported
@@ -138,6 +149,7 @@ class _Remux:
         self._readers: list[AudioReader] = []
         self._replaced: AudioStream | None = None
         if info.audio:
+            track = info.default_track if track is None else track
             if not 0 <= track < len(info.audio):
                 raise ValueError(f"no sound track {track}: {info.path} has {len(info.audio)}")
             self._replaced = info.audio[track]
@@ -250,7 +262,8 @@ class _Remux:
         voices: list[Voice],
     ) -> None:
         """Write copied and new packets in the order of their times."""
-        for packet in read_packets(source, copier.streams, self._damage):
+        packets = read_packets(source, copier.streams, self._damage)
+        for packet in self._splices.moved(packets):
             if packet.dts is None and packet.pts is None:
                 continue  # the flushing packet at the end
             time = (packet.pts if packet.dts is None else packet.dts) or 0

@@ -61,6 +61,8 @@ def read_voice(path: Path, rate_hz: int, *, picture: bool) -> Voice:
     with AudioReader(path, rate_hz=rate_hz, mono=True) as reader:
         start = reader.start
         blocks = [block.samples[0] for block in reader]
+        if reader.not_numbers:
+            raise InputError(f"{path}: the sound holds values that are not numbers", "leave it out")
     sound = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     begin, end = start, start + Fraction(len(sound), rate_hz)
     if info.video is not None:
@@ -68,8 +70,6 @@ def read_voice(path: Path, rate_hz: int, *, picture: bool) -> Voice:
     if end <= begin:
         raise InputError(f"{path}: there is no moment with sound and picture", "leave it out")
     sound = sound[round((begin - start) * rate_hz) :][: round((end - begin) * rate_hz)]
-    if not np.isfinite(sound).all():
-        raise InputError(f"{path}: the sound holds values that are not numbers", "leave it out")
     return Voice(sound, begin, end - begin, info.video)
 
 

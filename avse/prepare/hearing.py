@@ -48,7 +48,7 @@ class Sound:
     voice: FloatArray
 
 
-def hear(path: Path, *, track: int = 0) -> Sound:
+def hear(path: Path, *, track: int | None = None) -> Sound:
     """Read and judge a sound track.
 
     Raises:
@@ -71,7 +71,7 @@ def hear(path: Path, *, track: int = 0) -> Sound:
     )
 
 
-def _clipped(path: Path, track: int) -> float:
+def _clipped(path: Path, track: int | None) -> float:
     high = count = 0
     with AudioReader(path, track=track) as reader:
         for block in reader:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from avse.faces.lips import LipSequence
-from avse.masking import lip_components
+from avse.faces.lips import AnyLips
+from avse.masking import LipComponents
 from avse.media import AudioReader
 from avse.models.blocks import reach
 from avse.models.network import AVSENet
@@ -46,15 +46,12 @@ class Evidence:
     curves: Curves
 
 
-def measure(
-    scene: Scene, network: AVSENet, *, track: int = 0, progress: Progress = no_progress
-) -> Sync:
+def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress) -> Sync:
     """How far the sound of a recording is from its picture.
 
     Args:
         scene: the recording, with its sound, and the people in it.
         network: in evaluation mode, on its device.
-        track: the sound track that the scene was made with.
         progress: see `avse.scene.Progress`.
 
     Raises:
@@ -63,7 +60,7 @@ def measure(
     info = scene.info
     total = None if info.duration is None else float(info.duration)
     lips = {person.number: person.lips for person in scene.people}
-    with AudioReader(info.path, track=track, rate_hz=SAMPLE_RATE, mono=True) as reader:
+    with AudioReader(info.path, track=scene.track, rate_hz=SAMPLE_RATE, mono=True) as reader:
         sound = (block.samples[0] for block in reader)
         evidence = gather(network, lips, sound, lambda done_s: progress("sync", done_s, total))
     return conclude(evidence)
@@ -71,7 +68,7 @@ def measure(
 
 def gather(
     network: AVSENet,
-    lips: Mapping[int, LipSequence],
+    lips: Mapping[int, AnyLips],
     sound: Iterator[FloatArray],
     progress: Callable[[float], None] = lambda done_s: None,
 ) -> Evidence:
@@ -83,9 +80,9 @@ def gather(
         sound: blocks (n,) of the 16 kHz downmix.
         progress: called with the seconds done.
     """
-    faces = [_Lips(network, one.first, *lip_components(network, one)) for one in lips.values()]
-    first = min(face.first for face in faces)
-    last = max(face.first + len(face.seen) for face in faces)
+    faces = [_Lips(network, LipComponents(network, one)) for one in lips.values()]
+    first = min(face.lips.first for face in faces)
+    last = max(face.lips.stop for face in faces)
     edges, curves = [], []
     for begin, end, hop, heard in windows(sound, first, last):
         voice = hear(network, heard)
@@ -130,12 +127,10 @@ def _drift(whole: Offset, slope: float, middle_s: float, seconds: Curves) -> Dri
 
 @dataclass(frozen=True)
 class _Lips:
-    """One person's lips as the visual stream takes them, and where they begin."""
+    """One person's lips as the visual stream takes them."""
 
     network: AVSENet
-    first: int
-    components: FloatArray
-    seen: FloatArray
+    lips: LipComponents
 
     def curve(self, begin: int, end: int, voice: FloatArray, hop: int) -> Curves:
         """Evidence of the frames begin..end for every delay, but for the voice stream's gain.
@@ -145,11 +140,11 @@ class _Lips:
             voice: (embedding, hops), minus its mean.
             hop: of the recording, of the first.
         """
-        low, high = max(begin, self.first), min(end, self.first + len(self.seen))
-        there = self.seen[max(0, low - self.first) : max(0, high - self.first)] > 0
-        if high <= low or not there.any():
+        low, high = max(begin, self.lips.first), min(end, self.lips.stop)
+        there = self.lips.window(low, max(0, high - low))[1] > 0
+        if not there.any():
             return np.zeros(2 * REACH + 1)
-        lips = self._embedding(low - self.first, high - self.first)
+        lips = self._embedding(low, high)
         lips = lips - lips[:, there].mean(axis=1, keepdims=True)
         totals, _ = slide(
             lips,
@@ -163,14 +158,16 @@ class _Lips:
 
     @torch.inference_mode()
     def _embedding(self, low: int, high: int) -> FloatArray:
-        """(embedding, high - low) of own frames, with what the visual stream looks at around."""
+        """(embedding, high - low) of frames, with what the visual stream looks at around."""
         spec, visual = self.network.spec, self.network.visual
         around = reach(spec.visual_kernels, spec.visual_dilations) + 1
-        wide = slice(max(0, low - around), high + around)
-        device = visual.mean.device
-        seen = torch.from_numpy(self.seen[wide])[None].to(device)
-        embedded = visual(torch.from_numpy(self.components[:, wide])[None].to(device), seen)
-        inner = slice(low - wide.start, high - wide.start)
+        start, stop = max(self.lips.first, low - around), min(self.lips.stop, high + around)
+        components, seen = (
+            torch.from_numpy(part)[None].to(visual.mean.device)
+            for part in self.lips.window(start, stop - start)
+        )
+        embedded = visual(components, seen)
+        inner = slice(low - start, high - start)
         return np.asarray(embedded[0].cpu().numpy()[:, inner], np.float32)
 
 

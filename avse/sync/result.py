@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from avse.faces.lips import RATE_HZ, LipSequence, resample
+from avse.faces.lips import RATE_HZ, AnyLips, Lips, resample_stretches
 
 CONFIDENT = 0.9
 """Confidence from which separation corrects for an offset without being asked."""
@@ -160,21 +160,16 @@ class Sync:
             late += (times - self.drift.middle_s) * self.drift.ms_per_minute / 60_000
         return late
 
-    def moved(self, lips: LipSequence) -> LipSequence:
+    def moved(self, lips: AnyLips) -> Lips:
         """Lips put where their sound is."""
-        frames = np.flatnonzero(lips.seen)
-        times = (lips.first + frames) / RATE_HZ
+        frames, points, confidence = Lips(lips.stretches).sightings()
+        times = frames / RATE_HZ
         # Neighbouring frames stay neighbours, however they drift; gaps stay gaps.
         longest = Fraction(3, 2 * RATE_HZ)
-        return resample(
-            times + self.late_s(times),
-            lips.points[frames],
-            lips.confidence[frames],
-            max_gap_s=longest,
-        )
+        return resample_stretches(times + self.late_s(times), points, confidence, max_gap_s=longest)
 
 
-def in_step(lips: Sequence[LipSequence], sync: Sync | None) -> list[LipSequence]:
+def in_step(lips: Sequence[AnyLips], sync: Sync | None) -> list[AnyLips]:
     """Lips put where their sound is, if they are certainly elsewhere."""
     if sync is None or not sync.out_of_step:
         return list(lips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from avse.batch.manifest import Record
 from avse.batch.outlook import START_S, estimate
 from avse.batch.plan import Item, Plan, bytes_needed, in_shard, make_items
 from avse.batch.run import read_shard
-from avse.batch.worker import Probed, Tried
+from avse.batch.worker import Probed, ProbeTask, Tried, look_into
 from avse.errors import InputError, OutputExistsError, UsageError
+from tests.media.media_files import Picture, Sound, write_media
 
 from .fake import REQUEST, write_tree
 
@@ -170,3 +172,17 @@ def test_names_that_are_no_text_have_keys(tmp_path: Path) -> None:
     (found,) = discover([str(tmp_path)], output=tmp_path / "out")
     (item,) = make_items([found], REQUEST, tmp_path / "out")
     assert len(item.key) == 20
+
+
+def test_a_header_that_claims_months_asks_for_no_disk(tmp_path: Path) -> None:
+    """Else one such file would stop the whole batch for want of terabytes."""
+    path = write_media(tmp_path / "a.mkv", Picture(), Sound("flac"))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"\x44\x89\x88") + 3  # the duration, in milliseconds
+    data[place : place + 8] = struct.pack(">d", 9e9)
+    path.write_bytes(data)
+    probed = look_into(ProbeTask(str(path), None))
+    assert probed.media_s is not None
+    assert probed.media_s <= len(data) / 1000
+    item = Item("a", path, Path(), 4.0, probed)
+    assert bytes_needed([item], REQUEST, {}) < 2 * 192_000 * 120

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avse.faces import lips
-from avse.faces.lips import LipSequence, contour, fit_head, resample, trust
+from avse.faces.lips import (
+    Lips,
+    LipSequence,
+    contour,
+    fit_head,
+    resample,
+    resample_stretches,
+    trust,
+)
 
 
 def turned(yaw: float = 0, pitch: float = 0, roll: float = 0) -> np.ndarray:
@@ -154,3 +162,36 @@ def test_window_holds_the_same_instants(length, first, frames, start):
         else:
             assert not part.points[k].any()
             assert not part.seen[k]
+
+
+def test_lips_out_of_sight_take_no_memory() -> None:
+    """Two hours between two sights of a face: kept densely they would take 124 MB."""
+    rng = np.random.default_rng(0)
+    times = np.concatenate([np.arange(30) / 25, 7200 + np.arange(20) / 25])
+    points = rng.normal(size=(50, lips.POINTS, 3)).astype(np.float32)
+    confidence = np.ones((50, lips.POINTS), np.float32)
+    found = resample_stretches(times, points, confidence)
+    assert [(one.first, len(one.points)) for one in found.stretches] == [(0, 30), (180_000, 20)]
+    assert (found.first, found.stop) == (0, 180_020)
+    late = found.window(179_998, 10)
+    assert late.seen.tolist() == [False, False, *[True] * 8]
+    np.testing.assert_array_equal(late.points[2:], points[30:38])
+    frames, seen, _ = found.sightings()
+    assert frames.tolist() == [*range(30), *range(180_000, 180_020)]
+    np.testing.assert_array_equal(seen, points)
+
+
+@pytest.mark.parametrize("gap_s", [0.5, 3.0])
+def test_stretches_are_the_whole(gap_s: float) -> None:
+    rng = np.random.default_rng(1)
+    times = np.concatenate([0.013 + np.arange(40) / 30, 1.35 + gap_s + np.arange(30) / 30])
+    points = rng.normal(size=(70, lips.POINTS, 3)).astype(np.float32)
+    confidence = rng.random((70, lips.POINTS)).astype(np.float32)
+    apart = resample_stretches(times, points, confidence)
+    whole = resample(times, points, confidence)
+    assert len(apart.stretches) == (2 if gap_s > 1 else 1)
+    assert apart.first == whole.first
+    np.testing.assert_array_equal(apart.points, whole.points)
+    np.testing.assert_array_equal(apart.confidence, whole.confidence)
+    np.testing.assert_array_equal(apart.seen, whole.seen)
+    assert Lips(()).window(3, 4).points.shape == (4, lips.POINTS, 3)

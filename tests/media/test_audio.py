@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 
 import av
@@ -124,6 +125,105 @@ def test_the_low_frequency_channel_is_not_mixed_in(media):
     mixed, reader = read(path, mono=True)
     assert reader.channel_names[3] == "LFE"
     assert np.allclose(mixed, 0.25 / 5, atol=1e-4)
+
+
+def voices(count=3, rate=16000, seconds=3):
+    """Voices that are loud at different times and pitches, (count, samples)."""
+    time = np.arange(seconds * rate) / rate
+    rng = np.random.default_rng(0)
+    pitch = np.cumsum(
+        np.repeat(rng.uniform(150, 3000, (count, seconds * 10)), rate // 10, axis=1), 1
+    )
+    loud = np.repeat(rng.random((count, seconds * 10)) ** 3, rate // 10, axis=1)
+    return 0.2 * loud * np.sin(2 * np.pi * pitch / rate + time)
+
+
+def kept(voice, mixed):
+    """How much of a voice is in a mixture: 0 if nothing, whatever its sign."""
+    return abs(float(voice @ mixed)) / float(voice @ voice)
+
+
+@pytest.mark.parametrize("part", [1.0, 0.9])
+def test_channels_in_antiphase_do_not_cancel(media, part):
+    one, _, _ = voices()
+    sound = np.stack([one, -part * one]).astype(np.float32)
+    path = media("a.mkv", None, Sound("flac", rate=16000, samples=sound))
+    mixed, _ = read(path, mono=True)
+    assert kept(one, mixed[0]) > 0.9
+    native, _ = read(path)
+    assert np.abs(native - sound).max() < 1e-3
+
+
+def test_a_voice_in_antiphase_beside_one_in_phase_is_heard(media):
+    one, other, _ = voices()
+    sound = np.stack([one + other, one - other]).astype(np.float32)
+    mixed, _ = read(media("a.mkv", None, Sound("flac", rate=16000, samples=sound)), mono=True)
+    for voice in (one, other):
+        assert kept(voice[16000:], mixed[0, 16000:]) > 0.9
+
+
+def test_antiphase_on_the_way_fades_in_and_out(media):
+    """One clip of an edit is wired the wrong way round; the mean is back where it is good."""
+    parts = voices(3)
+    third = parts.shape[1] // 3
+    one = np.concatenate([voice[:third] for voice in parts])
+    sign = np.repeat([1, -1, 1], third)
+    sound = np.stack([one, sign * one]).astype(np.float32)
+    path = media("a.mkv", None, Sound("flac", rate=16000, samples=sound))
+    mixed, _ = read(path, mono=True)
+    for n in range(3):
+        here = slice(n * third + 1000, (n + 1) * third)
+        assert kept(one[here], mixed[0, here]) == pytest.approx(1, abs=0.05)
+    assert np.abs(np.diff(mixed)).max() <= 1.5 * np.abs(np.diff(one)).max()
+    again, _ = read(path, mono=True, block_s=0.013)
+    assert np.array_equal(again, mixed)
+
+
+def test_two_microphones_that_hear_one_person_each_are_averaged(media):
+    one, other, _ = voices()
+    sound = np.stack([one, other]).astype(np.float32)
+    mixed, _ = read(media("a.mkv", None, Sound("flac", rate=16000, samples=sound)), mono=True)
+    assert np.abs(mixed[0] - (one + other) / 2).max() < 1e-3
+
+
+def test_the_track_that_plays_by_default_is_read(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as output:
+        tracks = [output.add_stream("pcm_s16le", rate=8000, layout="mono") for _ in range(3)]
+        tracks[1].disposition = 1
+        tracks[0].disposition = tracks[2].disposition = 0
+        for n, track in enumerate(tracks):
+            frame = av.AudioFrame.from_ndarray(np.full((1, 800), 4096 * n, "i2"), "s16", "mono")
+            frame.sample_rate = 8000
+            output.mux([*track.encode(frame), *track.encode(None)])
+    assert probe(path).default_track == 1
+    for track, value in ((None, 1), (0, 0), (1, 1), (2, 2)):
+        assert (read(path, track=track)[0] == value / 8).all()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e30])
+def test_values_that_are_no_numbers_are_counted_and_silent(tmp_path, wrong):
+    path = tmp_path / "a.wav"
+    sound = np.full((8000, 2), 0.25, np.float32)
+    sound[100:103, 1] = wrong
+    soundfile.write(path, sound, 8000, "FLOAT")
+    found, reader = read(path)
+    assert reader.not_numbers == 3
+    assert (found[1, 100:103] == 0).all()
+    assert (found[0] == 0.25).all()
+    assert np.isfinite(read(path, rate_hz=16000, mono=True)[0]).all()
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(0, 8000), (65535, 8000), (1, 2 * 10**9)])
+def test_headers_that_claim_what_cannot_be(tmp_path, channels, rate):
+    form = struct.pack("<HHIIHH", 1, channels, rate, 16000, channels * 2 & 0xFFFF, 16)
+    data = bytes(16000)
+    chunks = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data))
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", 36 + len(data)) + chunks + data)
+    assert len(probe(path).audio) == 1
+    with pytest.raises(MediaError, match=r"a\.wav"):
+        AudioReader(path)
 
 
 COUNTS = [0, 1, 2, 997, 3999, 4000, 4001, 8000, 7919]

@@ -11,6 +11,7 @@ import pytest
 import avse.media
 from avse.errors import MediaError
 from avse.media import AudioReader, FrameReader, probe
+from avse.media.probe import plausible_s
 
 from .media_files import SHARED, Picture, Sound
 
@@ -226,3 +227,16 @@ def test_real_recordings():
         info = probe(path)
         assert not info.video.variable_frame_rate
         assert info.audio[0].sample_rate == 44100
+
+
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(3, 2)])
+def test_a_matroska_track_that_starts_late_is_as_long_as_it_is(media, start):
+    """FFmpeg's DURATION tag is when the track ends."""
+    path = media("a.mkv", Picture(frames=75), Sound("flac", start=start))
+    (sound,) = probe(path).audio
+    assert (sound.start, sound.duration) == (start, 1)
+
+
+def test_lengths_that_no_file_of_that_size_has_are_not_believed():
+    assert plausible_s(7.5e6, 302_000) == 302
+    assert plausible_s(60, 302_000) == 60

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,9 @@ from hypothesis import strategies as st
 
 from avse.media import Resampler, resample
 
+module = import_module("avse.media.resample")  # a function has the name in the package
+
+ODD = [(48001, 16000), (7919, 16000), (192001, 16000), (44101, 48000)]
 RATES = [(48000, 16000), (44100, 16000), (8000, 16000), (16000, 16000), (22050, 16000)]
 LENGTHS = [0, 1, 2, 15999, 16000, 16001, 40009]
 
@@ -16,13 +21,13 @@ def _noise(count, channels=1, seed=0):
     return (0.1 * noise).astype(np.float32)
 
 
-@pytest.mark.parametrize(("from_hz", "to_hz"), RATES)
+@pytest.mark.parametrize(("from_hz", "to_hz"), [*RATES, *ODD])
 @pytest.mark.parametrize("count", LENGTHS)
 def test_length(from_hz, to_hz, count):
     assert resample(_noise(count, 2), from_hz, to_hz).shape == (2, -(-count * to_hz // from_hz))
 
 
-@pytest.mark.parametrize(("from_hz", "to_hz"), [*RATES, (16000, 44100), (44100, 48000)])
+@pytest.mark.parametrize(("from_hz", "to_hz"), [*RATES, *ODD, (16000, 44100), (44100, 48000)])
 def test_no_lag_and_no_change_of_level(from_hz, to_hz):
     """A tone comes out as the same tone, sample 0 at the same instant."""
     time = np.arange(from_hz) / from_hz
@@ -33,16 +38,17 @@ def test_no_lag_and_no_change_of_level(from_hz, to_hz):
     assert np.abs(made[inner] - expected[inner]).max() < 2e-5
 
 
-def test_what_the_new_rate_cannot_hold_is_removed():
-    time = np.arange(48000) / 48000
+@pytest.mark.parametrize("from_hz", [48000, 48001, 192001])
+def test_what_the_new_rate_cannot_hold_is_removed(from_hz):
+    time = np.arange(from_hz) / from_hz
     tone = np.sin(2 * np.pi * 8500 * time)[None].astype(np.float32)
-    made = resample(tone, 48000, 16000)[0]
+    made = resample(tone, from_hz, 16000)[0]
     assert np.abs(made[400:-400]).max() < 1e-4
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    rates=st.sampled_from([*RATES, (44100, 22051)]),
+    rates=st.sampled_from([*RATES, (44100, 22051), (44100, 44101)]),
     count=st.integers(0, 70000),
     cuts=st.lists(st.integers(0, 70000), max_size=6),
 )
@@ -57,13 +63,26 @@ def test_streaming_equals_the_whole(rates, count, cuts):
     assert np.abs(streamed - whole).max(initial=0) <= 1e-6
 
 
-def test_what_is_held_back_stays_small():
-    resampler = Resampler(44100, 16000, 1)
+@pytest.mark.parametrize("from_hz", [44100, 44101, 192001])
+def test_what_is_held_back_stays_small(from_hz):
+    resampler = Resampler(from_hz, 16000, 1)
     longest = 0
-    for _ in range(300):
+    for _ in range(100):
         resampler.push(_noise(4410))
-        longest = max(longest, resampler._held.shape[1])
-    assert longest < 44100
+        held = [stage._held.shape[1] for stage in resampler._stages]
+        longest = max(longest, sum(held))
+    assert longest < from_hz
+
+
+@pytest.mark.parametrize("from_hz", [999_983, 192_001, 48_001, 7_919, 8])
+def test_rates_with_nothing_in_common_take_filters_of_bounded_size(from_hz, monkeypatch):
+    """A polyphase filter from 999,983 Hz to 16,000 Hz would have 128 million taps."""
+    sizes = []
+    low_pass = module._low_pass.__wrapped__
+    monkeypatch.setattr(module, "_low_pass", lambda *r: sizes.append(max(r)) or low_pass(*r))
+    module._table.cache_clear()
+    resample(_noise(from_hz // 4 + 20), from_hz, 16000)
+    assert 0 < max(sizes) <= module._LONGEST // 128
 
 
 def test_agrees_with_torchaudio():
