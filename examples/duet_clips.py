@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from avse.media import AudioReader, read_frames
 
@@ -41,7 +42,7 @@ def main(folder: Path) -> None:
             )
 
 
-def write(path: Path, images: list[np.ndarray], sound: np.ndarray) -> None:
+def write(path: Path, images: list[NDArray[np.uint8]], sound: NDArray[np.float32]) -> None:
     """Write pictures (height, width, 3) and sound (samples,) as H.264 and AAC."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:
