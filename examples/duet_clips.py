@@ -2,8 +2,8 @@
 
 python examples/duet_clips.py clips
 
-Then `avse prepare clips -o packs/clips --test-share 0 --valid-share 0` makes a pack of them, which
-`examples/train-tiny.toml` trains on. Two people in 13 s: enough to see every wheel turn, not to
+Then `avse prepare clips -o pack --test-share 0 --valid-share 0` makes a pack of them, which
+`train-tiny.toml` trains on. Two people in 13 s: enough to see every wheel turn, not to
 learn from.
 """
 
