@@ -71,7 +71,7 @@ STAGES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main() -> None:
     """Read the options, train, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=[REFERENCE, *NETWORKS, *STAGES])

@@ -106,7 +106,7 @@ TWO: dict[str, Change] = {
 
 def main() -> None:
     """Read the options, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("packs", type=Path, nargs="+")
     parser.add_argument("--noise", type=Path, help="pack of noise")
     parser.add_argument("-m", "--model", default=Settings.model)

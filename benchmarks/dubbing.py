@@ -155,7 +155,7 @@ class Stage:
     ) -> tuple[list[FloatArray], FloatArray]:
         """The lips of everybody in sight, the person in question first, and what is heard."""
         names = rng.permutation(sorted(self.people))
-        mine = rng.permutation(self.people[names[0]])
+        mine = rng.permutation(self.people[names[0]]).tolist()
         own, lips = self.talk(rng, mine[::2], frames)
         rest = mine[1::2]
         faces, heard = [lips], own
@@ -271,7 +271,7 @@ def tell(name: str, drawn: list[Trial], rule: DubbingRule) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--train", type=Path, nargs="*", default=[], help="packs to fit to")
     parser.add_argument("--held-out", type=Path, nargs="*", default=[], help="packs")
     parser.add_argument("--noise", type=Path, help="a pack of noise")

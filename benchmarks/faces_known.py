@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from avse.faces.detect import open_backend
 from avse.faces.identity import SAME_FACE
@@ -22,7 +23,7 @@ from avse.media.frames import read_frames
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("people", type=Path)
     parser.add_argument("--clips", type=int, default=4)
     parser.add_argument("--known", type=int, default=10)
@@ -30,7 +31,7 @@ def main() -> None:
     chosen = parser.parse_args()
     backend, recogniser = open_backend(), DlibRecogniser()
     dice = np.random.default_rng(0)
-    described: dict[str, list[np.ndarray]] = {}
+    described: dict[str, list[npt.NDArray[np.float32]]] = {}
     for folder in sorted(path for path in chosen.people.iterdir() if path.is_dir()):
         clips = sorted(folder.iterdir())
         for clip in dice.permutation(len(clips))[: chosen.clips]:

@@ -26,6 +26,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from avse.faces import identity
 from avse.faces.detect import FaceBackend, open_backend
@@ -46,7 +47,7 @@ Seats = dict[float, str]
 @dataclass(frozen=True)
 class Still:
     time: Fraction
-    image: np.ndarray
+    image: npt.NDArray[np.uint8]
 
 
 class Tape:
@@ -55,7 +56,8 @@ class Tape:
     name = "tape"
 
     def __init__(self, wrapped: Any) -> None:
-        self._wrapped, self._answers, self._at = wrapped, [], 0
+        self._wrapped, self._at = wrapped, 0
+        self._answers: list[Any] = []
 
     def rewind(self) -> Tape:
         self._at = 0
@@ -168,7 +170,7 @@ def look(frames: list[Any], backend: FaceBackend, recogniser: Any) -> People:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("people", type=Path)
     parser.add_argument("--sequences", type=int, default=20)
     parser.add_argument("--limits", type=float, nargs="+", default=[identity.SAME_FACE])

@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,17 +23,19 @@ from avse.faces.cuts import CutDetector
 from avse.faces.detect import open_backend
 from avse.faces.people import People
 from avse.faces.track import FaceSettings, find_people
-from avse.media.frames import read_frames
+from avse.media.frames import Frame, read_frames
+
+T = TypeVar("T")
 
 
-def milliseconds(work, items) -> float:
+def milliseconds(work: Callable[[T], object], items: Sequence[T]) -> float:
     start = time.perf_counter()
     for item in items:
         work(item)
     return (time.perf_counter() - start) * 1e3 / max(1, len(items))
 
 
-def cut_cost(frames) -> float:
+def cut_cost(frames: Sequence[Frame]) -> float:
     cutter = CutDetector()
     return milliseconds(lambda frame: cutter.is_cut(frame.image, frame.time), frames)
 
@@ -53,7 +57,7 @@ def compare(people: People, reference: People) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="+")
     parser.add_argument("--side", type=int, default=None, help="longest side of the frames")
     parser.add_argument("--frames", type=int, default=250)

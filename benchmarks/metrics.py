@@ -86,7 +86,7 @@ def difference(one: list[MixtureResult], other: list[MixtureResult]) -> float:
 
 def main() -> None:
     """Make the items and score them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("speech", type=Path, help="a folder of recordings")
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=3.0)

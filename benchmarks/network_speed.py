@@ -30,7 +30,7 @@ SECONDS = 60
 
 def main() -> None:
     """Read the options, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("-m", "--model", default=Settings.model)
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2])
     args = parser.parse_args()

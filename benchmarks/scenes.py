@@ -45,7 +45,9 @@ class Cast:
         self, rng: np.random.Generator, name: str, frames: int
     ) -> tuple[FloatArray, FloatArray]:
         """Somebody talking: (samples,) and lips (frames, points, 3), clip after clip."""
-        sounds, lips, have = [], [], 0
+        sounds: list[FloatArray] = []
+        lips: list[FloatArray] = []
+        have = 0
         places = rng.permutation(self.people[name])
         while have < frames:
             clip = self.clips[int(places[len(lips) % len(places)])]
@@ -77,7 +79,8 @@ def silenced(sound: FloatArray, speaks: npt.NDArray[np.bool_]) -> FloatArray:
     """A voice where `speaks` (frames,) says so, with edges of 20 ms."""
     gate = np.repeat(speaks.astype(np.float32), SAMPLES_PER_FRAME)
     edge = np.hanning(2 * SAMPLES_PER_FRAME // 2 + 1)
-    return (sound * np.clip(np.convolve(gate, edge / edge.sum(), "same"), 0, 1)).astype(np.float32)
+    slow = np.clip(np.convolve(gate, edge / edge.sum(), "same"), 0, 1)
+    return np.asarray(sound * slow, np.float32)
 
 
 def told(values: Sequence[float]) -> str:

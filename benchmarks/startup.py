@@ -8,12 +8,16 @@ half a second. (That nothing heavy is imported is a test.)
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
 
 TIMES = 5
-VERBS = ("separate", "enhance", "inspect", "evaluate", "batch", "mix", "prepare", "train", "doctor")
+VERBS = (
+    *("separate", "enhance", "inspect", "who", "sync", "batch", "mix", "evaluate", "prepare"),
+    *("train", "models", "doctor"),
+)
 
 
 def seconds(*arguments: str) -> float:
@@ -30,6 +34,7 @@ def seconds(*arguments: str) -> float:
 
 def main() -> None:
     """Print a line each."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     print(f"{seconds('--help'):.2f} s  avse --help")
     for verb in VERBS:
         print(f"{seconds(verb, '--help'):.2f} s  avse {verb} --help")

@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
 
 from avse.faces.lips import RATE_HZ, LipSequence
 from avse.media import AudioReader
+from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.scene import look
 from avse.settings import Settings
@@ -37,6 +39,9 @@ from avse.sync.measuring import conclude, gather
 MOST_MS = 600
 RIGHT_MS = 40
 SAMPLES = SAMPLE_RATE // RATE_HZ
+FloatArray = npt.NDArray[np.float32]
+Trials = dict[str, list[tuple[float, ...]]]
+
 TRUE = ("as it is", "noise 10 dB", "noise 0 dB", "two voices, both seen", "two voices, one seen")
 FALSE = ("another's sound", "noise alone", "still lips")
 
@@ -46,7 +51,7 @@ class Clip:
     folder: str
     name: str
     lips: LipSequence
-    sound: np.ndarray
+    sound: FloatArray
 
 
 def read_clip(path: Path) -> Clip:
@@ -77,22 +82,22 @@ def joined(clips: list[Clip], count: int, rng: np.random.Generator) -> list[Clip
     return made
 
 
-def speech_noise(clip: Clip, rng: np.random.Generator) -> np.ndarray:
+def speech_noise(clip: Clip, rng: np.random.Generator) -> FloatArray:
     """Noise of a clip's own spectrum: its Fourier transform with random phases."""
     spectrum = np.fft.rfft(clip.sound)
     turned = np.abs(spectrum) * np.exp(2j * np.pi * rng.random(len(spectrum)))
-    return np.fft.irfft(turned, len(clip.sound)).astype(np.float32)
+    return np.asarray(np.fft.irfft(turned, len(clip.sound)), np.float32)
 
 
-def mixed(sound: np.ndarray, other: np.ndarray, ratio_db: float) -> np.ndarray:
+def mixed(sound: FloatArray, other: FloatArray, ratio_db: float) -> FloatArray:
     other = np.resize(other, len(sound))
     power = np.sqrt(np.mean(np.square(sound)) / (np.mean(np.square(other)) + 1e-12))
-    return sound + other * power * np.float32(10 ** (-ratio_db / 20))
+    return np.asarray(sound + other * power * 10 ** (-ratio_db / 20), np.float32)
 
 
 def staged(
     what: str, clip: Clip, other: Clip, rng: np.random.Generator
-) -> tuple[dict[int, LipSequence], np.ndarray]:
+) -> tuple[dict[int, LipSequence], FloatArray]:
     """The lips that are seen, and the sound that is heard with them."""
     lips, sound = {1: clip.lips}, clip.sound
     if what.startswith("noise "):
@@ -112,7 +117,7 @@ def staged(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--shifts", type=int, default=10)
     parser.add_argument("--others", type=int, default=3, help="shifts of the other conditions")
@@ -126,7 +131,7 @@ def main() -> None:
     paths = [p for c in asked.clips for p in (sorted(c.rglob("*.m*")) if c.is_dir() else [c])]
     clips = [read_clip(path) for path in paths]
     network = load(asked.model)
-    trials = defaultdict(list)
+    trials: Trials = defaultdict(list)
     for turn in range(asked.shifts):
         for clip in joined(clips, asked.join, rng):
             strangers = [c for c in clips if c.folder != clip.folder] or clips
@@ -140,7 +145,9 @@ def main() -> None:
         fit(trials)
 
 
-def one_trial(network, lips, sound, late_ms: int) -> tuple[float, ...]:
+def one_trial(
+    network: AVSENet, lips: dict[int, LipSequence], sound: FloatArray, late_ms: int
+) -> tuple[float, ...]:
     """Error in ms, confidence, the two features behind it, offset, drift."""
     # Whole frames by the lips' clock; the rest by leaving out the beginning of the sound.
     frames = -(-late_ms * RATE_HZ // 1000)
@@ -154,7 +161,7 @@ def one_trial(network, lips, sound, late_ms: int) -> tuple[float, ...]:
     return offset - late_ms, found.whole.confidence, *features, offset, drift
 
 
-def tell(trials: dict[str, list[tuple[float, ...]]]) -> None:
+def tell(trials: Trials) -> None:
     print(f"{'':24s} trials  <=40 ms  median error  90 % |error|  confidence  >=0.9 (right)  drift")
     for what, rows in trials.items():
         error, sure, _, _, _, drift = np.array(rows).T
@@ -174,13 +181,15 @@ def tell(trials: dict[str, list[tuple[float, ...]]]) -> None:
         print(f"{low:.1f} to {min(high, 1):.1f}  {here.sum():7d}  {share}")
 
 
-def pooled(trials, column: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def pooled(
+    trials: Trials, column: int = 1
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     """Whether each trial's answer is right, and another of its figures."""
     right = [what in TRUE and abs(r[0]) <= RIGHT_MS for what, rows in trials.items() for r in rows]
     return np.array(right), np.array([r[column] for rows in trials.values() for r in rows])
 
 
-def fit(trials) -> None:
+def fit(trials: Trials) -> None:
     right, lead = pooled(trials, 2)
     inputs = np.stack([np.ones(len(lead)), lead, pooled(trials, 3)[1]], axis=1)
     sign = np.where(right, 1.0, -1.0)

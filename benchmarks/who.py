@@ -162,7 +162,7 @@ def figures(results: Sequence[Judged]) -> npt.NDArray[np.float64]:
     wrong, total = sum(r.wrong for r in results), sum(r.total for r in results)
     der = np.asarray(wrong).sum(axis=1) / total
     parts = np.asarray(wrong)[0] / np.asarray(total)[0]
-    return 100 * np.array([average_precision(truth, score), *der, *parts])
+    return np.asarray([100 * average_precision(truth, score), *(100 * der), *(100 * parts)], float)
 
 
 def separated(
@@ -213,7 +213,7 @@ def tell_voices(scores: dict[str, dict[str, list[Score]]], groups: list[str]) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("set", type=Path, help="a set that `avse mix --turns` made")
     parser.add_argument("--model", default=Settings.model)
     parser.add_argument("--count", type=int, help="of the first mixtures; all")

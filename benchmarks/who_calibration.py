@@ -57,7 +57,9 @@ def person(
     rng: np.random.Generator, clips: TalkingClips, mine: list[int]
 ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64]]:
     """Somebody in a scene: (samples,), (frames, points, 3), and what they do (frames,)."""
-    sounds, lips, does = [], [], []
+    sounds: list[FloatArray] = []
+    lips: list[FloatArray] = []
+    does: list[npt.NDArray[np.int64]] = []
     last = clips[mine[0]].lips[0]
     while sum(map(len, lips)) < FRAMES:
         what = int(rng.choice(4, p=SHARES))
@@ -162,7 +164,7 @@ def tell(name: str, seen: Seen, rules: dict[str, Calibration]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--train", type=Path, nargs="+", required=True, help="packs")
     parser.add_argument("--held-out", type=Path, nargs="*", default=[], help="packs")
     parser.add_argument("--noise", type=Path, help="a pack of noise")

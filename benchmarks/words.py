@@ -76,7 +76,7 @@ def separated(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("set", type=Path, help="a set that `avse mix` made of GRID")
     parser.add_argument("recogniser", help="see `avse separate --transcribe`")
     parser.add_argument("--model", default=Settings.model)

@@ -2,8 +2,8 @@
 
 python examples/duet_clips.py clips
 
-Then `avse prepare clips -o packs/clips --test-share 0 --valid-share 0` makes a pack of them, which
-`examples/train-tiny.toml` trains on. Two people in 13 s: enough to see every wheel turn, not to
+Then `avse prepare clips -o pack --test-share 0 --valid-share 0` makes a pack of them, which
+`train-tiny.toml` trains on. Two people in 13 s: enough to see every wheel turn, not to
 learn from.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from avse.media import AudioReader, read_frames
 
@@ -41,7 +42,7 @@ def main(folder: Path) -> None:
             )
 
 
-def write(path: Path, images: list[np.ndarray], sound: np.ndarray) -> None:
+def write(path: Path, images: list[NDArray[np.uint8]], sound: NDArray[np.float32]) -> None:
     """Write pictures (height, width, 3) and sound (samples,) as H.264 and AAC."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:

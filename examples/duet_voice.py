@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-import espeakng_loader  # type: ignore[import-untyped]
+import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
@@ -24,6 +24,10 @@ _PHONEME_EVENTS_IN_IPA = 0x0001 | 0x0002
 _EVENT_END_OF_LIST, _EVENT_PHONEME = 0, 7
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _CHARS_UTF8, _POSITION_CHARACTER = 1, 1
+
+# Lips move to a sound before it is heard: by some 20 to 70 ms in running speech (Schwartz and
+# Savariaux, PLoS Computational Biology 2014). Without this the voice seems to come too early.
+LEAD_S = 0.05
 
 _CURVE_HZ = 1000  # the rate at which mouth curves are drawn before frames are taken from them
 
@@ -171,7 +175,8 @@ def mouth_curves(
     """Turn phonemes into a mouth: opening (0 shut, 1 wide open) and spread (-1 round, +1 wide).
 
     Articulation comes from the phonemes; how far the jaw goes follows the loudness as well, since a
-    stressed vowel is both louder and wider. Both are given at ``times_s``.
+    stressed vowel is both louder and wider. Both are given at ``times_s``, `LEAD_S` ahead of the
+    sound.
     """
     count = round(len(samples) / rate_hz * _CURVE_HZ) + 1
     opening, spread, closure = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -188,4 +193,5 @@ def mouth_curves(
     volume = loudness(samples, rate_hz, curve_s)
     volume = np.minimum(volume / np.percentile(volume[volume > 1e-3], 90), 1.0)
     opening *= (0.45 + 0.55 * volume) * (1.0 - closure)
-    return np.interp(times_s, curve_s, opening), np.interp(times_s, curve_s, spread)
+    ahead_s = times_s + LEAD_S
+    return np.interp(ahead_s, curve_s, opening), np.interp(ahead_s, curve_s, spread)

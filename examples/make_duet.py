@@ -98,7 +98,7 @@ PEOPLE = (
 def load_portrait(name: str) -> Image:
     """Read a public-domain portrait out of an installed package, BGR."""
     if name == "astronaut":
-        image = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+        image = skimage.data.astronaut()
         return np.ascontiguousarray(image[..., ::-1])
     path = matplotlib.cbook.get_sample_data(f"{name}.jpg", asfileobj=False)
     return np.asarray(cv2.imread(str(path)), dtype=np.uint8)

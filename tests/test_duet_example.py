@@ -121,7 +121,7 @@ def test_lips_follow_their_own_voice(
         assert _correlation(opening[person], loudness[1 - person], 0) < 0.25
         quiet = np.convolve(loudness[person], np.ones(9), mode="same") < 1e-3
         assert quiet.sum() > 10
-        assert opening[person, quiet].max() < 0.01
+        assert opening[person, quiet].max() < 0.02  # open lips: above 0.1
 
 
 def _lip_gap(landmarks: Any) -> float:

@@ -307,6 +307,7 @@ def _tell(
     results: dict[str, Any], targets: list[Path], terminal: Terminal, *, as_json: bool
 ) -> None:
     from avse.evaluate.evaluation import failed
+    from avse.metrics.extra import INSTALL
 
     if as_json:
         short = {key: results[key] for key in results if key not in ("items", "mixtures")}
@@ -322,6 +323,10 @@ def _tell(
         )
         for target in targets:
             terminal.result(str(target))
+    if results["versions"]["pesq"] == "not installed" and "pesq-wb" in results["metrics"]:
+        terminal.warn(
+            f"PESQ is left out: the package 'pesq' is not installed ({INSTALL}; needs a C compiler)"
+        )
     late = results["alignment"]["out_of_step"]
     if late:
         terminal.warn(f"{late} estimates are out of step with their references; see the report")

@@ -14,7 +14,7 @@ from avse.evaluate.results import Provenance, build
 from avse.evaluate.scoring import Plan, score_mixtures
 from avse.evaluate.statistics import summarise
 from avse.evaluate.word_errors import word_error_rate
-from avse.metrics import Score, not_defined
+from avse.metrics import METRICS, Score, not_defined
 from avse.metrics.extra import package
 from avse.settings import Settings
 from avse.transcription.transcribers import open_transcriber
@@ -92,14 +92,18 @@ def read_names(kind: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in asked)
 
 
-def check_packages(metrics: Iterable[str]) -> None:
+def check_packages(metrics: Sequence[str]) -> None:
     """Fail before the work rather than in the middle of it.
+
+    `pesq` may be missing where all metrics are asked for: its scores are not defined then.
 
     Raises:
         MissingExtraError: the package of a metric, or of the report, is not installed.
     """
-    needed = (_PACKAGES[m] for m in metrics if m in _PACKAGES)
-    for name in dict.fromkeys([*needed, *_REPORT]):
+    needed = dict.fromkeys([*(_PACKAGES[m] for m in metrics if m in _PACKAGES), *_REPORT])
+    if set(metrics) == set(METRICS):
+        del needed["pesq"]
+    for name in needed:
         package(name)
 
 

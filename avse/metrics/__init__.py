@@ -1,8 +1,7 @@
 """How good an estimate is: each metric gives a `Score`, a number or the reason why there is none.
 
 Imports nothing of avse but `avse.errors` and `avse.media` (to resample). The packages that only
-metrics need come with `pip install "avse[metrics]"` and are imported by the functions that use
-them.
+metrics need are imported by the functions that use them; `pesq` may be missing.
 """
 
 from __future__ import annotations

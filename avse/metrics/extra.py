@@ -1,4 +1,7 @@
-"""Packages that only evaluation needs: `pip install "avse[metrics]"`."""
+"""Packages that only evaluation needs. All but `pesq` come with avse.
+
+`pesq` is C and has no built packages, so it needs a compiler: `pip install "avse[metrics]"`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import importlib
 from typing import Any
 
 from avse.errors import MissingExtraError
+
+INSTALL = 'pip install "avse[metrics]"'
 
 
 def package(name: str) -> Any:
@@ -20,5 +25,5 @@ def package(name: str) -> Any:
         top = name.partition(".")[0]
         raise MissingExtraError(
             f"the package {top!r}, which evaluation needs, is not installed",
-            'pip install "avse[metrics]"',
+            INSTALL,
         ) from error

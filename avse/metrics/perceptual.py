@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from avse.errors import MissingExtraError
 from avse.media import resample
-from avse.metrics.extra import package
+from avse.metrics.extra import INSTALL, package
 from avse.metrics.score import Score, Signal, as_signals, not_defined
 
 PESQ_RATE_HZ = {"wb": 16_000, "nb": 8_000}
@@ -43,18 +44,19 @@ def pesq_score(
     "wb" is wide band (ITU-T P.862.2) at 16 kHz; "nb" narrow band (P.862 mapped by P.862.1) at
     8 kHz. Signals of a higher rate are brought down to that with `avse.media.resample`; signals of
     a lower one are refused, because what is missing cannot be judged. PESQ levels and aligns the
-    two signals itself.
+    two signals itself. The score is not defined where the package `pesq` is not installed: it needs
+    a C compiler.
 
     Args:
         estimate: (samples,).
         reference: (samples,).
         rate_hz: of both.
         band: which of the two.
-
-    Raises:
-        MissingExtraError: pesq is not installed.
     """
-    pesq = package("pesq")
+    try:
+        pesq = package("pesq")
+    except MissingExtraError:
+        return not_defined(f"the package 'pesq' is not installed ({INSTALL}; needs a C compiler)")
     e, r, refusal = as_signals(estimate, reference)
     if refusal is not None:
         return refusal

@@ -25,7 +25,7 @@ REACH = 100
 _SAME = 15
 """Delays within this many steps of a peak belong to it."""
 
-LEAD_MS = 10
+LEAD_MS = 20
 """By how much lips and voice agree best too early: the median over GRID clips of people that the
 shipped weights never saw. Taken off every offset."""
 

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,25 @@ def test_missing_packages_exit_3(run: Run, here: Path, monkeypatch: pytest.Monke
     assert ran.errors[1] == 'hint: pip install "avse[metrics]"'
     ran = run("evaluate", *FOLDERS, "--metrics", "si-sdr", "--no-ceilings", "-f")
     assert ran.code == 0
+
+
+def test_without_pesq_all_else_is_scored(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pesq", None)
+    version = metadata.version
+    monkeypatch.setattr(
+        metadata, "version", lambda name: version("no-such-package" if name == "pesq" else name)
+    )
+    ran = run("evaluate", *FOLDERS, "--no-ceilings", "-j", "1", "-o", "all")
+    assert ran.code == 0
+    assert [line for line in ran.errors if "PESQ is left out" in line and "avse[metrics]" in line]
+    summary = json.loads(Path("all/results.json").read_text())["summary"]["estimate"]
+    assert summary["pesq-wb"]["scored"] == summary["pesq-nb"]["scored"] == 0
+    assert summary["stoi"]["scored"] == summary["sdr"]["scored"] == 4
+    ran = run("evaluate", *FOLDERS, "--metrics", "stoi,pesq-wb", "-o", "asked")
+    assert (ran.code, ran.out) == (3, "")
+    assert not Path("asked").exists()
 
 
 def test_missing_recogniser_exits_3(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,9 +116,13 @@ def test_a_score_is_a_number_or_a_reason(value: float | None, reason: str | None
         Score(value, reason)
 
 
-@pytest.mark.parametrize(
-    ("package", "metric"), [("pesq", "pesq-wb"), ("pystoi", "stoi"), ("fast_bss_eval", "sdr")]
-)
+def test_pesq_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pesq", None)
+    for metric in ("pesq-wb", "pesq-nb"):
+        refused(ALL[metric](NOISY, VOICE), "'pesq' is not installed (pip install \"avse[metrics]\"")
+
+
+@pytest.mark.parametrize(("package", "metric"), [("pystoi", "stoi"), ("fast_bss_eval", "sdr")])
 def test_missing_packages(package: str, metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in {package, *(n for n in sys.modules if n.partition(".")[0] == package)}:
         monkeypatch.setitem(sys.modules, name, None)
