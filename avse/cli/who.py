@@ -15,7 +15,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
 from avse.naming import check_outputs
-from avse.settings import Settings
+from avse.settings import Settings, read_same
 
 if TYPE_CHECKING:
     from avse.activity.segments import Segment
@@ -75,6 +75,7 @@ def who(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     faces: options.Faces = Settings.faces,
+    same: options.Same = None,
     sync: options.Sync = Settings.sync,
     dubbing: Dubbing = False,
     as_json: options.AsJson = False,
@@ -97,6 +98,7 @@ def who(
         overlap=overlap,
         track=track,
         sync=sync,
+        same=read_same(same or ()),
     )
     source = one_input(inputs)
     if frames and not as_json:
@@ -133,7 +135,7 @@ def who(
 
 
 def _warnings(activity: Activity) -> list[str]:
-    found = []
+    found = list(activity.scene.notes)
     if not activity.heard:
         found.append("there is no sound: lips that move count as speech")
     sync = activity.sync

@@ -240,6 +240,18 @@ class LipSequence:
             confidence[lo - first : hi - first] = self.confidence[lo - self.first : hi - self.first]
         return LipSequence(first, points, confidence)
 
+    def filled_from(self, other: LipSequence) -> LipSequence:
+        """These lips, and another sequence's where these are unseen."""
+        if not len(other.points) or not len(self.points):
+            return self if len(self.points) else other
+        first = min(self.first, other.first)
+        stop = max(self.first + len(self.points), other.first + len(other.points))
+        mine, more = self.window(first, stop - first), other.window(first, stop - first)
+        mine.points[~mine.seen] = more.points[~mine.seen]
+        return LipSequence(
+            first, mine.points, np.where(mine.seen[:, None], mine.confidence, more.confidence)
+        )
+
 
 def resample(
     times: Sequence[Fraction] | npt.NDArray[np.float64],

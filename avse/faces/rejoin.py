@@ -27,7 +27,6 @@ class Track:
     def __init__(self, box: Box, time: Fraction, recogniser: Recogniser | None = None) -> None:
         self._recogniser = recogniser
         self.first_seen = time
-        self.first_x = box.centre[0]
         self.box = box
         self.first_box = box
         self.last_seen = time
@@ -71,8 +70,7 @@ class Track:
     def absorb(self, other: Track) -> None:
         """Take over what is known of a later or earlier stretch of the same person."""
         if other.first_seen < self.first_seen:
-            self.first_seen, self.first_x = other.first_seen, other.first_x
-            self.first_box = other.first_box
+            self.first_seen, self.first_box = other.first_seen, other.first_box
         if other.last_seen > self.last_seen:
             self.last_seen, self.box = other.last_seen, other.box
         self.spans = sorted(self.spans + other.spans)

@@ -219,11 +219,29 @@ def test_a_point_finds_the_person():
 
 def test_numbers_go_by_appearance_then_from_left_to_right():
     half = Fraction(1, 2)
-    seen = [(Fraction(0), 200.0), (half, 100.0), (Fraction(2), 0.0), (Fraction(2, 5), 300.0)]
+    places = [(Fraction(0), 200.0), (half, 100.0), (Fraction(2), 0.0), (Fraction(2, 5), 300.0)]
+    seen = [(time, Box(x, 60, 40, 40)) for time, x in places]
     assert number(seen, [], 0.5) == [1, 0, 3, 2]
     # A cut in between: not simultaneous after all.
     assert number(seen, [Fraction(1, 5)], 0.5) == [0, 1, 3, 2]
     assert number([], [], 0.5) == []
+
+
+def test_people_who_are_there_at_once_are_numbered_in_reading_order():
+    # Three tiles by three, faces of unequal sizes that sit at unequal heights in their tiles.
+    unequal = np.random.default_rng(5)
+    boxes = [
+        Box(300 * column + unequal.integers(60), 300 * row + unequal.integers(80), side, 1.2 * side)
+        for row in range(3)
+        for column in range(3)
+        for side in [int(unequal.integers(110, 170))]
+    ]
+    mixed = unequal.permutation(9).tolist()
+    seen = [(Fraction(int(unequal.integers(5)), 25), boxes[k]) for k in mixed]
+    assert [mixed[i] for i in number(seen, [], 0.5)] == list(range(9))
+    # Side by side, one sitting half a face lower, is one row.
+    low, high = Box(50, 130, 100, 120), Box(300, 70, 100, 120)
+    assert number([(Fraction(0), high), (Fraction(0), low)], [], 0.5) == [1, 0]
 
 
 def test_picture_size_may_change_midway():
