@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SAME_PLACE_BONUS = 0.03
 """Likeness forgiven to a face that comes back to where it was, unless the network has seen it."""
 
+_AT_ONCE_S = Fraction(1, 4)
+"""Between the last sight of a face before a cut and the first sight of it after."""
+
 _INSTANT = Fraction(1, 10_000)
 
 
@@ -115,10 +118,13 @@ def rejoin(tracks: Sequence[Track]) -> list[Track]:
 
 def _surplus(one: Track, other: Track) -> float:
     known = one.portrait.same_person(other.portrait)
-    if known <= -1:
-        return -1.0
     if one.portrait.face is not None and other.portrait.face is not None:
         return known
     first, second = (one, other) if one.first_seen < other.first_seen else (other, one)
     returned = first.box.overlap(second.first_box) > 0.5
-    return known + (SAME_PLACE_BONUS if returned else 0.0)
+    stayed = returned and second.first_seen - first.last_seen <= _AT_ONCE_S
+    if stayed:
+        known = max(known, first.portrait.may_have_stayed(second.portrait))
+    if known <= -1:
+        return -1.0
+    return known + (SAME_PLACE_BONUS if returned and not stayed else 0.0)
