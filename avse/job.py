@@ -71,10 +71,10 @@ class Job:
             paths.append(self.naming.path(ENHANCED))
         elif self.naming.needs_names:
             pass
-        elif isinstance(self.speaker, int):
-            paths.append(self.naming.path(self.speaker))
-        elif isinstance(self.speaker, list):
-            paths += [self.naming.path(number) for number in self.speaker]
+        elif isinstance(self.speaker, int | list):
+            asked = [self.speaker] if isinstance(self.speaker, int) else self.speaker
+            same = {n: min(group) for group in self.settings.same for n in group}
+            paths += [self.naming.path(n) for n in dict.fromkeys(same.get(n, n) for n in asked)]
         elif self.naming.file is not None:  # a point: one person, who has no number yet
             paths.append(self.naming.file)
         paths += [self.subtitles(path) for path in paths if self.transcribe is not None]

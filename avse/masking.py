@@ -192,10 +192,14 @@ class Masker:
         return out
 
     def loses_sight(self, frames: int) -> bool:
-        """Whether somebody is out of sight in the first `frames` video frames, for a while."""
+        """Whether somebody is out of sight in the first `frames` video frames, for a while.
+
+        Whose lips are never seen has no voice that could be carried on.
+        """
         step = 60 * VIDEO_RATE
+        ever = [any(there.any() for _, _, there in one.stretches) for one in self.people]
         return any(
-            bool((self.presence(start, min(step, frames - start)) < 1).any())
+            bool((self.presence(start, min(step, frames - start))[ever] < 1).any())
             for start in range(0, frames, step)
         )
 

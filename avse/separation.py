@@ -139,6 +139,8 @@ class Separation:
         if self._absences is None:
             return None
         place = [person.number for person in self.scene.people].index(number)
+        if self.scene.people.persons[place].still:
+            return []  # in sight, and silent
         return [
             OutOfSight(
                 self.scene.playing_time(Fraction(lost.first, VIDEO_RATE)),
@@ -201,10 +203,20 @@ class Separation:
         masks = masker.masks(block.samples for block in heard)
         if self.settings.gate:
             masks = gated(masks)
+        if self.scene.doubt:
+            masks = map(self._doubted, masks)
         carrier = Carrier(masker.presence if carries else None)
         yield from masks if masker.offscreen is None else carrier.carried(masks)
         if self.settings.carry:
             self._absences = carrier.absences
+
+    def _doubted(self, block: MaskBlock) -> MaskBlock:
+        """Masks that are nearer to equal shares of the mixture, as far as lips tell nothing."""
+        doubt = self.scene.doubt
+        people = np.array([not person.still for person in self.scene.people], np.float32)
+        share = doubt * people / max(1.0, float(people.sum()))
+        masks = (1 - np.float32(doubt)) * block.masks + share[:, None, None]
+        return dataclasses.replace(block, masks=np.asarray(masks, np.complex64))
 
     def _frames(self) -> int:
         """Video frames of the sound track, as far as the file says."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from avse.errors import UsageError
@@ -26,6 +28,7 @@ class Settings:
         sync: whether to measure how far sound and picture are apart, and to correct for it.
         carry: whether somebody whose face is out of sight is known by their voice, found so far.
         offscreen_model: name of shipped weights for what is out of sight, or path of a file.
+        same: people who were numbered more than once: the numbers of each, such as ((2, 3),).
     """
 
     model: str = "avse-small"
@@ -37,10 +40,11 @@ class Settings:
     track: int | None = None
     people: str | None = None
     gate: bool = True
-    face_side: int = 1280
+    face_side: int = 1920
     sync: bool = True
     carry: bool = True
     offscreen_model: str = "avse-offscreen"
+    same: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.4 <= self.window_s <= 600:
@@ -53,3 +57,25 @@ class Settings:
             raise UsageError(f"a mix of {self.mix:g} is out of range", "choose 0 to 1")
         if self.track is not None and self.track < 0:
             raise UsageError(f"there is no sound track {self.track}", "tracks count from 0")
+        groups = tuple(tuple(group) for group in self.same)
+        if any(len(set(group)) < 2 or min(group) < 1 for group in groups):
+            raise UsageError(
+                f"{self.same!r} does not say who is the same person", "give numbers: ((2, 3),)"
+            )
+        object.__setattr__(self, "same", groups)
+
+
+def read_same(texts: Iterable[str]) -> tuple[tuple[int, ...], ...]:
+    """Read --same: "2=3", or several with commas between them.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    groups = []
+    for text in (part.strip() for whole in texts for part in whole.split(",")):
+        if not re.fullmatch(r"[1-9]\d{0,8}(\s*=\s*[1-9]\d{0,8})+", text):
+            raise UsageError(
+                f"--same {text!r} does not join two numbers", "such as: --same 2=3, or 2=3=5"
+            )
+        groups.append(tuple(int(number) for number in text.split("=")))
+    return tuple(groups)

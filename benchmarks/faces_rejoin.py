@@ -59,6 +59,12 @@ class Tape:
         self._wrapped, self._at = wrapped, 0
         self._answers: list[Any] = []
 
+    @property
+    def close_px(self) -> int | None:
+        """As the detector has it."""
+        close: int | None = self._wrapped.close_px
+        return close
+
     def rewind(self) -> Tape:
         self._at = 0
         return self

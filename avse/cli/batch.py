@@ -13,7 +13,7 @@ from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
 from avse.naming import DEFAULT_NAME
 from avse.paths import user_path
-from avse.settings import Settings
+from avse.settings import Settings, read_same
 
 if TYPE_CHECKING:
     from avse.batch.crew import Limits
@@ -50,6 +50,7 @@ def batch(
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
+    same: options.Same = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -123,6 +124,7 @@ def batch(
                 carry=carry,
                 offscreen_model=offscreen_model,
                 sync=sync,
+                same=read_same(same or ()),
             ),
             residual=residual,
             clip=clip.value,

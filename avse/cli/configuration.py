@@ -46,6 +46,10 @@ def use_configuration(context: typer.Context, path: str | None) -> str | None:
         if key not in options:
             raise _unknown(path, f"{verb}.{key}", set(options))
         defaults[options[key]] = _plain(path, key, value)
+    for parameter in context.command.params:
+        value = defaults.get(parameter.name or "")
+        if getattr(parameter, "multiple", False) and isinstance(value, str):
+            defaults[str(parameter.name)] = [value]  # an option that may be given more than once
     context.default_map = defaults
     return path
 

@@ -10,7 +10,7 @@ from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.job import Job
 from avse.naming import DEFAULT_NAME, name_outputs
-from avse.settings import Settings
+from avse.settings import Settings, read_same
 
 EXAMPLES = options.examples(
     ("the voices of all who are seen, in talk.enhanced.wav", "avse enhance talk.mp4"),
@@ -32,6 +32,7 @@ def enhance(
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
+    same: options.Same = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -69,6 +70,7 @@ def enhance(
         carry=carry,
         offscreen_model=offscreen_model,
         sync=sync,
+        same=read_same(same or ()),
     )
     source = one_input(inputs)
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import NoFaceError, UsageError
 from avse.naming import check_outputs
 from avse.paths import user_path
-from avse.settings import Settings
+from avse.settings import Settings, read_same
 
 if TYPE_CHECKING:
     from avse.faces.people import Person
@@ -39,7 +40,7 @@ Sheet = Annotated[
         "--sheet",
         metavar="FILE.png",
         show_default=False,
-        help="Write a picture of all faces with their numbers.",
+        help="Write a picture of all faces with their numbers, and of where they are.",
     ),
 ]
 
@@ -60,6 +61,7 @@ def inspect(
     inputs: options.Input,
     sheet: Sheet = None,
     people: options.People = None,
+    same: options.Same = None,
     remember: Remember = None,
     faces: options.Faces = Settings.faces,
     device: options.Device = Settings.device,
@@ -71,8 +73,8 @@ def inspect(
 ) -> None:
     """Show what a recording holds and who can be seen in it.
 
-    The numbers are what `avse separate --speaker` takes: in order of appearance, then from left to
-    right.
+    The numbers are what `avse separate --speaker` takes: in order of appearance, then in reading
+    order, row by row. --same 2=3 joins two that are one person, here and in the other verbs.
     """
     from avse.cli.remembering import check_memory, remember_people
     from avse.media import probe
@@ -81,7 +83,7 @@ def inspect(
     memory = None if remember is None else check_memory(remember, people)
     if memory is not None and memory.is_file():
         people = str(memory)
-    settings = Settings(faces=faces, device=device, people=people)
+    settings = Settings(faces=faces, device=device, people=people, same=read_same(same or ()))
     source = one_input(inputs)
     picture = _sheet_path(sheet)
     info = probe(source)
@@ -131,12 +133,19 @@ def _draw(scene: Scene | None, path: Path, force: bool, terminal: Terminal) -> N
     if scene is None:
         terminal.warn(f"{path.name} was not written: there are no faces to show")
         return
-    from avse.faces.gallery import png
+    from avse.faces.gallery import moments, png
+    from avse.media import read_frames
     from avse.media.placing import appearing, check_destination
 
     check_destination(path, overwrite=force)
+    frames = []
+    for time in moments(scene.people):
+        at = scene.origin + Fraction(time) - Fraction(1, 1000)
+        frame = next(read_frames(scene.info.path, max_side=1920, start=at), None)
+        frames += [] if frame is None else [(time, frame.image)]
+    began = scene.info.start - scene.origin
     with appearing(path, overwrite=force) as temporary:
-        temporary.write_bytes(png(scene.people, began=scene.info.start - scene.origin))
+        temporary.write_bytes(png(scene.people, began=began, frames=frames))
     terminal.note(f"the faces are in {path}")
 
 
@@ -157,6 +166,8 @@ def _person_json(scene: Scene, person: Person, named: bool) -> dict[str, object]
         "first_seen_s": _first_seen(scene, person),
         "seconds_on_screen": round(person.seconds_on_screen, 2),
         "box": [round(side) for side in person.box],
+        "still_picture": person.still,
+        **({"same": list(person.numbers)} if person.also else {}),
     }
 
 
@@ -175,17 +186,20 @@ def _report(source: Path, info: MediaInfo, scene: Scene | None, *, named: bool) 
     lines += table(["stream", "track", "codec", "what"], streams, right="track")
     if scene is None:
         return [*lines, "", "nobody in sight"]
+    still = any(person.still for person in scene.people)
     people = [
         [
-            str(person.number),
+            "=".join(map(str, person.numbers)),
             *([person.name or ""] if named else []),
             _clock(_first_seen(scene, person)),
             f"{person.seconds_on_screen:.1f} s",
             "{2}x{3} at {0},{1}".format(*map(round, person.box)),
+            *(["still picture" if person.still else ""] if still else []),
         ]
         for person in scene.people
     ]
     heads = ["person", *(["name"] if named else []), "first seen", "in sight", "face (pixels)"]
+    heads += ["note"] if still else []
     return [*lines, "", *table(heads, people, right="person")]
 
 

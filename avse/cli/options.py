@@ -81,6 +81,17 @@ People = Annotated[
         help="Names for people, whom it knows by number or, with avse[identity], by their faces.",
     ),
 ]
+Same = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--same",
+        metavar="N=M",
+        envvar="AVSE_SAME",
+        show_default=False,
+        help="Two numbers that are one person, who then goes by the lower one; 2=3=5 joins three. "
+        "May be given more than once. Other numbers stay.",
+    ),
+]
 Name = Annotated[
     str,
     typer.Option(

@@ -13,7 +13,7 @@ from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.job import Job
 from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs
-from avse.settings import Settings
+from avse.settings import Settings, read_same
 
 if TYPE_CHECKING:
     from avse.separation import OutOfSight
@@ -26,6 +26,7 @@ EXAMPLES = options.examples(
         "whoever is there at 12.5 s, a third from the left",
         "avse separate talk.mp4 --speaker @12.5s:0.33,0.40 -o anna.wav",
     ),
+    ("3 is 2 again, after a cut", "avse separate talk.mp4 --same 2=3"),
     (
         "whoever is called anna in people.toml",
         "avse separate talk.mp4 --people people.toml --speaker anna -o anna.wav",
@@ -68,6 +69,7 @@ def separate(
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
+    same: options.Same = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -103,6 +105,7 @@ def separate(
         carry=carry,
         offscreen_model=offscreen_model,
         sync=sync,
+        same=read_same(same or ()),
     )
     source = one_input(inputs)
     chosen = read_speaker(speaker, people)

@@ -16,7 +16,7 @@ from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, UsageError
 from avse.naming import check_outputs
 from avse.paths import user_path
-from avse.settings import Settings
+from avse.settings import Settings, read_same
 
 if TYPE_CHECKING:
     from avse.scene import Scene
@@ -62,6 +62,7 @@ def sync(
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
     faces: options.Faces = Settings.faces,
+    same: options.Same = None,
     as_json: options.AsJson = False,
     force: options.Force = False,
     config: options.Config = None,
@@ -74,7 +75,9 @@ def sync(
     that an offset is right to within 40 ms.
     """
     terminal = terminal_of(context)
-    settings = Settings(model=model, device=device, faces=faces, track=track)
+    settings = Settings(
+        model=model, device=device, faces=faces, track=track, same=read_same(same or ())
+    )
     source = one_input(inputs)
     target = _target(source, fix=fix, output=output, force=force)
     scene, found = _measure(source, settings, terminal)

@@ -17,7 +17,7 @@ from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import MissingExtraError, UsageError
 from avse.naming import check_outputs
 from avse.paths import user_path
-from avse.settings import Settings
+from avse.settings import Settings, read_same
 
 if TYPE_CHECKING:
     from avse.activity.segments import Segment
@@ -77,6 +77,7 @@ def who(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     faces: options.Faces = Settings.faces,
+    same: options.Same = None,
     sync: options.Sync = Settings.sync,
     dubbing: Dubbing = False,
     as_json: options.AsJson = False,
@@ -99,6 +100,7 @@ def who(
         overlap=overlap,
         track=track,
         sync=sync,
+        same=read_same(same or ()),
     )
     source = one_input(inputs)
     if frames and not as_json:

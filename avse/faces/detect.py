@@ -47,6 +47,12 @@ class Box:
         shared = across * down
         return shared / (self.w * self.h + other.w * other.h - shared)
 
+    def centred_in(self, other: Box) -> bool:
+        """Whether the middle of one box lies in the other, or the other way round."""
+        (x, y), (u, v) = self.centre, other.centre
+        across, down = max(self.w, other.w), max(self.h, other.h)
+        return abs(x - u) < across / 2 and abs(y - v) < down / 2
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -84,6 +90,14 @@ class FaceBackend(Protocol):
     @property
     def name(self) -> str:
         """The name that `open_backend` takes."""
+        ...
+
+    @property
+    def close_px(self) -> int | None:
+        """Side of the squares in which its detector has to look for small faces.
+
+        None if it finds them in the whole picture.
+        """
         ...
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:

@@ -73,6 +73,7 @@ class FaceAlignmentBackend:
                 f"use one of: {', '.join('face-alignment:' + name for name in DETECTORS)}",
             )
         self.name = f"face-alignment:{detector}"
+        self.close_px: int | None = None
         self._net: Any = package if package is not None else _load(detector, device)
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:

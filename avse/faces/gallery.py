@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from fractions import Fraction
 
 import cv2
@@ -17,13 +18,43 @@ _TILE, _CAPTION, _GAP = 200, 58, 12
 _PAPER, _INK, _FAINT, _BADGE = (250, 250, 248), (28, 28, 30), (96, 96, 100), (200, 30, 60)
 
 
-def contact_sheet(people: People, columns: int = 5, *, began: Fraction = Fraction(0)) -> Image:
+Shown = tuple[float, Image]
+"""A frame of the recording, and its instant on the time line of the people."""
+
+_MOST_FRAMES, _WIDE = 4, 4 * (_TILE + _GAP) + _GAP
+
+
+def moments(people: People) -> list[float]:
+    """Up to four instants at which, together, as many people as possible are in sight."""
+    left = {person.number: person for person in people}
+    found: list[float] = []
+    while left and len(found) < _MOST_FRAMES:
+        person = next(iter(left.values()))
+        times = person.times[:: -(-len(person.times) // 100)]
+        middle = times[len(times) // 2]
+        _, _, best = max(
+            (sum(p.box_at(float(t)) is not None for p in left.values()), -abs(t - middle), t)
+            for t in times
+        )
+        found.append(float(best))
+        left = {n: p for n, p in left.items() if p.box_at(float(best)) is None}
+    return sorted(found)
+
+
+def contact_sheet(
+    people: People,
+    columns: int = 5,
+    *,
+    began: Fraction = Fraction(0),
+    frames: Sequence[Shown] = (),
+) -> Image:
     """Draw every person with number, instant of the first sighting and seconds in sight.
 
     Args:
         people: whom to draw.
         columns: at most so many side by side.
         began: the beginning of the recording on the time line of the people.
+        frames: shown above them, with everybody's number where they are; see `moments`.
 
     Returns:
         (h, w, 3) uint8 RGB.
@@ -35,23 +66,49 @@ def contact_sheet(people: People, columns: int = 5, *, began: Fraction = Fractio
         across * (_TILE + _GAP) + _GAP,
         down * (_TILE + _CAPTION + _GAP) + _GAP,
     )
-    sheet = Pillow.new("RGB", size, _PAPER)
+    shown = [_frame(image, people, time, max(size[0], _WIDE)) for time, image in frames]
+    above = sum(picture.height + _CAPTION // 2 + _GAP for picture in shown)
+    width = max([size[0], *(picture.width + 2 * _GAP for picture in shown)])
+    sheet = Pillow.new("RGB", (width, size[1] + above), _PAPER)
     pen = ImageDraw.Draw(sheet)
+    top = _GAP
+    for (time, _), picture in zip(frames, shown, strict=True):
+        sheet.paste(picture, (_GAP, top))
+        top += picture.height + 6
+        pen.text((_GAP, top), f"at {_clock(max(0.0, time - float(began)))}", _INK, _font(19))
+        top += _CAPTION // 2 + _GAP - 6
     if not len(people):
-        pen.text((_GAP, _GAP), "no faces", fill=_INK, font=_font(20))
+        pen.text((_GAP, above + _GAP), "no faces", fill=_INK, font=_font(20))
     for position, person in enumerate(people):
         row, column = divmod(position, across)
         left = _GAP + column * (_TILE + _GAP)
-        top = _GAP + row * (_TILE + _CAPTION + _GAP)
+        top = above + _GAP + row * (_TILE + _CAPTION + _GAP)
         _tile(sheet, pen, person, left, top, float(person.first_seen - began))
     return np.asarray(sheet, np.uint8)
 
 
-def png(people: People, columns: int = 5, *, began: Fraction = Fraction(0)) -> bytes:
+def png(
+    people: People,
+    columns: int = 5,
+    *,
+    began: Fraction = Fraction(0),
+    frames: Sequence[Shown] = (),
+) -> bytes:
     """The contact sheet as a PNG file; see `contact_sheet`."""
     file = io.BytesIO()
-    Pillow.fromarray(contact_sheet(people, columns, began=began)).save(file, "PNG")
+    sheet = contact_sheet(people, columns, began=began, frames=frames)
+    Pillow.fromarray(sheet).save(file, "PNG")
     return file.getvalue()
+
+
+def _frame(image: Image, people: People, time: float, sheet_width: int) -> Pillow.Image:
+    """A frame with numbers, as wide as the sheet, or as high."""
+    side = sheet_width - 2 * _GAP
+    scale = side / max(image.shape[:2])
+    way = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    picture = np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)
+    return Pillow.fromarray(annotated(picture, people, time))
 
 
 def annotated(image: Image, people: People, time: float) -> Image:
@@ -67,7 +124,8 @@ def annotated(image: Image, people: People, time: float) -> Image:
         left, top = box[0] * width, box[1] * height
         right, bottom = left + box[2] * width, top + box[3] * height
         pen.rectangle((left, top, right, bottom), outline=_BADGE, width=max(2, height // 240))
-        badge(pen, str(person.number), left, top - 0.6 * size, size)
+        inside = min(max(0.0, top - 0.6 * size), height - 1.25 * size)
+        badge(pen, str(person.number), min(max(0.0, left), width - 1.25 * size), inside, size)
     return np.asarray(picture, np.uint8)
 
 
@@ -90,7 +148,8 @@ def _tile(
     below = top + _TILE + 6
     about = f"{person.name + ', ' if person.name else ''}from {_clock(max(0.0, from_s))}"
     pen.text((left, below), about, fill=_INK, font=_font(19))
-    seconds = f"{person.seconds_on_screen:.1f} s on screen"
+    still = ", still picture" if person.still else ""
+    seconds = f"{person.seconds_on_screen:.1f} s on screen{still}"
     pen.text((left, below + 25), seconds, fill=_FAINT, font=_font(17))
 
 

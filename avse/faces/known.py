@@ -28,11 +28,14 @@ def name_people(people: People, known: Sequence[Known]) -> People:
         one.number: one.name for one in known if one.number is not None and one.reference is None
     }
     left = [one for one in known if one.name not in names.values() and one.faces]
-    unnamed = [p for p in people if p.number not in names and p.face is not None]
+    unnamed = [p for p in people if not set(p.numbers) & set(names) and p.face is not None]
     cost = table([[distance(p.face, one.faces) for one in left] for p in unnamed])
     for row, column in assign(cost, SAME_FACE):
         names[unnamed[row].number] = left[column].name
-    persons = tuple(dataclasses.replace(p, name=names.get(p.number)) for p in people)
+    persons = tuple(
+        dataclasses.replace(p, name=next((names[n] for n in p.numbers if n in names), None))
+        for p in people
+    )
     return dataclasses.replace(people, persons=persons)
 
 

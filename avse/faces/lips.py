@@ -315,6 +315,24 @@ class Lips:
             ),
         )
 
+    def filled_from(self, other: Lips) -> Lips:
+        """These lips, and another person's where these are unseen."""
+        spans: list[tuple[int, int]] = []
+        for one in sorted((*self.stretches, *other.stretches), key=lambda one: one.first):
+            if spans and one.first <= spans[-1][1]:
+                spans[-1] = (spans[-1][0], max(spans[-1][1], one.stop))
+            else:
+                spans.append((one.first, one.stop))
+        return Lips(tuple(_filled(self, other, first, stop) for first, stop in spans))
+
+
+def _filled(lips: Lips, other: Lips, first: int, stop: int) -> LipSequence:
+    mine, more = (one.window(first, stop - first) for one in (lips, other))
+    seen = mine.seen
+    mine.points[~seen] = more.points[~seen]
+    mine.confidence[~seen] = more.confidence[~seen]
+    return mine
+
 
 AnyLips: TypeAlias = Lips | LipSequence
 

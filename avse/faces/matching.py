@@ -54,13 +54,18 @@ def crop_face(image: Image, box: Box, side: int) -> Image:
     return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+_ROW = 0.75
+"""A face whose middle is lower than the faces of a row, on average, by this many face heights
+begins the next row: tiles of a gallery lie further apart, people who sit side by side do not."""
+
+
 def number(
-    seen: Sequence[tuple[Fraction, float]], cuts: Sequence[Fraction], simultaneous_s: float
+    seen: Sequence[tuple[Fraction, Box]], cuts: Sequence[Fraction], simultaneous_s: float
 ) -> list[int]:
-    """Order people by first appearance, and from left to right where that is as good as the same.
+    """Order people by first appearance, and in reading order where that is as good as the same.
 
     Args:
-        seen: for each person the instant of the first sighting and how far to the right it was.
+        seen: for each person the instant of the first sighting and where it was.
         cuts: instants at which shots begin.
         simultaneous_s: people first seen in one shot, and not longer than this after the first of
             them, came together.
@@ -69,11 +74,25 @@ def number(
         Indices into `seen`, number 1 first.
     """
     groups: list[list[int]] = []
-    for index in sorted(range(len(seen)), key=lambda i: seen[i]):
+    for index in sorted(range(len(seen)), key=lambda i: (seen[i][0], seen[i][1].centre)):
         time = seen[index][0]
         start = seen[groups[-1][0]][0] if groups else time
         parted = any(start < cut <= time for cut in cuts)
         if not groups or time - start > simultaneous_s or parted:
             groups.append([])
         groups[-1].append(index)
-    return [i for group in groups for i in sorted(group, key=lambda i: (seen[i][1], seen[i][0]))]
+    return [group[k] for group in groups for k in reading_order([seen[i][1] for i in group])]
+
+
+def reading_order(boxes: Sequence[Box]) -> list[int]:
+    """Order faces in rows from the top, each from left to right; gives indices into `boxes`."""
+    rows: list[list[int]] = []
+    for index in sorted(range(len(boxes)), key=lambda i: boxes[i].centre[1]):
+        if rows:
+            row = [boxes[i] for i in rows[-1]]
+            lower = boxes[index].centre[1] - float(np.mean([box.centre[1] for box in row]))
+            if lower < _ROW * float(np.mean([box.h for box in [*row, boxes[index]]])):
+                rows[-1].append(index)
+                continue
+        rows.append([index])
+    return [i for row in rows for i in sorted(row, key=lambda i: boxes[i].centre)]

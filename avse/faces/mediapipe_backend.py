@@ -92,6 +92,7 @@ class MediaPipeBackend:
     """
 
     name = "mediapipe"
+    close_px: int | None = 440
 
     def __init__(self, min_score: float = 0.5) -> None:
         with _quiet():
@@ -147,10 +148,10 @@ class MediaPipeBackend:
                 low, size = (box.x, box.w) if width > height else (box.y, box.h)
                 cut = (k > 0 and low < 0) or (k < count - 1 and low + size > side)
                 moved = replace(face, box=replace(box, x=box.x + x, y=box.y + y))
-                if not cut and not any(_same(moved.box, other.box) for other in found):
+                if not cut and not any(moved.box.centred_in(other.box) for other in found):
                     found.append(moved)
         # The squares see finer, so their boxes are better where both have one.
-        found += [f for f in whole if not any(_same(f.box, other.box) for other in found)]
+        found += [f for f in whole if not any(f.box.centred_in(other.box) for other in found)]
         return sorted(found, key=lambda detection: -detection.score)
 
     def _look(self, image: Image) -> list[Detection]:
@@ -203,12 +204,6 @@ class MediaPipeBackend:
             mesh = np.array([(m.x * width, m.y * height, m.z * width) for m in marks], np.float32)
             faces.append(_face(mesh, (height, width), self._presence))
         return faces
-
-
-def _same(one: Box, other: Box) -> bool:
-    """Whether the middle of one box lies in the other, or the other way round."""
-    (x, y), (u, v) = one.centre, other.centre
-    return abs(x - u) < max(one.w, other.w) / 2 and abs(y - v) < max(one.h, other.h) / 2
 
 
 def _face(mesh: FloatArray, picture: tuple[int, int], presence: float) -> FaceLandmarks | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from avse.faces.detect import Image
-from avse.faces.lips import AnyLips, FloatArray
+from avse.faces.lips import AnyLips, FloatArray, Lips, LipSequence
 
 _NEAR_S = 0.5
 """A person is taken to be where they were seen at most this long before or after."""
@@ -21,7 +21,7 @@ class Person:
     """Somebody whose face can be seen.
 
     Attributes:
-        number: 1 for the first; in order of appearance, then from left to right.
+        number: 1 for the first; in order of appearance, then row by row, from left to right.
         first_seen: instant of the first sighting, in seconds.
         seconds_on_screen: how long the face was in sight.
         box: x, y, width, height of the face in pixels of the source picture, the median over time.
@@ -31,6 +31,9 @@ class Person:
         thumbnail: (h, w, 3) RGB, the best view of the face.
         face: (128,) what a face recognition network says of it, None where there is none.
         name: as a file of people knows them, None for who is not in it.
+        also: further numbers of this person, joined to theirs by hand (see `joined`).
+        still: whether this is a photograph, a poster or a frozen picture: see
+            `avse.faces.stillness`.
     """
 
     number: int
@@ -43,6 +46,21 @@ class Person:
     thumbnail: Image = field(repr=False)
     face: FloatArray | None = field(default=None, repr=False)
     name: str | None = None
+    also: tuple[int, ...] = ()
+    still: bool = False
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Every number that means this person."""
+        return (self.number, *self.also)
+
+    def silenced(self) -> Person:
+        """The same face with its lips out of sight, so that it has no voice."""
+        nothing = (
+            LipSequence(one.first, 0 * one.points, 0 * one.confidence)
+            for one in self.lips.stretches
+        )
+        return replace(self, lips=Lips(tuple(nothing)))
 
     def box_at(self, time: float) -> tuple[float, float, float, float] | None:
         """The box nearest in time, as fractions of the picture; None where out of sight."""
@@ -77,8 +95,8 @@ class People:
         return len(self.persons)
 
     def numbered(self, number: int) -> Person | None:
-        """The person of that number."""
-        return next((person for person in self.persons if person.number == number), None)
+        """The person of that number, also where it was joined to another."""
+        return next((person for person in self.persons if number in person.numbers), None)
 
     def named(self, name: str) -> Person | None:
         """The person of that name."""
@@ -107,3 +125,51 @@ class People:
             if max(across, down) < nearest:
                 best, nearest = person, max(across, down)
         return best
+
+
+def joined(people: People, groups: Sequence[Sequence[int]]) -> People:
+    """The same people, with some that were numbered apart as one.
+
+    A joined person keeps the lowest of their numbers, the others go on to mean them, and nobody
+    else's number changes. Where several of their faces are in sight at once (a speaker and the
+    screen behind them), the largest counts.
+
+    Args:
+        people: of one recording.
+        groups: numbers of one person each.
+
+    Raises:
+        KeyError: nobody has that number.
+    """
+    persons = {person.number: person for person in people}
+    for group in groups:
+        found = people.numbered
+        missing = [number for number in group if found(number) is None]
+        if missing:
+            raise KeyError(missing[0])
+        numbers = sorted({n for n in persons if set(persons[n].numbers) & set(group)})
+        first, *others = (persons.pop(n) for n in numbers)
+        for other in others:
+            first = _one_person(first, other)
+        persons[first.number] = first
+    return replace(people, persons=tuple(persons[n] for n in sorted(persons)))
+
+
+def _one_person(one: Person, other: Person) -> Person:
+    large, small = sorted((one, other), key=lambda person: -person.box[2] * person.box[3])
+    fills = ~np.isin(small.times, large.times)
+    times = np.concatenate([large.times, small.times[fills]])
+    order = np.argsort(times, kind="stable")
+    length = large.seconds_on_screen + small.seconds_on_screen * float(np.mean(fills))
+    return replace(
+        large,
+        number=min(one.number, other.number),
+        first_seen=min(one.first_seen, other.first_seen),
+        seconds_on_screen=length,
+        times=times[order],
+        boxes=np.concatenate([large.boxes, small.boxes[fills]])[order],
+        lips=Lips(large.lips.stretches).filled_from(Lips(small.lips.stretches)),
+        face=large.face if large.face is not None else small.face,
+        also=tuple(sorted({*one.numbers, *other.numbers} - {min(one.number, other.number)})),
+        still=one.still and other.still,
+    )

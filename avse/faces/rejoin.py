@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SAME_PLACE_BONUS = 0.03
 """Likeness forgiven to a face that comes back to where it was, unless the network has seen it."""
 
+_AT_ONCE_S = Fraction(1, 4)
+"""Between the last sight of a face before a cut and the first sight of it after."""
+
 _INSTANT = Fraction(1, 10_000)
 
 
@@ -27,7 +30,6 @@ class Track:
     def __init__(self, box: Box, time: Fraction, recogniser: Recogniser | None = None) -> None:
         self._recogniser = recogniser
         self.first_seen = time
-        self.first_x = box.centre[0]
         self.box = box
         self.first_box = box
         self.last_seen = time
@@ -71,8 +73,7 @@ class Track:
     def absorb(self, other: Track) -> None:
         """Take over what is known of a later or earlier stretch of the same person."""
         if other.first_seen < self.first_seen:
-            self.first_seen, self.first_x = other.first_seen, other.first_x
-            self.first_box = other.first_box
+            self.first_seen, self.first_box = other.first_seen, other.first_box
         if other.last_seen > self.last_seen:
             self.last_seen, self.box = other.last_seen, other.box
         self.spans = sorted(self.spans + other.spans)
@@ -117,10 +118,13 @@ def rejoin(tracks: Sequence[Track]) -> list[Track]:
 
 def _surplus(one: Track, other: Track) -> float:
     known = one.portrait.same_person(other.portrait)
-    if known <= -1:
-        return -1.0
     if one.portrait.face is not None and other.portrait.face is not None:
         return known
     first, second = (one, other) if one.first_seen < other.first_seen else (other, one)
     returned = first.box.overlap(second.first_box) > 0.5
-    return known + (SAME_PLACE_BONUS if returned else 0.0)
+    stayed = returned and second.first_seen - first.last_seen <= _AT_ONCE_S
+    if stayed:
+        known = max(known, first.portrait.may_have_stayed(second.portrait))
+    if known <= -1:
+        return -1.0
+    return known + (SAME_PLACE_BONUS if returned and not stayed else 0.0)

@@ -24,6 +24,7 @@ class Sightings:
             "boxes": np.empty((_FIRST_ROOM, 4), np.float32),
             "lips": np.empty((_FIRST_ROOM, POINTS, 3), np.float16),
             "confidence": np.empty((_FIRST_ROOM, POINTS), np.uint8),
+            "pose": np.empty((_FIRST_ROOM, 2), np.float16),
         }
 
     def __len__(self) -> int:
@@ -35,8 +36,17 @@ class Sightings:
         box: tuple[float, float, float, float],
         lips: FloatArray | None = None,
         confidence: FloatArray | None = None,
+        pose: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        """Add one: a box in any unit; (43, 3) head-fixed lips and (43,) confidence, if readable."""
+        """Add one.
+
+        Args:
+            time: its instant.
+            box: in any unit.
+            lips: (43, 3) head-fixed, if readable.
+            confidence: (43,) of the lips.
+            pose: yaw and pitch of the head, in radians.
+        """
         if self._count == len(self._arrays["times"]):
             for name, array in self._arrays.items():
                 grown = np.empty((2 * max(1, len(array)), *array.shape[1:]), array.dtype)
@@ -49,6 +59,7 @@ class Sightings:
         self._arrays["confidence"][row] = (
             0 if confidence is None else np.round(np.clip(confidence, 0, 1) * 255)
         )
+        self._arrays["pose"][row] = pose
         self._count += 1
 
     def forget_after(self, time: Fraction) -> None:
@@ -75,6 +86,11 @@ class Sightings:
     def boxes(self) -> FloatArray:
         """(n, 4) x, y, w, h."""
         return np.asarray(self._arrays["boxes"][: self._count])
+
+    @property
+    def pose(self) -> FloatArray:
+        """(n, 2) yaw and pitch of the head, in radians."""
+        return self._arrays["pose"][: self._count].astype(np.float32)
 
     def seconds(self, longest_s: float) -> float:
         """How long the face was in sight, leaving out absences longer than `longest_s`."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from avse.faces.closer import Closer
 from avse.faces.cuts import CutDetector
 from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, Image
 from avse.faces.matching import assign, crop_face, distance, number, table
@@ -17,6 +18,7 @@ from avse.faces.people import People, Person
 from avse.faces.recognition import Recogniser
 from avse.faces.rejoin import Track, rejoin
 from avse.faces.sightings import Sightings
+from avse.faces.stillness import is_still
 
 
 class Frame(Protocol):
@@ -96,6 +98,7 @@ class FaceTracker:
         self._recogniser = recogniser
         self._settings = settings or FaceSettings()
         self._scale = scale
+        self._closer = Closer(backend)
         self._cut = CutDetector()
         self._cuts: list[Fraction] = []
         self._live: list[Track] = []
@@ -123,6 +126,7 @@ class FaceTracker:
             self._cuts.append(time)
             self._end(self._live + self._lost)
             self._live, self._lost = [], []
+            self._closer.shot()
             due = True
         newly_lost = len(self._live)
         seen = self._carry_on(image)
@@ -130,7 +134,8 @@ class FaceTracker:
         self._lost = [track for track in self._live + self._lost if track not in seen]
         if due or newly_lost:
             found = self._backend.detect([image])[0] if detections is None else detections
-            self._detected(time, image, found, seen)
+            close = self._look_closely(time, image, found, seen)
+            self._detected(time, image, [*found, *close], seen)
         self._live = [
             self._note(track, time, image, face, portray=due) for track, face in seen.items()
         ]
@@ -156,6 +161,23 @@ class FaceTracker:
                     moved = {t: seen[t].box.overlap(t.box) for t in (track, other)}
                     del seen[min(moved, key=lambda t: moved[t])]
         return seen
+
+    def _look_closely(
+        self,
+        time: Fraction,
+        image: Image,
+        found: Sequence[Detection],
+        seen: dict[Track, FaceLandmarks],
+    ) -> list[Detection]:
+        """Small faces that the detector misses in the whole picture: followed ones, new ones."""
+        known = [item.box for item in found]
+        followed = [face.box for face in seen.values()]
+        missed = [box for box in followed if not any(box.centred_in(other) for other in known)]
+        again = [self._closer.look_at(image, box) for box in missed]
+        fresh = self._closer.look_around(image, time, [*known, *followed])
+        faces = self._backend.landmarks(image, [item.box for item in fresh])
+        sure = [item for item, face in zip(fresh, faces, strict=True) if face is not None]
+        return [*(item for item in again if item is not None), *sure]
 
     def _detected(
         self,
@@ -216,7 +238,8 @@ class FaceTracker:
         """Write down one sighting; give the track that goes on, which may be another by now."""
         box = face.box
         lips = face.head.fix(face.lips)
-        track.sightings[0].append(time, self._corners(box), lips, face.confidence)
+        pose = (face.head.yaw, face.head.pitch)
+        track.sightings[0].append(time, self._corners(box), lips, face.confidence, pose)
         track.box, track.last_seen = box, time
         if portray or not track.portrait.views:
             same = track.portrait.add(image, face, time, may_differ=self._cut.dissolved())
@@ -267,7 +290,7 @@ class FaceTracker:
             readable = whole.readable().seconds(settings.max_gap_s)
             if readable >= settings.min_seconds and track.score >= settings.min_score:
                 kept.append((track, whole, seconds))
-        order = number([(track.first_seen, track.first_x) for track, _, _ in kept], self._cuts,
+        order = number([(track.first_seen, track.first_box) for track, _, _ in kept], self._cuts,
                        settings.simultaneous_s)  # fmt: skip
         height, width = (round(side * self._scale) for side in self._size)
         persons = []
@@ -278,6 +301,7 @@ class FaceTracker:
             thumbnail = track.thumbnail
             if thumbnail is None:
                 thumbnail = np.zeros((settings.thumbnail, settings.thumbnail, 3), np.uint8)
+            lips = whole.lips()
             persons.append(
                 Person(
                     position + 1,
@@ -286,9 +310,10 @@ class FaceTracker:
                     (x, y, w, h),
                     whole.times.copy(),
                     boxes,
-                    whole.lips(),
+                    lips,
                     thumbnail,
                     face=track.portrait.face,
+                    still=is_still(lips, whole.readable().pose),
                 )
             )
         return People(tuple(persons), width, height, tuple(self._cuts))

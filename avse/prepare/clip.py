@@ -148,6 +148,8 @@ def _watch(
     scene = look(
         source.root / source.path, choices, need_audio=source.sound is None, backend=watcher
     )
+    if scene.turned:
+        raise NoFaceError(f"{source.path}: the picture is not upright", "turn it, or leave it out")
     people = list(scene.people)
     sizes = [float(_area(person)) for person in people]
     chosen = people[int(np.argmax(sizes))]

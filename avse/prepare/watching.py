@@ -76,6 +76,11 @@ class Watcher:
         """Of the backend."""
         return self._backend.name
 
+    @property
+    def close_px(self) -> int | None:
+        """See `FaceBackend`."""
+        return self._backend.close_px
+
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
         """See `FaceBackend`."""
         return self._backend.detect(images)

@@ -84,3 +84,9 @@ def test_a_setting_may_be_called_like_a_verb(run: Run) -> None:
     refused = run("mix", "no-such-folder", "-o", "set", "--config", "mine.toml")
     assert "mine.toml" not in refused.err
     assert "no-such-folder" in refused.err
+
+
+def test_an_option_that_may_be_given_twice(used) -> None:
+    assert used("--same", "2=3", "--same", "5=6").same == ((2, 3), (5, 6))
+    Path("mine.toml").write_text('same = "2=3,4=5"\n', encoding="utf-8")
+    assert used("--config", "mine.toml").same == ((2, 3), (4, 5))

@@ -18,8 +18,11 @@ def test_json_is_one_object_of_the_promised_shape(run: Run, duet: Path) -> None:
     assert found["duration_s"] == pytest.approx(1.5, abs=0.2)
     left, right = found["people"]
     for number, person in enumerate((left, right), 1):
-        assert list(person) == ["number", "first_seen_s", "seconds_on_screen", "box"]
+        assert list(person) == [
+            *("number", "first_seen_s", "seconds_on_screen", "box", "still_picture")
+        ]
         assert person["number"] == number
+        assert person["still_picture"] is False
         assert person["first_seen_s"] == 0
         assert person["seconds_on_screen"] == pytest.approx(1.5, abs=0.2)
         assert [type(side) for side in person["box"]] == [int] * 4
@@ -33,7 +36,9 @@ def test_a_user_sees_streams_and_people(program: Run) -> None:
     assert "48000 Hz, mono" in ran.out
     assert [line.split()[0] for line in ran.out.splitlines()[-2:]] == ["1", "2"]
     with av.open("who is who.png") as sheet:
-        assert next(sheet.decode(video=0)).width > 200
+        picture = next(sheet.decode(video=0))
+    assert picture.width > 640
+    assert picture.height > 270 + picture.width * 360 / 640 * 0.9  # a frame with numbers, tiles
     assert [path.name for path in Path().iterdir()] == ["who is who.png"]
 
 
@@ -75,3 +80,16 @@ def test_the_report_says_so_too(run: Run, recordings: dict[str, Path]) -> None:
 
 def test_a_recording_without_sound_can_be_inspected(run: Run, recordings: dict[str, Path]) -> None:
     assert run("inspect", recordings["silent"]).code == 0
+
+
+def test_two_numbers_are_one_person_by_the_users_word(program: Run, short: Path) -> None:
+    ran = program("inspect", short, "--same", "1=2", "--json")
+    assert ran.code == 0
+    (person,) = json.loads(ran.out)["people"]
+    assert (person["number"], person["same"]) == (1, [1, 2])
+    wrong = program("inspect", short, "--same", "1=7")
+    assert wrong.code == 2
+    assert "there is no person 7" in wrong.err
+    senseless = program("inspect", short, "--same", "anna=2")
+    assert senseless.code == 2
+    assert "--same 'anna=2' does not join two numbers" in senseless.err

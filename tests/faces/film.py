@@ -74,6 +74,7 @@ class FakeBackend:
     film: Film
     now: Fraction = Fraction(0)
     name: str = "fake"
+    close_px: int | None = None
     detected: int = 0
     ghosts: list[tuple[Fraction, Fraction, Box, float]] = field(default_factory=list)
 

@@ -72,6 +72,7 @@ class OneFace:
     """A backend to which every picture shows as many faces as it is high."""
 
     name = "one"
+    close_px = None
 
     def detect(self, images):
         return [[Detection(Box(8 * k, 0, 8, 8), 0.9) for k in range(len(images[0]))]]

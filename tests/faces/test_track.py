@@ -7,6 +7,7 @@ import pytest
 
 from avse.faces.detect import Box
 from avse.faces.matching import number
+from avse.faces.people import joined
 from avse.faces.track import FaceSettings, FaceTracker, find_people
 
 from .film import Actor, FakeBackend, Film, Still, watch
@@ -219,11 +220,29 @@ def test_a_point_finds_the_person():
 
 def test_numbers_go_by_appearance_then_from_left_to_right():
     half = Fraction(1, 2)
-    seen = [(Fraction(0), 200.0), (half, 100.0), (Fraction(2), 0.0), (Fraction(2, 5), 300.0)]
+    places = [(Fraction(0), 200.0), (half, 100.0), (Fraction(2), 0.0), (Fraction(2, 5), 300.0)]
+    seen = [(time, Box(x, 60, 40, 40)) for time, x in places]
     assert number(seen, [], 0.5) == [1, 0, 3, 2]
     # A cut in between: not simultaneous after all.
     assert number(seen, [Fraction(1, 5)], 0.5) == [0, 1, 3, 2]
     assert number([], [], 0.5) == []
+
+
+def test_people_who_are_there_at_once_are_numbered_in_reading_order():
+    # Three tiles by three, faces of unequal sizes that sit at unequal heights in their tiles.
+    unequal = np.random.default_rng(5)
+    boxes = [
+        Box(300 * column + unequal.integers(60), 300 * row + unequal.integers(80), side, 1.2 * side)
+        for row in range(3)
+        for column in range(3)
+        for side in [int(unequal.integers(110, 170))]
+    ]
+    mixed = unequal.permutation(9).tolist()
+    seen = [(Fraction(int(unequal.integers(5)), 25), boxes[k]) for k in mixed]
+    assert [mixed[i] for i in number(seen, [], 0.5)] == list(range(9))
+    # Side by side, one sitting half a face lower, is one row.
+    low, high = Box(50, 130, 100, 120), Box(300, 70, 100, 120)
+    assert number([(Fraction(0), high), (Fraction(0), low)], [], 0.5) == [1, 0]
 
 
 def test_picture_size_may_change_midway():
@@ -257,3 +276,48 @@ def test_somebody_else_dissolved_into_the_same_place_is_noticed():
     assert people.cuts == ()
     assert [whose(p) for p in people] == [{220}, {40}]
     assert people.persons[1].first_seen == pytest.approx(2, abs=0.1)
+
+
+def test_who_is_where_they_were_after_a_jump_cut_is_the_same_person():
+    film = Film([Actor(RED, lambda time: Box(140, 60, 40, 40))])
+    backend = FakeBackend(film)
+
+    def frames():
+        for still in watch(backend, clock(4)):
+            image = still.image.copy()
+            image[:, 190:] = 190
+            # The other take: everything mirrored, as no two takes show the same picture.
+            yield Still(still.time, image if still.time < 2 else image[:, ::-1].copy())
+
+    people = find_people(frames(), backend, FaceSettings(detect_every=1))
+    assert people.cuts == (2,)
+    assert len(people) == 1
+    assert people.persons[0].seconds_on_screen == pytest.approx(4, abs=0.1)
+
+
+def test_two_numbers_are_joined_by_hand():
+    film = Film([Actor(RED, between(0, 2, 60)), Actor(GREEN, between(2, 4, 200)),
+                 Actor(BLUE, between(1, 4, 120))])  # fmt: skip
+    people = people_of(film, clock(4))
+    assert [whose(p) for p in people] == [{220}, {40}, {40}]
+    one = joined(people, [(3, 1)])
+    assert [p.numbers for p in one] == [(1, 3), (2,)]
+    first = one.numbered(3)
+    assert first is one.numbered(1)
+    assert whose(first) == {220, 40}
+    assert first.seconds_on_screen == pytest.approx(4, abs=0.1)
+    assert first.lips.seen.mean() > 0.97
+    assert (np.diff(first.times) > 0).all()
+    assert one.at(0.5, 80 / 320, 80 / 180) is first
+    assert one.at(3.5, 220 / 320, 80 / 180) is first
+    assert len(joined(people, [(1, 2), (2, 3)])) == 1
+    with pytest.raises(KeyError):
+        joined(people, [(1, 4)])
+
+
+def test_of_two_faces_of_one_person_the_larger_counts():
+    large, small = Actor(RED, stays(40, 60, 60)), Actor(GREEN, stays(240, 60, 30))
+    (person,) = joined(people_of(Film([small, large]), clock(2)), [(1, 2)])
+    assert whose(person) == {220}
+    assert person.number == 1
+    assert person.seconds_on_screen == pytest.approx(2, abs=0.1)

@@ -1,0 +1,72 @@
+"""Small faces in large pictures."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from avse.faces.closer import Closer
+from avse.faces.detect import Box, Detection
+from avse.faces.track import find_people
+
+from .film import Still
+from .test_real_faces import pasted, scaled
+
+
+class Speck:
+    """Sees one face of a set size, in pictures that are no wider than a square of 100 pixels."""
+
+    name, close_px = "speck", 100
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.looks = 0
+
+    def detect(self, images):
+        self.looks += len(images)
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image):
+        rows, columns = np.nonzero(image[:, :, 0] == 255)
+        if max(image.shape) > 100 or not len(rows):
+            return []
+        x, y = columns.min(), rows.min()
+        return [Detection(Box(float(x), float(y), self.box.w, self.box.h), 0.9)]
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (130, 70), (267, 147), (80, 147)])
+def test_every_place_is_looked_at_and_no_face_is_given_twice(x, y):
+    backend = Speck(Box(x, y, 33, 33))
+    image = np.zeros((180, 300, 3), np.uint8)
+    image[y : y + 33, x : x + 33] = 255
+    closer = Closer(backend)
+    (found,) = closer.look_around(image, Fraction(0), [])
+    assert found.box == backend.box
+    looks = backend.looks
+    assert closer.look_around(image, Fraction(1), []) == []  # too soon
+    assert backend.looks == looks
+    assert closer.look_around(image, Fraction(2), [backend.box]) == []  # known already
+    closer.shot()
+    assert len(closer.look_around(image, Fraction(21, 10), [])) == 1
+    again = closer.look_at(image, Box(x + 4, y - 3, 33, 33))
+    assert again is not None
+    assert again.box == backend.box
+    assert closer.look_at(image, Box(x, y, 80, 80)) is None  # not small
+
+
+def test_a_small_face_in_a_corner_of_a_large_picture(backend, hopper):
+    small = scaled(hopper, 115)  # the face is 46 pixels wide
+
+    def frames():
+        for k in range(30):
+            image = pasted([(small, 1800, 930)], (1080, 1920))
+            yield Still(Fraction(k, 10), image)
+
+    (person,) = find_people(frames(), backend)
+    assert person.seconds_on_screen == pytest.approx(3, abs=0.1)
+    assert 40 < person.box[2] < 52
+    assert person.box[0] > 1800
+    assert person.box[1] > 930
+    assert person.lips.seen.all()
