@@ -14,8 +14,8 @@ from avse.media.audio import AudioBlock, AudioReader
 from avse.media.beginning import copy_beginning
 from avse.media.frames import Frame, FrameReader, read_frames
 from avse.media.moving import MoveResult, move_sound
-from avse.media.probe import AudioStream, MediaInfo, VideoStream, probe
-from avse.media.remux import NewTrack, RemuxResult, remux
+from avse.media.probe import AudioStream, MediaInfo, OtherStream, VideoStream, probe
+from avse.media.remux import NewTrack, RemuxResult, check_remux, remux
 from avse.media.resample import Resampler, resample
 from avse.media.stems import StemWriter, quantise
 
@@ -28,10 +28,12 @@ __all__ = [
     "MediaInfo",
     "MoveResult",
     "NewTrack",
+    "OtherStream",
     "RemuxResult",
     "Resampler",
     "StemWriter",
     "VideoStream",
+    "check_remux",
     "copy_beginning",
     "move_sound",
     "probe",
