@@ -19,6 +19,7 @@ class Settings:
         overlap: share of a window that the next one hears too, 0 up to 0.9.
         mix: share of the original left in, 0 (none) to 1 (nothing but).
         track: which sound track of the file, counted from 0.
+        picture: which moving picture of the file, counted from 0.
         people: path of a file of people, who then go by their names; see docs/identity.md.
         gate: whether who does not speak is silenced.
         face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
@@ -40,6 +41,7 @@ class Settings:
     sync: bool = True
     carry: bool = True
     offscreen_model: str = "avse-offscreen"
+    picture: int = 0
 
     def __post_init__(self) -> None:
         if not 0.4 <= self.window_s <= 600:
@@ -52,3 +54,5 @@ class Settings:
             raise UsageError(f"a mix of {self.mix:g} is out of range", "choose 0 to 1")
         if self.track < 0:
             raise UsageError(f"there is no sound track {self.track}", "tracks count from 0")
+        if self.picture < 0:
+            raise UsageError(f"there is no picture {self.picture}", "pictures count from 0")

@@ -53,6 +53,8 @@ class Request:
         about = asdict(self)
         for name in _ELSEWHERE:
             del about["settings"][name]
+        if not self.settings.picture:  # likewise
+            del about["settings"]["picture"]
         if self.people_sha256 is None:  # as in the manifests of versions that knew no names
             del about["people_sha256"]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -47,6 +47,10 @@ Input = Annotated[
     list[str],
     typer.Argument(metavar="INPUT", help="A video with sound, or a pattern that matches one."),
 ]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="INPUT...", help="Recordings, or patterns that match some."),
+]
 Output = Annotated[
     str | None,
     typer.Option(
@@ -140,6 +144,15 @@ Track = Annotated[
     int,
     typer.Option(
         "--track", metavar="N", envvar="AVSE_TRACK", help="Which sound track, counted from 0."
+    ),
+]
+Picture = Annotated[
+    int,
+    typer.Option(
+        "--picture",
+        metavar="N",
+        envvar="AVSE_PICTURE",
+        help="Which moving picture, counted from 0, where there are several.",
     ),
 ]
 Model = Annotated[

@@ -70,6 +70,7 @@ def who(
     preview: Preview = None,
     frames: Frames = False,
     track: options.Track = Settings.track,
+    picture: options.Picture = Settings.picture,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,
@@ -96,6 +97,7 @@ def who(
         window_s=window,
         overlap=overlap,
         track=track,
+        picture=picture,
         sync=sync,
     )
     source = one_input(inputs)
@@ -105,12 +107,15 @@ def who(
     files = {kind: Path(name).expanduser() for kind, name in named.items() if name is not None}
     from avse.media import probe
 
-    probe(source)
+    info = probe(source)
     check_outputs(list(files.values()), source, force=force)
     if "preview" in files:
         from avse.activity.preview import check_preview
 
         check_preview(files["preview"])
+    from avse.scene import choose_tracks
+
+    choose_tracks(info, track, picture, need_audio=False)
     with Stages(terminal) as progress:
         progress("model", 0.0, None)
         from avse.activity.who import who as find_out

@@ -103,7 +103,7 @@ class FrameReader:
         info = probe(path)
         if not 0 <= picture < len(info.videos):
             raise NoVideoError(
-                f"{path} has no moving picture" + (f" {picture}" if picture else ""),
+                f"{path}: has no moving picture" + (f" {picture}" if picture else ""),
                 "give a video that shows the speakers",
             )
         self.video: VideoStream = info.videos[picture]

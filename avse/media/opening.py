@@ -101,16 +101,16 @@ def check_file(file: Path) -> None:
     try:
         if not file.exists():
             refuse_url(str(file))
-            raise MediaError(f"{file} does not exist", "check the spelling and the folder")
+            raise MediaError(f"{file}: does not exist", "check the spelling and the folder")
         if file.is_dir():
-            raise MediaError(f"{file} is a folder, not a media file", "name a file in it")
+            raise MediaError(f"{file}: is a folder, not a media file", "name a file in it")
         if not file.is_file():
-            raise MediaError(f"{file} is not an ordinary file", "save the stream to a file first")
+            raise MediaError(f"{file}: is not an ordinary file", "save the stream to a file first")
         empty = file.stat().st_size == 0
     except (OSError, ValueError) as error:  # name too long, a NUL in it, no access to the folder
         raise MediaError(f"{file}: cannot be reached: {error}", "check the path") from error
     if empty:
-        raise MediaError(f"{file} is empty (0 bytes)", "copy or download it again")
+        raise MediaError(f"{file}: is empty (0 bytes)", "copy or download it again")
 
 
 def refuse_url(text: str) -> None:
@@ -121,7 +121,7 @@ def refuse_url(text: str) -> None:
     """
     if _URL.match(text):
         address = re.sub(":/+", "://", text, count=1)  # as a path it has lost a slash
-        raise MediaError(f"{address} is a URL", "download it first, and give the file")
+        raise MediaError(f"{address}: is a URL", "download it first, and give the file")
 
 
 def _why_not_media(file: Path, error: Exception) -> MediaError:
@@ -132,7 +132,7 @@ def _why_not_media(file: Path, error: Exception) -> MediaError:
         return MediaError(f"{file}: cannot be read: {trouble.strerror}", "check its access rights")
     if head[4:8] == b"ftyp":
         return MediaError(
-            f"{file} was cut short: its index (moov) is missing or damaged",
+            f"{file}: was cut short: its index (moov) is missing or damaged",
             "the recording or the copy did not finish; copy it again or repair it first",
         )
     text = _as_text(head)
@@ -140,12 +140,12 @@ def _why_not_media(file: Path, error: Exception) -> MediaError:
         for mark, what in _PLAYLISTS.items():
             if text.startswith(mark) or (mark[0] == "<" and mark in text):
                 return MediaError(
-                    f"{file} is {what} and holds neither picture nor sound itself",
+                    f"{file}: is {what} and holds neither picture nor sound itself",
                     "give the recording that it names, or save the stream as one .mp4 or .mkv file",
                 )
-        return MediaError(f"{file} is text, not a media file", "give a video or sound file")
+        return MediaError(f"{file}: is text, not a media file", "give a video or sound file")
     reason = getattr(error, "strerror", None) or str(error)
-    return MediaError(f"{file} is not a media file that can be read ({reason})", _CHECK)
+    return MediaError(f"{file}: is not a media file that can be read ({reason})", _CHECK)
 
 
 def _as_text(head: bytes) -> str | None:

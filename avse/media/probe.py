@@ -171,7 +171,7 @@ def probe(path: StrPath) -> MediaInfo:
         head.read()
         if head.encrypted:
             raise MediaError(
-                f"{path} is encrypted (DRM)",
+                f"{path}: is encrypted (DRM)",
                 "only recordings without copy protection can be read: export or record one",
             )
         videos, audio = head.videos(), tuple(head.audio(s) for s in head.audio_streams)
@@ -188,7 +188,7 @@ def probe(path: StrPath) -> MediaInfo:
         )
     if not videos and not audio:
         raise MediaError(
-            f"{path} holds neither sound nor a moving picture that can be decoded"
+            f"{path}: holds neither sound nor a moving picture that can be decoded"
             + (undecodable(info) and f" ({undecodable(info)})"),
             "give a video or a sound file",
         )

@@ -127,13 +127,13 @@ def remux(
 
 
 def check_remux(
-    source: StrPath, destination: StrPath, *, track: int = 0, keep_original_audio: bool = False
+    source: StrPath, suffix: str, *, track: int = 0, keep_original_audio: bool = False
 ) -> tuple[str, ...]:
     """Find out before any work whether `remux` can write a copy of a file.
 
     Args:
         source: the file to copy.
-        destination: see `remux`; whether a file is there does not matter.
+        suffix: of the copy, see `remux`.
         track: number of the sound track to replace.
         keep_original_audio: whether that track has to be kept too.
 
@@ -142,14 +142,11 @@ def check_remux(
 
     Raises:
         MediaError: the source cannot be read.
-        OutputError: the container is not supported.
         ContainerError: it does not take the picture, such sound, or a track that has to be kept.
     """
     info = probe(source)
-    target = Path(destination)
-    check_copy(info.path, target, overwrite=True)
-    job = _Remux(info, track, target.suffix.lower(), keep_original_audio, drop_unsupported=True)
-    return job.rehearse(target)
+    job = _Remux(info, track, suffix.lower(), keep_original_audio, drop_unsupported=True)
+    return job.rehearse()
 
 
 class _Remux:
@@ -195,14 +192,14 @@ class _Remux:
             skipped=self._damage.skipped,
         )
 
-    def rehearse(self, target: Path) -> tuple[str, ...]:
+    def rehearse(self) -> tuple[str, ...]:
         """Lay the file out in memory; gives what would be left out."""
         rate, channels = 48_000, 1
         if self._replaced is not None:
             rate, channels = self._replaced.sample_rate, self._replaced.channels
         voice = self._voice(NewTrack((), rate, channels), "auto", None)
         with open_input(self._info.path) as source:
-            return tuple(self._write(source, BytesIO(), target, [voice]).dropped)
+            return tuple(self._write(source, BytesIO(), self._info.path, [voice]).dropped)
 
     def _voice(self, track: NewTrack, codec: Codec, bit_rate: int | None) -> Voice:
         like = self._replaced

@@ -40,7 +40,7 @@ def test_a_playlist_is_refused_whatever_its_name(media, name):
 @pytest.mark.parametrize("address", ["https://example.org/a.mp4?b=1", "rtsp://camera/1"])
 def test_an_address_is_named_as_such(address):
     for given in (address, Path(address)):
-        with pytest.raises(MediaError, match="is a URL") as caught:
+        with pytest.raises(MediaError, match=": is a URL") as caught:
             probe(given)
         assert address in caught.value.message
         assert "download" in caught.value.hint

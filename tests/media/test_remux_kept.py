@@ -164,7 +164,7 @@ def test_sound_in_an_unknown_codec_is_left_out_and_said(media, tmp_path, ending)
     result = remux(source, as_new(voice, track), target, drop_unsupported=True)
     assert result.dropped == ("audio stream 2: its codec is unknown",)
     assert len(probe(target).audio) == 1
-    assert check_remux(source, target) == result.dropped
+    assert check_remux(source, ending) == result.dropped
     with pytest.raises(ContainerError, match="audio stream 2"):
         remux(source, as_new(voice, track), tmp_path / f"b{ending}")
     assert move_sound(source, tmp_path / f"moved{ending}", Fraction(0)).dropped == result.dropped
@@ -181,25 +181,25 @@ def test_sound_without_a_decoder_is_copied(media, tmp_path):
 
 
 def test_no_video_is_written_without_its_picture(media, tmp_path):
-    for source, target, takers in (
-        (media("a.mp4", Picture(), Sound()), "out.webm", ".mp4, .m4v, .mov, .mkv"),
-        (media("a.webm", Picture("libvpx"), Sound("libopus")), "out.mp4", ".mkv, .webm"),
+    for source, suffix, takers in (
+        (media("a.mp4", Picture(), Sound()), ".webm", ".mp4, .m4v, .mov, .mkv"),
+        (media("a.webm", Picture("libvpx"), Sound("libopus")), ".mp4", ".mkv, .webm"),
     ):
         voice, track = voice_for(source)
         with pytest.raises(ContainerError, match="cannot hold its picture") as caught:
-            check_remux(source, tmp_path / target)
+            check_remux(source, suffix)
         assert caught.value.hint == f"choose {takers}"
         assert caught.value.exit_code == 2
         with pytest.raises(ContainerError, match="cannot hold its picture"):
-            remux(source, as_new(voice, track), tmp_path / target, drop_unsupported=True)
-        assert not (tmp_path / target).exists()
+            remux(source, as_new(voice, track), tmp_path / f"x{suffix}", drop_unsupported=True)
+        assert not list(tmp_path.glob("x.*"))
 
 
 def test_a_track_to_keep_is_checked_like_the_picture(media, tmp_path):
     source = media("a.mkv", Picture(), Sound("flac"))
-    assert check_remux(source, tmp_path / "out.mov") == ()
+    assert check_remux(source, ".mov") == ()
     with pytest.raises(ContainerError, match="cannot hold its sound"):
-        check_remux(source, tmp_path / "out.mov", keep_original_audio=True)
+        check_remux(source, ".mov", keep_original_audio=True)
 
 
 def test_several_voices(media):
