@@ -12,7 +12,8 @@ and exits with `exit_code`. Library code never prints and never exits.
     │   ├── NoAudioError                   nothing to listen to
     │   ├── NoVideoError                   nothing to look at
     │   └── NoFaceError                    nobody to point at
-    ├── OutputError               exit 1   the result cannot be written (full, read-only, container)
+    ├── OutputError               exit 1   the result cannot be written (full, read-only)
+    │   └── ContainerError        exit 2   the kind of file asked for cannot hold it
     └── MissingError              exit 3   something needed is not here
         ├── MissingWeightsError            a model file is absent
         ├── CorruptWeightsError            a model file is not what its hash or spec says
@@ -74,6 +75,12 @@ class NoFaceError(InputError):
 
 class OutputError(AvseError):
     """The result cannot be written."""
+
+
+class ContainerError(OutputError):
+    """The kind of file asked for cannot hold the picture or the sound."""
+
+    exit_code = 2
 
 
 class MissingError(AvseError):

@@ -77,6 +77,8 @@ class Job:
             paths += [self.naming.path(n) for n in dict.fromkeys(same.get(n, n) for n in asked)]
         elif self.naming.file is not None:  # a point: one person, who has no number yet
             paths.append(self.naming.file)
+        elif self.speaker == "all":  # if there is anybody, there is a first
+            paths.append(self.naming.path(1))
         paths += [self.subtitles(path) for path in paths if self.transcribe is not None]
         return [*paths, *self.beside().values()]
 
@@ -153,10 +155,7 @@ def carry_out(
     Raises:
         AvseError: see `avse.separation` and `avse.naming`.
     """
-    from avse.scene import examine
-
-    examine(job.source, job.settings)
-    check_outputs(job.paths_known(), job.source, force=job.force)
+    check(job)
     warnings: list[str] = []
     if job.keep_original_audio and not job.naming.is_video:
         warnings.append(
@@ -199,6 +198,29 @@ def carry_out(
         subtitles=texts.paths,
         failure=texts.failure,
     )
+
+
+def check(job: Job) -> None:
+    """Refuse what can be refused before any work: inputs, clashes, containers.
+
+    Raises:
+        AvseError: see `carry_out`.
+    """
+    from avse.media import check_remux
+    from avse.media.placing import check_destination
+    from avse.scene import examine
+
+    examine(job.source, job.settings)
+    check_outputs(job.paths_known(), job.source, force=job.force)
+    if job.naming.file is not None:  # of which the folder is not made for the user
+        check_destination(job.naming.file, overwrite=job.force)
+    if job.naming.is_video:
+        check_remux(
+            job.source,
+            job.naming.suffix,
+            track=job.settings.track,
+            keep_original_audio=job.keep_original_audio,
+        )
 
 
 def _voices(job: Job, separation: Separation) -> dict[int, Path]:

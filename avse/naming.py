@@ -211,6 +211,14 @@ def _check_place(path: Path, *, force: bool) -> None:
         )
     if path.parent.is_dir():
         check_destination(path, overwrite=force)
+        return
+    above = next((folder for folder in path.parents if folder.exists()), Path())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = "is not writable" if above.is_dir() else "is not a folder"
+        raise OutputError(
+            f"the folder {path.parent} cannot be created: {above} {reason}",
+            "choose another --output",
+        )
 
 
 def _remove(folders: Sequence[Path]) -> None:

@@ -18,8 +18,8 @@ from avse.faces.known import name_people
 from avse.faces.people import People, Person, joined
 from avse.faces.recognition import open_recogniser
 from avse.faces.references import describe_references
+from avse.faces.track import FaceSettings, find_people
 from avse.faces.track import Frame as PictureAt
-from avse.faces.track import find_people
 from avse.faces.turning import Samples, find_turn, turn_back, turn_frames
 from avse.media import (
     AudioReader,
@@ -31,6 +31,7 @@ from avse.media import (
     probe,
     read_frames,
 )
+from avse.media.probe import undecodable
 from avse.paths import user_path
 from avse.people_file import read_people
 from avse.settings import Settings
@@ -41,6 +42,9 @@ Progress = Callable[[str, float, "float | None"], None]
 Speaker: TypeAlias = "int | str | Sequence[int]"
 """A number, several, "all", a point in time and picture ("@12.5s:0.31,0.40"), or names and numbers
 with commas between them: "anna,3"."""
+
+_FEWEST_HZ = 1
+"""Pictures a second below which faces are lost from one picture to the next."""
 
 _POINT = re.compile(r"@(?P<t>\d+(?:\.\d+)?)s?:(?P<x>[01](?:\.\d+)?),(?P<y>[01](?:\.\d+)?)")
 
@@ -114,6 +118,11 @@ class Scene:
         """Which sound track of the file it is, as `AudioReader` counts them."""
         wanted = None if self.audio is None else self.audio.index
         return next((n for n, one in enumerate(self.info.audio) if one.index == wanted), None)
+
+    @property
+    def picture(self) -> int:
+        """Which picture of the file it is, as `FrameReader` counts them."""
+        return [one.index for one in self.info.videos].index(self.video.index)
 
     def playing_time(self, time: Fraction) -> float:
         """Seconds from the beginning of the file, as a player shows them."""
@@ -215,34 +224,49 @@ def read_point(text: str) -> tuple[Fraction, float, float]:
 
 
 def choose_tracks(
-    info: MediaInfo, track: int | None, *, need_audio: bool = True
+    info: MediaInfo, track: int | None, picture: int = 0, *, need_audio: bool = True
 ) -> tuple[VideoStream, AudioStream | None]:
     """The picture and the sound track of a file that are to be worked on.
 
     Args:
         info: what the file holds.
         track: which sound track; None for the one that plays by default.
+        picture: which moving picture.
         need_audio: whether to refuse a file without it.
 
     Raises:
-        NoVideoError: there is no moving picture.
+        NoVideoError: there is no such moving picture.
         NoAudioError: there is no such sound track, and `need_audio`.
     """
     name = info.path.name
-    if info.video is None:
+    if not info.videos:
+        unknown = undecodable(info, ("picture",))
         raise NoVideoError(
-            f"{name}: there is no moving picture to point at",
-            "avse needs the video; for sound alone use an audio-only tool",
+            f"{name}: there is no moving picture to point at" + (unknown and f": {unknown}"),
+            "convert it to H.264 first"
+            if unknown
+            else "avse needs the video; for sound alone use an audio-only tool",
         )
     track = info.default_track if track is None else track
+    if picture >= len(info.videos):
+        last = len(info.videos) - 1
+        raise NoVideoError(f"{name}: there is no picture {picture}", _numbers_up_to(last))
     if track < len(info.audio):
-        return info.video, info.audio[track]
+        return info.videos[picture], info.audio[track]
     if need_audio and not info.audio:
-        raise NoAudioError(f"{name}: there is no sound track", "check the file with `avse inspect`")
+        unknown = undecodable(info, ("sound",))
+        raise NoAudioError(
+            f"{name}: there is no sound track" + (unknown and f" that can be decoded: {unknown}"),
+            "convert it to AAC first" if unknown else "check the file with `avse inspect`",
+        )
     if need_audio:
         last = len(info.audio) - 1
-        raise NoAudioError(f"{name}: there is no sound track {track}", f"choose 0 to {last}")
-    return info.video, None
+        raise NoAudioError(f"{name}: there is no sound track {track}", _numbers_up_to(last))
+    return info.videos[picture], None
+
+
+def _numbers_up_to(last: int) -> str:
+    return f"choose 0 to {last}" if last else "it has one, number 0"
 
 
 def examine(
@@ -267,7 +291,7 @@ def examine(
     splices = find_splices(path)
     info = splices.apply(probe(path))
     name = info.path.name
-    video, audio = choose_tracks(info, settings.track, need_audio=need_audio)
+    video, audio = choose_tracks(info, settings.track, settings.picture, need_audio=need_audio)
     notes = []
     if splices.all:
         notes.append(splices.describe(info.start))
@@ -323,7 +347,7 @@ def look(
     longer = max(video.width, video.height)
 
     def frames() -> Iterator[Frame]:
-        return _relative(read_frames(path, max_side=settings.face_side), origin)
+        return read_frames(path, picture=settings.picture, max_side=settings.face_side)
 
     def find(pictures: Iterator[PictureAt]) -> People:
         return find_people(
@@ -334,13 +358,14 @@ def look(
             progress=lambda time: progress("faces", float(time + origin - info.start), total),
         )
 
-    samples = Samples()
-    people, turned = find(samples.watch(frames())), 0
+    pictures, samples = _Pictures(frames(), origin), Samples()
+    people, turned = find(samples.watch(iter(pictures))), 0
     if not len(people):
         turned = find_turn(samples.images, backend)
     if turned:
-        people = turn_back(find(turn_frames(frames(), turned)), turned)
+        people = turn_back(find(turn_frames(iter(_Pictures(frames(), origin)), turned)), turned)
     if not len(people):
+        pictures.check_enough(info.path.name)
         raise NoFaceError(
             f"{info.path.name}: no face was found in the picture, whichever way up",
             _too_small(video, settings.face_side),
@@ -380,9 +405,44 @@ def _one_each(name: str, people: People, settings: Settings) -> People:
         ) from None
 
 
-def _relative(frames: Iterator[Frame], origin: Fraction) -> Iterator[Frame]:
-    for frame in frames:
-        yield Frame(frame.time - origin, frame.image)
+class _Pictures:
+    """Frames whose times count from an instant; knows afterwards how many there were."""
+
+    def __init__(self, frames: Iterator[Frame], origin: Fraction) -> None:
+        self._frames, self._origin = frames, origin
+        self._count = 0
+        self._first = self._last = Fraction(0)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._frames:
+            self._first = self._first if self._count else frame.time
+            self._last = frame.time
+            self._count += 1
+            yield Frame(frame.time - self._origin, frame.image)
+
+    def check_enough(self, name: str) -> None:
+        """Refuse what is too little to find anybody in, which is not the same as nobody.
+
+        Raises:
+            NoFaceError: there are too few pictures, or they last too short.
+        """
+        least_s = FaceSettings.min_seconds
+        length_s = float(self._last - self._first)
+        if not self._count:
+            raise NoFaceError(
+                f"{name}: none of its pictures can be decoded", "copy or download the file again"
+            )
+        if length_s < least_s:
+            raise NoFaceError(
+                f"{name}: the picture is too short to find a face in ({length_s:.1f} s)",
+                f"a face must be in sight for {least_s:g} s",
+            )
+        if self._count < length_s * _FEWEST_HZ:
+            raise NoFaceError(
+                f"{name}: there are too few pictures to follow a face: {self._count} in "
+                f"{length_s:.1f} s",
+                "lips can be read from about 10 pictures a second on; 25 are good",
+            )
 
 
 def pick_device(name: str) -> str:

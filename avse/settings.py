@@ -22,6 +22,7 @@ class Settings:
         mix: share of the original left in, 0 (none) to 1 (nothing but).
         track: which sound track of the file, counted from 0; None for the one that plays by
             default: the first that the file marks so, else the first.
+        picture: which moving picture of the file, counted from 0.
         people: path of a file of people, who then go by their names; see docs/identity.md.
         gate: whether who does not speak is silenced.
         face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
@@ -45,6 +46,7 @@ class Settings:
     carry: bool = True
     offscreen_model: str = "avse-offscreen"
     same: tuple[tuple[int, ...], ...] = ()
+    picture: int = 0
 
     def __post_init__(self) -> None:
         if not 0.4 <= self.window_s <= 600:
@@ -57,6 +59,8 @@ class Settings:
             raise UsageError(f"a mix of {self.mix:g} is out of range", "choose 0 to 1")
         if self.track is not None and self.track < 0:
             raise UsageError(f"there is no sound track {self.track}", "tracks count from 0")
+        if self.picture < 0:
+            raise UsageError(f"there is no picture {self.picture}", "pictures count from 0")
         groups = tuple(tuple(group) for group in self.same)
         if any(len(set(group)) < 2 or min(group) < 1 for group in groups):
             raise UsageError(

@@ -165,7 +165,7 @@ def write_preview(
     with (
         writing(path),
         tempfile.TemporaryDirectory(prefix=".avse-", dir=path.parent) as scratch,
-        FrameReader(scene.info.path, max_side=MAX_SIDE) as reader,
+        FrameReader(scene.info.path, picture=scene.picture, max_side=MAX_SIDE) as reader,
     ):
         film = _Film(reader, scene.info.start, Drawing(activity))
 

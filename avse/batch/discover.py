@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avse.errors import InputError, UsageError
+from avse.media.opening import refuse_url
 from avse.paths import is_there, user_path
 
 _VIDEOS = "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts wmv flv 3gp ogv vob mxf"
@@ -75,6 +76,7 @@ def _expand(name: str, output: Path) -> Iterator[Found]:
     if is_there(path) or not glob.has_magic(name):
         yield from _one(path, output, Path())
         return
+    refuse_url(name)
     root = Path(*_before_magic(path.parts))
     matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  keeps `**` and `..` apart
     if not matches:

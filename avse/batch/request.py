@@ -55,6 +55,8 @@ class Request:
             del about["settings"][name]
         if not self.settings.same:  # as in the manifests of versions that could not join people
             del about["settings"]["same"]
+        if not self.settings.picture:  # likewise
+            del about["settings"]["picture"]
         if self.people_sha256 is None:  # as in the manifests of versions that knew no names
             del about["people_sha256"]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

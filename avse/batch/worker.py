@@ -31,11 +31,11 @@ class ProbeTask:
 
     Attributes:
         source: absolute path.
-        track: the sound track that is wanted; None for the one that plays by default.
+        request: what is wanted.
     """
 
     source: str
-    track: int | None
+    request: Request
 
 
 @dataclass(frozen=True)
@@ -228,15 +228,20 @@ def look_into(task: ProbeTask) -> Probed:
 
     Raises:
         MediaError, NoVideoError, NoAudioError: it is no recording to work on.
+        ContainerError: videos of the kind that is wanted cannot hold it.
     """
-    from avse.media import probe
+    from avse.media import check_remux, probe
     from avse.media.probe import plausible_s
     from avse.scene import choose_tracks
 
-    info = probe(task.source)
-    video, audio = choose_tracks(info, task.track)
+    info, request = probe(task.source), task.request
+    track, suffix = request.settings.track, request.suffix
+    video, audio = choose_tracks(info, track, request.settings.picture)
     assert audio is not None
     size = Path(task.source).stat().st_size
+    if request.naming(info.path, Path()).is_video:
+        keep = request.keep_original_audio
+        check_remux(info.path, suffix, track=track, keep_original_audio=keep)
     bits = 32 if audio.bits_per_sample is None else max(16, min(32, audio.bits_per_sample))
     return Probed(
         media_s=None if info.duration is None else plausible_s(float(info.duration), size),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from avse.batch.watching import Outlook, Watcher
 from avse.cli.progress import STAGES
-from avse.cli.terminal import Terminal
+from avse.cli.terminal import Terminal, printable
 
 if TYPE_CHECKING:
     from typing import Self
@@ -192,7 +192,7 @@ class Bars(Lines):
 
     def say(self, text: str) -> None:
         """Something that is good to know."""
-        self._print(f"avse: {text}")
+        self._print(f"avse: {printable(text)}")
 
     def warn(self, text: str) -> None:
         """Something that the user must know."""
@@ -254,7 +254,7 @@ class Bars(Lines):
     def tell(self, record: Record) -> None:
         """Failures stay on the screen; the rest is in the bars."""
         if record.error is not None:
-            self._print(f"avse: error: {printable(record.input)}: {record.error.message}")
+            self._print(f"avse: error: {printable(f'{record.input}: {record.error.message}')}")
 
     def _update(self, task: TaskID | None, **about: Any) -> None:
         if self._bars is not None and task is not None:
@@ -263,11 +263,6 @@ class Bars(Lines):
     def _print(self, text: str) -> None:
         if self._bars is not None:
             self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """A name on one line, as it is if it can be; control characters are shown as escapes."""
-    return "".join(c if c.isprintable() or c > "\ud7ff" else repr(c)[1:-1] for c in text)
 
 
 def said(outlook: Outlook) -> str:

@@ -10,10 +10,10 @@ import typer
 
 from avse.batch.plan import expected_outputs
 from avse.batch.run import Batch, Outcome
-from avse.cli.batch_progress import clock, printable
+from avse.cli.batch_progress import clock
 from avse.cli.boundary import FAILED, INTERRUPTED
 from avse.cli.tables import table
-from avse.cli.terminal import Terminal
+from avse.cli.terminal import Terminal, printable
 
 _LISTED = 20
 """Failures that are listed; the report and the manifest hold all."""

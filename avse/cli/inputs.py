@@ -17,14 +17,11 @@ _NUMBERS = re.compile(r"\d{1,9}(\s*,\s*\d{1,9})*")
 def one_input(patterns: Sequence[str]) -> Path:
     """The one file that is meant.
 
-    A name of an existing file is that file, whatever characters it holds; else `*`, `?`, `[…]` and
-    `**` match as in a shell, which not every shell does for us.
-
     Raises:
-        InputError: a pattern that matches nothing.
+        InputError: a URL, or a pattern that matches nothing.
         UsageError: several files.
     """
-    found = list(dict.fromkeys(path for pattern in patterns for path in _expand(pattern)))
+    found = several_inputs(patterns)
     if len(found) > 1:
         shown = ", ".join(str(path) for path in found[:3]) + (", …" if len(found) > 3 else "")
         raise UsageError(
@@ -32,6 +29,18 @@ def one_input(patterns: Sequence[str]) -> Path:
             'use a loop: for file in *.mp4; do avse separate "$file"; done',
         )
     return found[0]
+
+
+def several_inputs(patterns: Sequence[str]) -> list[Path]:
+    """The files that are meant, each once.
+
+    A name of an existing file is that file, whatever characters it holds; else `*`, `?`, `[…]` and
+    `**` match as in a shell, which not every shell does for us.
+
+    Raises:
+        InputError: a URL, or a pattern that matches nothing.
+    """
+    return list(dict.fromkeys(path for pattern in patterns for path in _expand(pattern)))
 
 
 def read_speaker(text: str, people: str | None = None) -> Chosen:
@@ -70,6 +79,9 @@ def _expand(pattern: str) -> list[Path]:
     path = user_path(pattern)
     if not glob.has_magic(pattern) or is_there(path):
         return [path]
+    from avse.media.opening import refuse_url
+
+    refuse_url(pattern)
     # Path.glob would need the pattern split into a folder and the rest.
     names = glob.glob(str(path), recursive=True)  # noqa: PTH207
     found = sorted(Path(name) for name in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avse.cli import options
-from avse.cli.inputs import one_input
+from avse.cli.inputs import several_inputs
 from avse.cli.progress import Stages
 from avse.cli.tables import table
-from avse.cli.terminal import Terminal, terminal_of
-from avse.errors import NoFaceError, UsageError
+from avse.cli.terminal import Terminal, printable, terminal_of
+from avse.errors import AvseError, NoFaceError, UsageError
 from avse.naming import check_outputs
 from avse.paths import user_path
 from avse.settings import Settings, read_same
 
 if TYPE_CHECKING:
     from avse.faces.people import Person
-    from avse.media import AudioStream, MediaInfo, VideoStream
+    from avse.media import AudioStream, MediaInfo, OtherStream, VideoStream
     from avse.scene import Scene
 
 EXAMPLES = options.examples(
@@ -31,7 +32,9 @@ EXAMPLES = options.examples(
         "avse inspect talk.mp4 --remember people.toml",
     ),
     ("who of them is in this one?", "avse inspect next.mp4 --people people.toml"),
-    ("for a program", "avse inspect talk.mp4 --json"),
+    ("the people in the second picture of a file", "avse inspect call.mkv --picture 1"),
+    ("several recordings, one after the other", "avse inspect *.mp4"),
+    ("for a program: an object a line", "avse inspect talk.mp4 --json"),
 )
 
 Sheet = Annotated[
@@ -58,11 +61,12 @@ Remember = Annotated[
 
 def inspect(
     context: typer.Context,
-    inputs: options.Input,
+    inputs: options.Inputs,
     sheet: Sheet = None,
     people: options.People = None,
     same: options.Same = None,
     remember: Remember = None,
+    picture: options.Picture = Settings.picture,
     faces: options.Faces = Settings.faces,
     device: options.Device = Settings.device,
     as_json: options.AsJson = False,
@@ -71,38 +75,67 @@ def inspect(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show what a recording holds and who can be seen in it.
+    """Show what recordings hold and who can be seen in them, one after the other.
 
     The numbers are what `avse separate --speaker` takes: in order of appearance, then in reading
     order, row by row. --same 2=3 joins two that are one person, here and in the other verbs.
     """
     from avse.cli.remembering import check_memory, remember_people
-    from avse.media import probe
 
     terminal = terminal_of(context)
     memory = None if remember is None else check_memory(remember, people)
     if memory is not None and memory.is_file():
         people = str(memory)
-    settings = Settings(faces=faces, device=device, people=people, same=read_same(same or ()))
-    source = one_input(inputs)
-    picture = _sheet_path(sheet)
+    settings = Settings(
+        faces=faces, device=device, people=people, picture=picture, same=read_same(same or ())
+    )
+    sources = several_inputs(inputs)
+    drawing = _sheet_path(sheet)
+    if drawing is not None and len(sources) > 1:
+        raise UsageError(
+            f"--sheet {sheet} is one picture, but there are {len(sources)} inputs",
+            "give one input at a time",
+        )
+    shown = failed = 0
+    for source in sources:
+        try:
+            info, scene = _inspected(source, settings, drawing, force, terminal)
+        except AvseError as error:
+            if len(sources) == 1 or isinstance(error, UsageError):
+                raise
+            terminal.error(error.message, error.hint)
+            failed = failed or error.exit_code
+            continue
+        if memory is not None:
+            remember_people(memory, source, scene, terminal)
+        if as_json:
+            terminal.result_json(_as_json(source, info, scene, named=people is not None))
+        else:
+            between = [""] if shown else []
+            for line in [*between, *_report(source, info, scene, named=people is not None)]:
+                terminal.result(line)
+        shown += 1
+    if failed:
+        raise typer.Exit(failed)
+
+
+def _inspected(
+    source: Path, settings: Settings, drawing: Path | None, force: bool, terminal: Terminal
+) -> tuple[MediaInfo, Scene | None]:
+    """What a recording holds and who is there; None if nobody can be seen."""
+    from avse.media import probe
+
     info = probe(source)
-    if picture is not None:
-        check_outputs([picture], source, force=force)
+    if drawing is not None:
+        check_outputs([drawing], source, force=force)
     scene = _look(source, info, settings, terminal)
     if scene is not None:
         info = scene.info
         for note in scene.notes:
             terminal.warn(f"{source.name}: {note}")
-    if picture is not None:
-        _draw(scene, picture, force, terminal)
-    if memory is not None:
-        remember_people(memory, source, scene, terminal)
-    if as_json:
-        terminal.result_json(_as_json(source, info, scene, named=people is not None))
-    else:
-        for line in _report(source, info, scene, named=people is not None):
-            terminal.result(line)
+    if drawing is not None:
+        _draw(scene, drawing, force, terminal)
+    return info, scene
 
 
 def _look(source: Path, info: MediaInfo, settings: Settings, terminal: Terminal) -> Scene | None:
@@ -156,6 +189,45 @@ def _as_json(
         "input": str(source),
         "duration_s": None if info.duration is None else round(float(info.duration), 3),
         "people": [] if scene is None else [_person_json(scene, p, named) for p in scene.people],
+        "container": info.format,
+        "pictures": [_picture_json(video) for video in info.videos],
+        "sounds": [_sound_json(audio) for audio in info.audio],
+        "others": [asdict(other) for other in info.others],
+    }
+
+
+def _picture_json(video: VideoStream) -> dict[str, object]:
+    rate = video.average_rate
+    return {
+        **_stream_json(video),
+        "width": video.width,
+        "height": video.height,
+        "frame_rate": None if rate is None else round(float(rate), 3),
+        "variable_frame_rate": video.variable_frame_rate,
+        "rotation": video.rotation,
+        "mirrored": video.mirrored,
+    }
+
+
+def _sound_json(audio: AudioStream) -> dict[str, object]:
+    return {
+        **_stream_json(audio),
+        "sample_rate": audio.sample_rate,
+        "channels": audio.channels,
+        "layout": audio.layout,
+    }
+
+
+def _stream_json(stream: VideoStream | AudioStream) -> dict[str, object]:
+    duration = stream.duration
+    return {
+        "index": stream.index,
+        "codec": stream.codec,
+        "language": stream.language,
+        "title": stream.title,
+        "default": stream.default,
+        "start_s": round(float(stream.start), 3),
+        "duration_s": None if duration is None else round(float(duration), 3),
     }
 
 
@@ -178,11 +250,13 @@ def _first_seen(scene: Scene, person: Person) -> float:
 
 def _report(source: Path, info: MediaInfo, scene: Scene | None, *, named: bool) -> list[str]:
     length = "length unknown" if info.duration is None else _clock(float(info.duration))
-    lines = [f"{source.name}  {length}", ""]
-    streams = (
-        [] if info.video is None else [["picture", "", info.video.codec, _picture(info.video)]]
-    )
+    lines = [f"{printable(source.name)}  {length}", ""]
+    streams = [
+        ["picture", str(n) if len(info.videos) > 1 else "", v.codec, _picture(v)]
+        for n, v in enumerate(info.videos)
+    ]
     streams += [["sound", str(n), a.codec, _sound(a)] for n, a in enumerate(info.audio)]
+    streams += [[o.kind, "", o.codec or "unknown", _other(o)] for o in info.others]
     lines += table(["stream", "track", "codec", "what"], streams, right="track")
     if scene is None:
         return [*lines, "", "nobody in sight"]
@@ -209,14 +283,24 @@ def _picture(video: VideoStream) -> str:
         parts.append(f"{float(video.average_rate):.5g} frames/s")
     if video.variable_frame_rate:
         parts.append("variable frame rate")
-    return ", ".join(parts)
+    return ", ".join([*parts, *_named(video)])
 
 
 def _sound(audio: AudioStream) -> str:
     parts = [f"{audio.sample_rate} Hz", audio.layout]
-    if audio.language is not None:
-        parts.append(audio.language)
-    return ", ".join(parts)
+    return ", ".join([*parts, *_named(audio)])
+
+
+def _other(stream: OtherStream) -> str:
+    unread = ["cannot be decoded"] if stream.kind in ("picture", "sound") else []
+    return ", ".join([*unread, *_named(stream)])
+
+
+def _named(stream: VideoStream | AudioStream | OtherStream) -> list[str]:
+    """Language, title, and whether it is the one that players choose."""
+    title = None if stream.title is None else f'"{printable(stream.title)}"'
+    default = "default" if stream.default else None
+    return [part for part in (stream.language, title, default) if part is not None]
 
 
 def _clock(seconds: float) -> str:

@@ -47,6 +47,10 @@ Input = Annotated[
     list[str],
     typer.Argument(metavar="INPUT", help="A video with sound, or a pattern that matches one."),
 ]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="INPUT...", help="Recordings, or patterns that match some."),
+]
 Output = Annotated[
     str | None,
     typer.Option(
@@ -156,6 +160,15 @@ Track = Annotated[
         envvar="AVSE_TRACK",
         show_default="the one that plays by default",
         help="Which sound track, counted from 0.",
+    ),
+]
+Picture = Annotated[
+    int,
+    typer.Option(
+        "--picture",
+        metavar="N",
+        envvar="AVSE_PICTURE",
+        help="Which moving picture, counted from 0, where there are several.",
     ),
 ]
 Model = Annotated[

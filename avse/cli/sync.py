@@ -59,6 +59,7 @@ def sync(
     output: Fixed = None,
     over_time: OverTime = False,
     track: options.Track = Settings.track,
+    picture: options.Picture = Settings.picture,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
     faces: options.Faces = Settings.faces,
@@ -76,10 +77,16 @@ def sync(
     """
     terminal = terminal_of(context)
     settings = Settings(
-        model=model, device=device, faces=faces, track=track, same=read_same(same or ())
+        model=model,
+        device=device,
+        faces=faces,
+        track=track,
+        picture=picture,
+        same=read_same(same or ()),
     )
     source = one_input(inputs)
     target = _target(source, fix=fix, output=output, force=force)
+    _check(source, settings)
     scene, found = _measure(source, settings, terminal)
     for note in scene.notes:
         terminal.warn(f"{source.name}: {note}")
@@ -103,12 +110,22 @@ def _target(source: Path, *, fix: bool, output: str | None, force: bool) -> Path
     if output is None:
         raise UsageError("--fix needs a file to write", "such as: --fix -o fixed.mp4")
     from avse.media import probe
-    from avse.media.copying import check_copy
+    from avse.media.copying import check_copy, check_streams
 
     target = user_path(output)
     check_outputs([target], source, force=force)
-    check_copy(probe(source).path, target, overwrite=force)
+    info = probe(source)
+    check_copy(info.path, target, overwrite=force)
+    check_streams(info, target)
     return target
+
+
+def _check(source: Path, settings: Settings) -> None:
+    """Refuse what has no such picture or sound before the network is loaded."""
+    from avse.media import probe
+    from avse.scene import choose_tracks
+
+    choose_tracks(probe(source), settings.track, settings.picture)
 
 
 def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scene, Sync]:

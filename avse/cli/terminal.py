@@ -43,8 +43,8 @@ class Terminal:
         return not self.quiet and sys.stderr.isatty()
 
     def result(self, line: str) -> None:
-        """Write a line of the result."""
-        print(line, flush=True)
+        """Write a line of the result; a program gets names as they are."""
+        print(printable(line) if sys.stdout.isatty() else line, flush=True)
 
     def result_json(self, value: Mapping[str, object]) -> None:
         """Write the result as one JSON object; ASCII, so that any terminal and pipe carries it."""
@@ -68,7 +68,7 @@ class Terminal:
         """Say what went wrong in one line, and what to do next in another."""
         self._say(f"error: {_one_line(message)}")
         if hint:
-            print(f"hint: {_one_line(hint)}", file=sys.stderr, flush=True)
+            print(f"hint: {printable(_one_line(hint))}", file=sys.stderr, flush=True)
 
     def internal_error(self, error: BaseException) -> None:
         """Own up to a defect."""
@@ -80,14 +80,31 @@ class Terminal:
     def trace(self, error: BaseException) -> None:
         """Show where an error came from, to those who debug."""
         if self.debugging:
-            traceback.print_exception(error, file=sys.stderr)
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                print(printable(line), file=sys.stderr)
 
     def interrupted(self) -> None:
         """Say that the user stopped the program."""
         self._say("interrupted")
 
     def _say(self, text: str) -> None:
-        print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
+        print(f"{PROGRAM}: {printable(text)}", file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Text on one line, as it is if it can be; control characters are shown as escapes.
+
+    File names and what files say of themselves may hold orders for the terminal. Bytes of names
+    that are no valid text stay as they are, but for those that terminals of one byte a character
+    take for controls.
+    """
+    return "".join(c if _harmless(c) else repr(c)[1:-1] for c in text)
+
+
+def _harmless(character: str) -> bool:
+    return character.isprintable() or (
+        character > "\ud7ff" and not "\udc80" <= character <= "\udc9f"
+    )
 
 
 def terminal_of(context: typer.Context) -> Terminal:

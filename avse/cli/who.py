@@ -72,6 +72,7 @@ def who(
     preview: Preview = None,
     frames: Frames = False,
     track: options.Track = Settings.track,
+    picture: options.Picture = Settings.picture,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
     window: options.Window = Settings.window_s,
@@ -99,6 +100,7 @@ def who(
         window_s=window,
         overlap=overlap,
         track=track,
+        picture=picture,
         sync=sync,
         same=read_same(same or ()),
     )

@@ -15,6 +15,7 @@ from avse.evaluate.running import NO_FACE, Separator, separate_video
 from avse.evaluate.sounds import read_sound
 from avse.evaluate.testset import TestSet
 from avse.media import read_frames
+from avse.media.opening import open_input
 from avse.metrics import Score, not_defined
 from avse.mixtures.items import Item
 
@@ -74,7 +75,7 @@ def write_worse(source: Path, target: Path, *, height: int | None, fps: Fraction
     tall, wide = frames[0].image.shape[:2]
     high = height or tall
     size = (2 * round(wide * high / tall / 2), 2 * round(high / 2))
-    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+    with open_input(source) as old, av.open(str(target), "w") as new:
         video = new.add_stream("libx264", rate=step, options={"crf": "20"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         video.codec_context.time_base = Fraction(1, 90_000)

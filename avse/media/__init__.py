@@ -14,8 +14,8 @@ from avse.media.audio import AudioBlock, AudioReader
 from avse.media.beginning import copy_beginning
 from avse.media.frames import Frame, FrameReader, read_frames
 from avse.media.moving import MoveResult, move_sound
-from avse.media.probe import AudioStream, MediaInfo, VideoStream, probe
-from avse.media.remux import NewTrack, RemuxResult, remux
+from avse.media.probe import AudioStream, MediaInfo, OtherStream, VideoStream, probe
+from avse.media.remux import NewTrack, RemuxResult, check_remux, remux
 from avse.media.resample import Resampler, resample
 from avse.media.splices import find_splices
 from avse.media.stems import StemWriter, quantise
@@ -29,10 +29,12 @@ __all__ = [
     "MediaInfo",
     "MoveResult",
     "NewTrack",
+    "OtherStream",
     "RemuxResult",
     "Resampler",
     "StemWriter",
     "VideoStream",
+    "check_remux",
     "copy_beginning",
     "find_splices",
     "move_sound",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avse.media.opening import open_input, usable_audio, usable_video
+
 
 def copy_beginning(source: Path, path: Path, *, seconds: float) -> None:
-    """Copy the packets of picture and sound up to a time; nothing is coded anew.
+    """Copy the packets of pictures and sound up to a time; nothing is coded anew.
+
+    What cannot be decoded is left out, so that tracks and pictures keep their numbers.
 
     Args:
         source: a media file.
@@ -15,12 +19,13 @@ def copy_beginning(source: Path, path: Path, *, seconds: float) -> None:
             are shown after this may be among them.
 
     Raises:
+        MediaError: the source cannot be read.
         OSError, ValueError: PyAV cannot read the one or write the other.
     """
     import av
 
-    with av.open(str(source)) as old, av.open(str(path), "w") as new:
-        streams = [*old.streams.video[:1], *old.streams.audio]
+    with open_input(source) as old, av.open(str(path), "w") as new:
+        streams = [*usable_video(old), *usable_audio(old)]
         copies = {stream.index: new.add_stream_from_template(stream) for stream in streams}
         begin = (old.start_time or 0) / av.time_base
         running = {stream.index for stream in streams}

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avse.errors import OutputError
+from avse.errors import ContainerError, OutputError
 from avse.media.encoding import CONTAINERS
-from avse.media.opening import time_base_of
+from avse.media.opening import codec_name, open_input, time_base_of
 from avse.media.placing import check_destination
+from avse.media.subtitles import SubtitleConverter, is_text
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
     from av.stream import Stream
 
+    from avse.media.probe import MediaInfo
+
 _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400  # AV_DISPOSITION_*
 _QUICKTIME = ("mp4", "mov")
+_CALLED = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM"}
 # Tags that describe how the source was packed, and would be untrue of the copy.
 _PACKING_TAGS = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
@@ -51,6 +55,8 @@ class Copier:
         output: the file to copy to, header not written yet.
         kind: FFmpeg's name of the output's container.
         drop_unsupported: leave out what the container cannot take instead of raising.
+        needed: numbers of the streams that are never left out: there is no video without its
+            picture.
         keep_default: whether the sound track that plays by default stays it.
 
     Attributes:
@@ -65,6 +71,7 @@ class Copier:
         kind: str,
         *,
         drop_unsupported: bool,
+        needed: Collection[int],
         keep_default: bool = False,
     ) -> None:
         self.streams: list[Stream] = []
@@ -73,32 +80,46 @@ class Copier:
         self._output = output
         self._kind = kind
         self._drop = drop_unsupported
+        self._needed = needed
         self._gives_way = 0 if keep_default else _DEFAULT
         self._from_quicktime = "mov" in source.format.name.split(",")
         self._copies: dict[int, Stream] = {}
+        self._converters: dict[int, SubtitleConverter] = {}
         self._last: dict[int, int] = {}  # decoding time of the packet before, by source stream
         self._held: dict[int, list[Packet[Any]]] = {}
 
     def add(self, stream: Stream) -> None:
         """Copy one stream, if the container takes it.
 
+        Text subtitles are converted where it takes another kind of them. A time code is kept as a
+        tag, of which MP4 and MOV make a track.
+
         Raises:
-            OutputError: it does not, and it matters, and `drop_unsupported` is false.
+            ContainerError: it does not, and the stream is needed or `drop_unsupported` is false.
         """
         if int(stream.disposition) & _ATTACHED_PICTURE:
             self._add_cover(stream)
             return
         if stream.type in ("data", "attachment", "unknown"):
-            if stream.type == "data" and self._from_quicktime and self._source.chapters():
+            if "timecode" in stream.metadata:
+                self._keep_time_code(stream.metadata["timecode"])
+                return
+            text = self._from_quicktime and codec_name(stream) == "bin_data"
+            if text and self._source.chapters():
                 return  # the text track behind QuickTime chapters, which are copied as chapters
-            if not self._fits(stream, None):
+            if not self._fits(stream, self._kind, None):
                 self._leave_out(stream)
                 return
-        tag = next((t for t in self._tags(stream) if self._fits(stream, t)), "?")
-        if tag == "?":
+        tag = self._fitting_tag(stream, self._kind)
+        if tag == "?" and is_text(stream):
+            converter = SubtitleConverter(stream, self._output, self._kind)
+            self._converters[stream.index] = converter
+            copy = converter.stream
+        elif tag == "?":
             self._refuse(stream)
             return
-        copy = _add(self._output, stream, tag)
+        else:
+            copy = _add(self._output, stream, tag)
         copy.metadata.update(_worth_copying(stream.metadata))
         name_language(copy, self._kind)
         if "name" in copy.metadata:  # what FFmpeg calls the title of an MP4 track, but cannot write
@@ -124,6 +145,9 @@ class Copier:
         """What to write now that a packet has come: it, or nothing yet, or several held back."""
         index = packet.stream_index
         if index not in self._copies or packet.size == 0:
+            return
+        if index in self._converters:
+            yield from self._converters[index].converted(packet)
             return
         if packet.dts is None and index not in self._last:
             # Matroska stores no decoding times, and FFmpeg cannot guess the first few: wait for
@@ -178,9 +202,18 @@ class Copier:
         rate = getattr(stream, "average_rate", None) or 25
         return max(1, int(1 / (rate * time_base_of(stream))))
 
-    def _tags(self, stream: Stream) -> list[str | None]:
+    def _keep_time_code(self, begin: str) -> None:
+        """Keep a time code that no picture has as its tag, as QuickTime's pictures have."""
+        if not any("timecode" in stream.metadata for stream in self._source.streams.video):
+            self._output.metadata["timecode"] = begin
+
+    def _fitting_tag(self, stream: Stream, kind: str) -> str | None:
+        """The four-letter tag with which a container takes a stream, None for none, "?": not."""
+        return next((tag for tag in self._tags(stream, kind) if self._fits(stream, kind, tag)), "?")
+
+    def _tags(self, stream: Stream, kind: str) -> list[str | None]:
         """Four-letter codec tags to try, best first; None lets the muxer choose."""
-        if stream.type != "video" or self._kind not in _QUICKTIME:
+        if stream.type != "video" or kind not in _QUICKTIME or stream.codec_context is None:
             return [None]
         if stream.codec_context.name == "hevc":
             return ["hvc1", None]  # Apple's players know no other
@@ -189,15 +222,20 @@ class Copier:
             return [tag, None] if tag.isprintable() else [None]
         return [None]
 
-    def _fits(self, stream: Stream, tag: str | None) -> bool:
+    def _fits(self, stream: Stream, kind: str, tag: str | None) -> bool:
         """Whether the muxer takes a stream: try a header with nothing else in it."""
         import av
         from av.error import FFmpegError
 
         try:
-            with av.open(BytesIO(), "w", format=self._kind) as trial:
-                _add(trial, stream, tag)
+            with av.open(BytesIO(), "w", format=kind) as trial:
+                copy = _add(trial, stream, tag)
                 trial.start_encoding()
+                if stream.type == "data":  # what MP4 cannot describe fails only at the end
+                    packet = av.Packet(bytes(8))
+                    packet.stream, packet.time_base = copy, time_base_of(stream)
+                    packet.pts = packet.dts = 0
+                    trial.mux(packet)
         except (FFmpegError, ValueError, OSError):
             return False
         return True
@@ -213,7 +251,7 @@ class Copier:
                     stream.metadata.get("filename", f"cover.{ending}"), mime, picture
                 )
                 return
-        elif self._kind == "mp4" and self._fits(stream, None):
+        elif self._kind == "mp4" and self._fits(stream, "mp4", None):
             copy = _add(self._output, stream, None)
             copy.disposition = stream.disposition
             self._copies[stream.index] = copy
@@ -222,15 +260,29 @@ class Copier:
         self._leave_out(stream)
 
     def _refuse(self, stream: Stream) -> None:
+        if stream.index in self._needed:
+            what = {"video": "picture", "audio": "sound"}.get(stream.type, stream.type)
+            takers = [
+                suffix
+                for suffix, (kind, _) in CONTAINERS.items()
+                if self._fitting_tag(stream, kind) != "?"
+            ]
+            raise ContainerError(
+                f"{Path(self._source.name).name}: {_CALLED[self._kind]} cannot hold its {what} "
+                f"({codec_name(stream)}), which is copied as it is",
+                f"choose {', '.join(takers)}" if takers else "write sound alone: .wav or .flac",
+            )
         if not self._drop:
-            raise OutputError(
-                f"A {self._kind} file does not take the {_describe(stream)} of the source.",
-                "Write an .mkv file or one like the source, or leave such streams out.",
+            raise ContainerError(
+                f"{_CALLED[self._kind]} does not take the {_describe(stream)} of the source",
+                "write an .mkv file or one like the source, or leave such streams out",
             )
         self._leave_out(stream)
 
     def _leave_out(self, stream: Stream) -> None:
-        self.dropped.append(_describe(stream))
+        known = stream.type == "attachment" or codec_name(stream) is not None
+        reason = f"{_CALLED[self._kind]} cannot hold it" if known else "its codec is unknown"
+        self.dropped.append(f"{_describe(stream)}: {reason}")
 
 
 def check_copy(source: Path, target: Path, *, overwrite: bool) -> str:
@@ -247,13 +299,39 @@ def check_copy(source: Path, target: Path, *, overwrite: bool) -> str:
     suffix = target.suffix.lower()
     if suffix not in CONTAINERS:
         raise OutputError(
-            f"{target.name}: cannot write a {suffix or 'nameless'} video.",
-            f"Choose one of {' '.join(CONTAINERS)}.",
+            f"{target.name}: cannot write a {suffix or 'nameless'} video",
+            f"choose one of {' '.join(CONTAINERS)}",
         )
     check_destination(target, overwrite=overwrite)
     if target.exists() and target.samefile(source):
-        raise OutputError(f"{target} is the source itself.", "Choose another name.")
+        raise OutputError(f"{target} is the source itself", "choose another name")
     return CONTAINERS[suffix][0]
+
+
+def copy_all(source: InputContainer, output: OutputContainer, kind: str, info: MediaInfo) -> Copier:
+    """Copy every stream that the container takes, every picture and every sound track of them.
+
+    Raises:
+        ContainerError: it does not take a picture or a sound track that can be decoded.
+    """
+    needed = {s.index for s in info.videos} | {s.index for s in info.audio}
+    copier = Copier(source, output, kind, drop_unsupported=True, needed=needed, keep_default=True)
+    for stream in source.streams:
+        copier.add(stream)
+    return copier
+
+
+def check_streams(info: MediaInfo, target: Path) -> None:
+    """Check before any work that a container takes every picture and sound track of a file.
+
+    Raises:
+        ContainerError: it does not.
+    """
+    import av
+
+    kind = CONTAINERS[target.suffix.lower()][0]
+    with open_input(info.path) as source, av.open(BytesIO(), "w", format=kind) as output:
+        copy_all(source, output, kind, info)
 
 
 def name_language(stream: Stream, kind: str) -> None:
@@ -264,16 +342,32 @@ def name_language(stream: Stream, kind: str) -> None:
 
 
 def _add(output: OutputContainer, stream: Stream, tag: str | None) -> Stream:
+    if stream.codec_context is None and stream.type not in ("data", "attachment"):
+        return _add_undecoded(output, stream)
     copy = output.add_stream_from_template(stream, opaque=True)
     if tag is not None:
         copy.codec_context.codec_tag = tag
     return copy
 
 
+def _add_undecoded(output: OutputContainer, stream: Stream) -> Stream:
+    """Add a stream that FFmpeg knows and has no decoder for, such as TTML subtitles.
+
+    Of what it does not know it has not kept the description, without which a copy is useless.
+    """
+    from av.bitstream import BitStreamFilterContext
+
+    if codec_name(stream) is None:
+        raise ValueError("unknown codec")
+    copy = output.add_data_stream()  # which becomes of the other's type in the next line
+    BitStreamFilterContext("null", stream, copy)
+    copy.time_base = stream.time_base
+    return copy
+
+
 def _describe(stream: Stream) -> str:
-    context = stream.codec_context
-    name = stream.name if context is None else context.name
-    return f"{stream.type} stream {stream.index} ({name or 'unknown'})"
+    name = stream.metadata.get("filename") if stream.type == "attachment" else codec_name(stream)
+    return f"{stream.type} stream {stream.index}" + (f" ({name})" if name else "")
 
 
 def _worth_copying(tags: dict[str, str]) -> dict[str, str]:
@@ -282,9 +376,7 @@ def _worth_copying(tags: dict[str, str]) -> dict[str, str]:
 
 def _first_packet(name: str, index: int) -> bytes:
     """The first packet of a stream, read by the side so that the source stays where it is."""
-    import av
-
-    with av.open(name) as container:
+    with open_input(name.removeprefix("file:")) as container:
         for packet in container.demux(container.streams[index]):
             if packet.size:
                 return bytes(packet)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from avse.errors import OutputError
+from avse.errors import ContainerError
 from avse.media.probe import AudioStream
 from avse.media.quantising import to_integers
 from avse.media.resample import Resampler
@@ -74,7 +74,7 @@ def choose_encoding(
     .webm, PCM in .mov where the source is lossless too, and AAC otherwise.
 
     Raises:
-        OutputError: the container does not take the codec.
+        ContainerError: the container does not take the codec.
     """
     allowed = CONTAINERS[suffix][1]
     lossless = source is not None and source.bits_per_sample is not None
@@ -82,9 +82,9 @@ def choose_encoding(
     if codec == "auto":
         chosen = "pcm" if suffix == ".mov" and lossless else allowed[0]
     if chosen not in allowed:
-        raise OutputError(
-            f"{suffix} files do not take {chosen} sound.",
-            f"Choose {', '.join(allowed)}, or write an .mkv file.",
+        raise ContainerError(
+            f"{suffix} files do not take {chosen} sound",
+            f"choose {', '.join(allowed)}, or write an .mkv file",
         )
     if chosen in ("aac", "opus"):
         rates = _RATES[chosen]
@@ -152,7 +152,7 @@ class Voice:
         """Add a stream to an output file, whose header is not written yet.
 
         Raises:
-            OutputError: the codec cannot store that many channels or that rate.
+            ContainerError: the codec cannot store that many channels or that rate.
         """
         encoding = self.encoding
         try:
@@ -166,10 +166,10 @@ class Voice:
                 context.bit_rate = encoding.bit_rate
             context.open(strict=False)
         except (ValueError, OSError) as error:
-            raise OutputError(
+            raise ContainerError(
                 f"{self._layout} sound at {encoding.sample_rate} Hz cannot be stored as "
-                f"{encoding.codec}: {error}.",
-                "Write an .mkv file, or the voice alone as .wav.",
+                f"{encoding.codec}: {error}",
+                "write an .mkv file, or the voice alone as .wav",
             ) from error
         self.stream.metadata.update(self._tags)
 
@@ -239,7 +239,7 @@ def _fitting_layout(codec: str, layout: str | None, channels: int) -> str:
     if (fitting is None or " channels" in fitting) and channels <= len(_USUAL_LAYOUTS):
         fitting = _USUAL_LAYOUTS[channels - 1]
     if fitting is None:
-        raise OutputError(
-            f"{channels} channels cannot be stored as {codec}.", "Write the voice as a .wav file."
+        raise ContainerError(
+            f"{channels} channels cannot be stored as {codec}", "write the voice as a .wav file"
         )
     return fitting

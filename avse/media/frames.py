@@ -57,12 +57,13 @@ class Frame:
 def read_frames(
     path: StrPath,
     *,
+    picture: int = 0,
     max_side: int | None = None,
     start: Fraction | float | None = None,
     stop: Fraction | float | None = None,
 ) -> Iterator[Frame]:
-    """Read the frames of a file's first moving picture; see `FrameReader`."""
-    with FrameReader(path, max_side=max_side, start=start, stop=stop) as reader:
+    """Read the frames of a file's moving picture; see `FrameReader`."""
+    with FrameReader(path, picture=picture, max_side=max_side, start=start, stop=stop) as reader:
         yield from reader
 
 
@@ -75,6 +76,7 @@ class FrameReader:
 
     Args:
         path: the file.
+        picture: which of `probe(path).videos`.
         max_side: largest width and height in pixels; larger pictures are scaled down.
         start: first time wanted, in seconds on the container's clock.
         stop: time to end at, itself left out.
@@ -85,7 +87,7 @@ class FrameReader:
 
     Raises:
         MediaError: the file cannot be read.
-        NoVideoError: it has no moving picture.
+        NoVideoError: it has no such moving picture.
         ValueError: `max_side` is less than 1.
     """
 
@@ -93,6 +95,7 @@ class FrameReader:
         self,
         path: StrPath,
         *,
+        picture: int = 0,
         max_side: int | None = None,
         start: Fraction | float | None = None,
         stop: Fraction | float | None = None,
@@ -100,12 +103,13 @@ class FrameReader:
         if max_side is not None and max_side < 1:
             raise ValueError(f"max_side must be at least 1, not {max_side}")
         info = probe(path)
-        if info.video is None:
+        if not 0 <= picture < len(info.videos):
             raise NoVideoError(
-                f"{path} has no moving picture.", "Give a video that shows the speakers."
+                f"{path}: has no moving picture" + (f" {picture}" if picture else ""),
+                "give a video that shows the speakers",
             )
         self._splices = find_splices(path)
-        self.video: VideoStream = self._splices.moved_stream(info.video)
+        self.video: VideoStream = self._splices.moved_stream(info.videos[picture])
         self._path = path
         self._max_side = max_side
         self._start = None if start is None else Fraction(start)

@@ -8,8 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avse.errors import NoAudioError, OutputError
-from avse.media.copying import Copier, check_copy
+from avse.errors import NoAudioError
+from avse.media.copying import check_copy, copy_all
+from avse.media.encoding import CONTAINERS
 from avse.media.opening import Damage, StrPath, open_input, read_packets
 from avse.media.placing import explain, place, temporary_name
 from avse.media.probe import MediaInfo, probe
@@ -17,6 +18,8 @@ from avse.media.probe import MediaInfo, probe
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
+
+    from avse.media.copying import Copier
 
 
 @dataclass(frozen=True)
@@ -61,19 +64,20 @@ def move_sound(
         MediaError: the source cannot be read.
         NoAudioError: it has no sound.
         OutputExistsError: the destination exists and `overwrite` is false.
-        OutputError: the container is not supported or does not take a stream, the disk is full, or
-            the folder is missing or read-only.
+        OutputError: the container is not supported, the disk is full, or the folder is missing or
+            read-only.
+        ContainerError: the container does not take a picture or a sound track.
     """
     target = Path(destination)
     info = probe(source)
     if not info.audio:
-        raise NoAudioError(f"{info.path.name}: there is no sound to move.", "Check the file.")
+        raise NoAudioError(f"{info.path.name}: there is no sound to move", "check the file")
     kind = check_copy(info.path, target, overwrite=overwrite)
     temporary = temporary_name(target)
     damage = Damage()
     try:
         with open_input(source) as container:
-            dropped = _write(container, temporary, target, kind, plan(info, kind, earlier), damage)
+            dropped = _write(container, info, temporary, target, plan(info, kind, earlier), damage)
         place(temporary, target, overwrite=overwrite)
     finally:
         temporary.unlink(missing_ok=True)
@@ -96,15 +100,16 @@ def plan(info: MediaInfo, kind: str, earlier: Fraction) -> Move:
 
 def _write(
     source: InputContainer,
+    info: MediaInfo,
     temporary: Path,
     target: Path,
-    kind: str,
     move: Move,
     damage: Damage,
 ) -> tuple[str, ...]:
     import av
     from av.error import FFmpegError
 
+    kind = CONTAINERS[target.suffix.lower()][0]
     # By default everything would be pushed back up to 0 together.
     options = {"avoid_negative_ts": "disabled"}
     if kind in ("mp4", "mov"):  # starts and edits are written in these units; 1 ms by default
@@ -113,15 +118,7 @@ def _write(
         with av.open(
             f"file:{temporary.absolute()}", "w", format=kind, container_options=options
         ) as output:
-            copier = Copier(source, output, kind, drop_unsupported=True, keep_default=True)
-            for stream in source.streams:
-                copier.add(stream)
-            lost = [what for what in copier.dropped if what.startswith(("audio", "video"))]
-            if lost:
-                raise OutputError(
-                    f"A {kind} file does not take the {lost[0]} of the source.",
-                    "Write an .mkv file or one like the source.",
-                )
+            copier = copy_all(source, output, kind, info)
             copier.copy_tags(move.others)
             output.start_encoding()
             _copy(source, output, copier, move, damage)

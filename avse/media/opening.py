@@ -1,14 +1,17 @@
 """Open a media file and decode one of its streams, turning FFmpeg's troubles into ours.
 
-What the readers share: one place that says why a file cannot be opened, and one loop that goes on
-past damaged packets and counts them.
+What the readers share: one place that opens files and says why it cannot, and one loop that goes
+on past damaged packets and counts them. Every input is opened here, because FFmpeg would follow a
+playlist to other files and to the network.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
@@ -27,10 +30,37 @@ if TYPE_CHECKING:
 StrPath: TypeAlias = "str | PathLike[str]"
 T = TypeVar("T")
 
-# FFmpeg draws plain text as a picture; nobody who has a text file means that.
-_TEXT_ART = frozenset({"tty", "bintext", "xbin", "adf", "idf"})
+# FFmpeg's names of what holds its picture and sound itself. Left out are playlists, descriptions of
+# streams, devices and scripts, formats that continue in a second file, and text drawn as a picture.
+_FORMATS = """
+mov mp4 matroska webm avi mpeg mpegts mpegtsraw mpegvideo flv live_flv kux asf asf_o rm ogg nut mxf
+mxf_opatom gxf dv ivf wtv nsv nuv lxf swf ty dhav ivr yuv4mpegpipe
+h261 h263 h264 hevc vvc evc av1 obu m4v vc1 vc1test mjpeg mjpeg_2000 dirac cavsvideo avs2 avs3
+gif apng png_pipe jpeg_pipe webp_pipe bmp_pipe tiff_pipe
+wav w64 aiff caf au voc flac mp3 aac ac3 ac4 eac3 dts dtshd truehd mlp loas latm amr amrnb amrwb ape
+wv tta tak shn mpc mpc8 oma dsf iff qcp gsm ilbc g722 g729 aptx sbc nistsphere ircam sox sln spdif
+"""
+_OPTIONS = {
+    "fflags": "+genpts",  # for AVI with B-frames, which stores no presentation times
+    "format_whitelist": ",".join(_FORMATS.split()),
+    "protocol_whitelist": "file",
+    "enable_drefs": "0",  # tracks of a MOV whose data is in another file
+    "use_absolute_path": "0",
+}
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # not "C:/"
+_PLAYLISTS = {
+    "#extm3u": "a playlist (HLS)",
+    "ffconcat": "a list of files (ffconcat)",
+    "[playlist]": "a playlist",
+    "[reference]": "a playlist",
+    "<asx": "a playlist",
+    "<smil": "a playlist",
+    "<mpd": "a playlist (DASH)",
+    "<smoothstreamingmedia": "a playlist",
+    "v=0": "a description of a stream (SDP)",
+}
 _MAX_ERRORS = 100  # in a row, before a damaged file is taken to have ended
-_CHECK = "Check that it plays in a media player; copy or download it again if it does not."
+_CHECK = "check that it plays in a media player; copy or download it again if it does not"
 
 
 @dataclass
@@ -41,10 +71,10 @@ class Damage:
 
 
 def open_input(path: StrPath) -> InputContainer:
-    """Open a file for reading.
+    """Open a file for reading; nothing but this file is read, whatever it names.
 
     Raises:
-        MediaError: it is missing, a folder, empty, unreadable, or not media.
+        MediaError: it is missing, a folder, empty, unreadable, not media, or it only names media.
     """
     import av
     from av.error import FFmpegError
@@ -52,57 +82,95 @@ def open_input(path: StrPath) -> InputContainer:
     file = Path(path)
     check_file(file)
     try:
-        # "file:" keeps FFmpeg from taking "12:30.mp4" for a protocol; "+genpts" gives AVI files
-        # with B-frames the presentation times that the format does not store.
-        container = av.open(
-            f"file:{file.absolute()}",
-            "r",
-            container_options={"fflags": "+genpts"},
-            metadata_errors="replace",
+        # "file:" keeps FFmpeg from taking "12:30.mp4" for a protocol.
+        return av.open(
+            f"file:{file.absolute()}", "r", container_options=_OPTIONS, metadata_errors="replace"
         )
     except PermissionError as error:
-        raise MediaError(f"No permission to read {file}.", "Check its access rights.") from error
+        raise MediaError(f"{file}: no permission to read it", "check its access rights") from error
     except (FFmpegError, OSError, ValueError) as error:
         raise _why_not_media(file, error) from error
-    if container.format.name in _TEXT_ART:
-        container.close()
-        raise MediaError(f"{file} is text, not a media file.", "Give a video or sound file.")
-    return container
 
 
 def check_file(file: Path) -> None:
     """Check that a path is a file with something in it.
 
     Raises:
-        MediaError: it is missing, a folder, not an ordinary file, or empty.
+        MediaError: it is a URL, missing, a folder, not an ordinary file, or empty.
     """
     try:
         if not file.exists():
-            raise MediaError(f"{file} does not exist.", "Check the spelling and the folder.")
+            refuse_url(str(file))
+            raise MediaError(f"{file}: does not exist", "check the spelling and the folder")
         if file.is_dir():
-            raise MediaError(f"{file} is a folder, not a media file.", "Name a file in it.")
+            raise MediaError(f"{file}: is a folder, not a media file", "name a file in it")
         if not file.is_file():
-            raise MediaError(f"{file} is not an ordinary file.", "Save the stream to a file first.")
+            raise MediaError(f"{file}: is not an ordinary file", "save the stream to a file first")
         empty = file.stat().st_size == 0
     except (OSError, ValueError) as error:  # name too long, a NUL in it, no access to the folder
-        raise MediaError(f"Cannot reach {file}: {error}.", "Check the path.") from error
+        raise MediaError(f"{file}: cannot be reached: {error}", "check the path") from error
     if empty:
-        raise MediaError(f"{file} is empty (0 bytes).", "Copy or download it again.")
+        raise MediaError(f"{file}: is empty (0 bytes)", "copy or download it again")
+
+
+def refuse_url(text: str) -> None:
+    """Refuse what is no path but an address, such as https://example.org/talk.mp4.
+
+    Raises:
+        MediaError: it is one.
+    """
+    if _URL.match(text):
+        address = re.sub(":/+", "://", text, count=1)  # as a path it has lost a slash
+        raise MediaError(f"{address}: is a URL", "download it first, and give the file")
 
 
 def _why_not_media(file: Path, error: Exception) -> MediaError:
     try:
         with file.open("rb") as handle:
-            head = handle.read(12)
+            head = handle.read(4096)
     except OSError as trouble:
-        return MediaError(f"Cannot read {file}: {trouble.strerror}.", "Check its access rights.")
+        return MediaError(f"{file}: cannot be read: {trouble.strerror}", "check its access rights")
     if head[4:8] == b"ftyp":
         return MediaError(
-            f"{file} was cut short: its index (moov) is missing or damaged.",
-            "The recording or the copy did not finish; copy it again or repair it first.",
+            f"{file}: was cut short: its index (moov) is missing or damaged",
+            "the recording or the copy did not finish; copy it again or repair it first",
         )
+    text = _as_text(head)
+    if text is not None:
+        for mark, what in _PLAYLISTS.items():
+            if text.startswith(mark) or (mark[0] == "<" and mark in text):
+                return MediaError(
+                    f"{file}: is {what} and holds neither picture nor sound itself",
+                    "give the recording that it names, or save the stream as one .mp4 or .mkv file",
+                )
+        return MediaError(f"{file}: is text, not a media file", "give a video or sound file")
     reason = getattr(error, "strerror", None) or str(error)
-    return MediaError(f"{file} is not a media file that can be read ({reason}).", _CHECK)
+    return MediaError(f"{file}: is not a media file that can be read ({reason})", _CHECK)
+
+
+def _as_text(head: bytes) -> str | None:
+    """The beginning of a file in small letters, if it is text."""
+    if b"\0" in head:
+        return None
+    text = head.decode("utf-8-sig", "replace").strip().lower()
+    plain = sum(character.isprintable() or character.isspace() for character in text)
+    return text if plain - text.count("\ufffd") > 0.9 * len(text) else None
+
+
+def codec_name(stream: Stream) -> str | None:
+    """The common name of a stream's codec, such as "av1"; None if FFmpeg does not know the codec.
+
+    Not that of the decoder, which may be "libdav1d"; and a codec has a name without any decoder.
+    """
+    if stream.codec_context is not None:
+        return stream.codec_context.codec.canonical_name
+    import av
+    from av.bitstream import BitStreamFilterContext
+
+    with av.open(BytesIO(), "w", format="null") as nowhere:
+        twin = nowhere.add_data_stream()  # of PyAV's streams, those of data alone say their codec
+        BitStreamFilterContext("null", stream, twin)
+        return twin.name
 
 
 def usable_audio(container: InputContainer) -> list[AudioStream]:

@@ -14,6 +14,7 @@ from avse.media.depth import source_depth
 from avse.media.opening import (
     Damage,
     StrPath,
+    codec_name,
     decode_packet,
     default_track,
     is_default,
@@ -38,6 +39,8 @@ _ENOUGH_PICTURES = 300  # packets that settle whether the frame rate is variable
 _ENOUGH_PACKETS = 6000  # of any kind, before the look at the beginning ends
 _PATIENCE = 100  # packets to try before a stream is taken to start where its header says
 _LEAST_RATE = 1000  # bytes a second that picture and sound take at the very least
+_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_*
+_PROTECTED_TAGS = frozenset({"drmi", "drms", "drmt", "encv", "enca"})  # FairPlay, Common Encryption
 _STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000", "apng"})
 
 
@@ -47,7 +50,7 @@ class VideoStream:
 
     Attributes:
         index: number of the stream in the container.
-        codec: FFmpeg's name of the codec, such as "h264".
+        codec: common name of the codec, such as "h264" or "av1".
         width: width as displayed, in pixels: after rotation and pixel aspect ratio.
         height: height as displayed, in pixels.
         rotation: clockwise turn from the stored to the displayed picture: 0, 90, 180 or 270.
@@ -56,6 +59,9 @@ class VideoStream:
         variable_frame_rate: whether the first few hundred frames are unevenly spaced.
         start: time of the first frame.
         duration: seconds, None where the file does not say.
+        language: ISO 639 code, None where unknown.
+        default: whether the file marks it as the picture to show.
+        title: what the file calls it, None where it has no name.
     """
 
     index: int
@@ -68,6 +74,9 @@ class VideoStream:
     variable_frame_rate: bool
     start: Fraction
     duration: Fraction | None
+    language: str | None = None
+    default: bool = False
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class AudioStream:
 
     Attributes:
         index: number of the stream in the container.
-        codec: FFmpeg's name of the codec, such as "aac".
+        codec: common name of the codec, such as "aac".
         sample_rate: samples per second and channel.
         channels: number of channels.
         layout: FFmpeg's name of the channel layout, such as "stereo" or "5.1(side)".
@@ -88,6 +97,7 @@ class AudioStream:
         duration: seconds, None where the file does not say.
         language: ISO 639 code, None where unknown.
         default: whether the file marks it as the track to play.
+        title: what the file calls it, None where it has no name.
     """
 
     index: int
@@ -103,6 +113,28 @@ class AudioStream:
     duration: Fraction | None
     language: str | None
     default: bool
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class OtherStream:
+    """A stream that is neither seen nor heard: subtitles, say, or sound in an unknown codec.
+
+    Attributes:
+        index: number of the stream in the container.
+        kind: "picture", "cover", "sound", "subtitle", "data", "attachment" or "unknown".
+        codec: common name of the codec, "tmcd" for QuickTime's time codes, None if unknown.
+        language: ISO 639 code, None where unknown.
+        default: whether the file marks it as the one to show.
+        title: what the file calls it, None where it has no name. Of a time code, where it begins.
+    """
+
+    index: int
+    kind: str
+    codec: str | None
+    language: str | None
+    default: bool
+    title: str | None
 
 
 @dataclass(frozen=True)
@@ -116,6 +148,8 @@ class MediaInfo:
         start: the smallest time stamp in the container; not subtracted from anything.
         video: the first moving picture (cover art is none), or None.
         audio: every sound track that can be decoded; `AudioReader(track=n)` reads `audio[n]`.
+        videos: every moving picture; `FrameReader(picture=n)` reads `videos[n]`.
+        others: all other streams.
     """
 
     path: Path
@@ -124,6 +158,8 @@ class MediaInfo:
     start: Fraction
     video: VideoStream | None
     audio: tuple[AudioStream, ...]
+    videos: tuple[VideoStream, ...] = ()
+    others: tuple[OtherStream, ...] = ()
 
     @property
     def default_track(self) -> int:
@@ -135,23 +171,34 @@ def probe(path: StrPath) -> MediaInfo:
     """Look into a media file.
 
     Raises:
-        MediaError: missing, a folder, empty, corrupt, not media, or neither sound nor picture.
+        MediaError: missing, a folder, empty, corrupt, not media, encrypted, or neither sound nor
+            picture.
     """
     with open_input(path) as container:
         head = _Head(container)
         head.read()
+        if head.encrypted:
+            raise MediaError(
+                f"{path}: is encrypted (DRM)",
+                "only recordings without copy protection can be read: export or record one",
+            )
+        videos, audio = head.videos(), tuple(head.audio(s) for s in head.audio_streams)
+        used = {s.index for s in videos} | {s.index for s in audio}
         info = MediaInfo(
             path=Path(path),
             format=container.format.name,
             duration=None if container.duration is None else Fraction(container.duration, 10**6),
             start=Fraction(container.start_time or 0, 10**6),
-            video=head.video(),
-            audio=tuple(head.audio(stream) for stream in head.audio_streams),
+            video=videos[0] if videos else None,
+            audio=audio,
+            videos=videos,
+            others=tuple(_other(s) for s in container.streams if s.index not in used),
         )
-    if info.video is None and not info.audio:
+    if not videos and not audio:
         raise MediaError(
-            f"{path} holds neither sound nor a moving picture that can be decoded.",
-            "Give a video or a sound file.",
+            f"{path}: holds neither sound nor a moving picture that can be decoded"
+            + (undecodable(info) and f" ({undecodable(info)})"),
+            "give a video or a sound file",
         )
     return info
 
@@ -166,6 +213,15 @@ def plausible_s(claimed_s: float, size: int) -> float:
     return min(claimed_s, size / _LEAST_RATE)
 
 
+def undecodable(info: MediaInfo, kinds: Sequence[str] = ("picture", "sound")) -> str:
+    """In words, the pictures and sounds of a file that cannot be decoded; empty for none."""
+    return ", ".join(
+        f"the codec of its {one.kind} is {one.codec or 'unknown'}"
+        for one in info.others
+        if one.kind in kinds
+    )
+
+
 class _Head:
     """The beginning of a file: packet times, and the first frame of each stream."""
 
@@ -178,6 +234,11 @@ class _Head:
         self.first_sound: dict[int, av.audio.frame.AudioFrame] = {}
         self.first_picture: dict[int, av.video.frame.VideoFrame] = {}
         self.whole = False
+        self.encrypted = any(
+            "enc_key_id" in s.metadata  # Matroska
+            or (s.codec_context is not None and s.codec_context.codec_tag in _PROTECTED_TAGS)
+            for s in container.streams
+        )
 
     def read(self) -> None:
         streams: list[Stream] = [*self.audio_streams, *self.video_streams]
@@ -186,6 +247,7 @@ class _Head:
         damage = Damage()
         for count, packet in enumerate(read_packets(self.container, streams, damage)):
             index = packet.stream_index
+            self.encrypted = self.encrypted or packet.has_sidedata("encryption_info")
             flushing = packet.size == 0 and packet.dts is None and packet.pts is None
             stamp = packet.dts if packet.pts is None else packet.pts
             if index in self.times and stamp is not None and not packet.is_discard:
@@ -206,23 +268,19 @@ class _Head:
                 self.first_sound.setdefault(index, frame)  # type: ignore[arg-type]
 
     def _enough(self) -> bool:
-        settled = all(
-            len(times) >= (_ENOUGH_PICTURES if n == 0 else 2)
-            for n, times in enumerate(self.times.values())
-        )
-        return settled and all(
+        return all(len(times) >= _ENOUGH_PICTURES for times in self.times.values()) and all(
             s.index in self.first_sound or self.tried.get(s.index, 0) > _PATIENCE
             for s in self.audio_streams
         )
 
-    def video(self) -> VideoStream | None:
+    def videos(self) -> tuple[VideoStream, ...]:
+        found = []
         for stream in self.video_streams:
             times = self.times[stream.index]
-            name = stream.codec_context.name
-            still = len(times) <= 1 and name in _STILL_CODECS
+            still = len(times) <= 1 and stream.codec_context.name in _STILL_CODECS
             if not still and (times or not self.whole):
-                return self._describe_video(stream, times)
-        return None
+                found.append(self._describe_video(stream, times))
+        return tuple(found)
 
     def _describe_video(self, stream: av.video.stream.VideoStream, times: list[int]) -> VideoStream:
         context = stream.codec_context
@@ -234,7 +292,7 @@ class _Head:
         start = min(times[:64]) if times else stream.start_time or 0
         return VideoStream(
             index=stream.index,
-            codec=context.name,
+            codec=context.codec.canonical_name,
             width=width,
             height=height,
             rotation=turn.rotation,
@@ -243,6 +301,9 @@ class _Head:
             variable_frame_rate=_uneven(times, time_base_of(stream), self.whole),
             start=start * time_base_of(stream),
             duration=_duration(stream),
+            language=_language(stream),
+            default=is_default(stream),
+            title=_title(stream),
         )
 
     def audio(self, stream: av.audio.stream.AudioStream) -> AudioStream:
@@ -253,7 +314,7 @@ class _Head:
         bits, is_float = source_depth(context.name, form, context.extradata)
         described = AudioStream(
             index=stream.index,
-            codec=context.name,
+            codec=context.codec.canonical_name,
             sample_rate=context.sample_rate,
             channels=context.layout.nb_channels,
             layout=context.layout.name,
@@ -263,8 +324,9 @@ class _Head:
             is_float=is_float,
             start=seconds(stream.start_time, stream) or Fraction(0),
             duration=_duration(stream),
-            language=None if stream.language in (None, "und") else stream.language,
+            language=_language(stream),
             default=is_default(stream),
+            title=_title(stream),
         )
         if frame is None:
             return described
@@ -277,6 +339,39 @@ class _Head:
             sample_format=frame.format.name,
             start=described.start if frame.pts is None else frame.pts * time_base_of(stream),
         )
+
+
+def _other(stream: Stream) -> OtherStream:
+    kinds = {"video": "picture", "audio": "sound"}
+    cover = stream.type == "video" and (
+        int(stream.disposition) & _ATTACHED_PICTURE
+        or (stream.codec_context is not None and stream.codec_context.name in _STILL_CODECS)
+    )
+    return OtherStream(
+        index=stream.index,
+        kind="cover" if cover else kinds.get(stream.type, stream.type),
+        codec=codec_name(stream) or ("tmcd" if _has_time_code(stream) else None),
+        language=_language(stream),
+        default=is_default(stream),
+        title=_title(stream),
+    )
+
+
+def _has_time_code(stream: Stream) -> bool:
+    return stream.type == "data" and "timecode" in stream.metadata
+
+
+def _language(stream: Stream) -> str | None:
+    return None if stream.language in (None, "und") else stream.language
+
+
+def _title(stream: Stream) -> str | None:
+    """The title, which MP4 has under another name; of data and attachments, what tells them apart.
+
+    The handlers that FFmpeg and phones put into every MP4 name the kind of stream alone.
+    """
+    keys = ["title", "name", "filename", *(["timecode"] if _has_time_code(stream) else [])]
+    return next((stream.metadata[key] for key in keys if stream.metadata.get(key)), None)
 
 
 def displayed_size(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,15 +100,16 @@ def remux(
         keep_original_audio: keep that track too, after the new ones and not the default.
         codec: of the new tracks; see `choose_encoding` for "auto".
         bit_rate: bits per second of lossy codecs; None for 128 kbit/s a channel.
-        drop_unsupported: leave out streams that the container does not take (subtitles, say)
-            rather than give up; data streams are always left out then. See `RemuxResult.dropped`.
+        drop_unsupported: leave out streams that the container does not take (subtitles of
+            pictures, say) rather than give up; see `RemuxResult.dropped`. The picture is never.
         overwrite: replace a file that exists already.
 
     Raises:
         MediaError: the source, or a sound file to put in, cannot be read.
         OutputExistsError: the destination exists and `overwrite` is false.
-        OutputError: the container is not supported or does not take one of the streams, the disk
-            is full, or the folder is missing or read-only.
+        OutputError: the container is not supported, the disk is full, or the folder is missing or
+            read-only.
+        ContainerError: the container does not take one of the streams.
         ValueError: no tracks, or blocks without a rate or number of channels.
     """
     target = Path(destination)
@@ -126,6 +128,29 @@ def remux(
     finally:
         temporary.unlink(missing_ok=True)
     return result
+
+
+def check_remux(
+    source: StrPath, suffix: str, *, track: int | None = None, keep_original_audio: bool = False
+) -> tuple[str, ...]:
+    """Find out before any work whether `remux` can write a copy of a file.
+
+    Args:
+        source: the file to copy.
+        suffix: of the copy, see `remux`.
+        track: number of the sound track to replace.
+        keep_original_audio: whether that track has to be kept too.
+
+    Returns:
+        What would be left out, in words.
+
+    Raises:
+        MediaError: the source cannot be read.
+        ContainerError: it does not take the picture, such sound, or a track that has to be kept.
+    """
+    info, splices = probe(source), find_splices(source)
+    job = _Remux(info, splices, track, suffix.lower(), keep_original_audio, drop_unsupported=True)
+    return job.rehearse()
 
 
 class _Remux:
@@ -166,7 +191,7 @@ class _Remux:
         try:
             voices = [self._voice(track, codec, bit_rate) for track in tracks]
             with open_input(self._info.path) as source:
-                copier = self._write(source, temporary, target, voices)
+                copier = self._write(source, f"file:{temporary.absolute()}", target, voices)
         finally:
             for reader in self._readers:
                 reader.close()
@@ -178,6 +203,15 @@ class _Remux:
             dropped=tuple(copier.dropped),
             skipped=self._damage.skipped,
         )
+
+    def rehearse(self) -> tuple[str, ...]:
+        """Lay the file out in memory; gives what would be left out."""
+        rate, channels = 48_000, 1
+        if self._replaced is not None:
+            rate, channels = self._replaced.sample_rate, self._replaced.channels
+        voice = self._voice(NewTrack((), rate, channels), "auto", None)
+        with open_input(self._info.path) as source:
+            return tuple(self._write(source, BytesIO(), self._info.path, [voice]).dropped)
 
     def _voice(self, track: NewTrack, codec: Codec, bit_rate: int | None) -> Voice:
         like = self._replaced
@@ -208,8 +242,9 @@ class _Remux:
         )
 
     def _write(
-        self, source: InputContainer, temporary: Path, target: Path, voices: list[Voice]
+        self, source: InputContainer, file: str | BytesIO, target: Path, voices: list[Voice]
     ) -> Copier:
+        """Write the file, or no more than its header into memory."""
         import av
         from av.error import FFmpegError
 
@@ -219,14 +254,16 @@ class _Remux:
         if kind in ("mp4", "mov"):  # a late start is written in these units; 1 ms by default
             options["movie_timescale"] = str(voices[0].encoding.sample_rate)
         try:
-            with av.open(
-                f"file:{temporary.absolute()}", "w", format=kind, container_options=options
-            ) as output:
-                copier = Copier(source, output, kind, drop_unsupported=self._drop)
+            with av.open(file, "w", format=kind, container_options=options) as output:
+                needed = [picture.index for picture in self._info.videos]
+                if self._keep and self._replaced is not None:
+                    needed.append(self._replaced.index)
+                copier = Copier(source, output, kind, drop_unsupported=self._drop, needed=needed)
                 self._lay_out(source, output, copier, voices)
                 copier.copy_tags()
                 output.start_encoding()
-                self._copy(source, output, copier, voices)
+                if isinstance(file, str):
+                    self._copy(source, output, copier, voices)
         except (FFmpegError, OSError) as error:
             raise explain(target, error) from error
         return copier

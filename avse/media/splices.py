@@ -98,6 +98,7 @@ class Splices:
             start=start,
             duration=None if end is None else end - start,
             video=None if info.video is None else self.moved_stream(info.video),
+            videos=tuple(self.moved_stream(video) for video in info.videos),
             audio=tuple(self.moved_stream(audio) for audio in info.audio),
         )
 

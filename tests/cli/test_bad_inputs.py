@@ -68,7 +68,7 @@ def test_several_inputs_point_at_a_loop(run: Run, recordings: dict[str, Path]) -
     folder = recordings["silent"].parent
     refused(run("separate", recordings["silent"], recordings["empty"]), 2, "one input at a time")
     refused(run("separate", folder / "*.mp4"), 2, "one input at a time")
-    assert "for file in" in run("inspect", folder / "*.mp4").errors[1]
+    assert "for file in" in run("who", folder / "*.mp4").errors[1]
 
 
 def test_a_pattern_that_matches_nothing(run: Run) -> None:
@@ -118,6 +118,21 @@ def test_a_model_that_is_none(run: Run, short: Path) -> None:
     refused(run("separate", short, "-m", "model.safetensors"), 3, "model.safetensors")
 
 
+@pytest.mark.parametrize("verb", ["separate", "inspect", "batch"])
+def test_a_url_is_named_as_such(run: Run, verb: str) -> None:
+    more = ("-o", "out") if verb == "batch" else ()
+    ran = run(verb, "https://example.org/talk.mp4?t=1", *more)
+    refused(ran, 1, "https://example.org/talk.mp4?t=1: is a URL")
+
+
+def test_names_give_no_orders_to_the_terminal(run: Run, recordings: dict[str, Path]) -> None:
+    name = "a\x1b[31m\x9b\u202eb.mp4"
+    Path(name).write_bytes(recordings["pictureless"].read_bytes())
+    for ran in (run("inspect", name), run("separate", name), run("inspect", name, "-vv")):
+        assert r"a\x1b[31m\x9b\u202eb.mp4" in ran.err
+        assert not set(ran.err + ran.out) & set("\x1b\x9b\u202e")
+
+
 def test_traceback_only_when_asked_for(run: Run, recordings: dict[str, Path]) -> None:
     ran = run("inspect", recordings["text"], "-vv")
     assert ran.code == 1
@@ -145,6 +160,29 @@ class TestOutputs:
         refused(run("enhance", DUET, "-o", "a.wav", "-m", "none"), 2, "a.wav")
         Path("duet.residual.wav").touch()
         refused(run("separate", DUET, "--residual", "-m", "none"), 2, "duet.residual.wav")
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "says"),
+        [
+            (("separate", DUET), 2, "duet.1.wav"),  # if there is anybody, there is a first
+            (("separate", DUET, "-s", "1", "-o", "x.webm"), 2, "WebM cannot hold its picture"),
+            (("enhance", DUET, "-o", "x.webm"), 2, "WebM cannot hold its picture"),
+            (("sync", DUET, "--fix", "-o", "x.webm"), 2, "WebM cannot hold its picture"),
+            (("separate", DUET, "-s", "1", "-o", "no/where.wav"), 1, "no"),
+            (("separate", DUET, "-o", "duet.1.wav/below/"), 1, "not a folder"),
+            (("separate", DUET, "-s", "1", "-o", "x.wav", "--track", "3"), 1, "no sound track 3"),
+            (("enhance", DUET, "--picture", "1"), 1, "no picture 1"),
+            (("who", DUET, "--picture", "1"), 1, "no picture 1"),
+            (("sync", DUET, "--picture", "1"), 1, "no picture 1"),
+            (("sync", "missing.mp4"), 1, "does not exist"),
+        ],
+    )
+    def test_what_can_be_refused_is_refused_before_the_model_is_opened(
+        self, run: Run, arguments: tuple[str, ...], code: int, says: str
+    ) -> None:
+        Path("duet.1.wav").touch()
+        refused(run(*arguments, "-m", "none"), code, says)
+        assert [path.name for path in Path().iterdir()] == ["duet.1.wav"]
 
     def test_the_input_is_never_overwritten(self, run: Run, duet: Path, model: Path) -> None:
         before = duet.read_bytes()
