@@ -44,7 +44,7 @@ def changed(scene: Scene, number: int, **fields: object) -> Scene:
 @pytest.mark.parametrize(
     ("point", "message", "hint"),
     [
-        ("@3s:0.5,0.05", "nobody is at 0.5,0.05 of the picture at 3 s", "1 at 0.25,0.53, 2 at"),
+        ("@3s:0.5,0.01", "nobody is at 0.5,0.01 of the picture at 3 s", "1 at 0.24,0.54, 2 at"),
         ("@99s:0.5,0.5", "ends at 6.4 s, before 99 s", "1, 2"),
     ],
 )
