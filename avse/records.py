@@ -147,11 +147,12 @@ def _value(value: object, hint: Any, where: str) -> Any:
             raise RecordError(f"{where} has to be a list", f"not {_shown(value)}")
         return [_value(one, inside[0], where) for one in value]
     if origin is tuple:
-        first, *more = inside
-        if not isinstance(value, list | tuple) or (more != [...] and len(value) != 1 + len(more)):
-            count = "values" if more == [...] else f"{1 + len(more)} values"
+        even = inside[1:] == (...,)
+        if not isinstance(value, list | tuple) or not (even or len(value) == len(inside)):
+            count = "values" if even else f"{len(inside)} values"
             raise RecordError(f"{where} has to be a list of {count}", f"not {_shown(value)}")
-        return tuple(_value(v, first, where) for v in value)
+        each = [inside[0]] * len(value) if even else inside
+        return tuple(_value(v, one, where) for v, one in zip(value, each, strict=True))
     if origin is dict:
         if not isinstance(value, Mapping):
             raise RecordError(f"{where} has to be a table", f"not {_shown(value)}")

@@ -27,7 +27,7 @@ class Outer:
     flag: bool = False
     maybe: Inner | None = None
     names: tuple[str, ...] = ()
-    pair: tuple[float, float] = (0.0, 1.0)
+    pair: tuple[float, str] = (0.0, "x")
     listed: list[int] = field(default_factory=list)
     table: dict[str, float] = field(default_factory=dict)
 
@@ -39,12 +39,12 @@ def test_what_fits_is_taken() -> None:
         "share": 1,
         "maybe": {"size": 4, "name": "y"},
         "names": ["p", "q"],
-        "pair": [1, 2.5],
+        "pair": [1, "y"],
         "listed": [1],
         "table": {"k": 2},
     }
     assert build(Outer, value, "it") == Outer(
-        Inner(3), "b", 1.0, False, Inner(4, "y"), ("p", "q"), (1.0, 2.5), [1], {"k": 2.0}
+        Inner(3), "b", 1.0, False, Inner(4, "y"), ("p", "q"), (1.0, "y"), [1], {"k": 2.0}
     )
     assert build(Outer, {"share": 0.25}, "it", Outer(Inner(1))) == Outer(Inner(1), share=0.25)
 
@@ -67,6 +67,7 @@ def test_what_fits_is_taken() -> None:
         ({"names": "pq"}, "it names has to be a list of values"),
         ({"names": [1]}, "it names has to be text"),
         ({"pair": [1]}, "it pair has to be a list of 2 values"),
+        ({"pair": ["x", 1]}, "it pair has to be a number"),
         ({"listed": {}}, "it listed has to be a list"),
         ({"table": []}, "it table has to be a table"),
         ({"table": {"k": "v"}}, "it table has to be a number"),
