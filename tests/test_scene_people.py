@@ -138,7 +138,7 @@ def test_nobody_is_told_how_large_a_face_must_be(tmp_path: Path) -> None:
         stream = file.add_stream("mpeg4", rate=5)
         stream.height, stream.width = 1080, 1920
         grey = np.full((1080, 1920, 3), 90, np.uint8)
-        for _ in range(3):
+        for _ in range(10):
             file.mux(stream.encode(av.VideoFrame.from_ndarray(grey, "rgb24")))
         file.mux(stream.encode())
     with pytest.raises(NoFaceError) as caught:
