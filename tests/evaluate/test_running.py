@@ -37,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:SymbolDatabase.GetPrototype:User
 def settings(network: AVSENet, tmp_path: Path) -> Settings:
     """With weights of a tiny network that has learnt nothing."""
     save(network, tmp_path / "tiny.safetensors")
-    return Settings(model=str(tmp_path / "tiny.safetensors"), device="cpu")
+    return Settings(model=str(tmp_path / "tiny.safetensors"), device="cpu", gate=False)
 
 
 @pytest.mark.parametrize("network_only", [False, True])
