@@ -64,7 +64,7 @@ class Closer:
                 found += [
                     face
                     for face in self._look(image, x, y, side)
-                    if not any(face.box.centred_in(box) for box in known)
+                    if not any(same_face(face.box, box) for box in known)
                 ]
         found.sort(key=lambda face: -face.score)
         apart: list[Detection] = []
@@ -97,6 +97,11 @@ class Closer:
             and max(face.box.w, face.box.h) >= _MIN_PX
             and not any(_over(face.box, side, edges))
         ]
+
+
+def same_face(one: Box, other: Box) -> bool:
+    """Whether boxes are of one face; the box of a small one may be far too large from afar."""
+    return one.centred_in(other) and 0.5 < one.w / max(other.w, 1e-6) < 2.0
 
 
 def _over(box: Box, side: int, edges: tuple[bool, bool, bool, bool]) -> list[bool]:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from avse.faces.closer import Closer
+from avse.faces.closer import Closer, same_face
 from avse.faces.cuts import CutDetector
 from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, Image
 from avse.faces.matching import assign, crop_face, distance, number, table
@@ -172,7 +172,7 @@ class FaceTracker:
         """Small faces that the detector misses in the whole picture: followed ones, new ones."""
         known = [item.box for item in found]
         followed = [face.box for face in seen.values()]
-        missed = [box for box in followed if not any(box.centred_in(other) for other in known)]
+        missed = [box for box in followed if not any(same_face(box, other) for other in known)]
         again = [self._closer.look_at(image, box) for box in missed]
         fresh = self._closer.look_around(image, time, [*known, *followed])
         faces = self._backend.landmarks(image, [item.box for item in fresh])
