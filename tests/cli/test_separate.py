@@ -129,7 +129,11 @@ def test_speakers(run: Run, duet: Path, model: Path, speaker: str, names: list[s
 
 @pytest.mark.parametrize(
     ("speaker", "says"),
-    [("3", "choose from: 1, 2"), ("0", "choose from: 1, 2"), ("@1s:0.45,0.01", "in sight then: person")],
+    [
+        ("3", "choose from: 1, 2"),
+        ("0", "choose from: 1, 2"),
+        ("@1s:0.45,0.01", "in sight then: person"),
+    ],
 )
 def test_an_unknown_speaker_lists_the_valid_ones(
     run: Run, duet: Path, model: Path, speaker: str, says: str
