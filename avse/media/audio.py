@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from avse.errors import MediaError, NoAudioError
 from avse.media.opening import (
+    CannotSkipError,
     Damage,
     StrPath,
     decode_stream,
     open_input,
     seconds,
+    seek_near,
     usable_audio,
     with_next,
 )
@@ -35,6 +38,7 @@ _JITTER_S = Fraction(15, 1000)
 _JITTER_AVI_S = Fraction(60, 1000)
 _LEAP_S = 1  # a larger step is believed unless the next frame takes it back
 _LONGEST_GAP_S = 60  # so is a larger step forward that leads past the end of the file
+_RUN_UP_S = 1  # decoded before a start: coders lean on what came before, Opus by 80 ms
 _SILENCE_S = 1  # silence is made in pieces of this length
 
 
@@ -43,7 +47,7 @@ class AudioBlock:
     """A stretch of sound.
 
     Attributes:
-        start: index of the first sample, counted from the start of the track.
+        start: index of the first sample, counted from the first one wanted.
         samples: (channels, n) float32, full scale 1.0.
     """
 
@@ -66,6 +70,9 @@ class AudioReader:
         rate_hz: sample rate wanted; None for the native one.
         mono: mix to one channel, the mean of all but the low-frequency effects.
         block_s: length of the blocks in seconds; the last may be shorter.
+        start: time of the first sample wanted, in seconds on the container's clock; what comes
+            long before is not decoded. None for the beginning of the track.
+        stop: time to end at, itself left out; None for the end of the track.
 
     Attributes:
         sample_rate: of the samples given.
@@ -89,21 +96,17 @@ class AudioReader:
         rate_hz: int | None = None,
         mono: bool = False,
         block_s: float = 1.0,
+        start: Fraction | None = None,
+        stop: Fraction | None = None,
     ) -> None:
         if (rate_hz is not None and rate_hz < 1) or not block_s > 0:
             raise ValueError("rate_hz and block_s must be positive")
-        self._damage = Damage()
-        self._container = open_input(path)
-        try:
-            streams = usable_audio(self._container)
-            if not 0 <= track < len(streams):
-                raise _no_track(path, track, len(streams))
-            self._stream = streams[track]
-            self._frames = self._decode()
-            self._head = next(self._frames, None)
-        except BaseException:
-            self._container.close()
-            raise
+        for way in ("read",) if start is None else ("seek", "skip", "read"):
+            self._open(path, track, way, start)
+            time = None if self._head is None else seconds(self._head.pts, self._stream)
+            if way == "read" or (start is not None and time is not None and time <= start):
+                break
+            self._container.close()  # no index to go by, or there is nothing before the start
         if self._head is None and self._damage.skipped:
             self._container.close()
             raise MediaError(
@@ -119,19 +122,41 @@ class AudioReader:
         self.sample_rate: int = rate_hz or self._native_rate
         self.channels: int = 1 if mono else self._native_channels
         first = None if self._head is None else self._head.pts
-        self.start: Fraction = (
+        self._origin: Fraction = (
             seconds(first, self._stream)
             or seconds(self._stream.start_time, self._stream)
             or Fraction(0)
             if first is None
             else cast("Fraction", seconds(first, self._stream))
         )
+        self.start = self._origin if start is None else max(start, self._origin)
+        self._stop = stop
         self.filled = 0
         self.trimmed = 0
         self._mono = mono
         self._block = max(1, round(block_s * self.sample_rate))
         self._converter: AudioResampler | None = None
         self._blocks = self._cut()
+
+    def _open(self, path: StrPath, track: int, way: str, start: Fraction | None) -> None:
+        """Open the file and decode a frame: the first, or one shortly before the start."""
+        self._damage = Damage()
+        self._head: AudioFrame | None = None
+        self._container = open_input(path)
+        try:
+            streams = usable_audio(self._container)
+            if not 0 <= track < len(streams):
+                raise _no_track(path, track, len(streams))
+            self._stream = streams[track]
+            near = None if start is None or way == "read" else start - _RUN_UP_S
+            if way == "seek" and near and not seek_near(self._container, self._stream, near):
+                return
+            self._frames = self._decode(near, sought=way == "seek")
+            with contextlib.suppress(CannotSkipError):
+                self._head = next(self._frames, None)
+        except BaseException:
+            self._container.close()
+            raise
 
     @property
     def skipped(self) -> int:
@@ -160,8 +185,9 @@ class AudioReader:
         self._blocks.close()  # type: ignore[attr-defined]
         self._container.close()
 
-    def _decode(self) -> Iterator[AudioFrame]:
-        for frame in decode_stream(self._container, self._stream, self._damage):
+    def _decode(self, near: Fraction | None, *, sought: bool) -> Iterator[AudioFrame]:
+        read = decode_stream(self._container, self._stream, self._damage, near=near, sought=sought)
+        for frame in read:
             sound = cast("AudioFrame", frame)
             if sound.samples:
                 yield sound
@@ -188,19 +214,33 @@ class AudioReader:
         """Pieces at the wanted rate and number of channels."""
         resampler = Resampler(self._native_rate, self.sample_rate, self.channels)
         heard = [n for n, name in enumerate(self.channel_names) if not name.startswith("LFE")]
-        for piece in self._on_time_line():
+        for piece in self._in_part():
             if self._mono and self._native_channels > 1:
                 chosen = piece[heard] if heard else piece
                 piece = chosen.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
             yield resampler.push(piece)
         yield resampler.flush()
 
+    def _in_part(self) -> Iterator[NDArray[np.float32]]:
+        """Native pieces from the start to the stop, to the sample."""
+        early = round((self.start - self._origin) * self._native_rate)
+        left = None
+        if self._stop is not None:
+            left = max(0, round((self._stop - self.start) * self._native_rate))
+        for piece in self._on_time_line():
+            if left == 0:
+                return
+            wanted = piece[:, early:][:, :left]
+            early = max(0, early - piece.shape[1])
+            left = None if left is None else left - wanted.shape[1]
+            yield wanted
+
     def _on_time_line(self) -> Iterator[NDArray[np.float32]]:
         """Native pieces that join: holes filled with silence, overlaps trimmed."""
         jitter = _JITTER_AVI_S if self._container.format.name == "avi" else _JITTER_S
         end = self._end()
         position = 0  # native samples given so far
-        origin = self.start  # time of sample 0 by the clock that the time stamps now follow
+        origin = self._origin  # time of sample 0 by the clock that the time stamps now follow
         for (time, samples), following in with_next(self._converted()):
             ahead = Fraction(0)
             if time is not None:
