@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from avse.errors import AvseError
 from avse.naming import CROWD, NARRATOR, RESIDUAL, Naming, check_outputs, folder_for
+from avse.part import find_part
 from avse.settings import Settings
 from avse.transcription.subtitles import SubtitleFiles
 
@@ -155,7 +156,7 @@ def carry_out(
     """
     from avse.media import probe
 
-    probe(job.source)
+    find_part(probe(job.source), job.settings)
     check_outputs(job.paths_known(), job.source, force=job.force)
     warnings: list[str] = []
     if job.keep_original_audio and not job.naming.is_video:
@@ -246,7 +247,7 @@ def _write_subtitles(
         {number: (path, job.subtitles(path)) for number, path in voices.items()},
         transcriber,
         sound_start_s=separation.scene.playing_time(Fraction(0)),
-        length_s=separation.scene.info.duration,
+        length_s=separation.scene.length_s,
         progress=progress,
         overwrite=job.force,
     )

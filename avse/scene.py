@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
 
+from avse.clock import clock, read_clock
 from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
 from avse.faces.detect import FaceBackend, open_backend
 from avse.faces.known import name_people
@@ -18,6 +19,7 @@ from avse.faces.recognition import open_recogniser
 from avse.faces.references import describe_references
 from avse.faces.track import find_people
 from avse.media import AudioStream, Frame, MediaInfo, VideoStream, probe, read_frames
+from avse.part import WHOLE, Part, find_part
 from avse.people_file import read_people
 from avse.settings import Settings
 
@@ -28,7 +30,7 @@ Speaker: TypeAlias = "int | str | Sequence[int]"
 """A number, several, "all", a point in time and picture ("@12.5s:0.31,0.40"), or names and numbers
 with commas between them: "anna,3"."""
 
-_POINT = re.compile(r"@(?P<t>\d+(?:\.\d+)?)s?:(?P<x>[01](?:\.\d+)?),(?P<y>[01](?:\.\d+)?)")
+_NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{1,12})?|-?\.\d{1,12}", re.ASCII)
 
 
 def no_progress(stage: str, done_s: float, total_s: float | None) -> None:
@@ -45,7 +47,8 @@ class Scene:
         audio: the chosen sound track, None if the file has none and none was required.
         people: in order of their numbers. Their times count from `origin`.
         origin: the instant, on the container's clock, that people's times are relative to: the
-            first sample of the sound track, so that lips and sound share one time line.
+            first sample of the sound that is worked on, so that lips and sound share one time line.
+        part: what of the recording is worked on.
     """
 
     info: MediaInfo
@@ -53,6 +56,13 @@ class Scene:
     audio: AudioStream | None
     people: People
     origin: Fraction
+    part: Part = WHOLE
+
+    @property
+    def length_s(self) -> float | None:
+        """Seconds of the part that is worked on; None where the file does not say."""
+        length = self.part.length(self.info.start, self.info.duration)
+        return None if length is None else float(length)
 
     def playing_time(self, time: Fraction) -> float:
         """Seconds from the beginning of the file, as a player shows them."""
@@ -75,7 +85,14 @@ class Scene:
             if not text.startswith("@"):
                 return self.choose([self._number_of(part.strip()) for part in text.split(",")])
             seconds, x, y = read_point(text)
-            person = self.people.at(seconds + self.info.start - self.origin, x, y)
+            time = seconds + self.info.start
+            if not self.part.holds(time):
+                raise UnknownSpeakerError(
+                    f"{self.info.path.name}: {clock(seconds, None)} lies outside of the part that "
+                    "is worked on",
+                    "choose a time from --start to --end",
+                )
+            person = self.people.at(time - self.origin, x, y)
             if person is None:
                 raise UnknownSpeakerError(
                     f"{self.info.path.name}: no face at {speaker}",
@@ -109,22 +126,40 @@ class Scene:
 
 
 def read_point(text: str) -> tuple[Fraction, float, float]:
-    """Read a point in time and picture, such as "@12.5s:0.31,0.40".
+    """Read a point in time and picture, such as "@12.5s:0.31,0.40" or "@1:02:03.5:0.31,0.40".
 
     Returns:
         Seconds from the beginning of the file, and 0..1 from the left and from the top.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is none; the message says what is wrong with it.
     """
-    point = _POINT.fullmatch(text.strip())
-    if point is None or float(point["x"]) > 1 or float(point["y"]) > 1:
+    text = text.strip()
+    if not text.startswith("@"):
         raise UsageError(
             f"{text!r} names no speaker",
-            'give a number, "all", or a point such as @12.5s:0.31,0.40 (seconds, then 0 to 1 from '
-            "the left and from the top); names need --people",
+            'give a number, "all", or a point such as @12.5s:0.31,0.40; names need --people',
         )
-    return Fraction(point["t"]), float(point["x"]), float(point["y"])
+    time, colon, place = text[1:].rpartition(":")
+    numbers = place.split(",")
+    if not colon or len(numbers) != 2:
+        raise _bad_point(f"{text!r} is not a point: it needs a time and two numbers")
+    for number, name, side in zip(numbers, ("first", "second"), ("width", "height"), strict=True):
+        about = f"{place}: the {name} number is a share of the {side} and must lie in 0 to 1"
+        if not _NUMBER.fullmatch(number.strip()) or not 0 <= float(number) <= 1:
+            raise _bad_point(about)
+    seconds = read_clock(time)
+    if seconds < 0:
+        raise _bad_point(f"{time}: the time counts from the beginning and cannot be negative")
+    return seconds, float(numbers[0]), float(numbers[1])
+
+
+def _bad_point(what: str) -> UsageError:
+    return UsageError(
+        what,
+        "give @TIME:X,Y, such as @12.5s:0.31,0.40 or @1:02:03.5:0.31,0.40: X from the left, Y "
+        "from the top, as shares of the picture",
+    )
 
 
 def choose_tracks(
@@ -180,31 +215,43 @@ def look(
         NoAudioError: it has no such sound track, and `need_audio`.
         NoFaceError: no face was found.
         InputError, UsageError: the file of people, or a reference in it, is of no use.
+        UsageError: the part asked for does not lie in the recording.
         MissingExtraError: people are to be known by their faces, without `avse[identity]`.
     """
     info = probe(path)
     video, audio = choose_tracks(info, settings.track, need_audio=need_audio)
     known = read_people(Path(settings.people).expanduser()) if settings.people else []
     recogniser = open_recogniser()
-    origin = audio.start if audio is not None else info.start
+    part = find_part(info, settings)
+    begin, length = part.begin(info.start), part.length(info.start, info.duration)
+    total = None if length is None else float(length)
+    origin = begin if audio is None else part.begin(audio.start)
+    if audio is not None and part.length(audio.start, audio.duration) == 0 and not part.is_whole:
+        raise UsageError(
+            f"{info.path.name}: the sound track has nothing in the part from "
+            f"{clock(begin - info.start, None)} on",
+            "choose another --start and --end, or another --track",
+        )
     if backend is None:
         backend = open_backend(settings.faces, device=pick_device(settings.device))
     known = describe_references(known, backend, recogniser)
-    total = float(info.duration) if info.duration is not None else None
     longer = max(video.width, video.height)
+    frames = read_frames(path, max_side=settings.face_side, start=part.start, stop=part.stop)
     people = find_people(
-        _relative(read_frames(path, max_side=settings.face_side), origin),
+        _relative(frames, origin),
         backend,
         scale=max(1.0, longer / settings.face_side),
         recogniser=recogniser,
-        progress=lambda time: progress("faces", float(time + origin - info.start), total),
+        progress=lambda time: progress("faces", float(time + origin - begin), total),
     )
     if not len(people):
         raise NoFaceError(
             f"{info.path.name}: no face was found in the picture",
             "faces must be in sight for more than half a second and wider than about 25 pixels",
         )
-    return Scene(info, video, audio, name_people(people, known) if known else people, origin)
+    if known:
+        people = name_people(people, known)
+    return Scene(info, video, audio, people, origin, part)
 
 
 def _relative(frames: Iterator[Frame], origin: Fraction) -> Iterator[Frame]:

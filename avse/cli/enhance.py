@@ -32,6 +32,8 @@ def enhance(
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -69,6 +71,8 @@ def enhance(
         carry=carry,
         offscreen_model=offscreen_model,
         sync=sync,
+        start=start,
+        end=end,
     )
     source = one_input(inputs)
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")

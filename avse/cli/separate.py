@@ -26,6 +26,7 @@ EXAMPLES = options.examples(
         "whoever is there at 12.5 s, a third from the left",
         "avse separate talk.mp4 --speaker @12.5s:0.33,0.40 -o anna.wav",
     ),
+    ("one minute of it", "avse separate talk.mp4 --start 1:02:00 --end 1:03:00 -o minute/"),
     (
         "whoever is called anna in people.toml",
         "avse separate talk.mp4 --people people.toml --speaker anna -o anna.wav",
@@ -68,6 +69,8 @@ def separate(
     clip: options.Clipping = options.Clip.RESCALE,
     keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -103,6 +106,8 @@ def separate(
         carry=carry,
         offscreen_model=offscreen_model,
         sync=sync,
+        start=start,
+        end=end,
     )
     source = one_input(inputs)
     chosen = read_speaker(speaker, people)

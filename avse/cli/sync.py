@@ -15,6 +15,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, UsageError
 from avse.naming import check_outputs
+from avse.part import find_part
 from avse.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def sync(
     fix: Fix = False,
     output: Fixed = None,
     over_time: OverTime = False,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -70,10 +73,11 @@ def sync(
     """Measure whether the sound is in step with the lips, and put it right.
 
     Offsets are in milliseconds; positive: the sound is late. The confidence is the probability
-    that an offset is right to within 40 ms.
+    that an offset is right to within 40 ms. With --start and --end it is measured by that part;
+    --fix still writes the whole recording.
     """
     terminal = terminal_of(context)
-    settings = Settings(model=model, device=device, faces=faces, track=track)
+    settings = Settings(model=model, device=device, faces=faces, track=track, start=start, end=end)
     source = one_input(inputs)
     target = _target(source, fix=fix, output=output, force=force)
     scene, found = _measure(source, settings, terminal)
@@ -108,10 +112,12 @@ def _target(source: Path, *, fix: bool, output: str | None, force: bool) -> Path
 def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scene, Sync]:
     with Stages(terminal) as progress:
         progress("model", 0.0, None)
+        from avse.media import probe
         from avse.models.weights import load
         from avse.scene import look, pick_device
         from avse.sync.measuring import measure
 
+        find_part(probe(source), settings)
         network = load(settings.model, device=pick_device(settings.device))
         scene = look(source, settings, progress=progress)
         return scene, measure(scene, network, track=settings.track, progress=progress)

@@ -15,6 +15,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
 from avse.naming import check_outputs
+from avse.part import find_part
 from avse.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def who(
     vtt: Vtt = None,
     preview: Preview = None,
     frames: Frames = False,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -97,6 +100,8 @@ def who(
         overlap=overlap,
         track=track,
         sync=sync,
+        start=start,
+        end=end,
     )
     source = one_input(inputs)
     if frames and not as_json:
@@ -105,7 +110,7 @@ def who(
     files = {kind: Path(name).expanduser() for kind, name in named.items() if name is not None}
     from avse.media import probe
 
-    probe(source)
+    find_part(probe(source), settings)
     check_outputs(list(files.values()), source, force=force)
     if "preview" in files:
         from avse.activity.preview import check_preview

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from avse.clock import clock
 from avse.faces.detect import Image
 from avse.faces.people import People, Person
 
@@ -88,7 +89,7 @@ def _tile(
     sheet.paste(shown, (left + (_TILE - size[0]) // 2, top + (_TILE - size[1]) // 2))
     badge(pen, str(person.number), left + 6, top + 6, 30)
     below = top + _TILE + 6
-    about = f"{person.name + ', ' if person.name else ''}from {_clock(max(0.0, from_s))}"
+    about = f"{person.name + ', ' if person.name else ''}from {clock(max(0.0, from_s))}"
     pen.text((left, below), about, fill=_INK, font=_font(19))
     seconds = f"{person.seconds_on_screen:.1f} s on screen"
     pen.text((left, below + 25), seconds, fill=_FAINT, font=_font(17))
@@ -110,13 +111,6 @@ def badge(
     pen.text(
         ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), text, fill="white", font=font, anchor="mm"
     )
-
-
-def _clock(seconds: float) -> str:
-    """0:07.4, or 1:02:03.4 past the first hour."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
