@@ -157,8 +157,8 @@ def read_point(text: str) -> tuple[Fraction, float, float]:
 def _bad_point(what: str) -> UsageError:
     return UsageError(
         what,
-        "give @TIME:X,Y, such as @12.5s:0.31,0.40 or @1:02:03.5:0.31,0.40: X from the left, Y "
-        "from the top, as shares of the picture",
+        "give a number, or @TIME:X,Y such as @12.5s:0.31,0.40 or @1:02:03.5:0.31,0.40: X from the "
+        "left, Y from the top, as shares of the picture",
     )
 
 
