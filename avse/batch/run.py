@@ -197,7 +197,7 @@ def probe_all(
     seen = 0
     while (waiting and not interrupts.count) or crew.busy():
         while waiting and not interrupts.count and crew.idle():
-            crew.give(ProbeTask(str(waiting.pop().source), request.settings.track))
+            crew.give(ProbeTask(str(waiting.pop().source), request.settings))
         for report in crew.wait(_WAIT_S):
             if report.stage:
                 continue

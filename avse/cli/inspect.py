@@ -13,8 +13,10 @@ from avse.cli.inputs import one_input
 from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
+from avse.clock import clock
 from avse.errors import NoFaceError, UsageError
 from avse.naming import check_outputs
+from avse.part import find_part
 from avse.paths import user_path
 from avse.settings import Settings, read_same
 
@@ -60,6 +62,8 @@ def inspect(
     context: typer.Context,
     inputs: options.Input,
     sheet: Sheet = None,
+    start: options.Start = None,
+    end: options.End = None,
     people: options.People = None,
     same: options.Same = None,
     remember: Remember = None,
@@ -83,10 +87,18 @@ def inspect(
     memory = None if remember is None else check_memory(remember, people)
     if memory is not None and memory.is_file():
         people = str(memory)
-    settings = Settings(faces=faces, device=device, people=people, same=read_same(same or ()))
+    settings = Settings(
+        faces=faces,
+        device=device,
+        people=people,
+        same=read_same(same or ()),
+        start=start,
+        end=end,
+    )
     source = one_input(inputs)
     picture = _sheet_path(sheet)
     info = probe(source)
+    part = find_part(info, settings)
     if picture is not None:
         check_outputs([picture], source, force=force)
     scene = _look(source, info, settings, terminal)
@@ -99,10 +111,20 @@ def inspect(
     if memory is not None:
         remember_people(memory, source, scene, terminal)
     if as_json:
-        terminal.result_json(_as_json(source, info, scene, named=people is not None))
+        about = _as_json(source, info, scene, named=people is not None)
+        if not part.is_whole:
+            about["part"] = {"start_s": settings.start, "end_s": settings.end}
+        terminal.result_json(about)
     else:
         for line in _report(source, info, scene, named=people is not None):
             terminal.result(line)
+        if not part.is_whole:
+            first, last = (
+                part.begin(info.start) - info.start,
+                part.length(info.start, info.duration),
+            )
+            until = "the end" if last is None else clock(first + last)
+            terminal.note(f"only the part from {clock(first)} to {until} was looked at")
 
 
 def _look(source: Path, info: MediaInfo, settings: Settings, terminal: Terminal) -> Scene | None:
@@ -177,7 +199,7 @@ def _first_seen(scene: Scene, person: Person) -> float:
 
 
 def _report(source: Path, info: MediaInfo, scene: Scene | None, *, named: bool) -> list[str]:
-    length = "length unknown" if info.duration is None else _clock(float(info.duration))
+    length = "length unknown" if info.duration is None else clock(float(info.duration))
     lines = [f"{source.name}  {length}", ""]
     streams = (
         [] if info.video is None else [["picture", "", info.video.codec, _picture(info.video)]]
@@ -191,7 +213,7 @@ def _report(source: Path, info: MediaInfo, scene: Scene | None, *, named: bool) 
         [
             "=".join(map(str, person.numbers)),
             *([person.name or ""] if named else []),
-            _clock(_first_seen(scene, person)),
+            clock(_first_seen(scene, person)),
             f"{person.seconds_on_screen:.1f} s",
             "{2}x{3} at {0},{1}".format(*map(round, person.box)),
             *(["still picture" if person.still else ""] if still else []),
@@ -217,10 +239,3 @@ def _sound(audio: AudioStream) -> str:
     if audio.language is not None:
         parts.append(audio.language)
     return ", ".join(parts)
-
-
-def _clock(seconds: float) -> str:
-    """1:02:03.4, or 2:03.4 before the first hour."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"

@@ -58,6 +58,8 @@ def sync(
     fix: Fix = False,
     output: Fixed = None,
     over_time: OverTime = False,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -72,11 +74,18 @@ def sync(
     """Measure whether the sound is in step with the lips, and put it right.
 
     Offsets are in milliseconds; positive: the sound is late. The confidence is the probability
-    that an offset is right to within 40 ms.
+    that an offset is right to within 40 ms. With --start and --end it is measured by that part;
+    --fix still writes the whole recording.
     """
     terminal = terminal_of(context)
     settings = Settings(
-        model=model, device=device, faces=faces, track=track, same=read_same(same or ())
+        model=model,
+        device=device,
+        faces=faces,
+        track=track,
+        same=read_same(same or ()),
+        start=start,
+        end=end,
     )
     source = one_input(inputs)
     target = _target(source, fix=fix, output=output, force=force)

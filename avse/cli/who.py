@@ -71,6 +71,8 @@ def who(
     vtt: Vtt = None,
     preview: Preview = None,
     frames: Frames = False,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     model: options.Model = Settings.model,
     device: options.Device = Settings.device,
@@ -101,6 +103,8 @@ def who(
         track=track,
         sync=sync,
         same=read_same(same or ()),
+        start=start,
+        end=end,
     )
     source = one_input(inputs)
     if frames and not as_json:

@@ -92,7 +92,7 @@ class Copier:
             if stream.type == "data" and self._from_quicktime and self._source.chapters():
                 return  # the text track behind QuickTime chapters, which are copied as chapters
             if not self._fits(stream, None):
-                self._leave_out(stream)
+                self.leave_out(stream)
                 return
         tag = next((t for t in self._tags(stream) if self._fits(stream, t)), "?")
         if tag == "?":
@@ -219,7 +219,7 @@ class Copier:
             self._copies[stream.index] = copy
             self.streams.append(stream)
             return
-        self._leave_out(stream)
+        self.leave_out(stream)
 
     def _refuse(self, stream: Stream) -> None:
         if not self._drop:
@@ -227,9 +227,10 @@ class Copier:
                 f"A {self._kind} file does not take the {_describe(stream)} of the source.",
                 "Write an .mkv file or one like the source, or leave such streams out.",
             )
-        self._leave_out(stream)
+        self.leave_out(stream)
 
-    def _leave_out(self, stream: Stream) -> None:
+    def leave_out(self, stream: Stream) -> None:
+        """Do not copy a stream, and say so in `dropped`."""
         self.dropped.append(_describe(stream))
 
 

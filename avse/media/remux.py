@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from avse.media.audio import AudioReader
 from avse.media.copying import Copier, check_copy, name_language
+from avse.media.cutting import Cut, cut_chapters, cut_packets, find_cut
 from avse.media.encoding import CONTAINERS, Codec, Voice, choose_encoding
 from avse.media.opening import Damage, StrPath, open_input, read_packets
 from avse.media.placing import explain, place, temporary_name
@@ -81,8 +82,10 @@ def remux(
     bit_rate: int | None = None,
     drop_unsupported: bool = False,
     overwrite: bool = False,
+    start: Fraction | None = None,
+    stop: Fraction | None = None,
 ) -> RemuxResult:
-    """Write a copy of a file with other sound.
+    """Write a copy of a file, or of a part of it, with other sound.
 
     The new tracks take the place of one sound track and start where it started; the first is the
     one that plays by default. Picture, subtitles, other sound tracks, attachments, chapters, tags
@@ -102,6 +105,8 @@ def remux(
         drop_unsupported: leave out streams that the container does not take (subtitles, say)
             rather than give up; data streams are always left out then. See `RemuxResult.dropped`.
         overwrite: replace a file that exists already.
+        start, stop: the part to copy, in seconds on the source's clock; None for the beginning,
+            and for the end. What is kept of it is said in `avse.media.cutting`.
 
     Raises:
         MediaError: the source, or a sound file to put in, cannot be read.
@@ -119,7 +124,15 @@ def remux(
     check_copy(info.path, target, overwrite=overwrite)
     suffix = target.suffix.lower()
     temporary = temporary_name(target)
-    job = _Remux(info, splices, track, suffix, keep_original_audio, drop_unsupported)
+    cut = find_cut(
+        info.path,
+        splices,
+        None if info.video is None else info.video.index,
+        start,
+        stop,
+        CONTAINERS[suffix][0],
+    )
+    job = _Remux(info, splices, track, suffix, keep_original_audio, drop_unsupported, cut)
     try:
         result = job.run(tracks, temporary, target, codec, bit_rate)
         place(temporary, target, overwrite=overwrite)
@@ -139,9 +152,11 @@ class _Remux:
         suffix: str,
         keep: bool,
         drop_unsupported: bool,
+        cut: Cut,
     ) -> None:
         self._info = info
         self._splices = splices
+        self._cut = cut
         self._suffix = suffix
         self._keep = keep
         self._drop = drop_unsupported
@@ -196,6 +211,7 @@ class _Remux:
         start = track.start
         if start is None:
             start = Fraction(0) if like is None else like.start
+            start = start if self._cut.start is None else max(start, self._cut.start)
         tags = {"title": track.title, "language": track.language or (like and like.language)}
         return Voice(
             choose_encoding(self._suffix, codec, rate, channels, like, bit_rate),
@@ -203,7 +219,7 @@ class _Remux:
             sample_rate=rate,
             channels=channels,
             layout=layout,
-            start=start,
+            start=start - self._cut.zero,
             tags={key: value for key, value in tags.items() if value},
         )
 
@@ -225,6 +241,8 @@ class _Remux:
                 copier = Copier(source, output, kind, drop_unsupported=self._drop)
                 self._lay_out(source, output, copier, voices)
                 copier.copy_tags()
+                if self._cut.is_cut:
+                    output.set_chapters(cut_chapters(source.chapters(), self._cut))
                 output.start_encoding()
                 self._copy(source, output, copier, voices)
         except (FFmpegError, OSError) as error:
@@ -246,6 +264,9 @@ class _Remux:
                     voice.join(output)
                 if not self._keep:
                     continue
+            if self._cut.is_cut and stream.type == "data":
+                copier.leave_out(stream)  # a time code, say, would be that of the beginning
+                continue
             copier.add(stream)
         if replaced < 0:
             for voice in voices:
@@ -262,8 +283,11 @@ class _Remux:
         voices: list[Voice],
     ) -> None:
         """Write copied and new packets in the order of their times."""
-        packets = read_packets(source, copier.streams, self._damage)
-        for packet in self._splices.moved(packets):
+        if self._cut.is_cut:
+            read = cut_packets(source, self._splices, copier.streams, self._damage, self._cut)
+        else:
+            read = self._splices.moved(read_packets(source, copier.streams, self._damage))
+        for packet in read:
             if packet.dts is None and packet.pts is None:
                 continue  # the flushing packet at the end
             time = (packet.pts if packet.dts is None else packet.dts) or 0
