@@ -268,7 +268,7 @@ def _write_subtitles(
         {number: (path, job.subtitles(path)) for number, path in voices.items()},
         transcriber,
         sound_start_s=separation.scene.playing_time(Fraction(0)),
-        length_s=separation.scene.info.duration,
+        length_s=separation.scene.length_s,
         progress=progress,
         overwrite=job.force,
     )

@@ -103,12 +103,14 @@ def save_stems(
             separation.progress("video", 0.0, None)
             result = remux(
                 separation.scene.info.path,
-                NewTrack(sounds[number]),
+                NewTrack(sounds[number], start=separation.scene.origin),
                 target,
                 track=separation.scene.track,
                 keep_original_audio=keep_original_audio,
                 drop_unsupported=True,
                 overwrite=overwrite,
+                start=separation.scene.part.start,
+                stop=separation.scene.part.stop,
             )
             written.warnings += [f"{target.name}: left out {what}" for what in result.dropped]
             cut[number] = result.clipped

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from avse.clock import clock, read_clock
 from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
 from avse.faces.detect import FaceBackend, open_backend
 from avse.faces.known import name_people
@@ -32,6 +33,7 @@ from avse.media import (
     read_frames,
 )
 from avse.media.probe import undecodable
+from avse.part import WHOLE, Part, find_part
 from avse.paths import user_path
 from avse.people_file import read_people
 from avse.settings import Settings
@@ -46,7 +48,7 @@ with commas between them: "anna,3"."""
 _FEWEST_HZ = 1
 """Pictures a second below which faces are lost from one picture to the next."""
 
-_POINT = re.compile(r"@(?P<t>\d+(?:\.\d+)?)s?:(?P<x>[01](?:\.\d+)?),(?P<y>[01](?:\.\d+)?)")
+_NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{1,12})?|-?\.\d{1,12}", re.ASCII)
 
 
 SLOW_HZ, TOO_SLOW_HZ = 10.0, 6.0
@@ -68,10 +70,11 @@ class Scene:
         audio: the chosen sound track, None if the file has none and none was required.
         people: in order of their numbers. Their times count from `origin`.
         origin: the instant, on the container's clock, that people's times are relative to: the
-            first sample of the sound track, so that lips and sound share one time line.
+            first sample of the sound that is worked on, so that lips and sound share one time line.
         about_file: what was noticed in the file: its tracks, its clock.
         turned: by how many quarters, counter-clockwise, the picture had to be turned to show
             faces upright; boxes are those of the picture as it is.
+        part: what of the recording is worked on.
     """
 
     info: MediaInfo
@@ -81,6 +84,7 @@ class Scene:
     origin: Fraction
     about_file: tuple[str, ...] = ()
     turned: int = 0
+    part: Part = WHOLE
 
     @property
     def notes(self) -> list[str]:
@@ -124,6 +128,12 @@ class Scene:
         """Which picture of the file it is, as `FrameReader` counts them."""
         return [one.index for one in self.info.videos].index(self.video.index)
 
+    @property
+    def length_s(self) -> float | None:
+        """Seconds of the part that is worked on; None where the file does not say."""
+        length = self.part.length(self.info.start, self.info.duration)
+        return None if length is None else float(length)
+
     def playing_time(self, time: Fraction) -> float:
         """Seconds from the beginning of the file, as a player shows them."""
         return float(time + self.origin - self.info.start)
@@ -161,11 +171,16 @@ class Scene:
         Raises:
             UnknownSpeakerError: nobody is.
         """
+        name, last = self.info.path.name, self.info.duration
+        if not self.part.holds(seconds + self.info.start):
+            raise UnknownSpeakerError(
+                f"{name}: {clock(seconds, None)} lies outside of the part that is worked on",
+                "choose a time from --start to --end",
+            )
         time = float(seconds + self.info.start - self.origin)
         person = self.people.at(time, x, y)
         if person is not None:
             return person
-        name, last = self.info.path.name, self.info.duration
         if last is not None and seconds > last:
             raise UnknownSpeakerError(
                 f"{name}: ends at {float(last):.1f} s, before {float(seconds):g} s",
@@ -205,22 +220,40 @@ class Scene:
 
 
 def read_point(text: str) -> tuple[Fraction, float, float]:
-    """Read a point in time and picture, such as "@12.5s:0.31,0.40".
+    """Read a point in time and picture, such as "@12.5s:0.31,0.40" or "@1:02:03.5:0.31,0.40".
 
     Returns:
         Seconds from the beginning of the file, and 0..1 from the left and from the top.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is none; the message says what is wrong with it.
     """
-    point = _POINT.fullmatch(text.strip())
-    if point is None or float(point["x"]) > 1 or float(point["y"]) > 1:
+    text = text.strip()
+    if not text.startswith("@"):
         raise UsageError(
             f"{text!r} names no speaker",
-            'give a number, "all", or a point such as @12.5s:0.31,0.40 (seconds, then 0 to 1 from '
-            "the left and from the top); names need --people",
+            'give a number, "all", or a point such as @12.5s:0.31,0.40; names need --people',
         )
-    return Fraction(point["t"]), float(point["x"]), float(point["y"])
+    time, colon, place = text[1:].rpartition(":")
+    numbers = place.split(",")
+    if not colon or len(numbers) != 2:
+        raise _bad_point(f"{text!r} is not a point: it needs a time and two numbers")
+    for number, name, side in zip(numbers, ("first", "second"), ("width", "height"), strict=True):
+        about = f"{place}: the {name} number is a share of the {side} and must lie in 0 to 1"
+        if not _NUMBER.fullmatch(number.strip()) or not 0 <= float(number) <= 1:
+            raise _bad_point(about)
+    seconds = read_clock(time)
+    if seconds < 0:
+        raise _bad_point(f"{time}: the time counts from the beginning and cannot be negative")
+    return seconds, float(numbers[0]), float(numbers[1])
+
+
+def _bad_point(what: str) -> UsageError:
+    return UsageError(
+        what,
+        "give a number, or @TIME:X,Y such as @12.5s:0.31,0.40 or @1:02:03.5:0.31,0.40: X from the "
+        "left, Y from the top, as shares of the picture",
+    )
 
 
 def choose_tracks(
@@ -287,11 +320,19 @@ def examine(
         MediaError: the file cannot be read.
         NoVideoError: it has no moving picture.
         NoAudioError: it has no such sound track, or nothing is in it, and `need_audio`.
+        UsageError: the part asked for does not lie in the recording, or its sound does not.
     """
     splices = find_splices(path)
     info = splices.apply(probe(path))
     name = info.path.name
     video, audio = choose_tracks(info, settings.track, settings.picture, need_audio=need_audio)
+    part = find_part(info, settings)
+    if audio is not None and part.length(audio.start, audio.duration) == 0 and not part.is_whole:
+        raise UsageError(
+            f"{name}: the sound track has nothing in the part from "
+            f"{clock(part.begin(info.start) - info.start, None)} on",
+            "choose another --start and --end, or another --track",
+        )
     notes = []
     if splices.all:
         notes.append(splices.describe(info.start))
@@ -334,20 +375,29 @@ def look(
         NoAudioError: it has no such sound track, and `need_audio`.
         NoFaceError: no face was found.
         InputError, UsageError: the file of people, or a reference in it, is of no use.
+        UsageError: the part asked for does not lie in the recording.
         MissingExtraError: people are to be known by their faces, without `avse[identity]`.
     """
     info, video, audio, notes = examine(path, settings, need_audio=need_audio)
     known = read_people(user_path(settings.people)) if settings.people else []
     recogniser = open_recogniser()
-    origin = audio.start if audio is not None else info.start
+    part = find_part(info, settings)
+    begin, length = part.begin(info.start), part.length(info.start, info.duration)
+    total = None if length is None else float(length)
+    origin = begin if audio is None else part.begin(audio.start)
     if backend is None:
         backend = open_backend(settings.faces, device=pick_device(settings.device))
     known = describe_references(known, backend, recogniser)
-    total = float(info.duration) if info.duration is not None else None
     longer = max(video.width, video.height)
 
     def frames() -> Iterator[Frame]:
-        return read_frames(path, picture=settings.picture, max_side=settings.face_side)
+        return read_frames(
+            path,
+            picture=settings.picture,
+            max_side=settings.face_side,
+            start=part.start,
+            stop=part.stop,
+        )
 
     def find(pictures: Iterator[PictureAt]) -> People:
         return find_people(
@@ -355,7 +405,7 @@ def look(
             backend,
             scale=max(1.0, longer / settings.face_side),
             recogniser=recogniser,
-            progress=lambda time: progress("faces", float(time + origin - info.start), total),
+            progress=lambda time: progress("faces", float(time + origin - begin), total),
         )
 
     pictures, samples = _Pictures(frames(), origin), Samples()
@@ -371,9 +421,8 @@ def look(
             _too_small(video, settings.face_side),
         )
     people = _one_each(info.path.name, people, settings)
-    return Scene(
-        info, video, audio, name_people(people, known) if known else people, origin, notes, turned
-    )
+    people = name_people(people, known) if known else people
+    return Scene(info, video, audio, people, origin, notes, turned, part)
 
 
 _SMALLEST_PX, _SQUARE_PX = 40, 440

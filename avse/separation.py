@@ -154,8 +154,8 @@ class Separation:
 
     def blocks(self) -> Iterator[Block]:
         """Compute the voices, piece by piece, from the first sample to the last."""
-        path, track, info = self.scene.info.path, self.scene.track, self.scene.info
-        total = float(info.duration) if info.duration is not None else None
+        path, track, part = self.scene.info.path, self.scene.track, self.scene.part
+        total = self.scene.length_s
         masker = Masker(
             self._network,
             in_step([person.lips for person in self.scene.people], self.sync),
@@ -169,9 +169,19 @@ class Separation:
         done = 0
         with ExitStack() as stack:
             heard = stack.enter_context(
-                AudioReader(path, track=track, rate_hz=SAMPLE_RATE, mono=True, block_s=BLOCK_S)
+                AudioReader(
+                    path,
+                    track=track,
+                    rate_hz=SAMPLE_RATE,
+                    mono=True,
+                    block_s=BLOCK_S,
+                    start=part.start,
+                    stop=part.stop,
+                )
             )
-            played = stack.enter_context(AudioReader(path, track=track, block_s=BLOCK_S))
+            played = stack.enter_context(
+                AudioReader(path, track=track, block_s=BLOCK_S, start=part.start, stop=part.stop)
+            )
             for block in self._masks(masker, heard):
                 player.push_masks(block.masks[rows])
                 while player.wants_sound() and (sound := next(played, None)) is not None:
@@ -221,10 +231,11 @@ class Separation:
     def _frames(self) -> int:
         """Video frames of the sound track, as far as the file says."""
         duration = self.audio.duration or self.scene.info.duration
+        duration = self.scene.part.length(self.audio.start, duration)
         return 0 if duration is None else int(duration * VIDEO_RATE)
 
     def _note(self, masker: Masker, played: AudioReader, length_s: float) -> None:
-        claimed = self.audio.duration
+        claimed = self.scene.part.length(self.audio.start, self.audio.duration)
         self.notes = self.scene.notes
         if claimed is not None and length_s < 0.98 * float(claimed) - 0.5:
             self.notes.append(
@@ -328,11 +339,12 @@ def separate(
         network: use this one instead of loading `settings.model`.
         backend: who finds faces, if it is open already; else the one that the settings name.
         progress: called with (stage, seconds done, seconds in all or None).
-        options: fields of `Settings` to change, such as `window_s=4`.
+        options: fields of `Settings` to change, such as `start=60, end="2:00"`.
 
     Raises:
         MediaError, NoAudioError, NoVideoError, NoFaceError: see `avse.errors`.
         UnknownSpeakerError: nobody has that number.
+        UsageError: the part asked for does not lie in the recording.
         MissingError: weights or a face backend are not there.
     """
     settings = dataclasses.replace(settings or Settings(), **options)

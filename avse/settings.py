@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from avse.clock import Time, read_clock
 from avse.errors import UsageError
 
 
@@ -30,6 +31,8 @@ class Settings:
         carry: whether somebody whose face is out of sight is known by their voice, found so far.
         offscreen_model: name of shipped weights for what is out of sight, or path of a file.
         same: people who were numbered more than once: the numbers of each, such as ((2, 3),).
+        start, end: the part of the recording to work on, in playing time: seconds, or text such as
+            "1:02:03.5", which becomes seconds. None for the beginning, and for the end.
     """
 
     model: str = "avse-small"
@@ -47,8 +50,14 @@ class Settings:
     offscreen_model: str = "avse-offscreen"
     same: tuple[tuple[int, ...], ...] = ()
     picture: int = 0
+    start: Time | None = None
+    end: Time | None = None
 
     def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            time = getattr(self, name)
+            if time is not None:
+                object.__setattr__(self, name, float(read_clock(time)))
         if not 0.4 <= self.window_s <= 600:
             raise UsageError(
                 f"a window of {self.window_s:g} s is out of range", "choose 0.4 to 600 seconds"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avse.errors import NoAudioError, OutputError
+from avse.errors import NoAudioError, OutputError, UsageError
 from avse.media import probe
 from avse.models.network import AVSENet
 from avse.scene import Scene, examine, look, no_progress
@@ -47,7 +47,8 @@ def test_the_choice_among_several_tracks_is_said(tmp_path: Path) -> None:
 
 def test_a_clock_that_jumps_is_said_and_its_times_are_those_played(tmp_path: Path) -> None:
     parts = [(0, 2), (HOUR, 2)]
-    info, video, audio, (note,) = examine(jumping(tmp_path / "a.mkv", parts, parts), Settings())
+    path = jumping(tmp_path / "a.mkv", parts, parts)
+    info, video, audio, (note,) = examine(path, Settings())
     assert note == (
         "the clock of the recording jumps by 3,598 s at 2.0 s, with nothing in between: "
         "the parts are joined"
@@ -55,6 +56,8 @@ def test_a_clock_that_jumps_is_said_and_its_times_are_those_played(tmp_path: Pat
     assert audio is not None
     for length in (info.duration, video.duration, audio.duration):
         assert float(length or 0) == pytest.approx(4, abs=0.1)
+    with pytest.raises(UsageError, match="the part starts at 0:05, after the end"):
+        examine(path, Settings(start=5))
 
 
 def test_months_in_a_header_are_not_believed(tmp_path: Path) -> None:

@@ -158,21 +158,29 @@ def write_preview(
     from moviepy import AudioFileClip, VideoClip
 
     scene = activity.scene
-    seconds = float(scene.info.duration or 0) or activity.first + _seconds(activity)
+    began = scene.part.begin(scene.info.start)
+    late = float(scene.origin - began)  # by which the sound comes after the first picture
+    seconds = scene.length_s or late + _seconds(activity)
     # moviepy writes the rate with two decimals: pictures are taken at that very rate.
     rate_hz = round(min(float(scene.video.average_rate or RATE_HZ), 60.0), 2)
     temporary = temporary_name(path)
     with (
         writing(path),
         tempfile.TemporaryDirectory(prefix=".avse-", dir=path.parent) as scratch,
-        FrameReader(scene.info.path, picture=scene.picture, max_side=MAX_SIDE) as reader,
+        FrameReader(
+            scene.info.path,
+            picture=scene.picture,
+            max_side=MAX_SIDE,
+            start=scene.part.start,
+            stop=scene.part.stop,
+        ) as reader,
     ):
         film = _Film(reader, scene.info.start, Drawing(activity))
 
         def picture(time: float) -> Image:
             if progress is not None:
                 progress("preview", time, seconds)
-            return film.at(time)
+            return film.at(float(began - scene.info.start) + time)
 
         clip = VideoClip(picture, duration=seconds)
         sound = None
@@ -204,8 +212,12 @@ def _seconds(activity: Activity) -> float:
 def _sound(activity: Activity, folder: Path) -> Path:
     """The sound as a file that begins when the recording does."""
     path, scene = folder / "sound.wav", activity.scene
-    with AudioReader(scene.info.path, track=scene.track) as reader:
-        late = round(max(Fraction(0), reader.start - scene.info.start) * reader.sample_rate)
+    part = scene.part
+    with AudioReader(
+        scene.info.path, track=scene.track, start=part.start, stop=part.stop
+    ) as reader:
+        began = part.begin(scene.info.start)
+        late = round(max(Fraction(0), reader.start - began) * reader.sample_rate)
         with StemWriter(
             path, sample_rate=reader.sample_rate, channels=min(2, reader.channels)
         ) as writer:

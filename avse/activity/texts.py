@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from avse.activity.segments import Segment
+from avse.clock import clock
 
 Spoken = Mapping[int, Sequence[Segment]]
 """The segments of each person, by their number."""
@@ -68,7 +69,5 @@ def _ordered(spoken: Spoken) -> list[tuple[Segment, int]]:
 
 
 def _clock(seconds: float, point: str) -> str:
-    whole, thousandths = divmod(round(seconds * 1000), 1000)
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours:02d}:{minute:02d}:{second:02d}{point}{thousandths:03d}"
+    """Two digits for each of hours, minutes and seconds."""
+    return clock(seconds, 3, hours=True, point=point).zfill(len("00:00:00.000"))

@@ -165,12 +165,18 @@ def listen(
 
 def _heard(masker: Masker, scene: Scene, settings: Settings, progress: Progress) -> FloatArray:
     """(people, cues, video frames) of the whole sound track."""
-    total = None if scene.info.duration is None else float(scene.info.duration)
+    total = scene.length_s
     found = [np.zeros((len(scene.people), COUNT, 0), np.float32)]
     done = 0
     progress("activity", 0.0, total)
     with AudioReader(
-        scene.info.path, track=scene.track, rate_hz=SAMPLE_RATE, mono=True, block_s=BLOCK_S
+        scene.info.path,
+        track=scene.track,
+        rate_hz=SAMPLE_RATE,
+        mono=True,
+        block_s=BLOCK_S,
+        start=scene.part.start,
+        stop=scene.part.stop,
     ) as reader:
         for block in masker.masks(part.samples for part in reader):
             found.append(block.cues)

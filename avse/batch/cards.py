@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avse.part import find_part
 from avse.records import build, load_json
+from avse.settings import Settings
 
 if TYPE_CHECKING:
     from avse.faces.people import Person
@@ -41,13 +43,13 @@ class Card:
     after: dict[str, list[float]]
 
 
-def write_card(path: Path, source: Path, track: int | None, done: Done) -> None:
+def write_card(path: Path, source: Path, settings: Settings, done: Done) -> None:
     """Make the card of a recording.
 
     Args:
         path: where to write it.
         source: the recording.
-        track: the sound track that was worked on.
+        settings: for the sound track, and the part, that were worked on.
         done: what came of it.
     """
     card = Card(
@@ -55,8 +57,8 @@ def write_card(path: Path, source: Path, track: int | None, done: Done) -> None:
             (person.number, round(person.seconds_on_screen, 2), _face(person))
             for person in done.people[:_MOST_FACES]
         ],
-        before=peaks(source, track),
-        after={output.name: peaks(output, 0) for output in done.paths},
+        before=peaks(source, settings),
+        after={output.name: peaks(output) for output in done.paths},
     )
     path.write_text(json.dumps(asdict(card)), encoding="ascii")
 
@@ -69,12 +71,16 @@ def read_card(path: Path) -> Card | None:
         return None
 
 
-def peaks(path: Path, track: int | None) -> list[float]:
+def peaks(path: Path, settings: Settings | None = None) -> list[float]:
     """Peak in each of about 240 stretches of a sound track, read in constant memory."""
-    from avse.media import AudioReader
+    from avse.media import AudioReader, probe
 
+    settings = settings or Settings(track=0)
+    part = find_part(probe(path), settings)
     highest: list[float] = []
-    with AudioReader(path, track=track, block_s=0.05) as sound:
+    with AudioReader(
+        path, track=settings.track, block_s=0.05, start=part.start, stop=part.stop
+    ) as sound:
         for block in sound:
             if block.samples.size:
                 highest.append(float(np.abs(block.samples).max()))

@@ -104,8 +104,9 @@ def try_out(crew: Workforce, plan: Plan, request: Request, interrupts: Interrupt
         request: what is wanted.
         interrupts: of the user.
     """
-    # A person or a template need not suit the beginning alone.
-    request = replace(request, speaker="all", template=DEFAULT_NAME)
+    # A person, a template or a part need not suit the beginning alone.
+    settings = replace(request.settings, start=None, end=None)
+    request = replace(request, speaker="all", template=DEFAULT_NAME, settings=settings)
     good = (item for item in plan.todo if item.trouble is None and item.probed is not None)
     for item in islice(good, min(crew.size, _MOST_TRIALS)):
         if interrupts.count or not crew.idle():

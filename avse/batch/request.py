@@ -59,6 +59,9 @@ class Request:
             del about["settings"]["picture"]
         if self.people_sha256 is None:  # as in the manifests of versions that knew no names
             del about["people_sha256"]
+        for name in ("start", "end"):  # ... and no parts
+            if about["settings"][name] is None:
+                del about["settings"][name]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def naming(self, source: Path, folder: Path) -> Naming:

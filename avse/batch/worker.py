@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from avse.batch.request import Request
 from avse.batch.staging import CARD, finished_files
 from avse.errors import MediaError
 from avse.hashing import sha256
+from avse.part import find_part
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
@@ -43,8 +45,8 @@ class Probed:
     """What a file holds.
 
     Attributes:
-        media_s: length in seconds, None where the file does not say.
-        bytes: of the file.
+        media_s: length in seconds of what is wanted of it, None where the file does not say.
+        bytes: of that part of the file, about.
         width, height: of the picture.
         frame_rate: pictures a second.
         sample_bytes: bytes a second of a voice in an uncompressed file.
@@ -207,7 +209,7 @@ class Bench:
         if mark_of(source.stat(), digest) != mark_of(state, digest):
             raise MediaError(f"{source} changed while it was read.", "Run again when it is whole.")
         outputs = finished_files(folder, done.paths, Path(task.below))
-        write_card(folder / CARD, source, task.request.settings.track, done)
+        write_card(folder / CARD, source, task.request.settings, done)
         return Cleaned(mark_of(state, digest), tuple(outputs), len(done.people), done.warnings)
 
     def _tools(self, request: Request, device: str, hook: Hook) -> tuple[AVSENet, FaceBackend]:
@@ -229,23 +231,30 @@ def look_into(task: ProbeTask) -> Probed:
     Raises:
         MediaError, NoVideoError, NoAudioError: it is no recording to work on.
         ContainerError: videos of the kind that is wanted cannot hold it.
+        UsageError: the part that is wanted does not lie in it.
     """
     from avse.media import check_remux, probe
     from avse.media.probe import plausible_s
     from avse.scene import choose_tracks
 
     info, request = probe(task.source), task.request
-    track, suffix = request.settings.track, request.suffix
-    video, audio = choose_tracks(info, track, request.settings.picture)
+    settings = request.settings
+    track, suffix = settings.track, request.suffix
+    video, audio = choose_tracks(info, track, settings.picture)
     assert audio is not None
-    size = Path(task.source).stat().st_size
+    part, size = find_part(info, settings), Path(task.source).stat().st_size
+    whole = info.duration
+    if whole is not None:
+        whole = Fraction(plausible_s(float(whole), size))
+    length = part.length(info.start, whole)
+    share = length / whole if length is not None and whole else Fraction(1)
     if request.naming(info.path, Path()).is_video:
         keep = request.keep_original_audio
         check_remux(info.path, suffix, track=track, keep_original_audio=keep)
     bits = 32 if audio.bits_per_sample is None else max(16, min(32, audio.bits_per_sample))
     return Probed(
-        media_s=None if info.duration is None else plausible_s(float(info.duration), size),
-        bytes=size,
+        media_s=None if length is None else float(length),
+        bytes=round(share * size),
         width=video.width,
         height=video.height,
         frame_rate=float(video.average_rate or 25),

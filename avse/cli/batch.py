@@ -12,6 +12,7 @@ from avse.cli import options
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
 from avse.naming import DEFAULT_NAME
+from avse.part import check_order
 from avse.paths import user_path
 from avse.settings import Settings, read_same
 
@@ -51,6 +52,8 @@ def batch(
     keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
     same: options.Same = None,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     picture: options.Picture = Settings.picture,
     model: options.Model = Settings.model,
@@ -127,6 +130,8 @@ def batch(
                 offscreen_model=offscreen_model,
                 sync=sync,
                 same=read_same(same or ()),
+                start=start,
+                end=end,
             ),
             residual=residual,
             clip=clip.value,
@@ -146,6 +151,7 @@ def batch(
         report=not no_report,
         recruit=_recruit(cluster, item_cpus, item_gpus, device, jobs),
     )
+    check_order(wanted.request.settings)
     with _watcher(terminal, progress, wanted.output, results=not as_json) as watcher:
         outcome = run(wanted, watcher)
     tell(wanted, outcome, terminal, as_json=as_json, machine=progress == given.Style.JSON)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from avse.cli.options import read_time
 from avse.errors import UsageError
 
 
@@ -78,12 +79,26 @@ Threads = Annotated[
         "the same whatever --jobs is; auto divides the processors among the jobs.",
     ),
 ]
+
+
+def read_timeout(time: str) -> float:
+    """Read --timeout.
+
+    Raises:
+        typer.BadParameter: it is not a time above 0.
+    """
+    seconds = read_time(time)
+    if seconds <= 0:
+        raise typer.BadParameter(f"{time} is not above 0")
+    return seconds
+
+
 Timeout = Annotated[
     float | None,
     typer.Option(
         "--timeout",
         metavar="SECONDS",
-        min=0.001,
+        parser=read_timeout,
         envvar="AVSE_TIMEOUT",
         show_default="none",
         help="Give a file up after so long.",

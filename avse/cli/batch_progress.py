@@ -8,10 +8,12 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import avse.clock
 from avse.batch.watching import Outlook, Watcher
 from avse.cli.progress import STAGES
 from avse.cli.terminal import Terminal, printable
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from avse.batch.manifest import Record
+
+clock = partial(avse.clock.clock, decimals=0, hours=True)
+"""Seconds as h:mm:ss."""
 
 _LOOKING_S = 10.0
 
@@ -277,9 +282,3 @@ def said(outlook: Outlook) -> str:
             f"{_BASES[outlook.estimate.basis]}, {outlook.bytes_needed / 1e6:,.0f} MB"
         )
     return text
-
-
-def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

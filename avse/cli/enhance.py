@@ -33,6 +33,8 @@ def enhance(
     keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
     same: options.Same = None,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     picture: options.Picture = Settings.picture,
     model: options.Model = Settings.model,
@@ -73,6 +75,8 @@ def enhance(
         offscreen_model=offscreen_model,
         sync=sync,
         same=read_same(same or ()),
+        start=start,
+        end=end,
     )
     source = one_input(inputs)
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")

@@ -14,8 +14,10 @@ from avse.cli.inputs import several_inputs
 from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, printable, terminal_of
+from avse.clock import clock
 from avse.errors import AvseError, NoFaceError, UsageError
 from avse.naming import check_outputs
+from avse.part import find_part
 from avse.paths import user_path
 from avse.settings import Settings, read_same
 
@@ -63,6 +65,8 @@ def inspect(
     context: typer.Context,
     inputs: options.Inputs,
     sheet: Sheet = None,
+    start: options.Start = None,
+    end: options.End = None,
     people: options.People = None,
     same: options.Same = None,
     remember: Remember = None,
@@ -87,7 +91,13 @@ def inspect(
     if memory is not None and memory.is_file():
         people = str(memory)
     settings = Settings(
-        faces=faces, device=device, people=people, picture=picture, same=read_same(same or ())
+        faces=faces,
+        device=device,
+        people=people,
+        picture=picture,
+        same=read_same(same or ()),
+        start=start,
+        end=end,
     )
     sources = several_inputs(inputs)
     drawing = _sheet_path(sheet)
@@ -109,14 +119,27 @@ def inspect(
         if memory is not None:
             remember_people(memory, source, scene, terminal)
         if as_json:
-            terminal.result_json(_as_json(source, info, scene, named=people is not None))
+            about = _as_json(source, info, scene, named=people is not None)
+            if start is not None or end is not None:
+                about["part"] = {"start_s": settings.start, "end_s": settings.end}
+            terminal.result_json(about)
         else:
             between = [""] if shown else []
             for line in [*between, *_report(source, info, scene, named=people is not None)]:
                 terminal.result(line)
+            _note_part(info, settings, terminal)
         shown += 1
     if failed:
         raise typer.Exit(failed)
+
+
+def _note_part(info: MediaInfo, settings: Settings, terminal: Terminal) -> None:
+    part = find_part(info, settings)
+    if not part.is_whole:
+        first = part.begin(info.start) - info.start
+        last = part.length(info.start, info.duration)
+        until = "the end" if last is None else clock(first + last)
+        terminal.note(f"only the part from {clock(first)} to {until} was looked at")
 
 
 def _inspected(
@@ -126,6 +149,7 @@ def _inspected(
     from avse.media import probe
 
     info = probe(source)
+    find_part(info, settings)
     if drawing is not None:
         check_outputs([drawing], source, force=force)
     scene = _look(source, info, settings, terminal)
@@ -249,7 +273,7 @@ def _first_seen(scene: Scene, person: Person) -> float:
 
 
 def _report(source: Path, info: MediaInfo, scene: Scene | None, *, named: bool) -> list[str]:
-    length = "length unknown" if info.duration is None else _clock(float(info.duration))
+    length = "length unknown" if info.duration is None else clock(float(info.duration))
     lines = [f"{printable(source.name)}  {length}", ""]
     streams = [
         ["picture", str(n) if len(info.videos) > 1 else "", v.codec, _picture(v)]
@@ -265,7 +289,7 @@ def _report(source: Path, info: MediaInfo, scene: Scene | None, *, named: bool) 
         [
             "=".join(map(str, person.numbers)),
             *([person.name or ""] if named else []),
-            _clock(_first_seen(scene, person)),
+            clock(_first_seen(scene, person)),
             f"{person.seconds_on_screen:.1f} s",
             "{2}x{3} at {0},{1}".format(*map(round, person.box)),
             *(["still picture" if person.still else ""] if still else []),
@@ -301,10 +325,3 @@ def _named(stream: VideoStream | AudioStream | OtherStream) -> list[str]:
     title = None if stream.title is None else f'"{printable(stream.title)}"'
     default = "default" if stream.default else None
     return [part for part in (stream.language, title, default) if part is not None]
-
-
-def _clock(seconds: float) -> str:
-    """1:02:03.4, or 2:03.4 before the first hour."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"

@@ -150,6 +150,7 @@ Seconds = Annotated[
     typer.Option(
         "--seconds",
         metavar="S",
+        parser=options.read_time,
         envvar="AVSE_SECONDS",
         show_default="as long as the shortest clip",
         help="Longest that a mixture may be.",

@@ -13,6 +13,8 @@ import typer
 from avse.cli.boundary import quieten_libraries
 from avse.cli.configuration import use_configuration
 from avse.cli.terminal import terminal_of
+from avse.clock import read_clock
+from avse.errors import UsageError
 
 
 class Clip(StrEnum):
@@ -21,6 +23,18 @@ class Clip(StrEnum):
     RESCALE = "rescale"
     CLAMP = "clamp"
     NONE = "none"
+
+
+def read_time(text: str) -> float:
+    """Read an option that takes seconds or a clock time: 90, 1:30, 1:02:03.5.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    try:
+        return float(read_clock(text))
+    except UsageError as error:
+        raise typer.BadParameter(f"{error.message}; {error.hint}") from error
 
 
 def _hear(context: typer.Context, count: int) -> int:
@@ -71,8 +85,8 @@ Speaker = Annotated[
         metavar="N|NAME|all|@TIME:X,Y",
         envvar="AVSE_SPEAKER",
         help="Whose voice: a number that `avse inspect` shows, a name in --people, several (1,3), "
-        "all, or who is seen at a time and place, such as @12.5s:0.31,0.40 (0 to 1 from the left "
-        "and from the top).",
+        "all, or who is seen at a time and place, such as @12.5s:0.31,0.40 or "
+        "@1:02:03.5:0.31,0.40 (0 to 1 from the left and from the top).",
     ),
 ]
 People = Annotated[
@@ -171,6 +185,29 @@ Picture = Annotated[
         help="Which moving picture, counted from 0, where there are several.",
     ),
 ]
+Start = Annotated[
+    float | None,
+    typer.Option(
+        "--start",
+        metavar="TIME",
+        parser=read_time,
+        envvar="AVSE_START",
+        show_default="the beginning",
+        help="Work on the part of the recording from this time on only: seconds, or a clock time "
+        "such as 1:02:03.5. Little before it is decoded.",
+    ),
+]
+End = Annotated[
+    float | None,
+    typer.Option(
+        "--end",
+        metavar="TIME",
+        parser=read_time,
+        envvar="AVSE_END",
+        show_default="the end",
+        help="Work on the part of the recording up to this time only.",
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(
@@ -196,6 +233,7 @@ Window = Annotated[
     typer.Option(
         "--window",
         metavar="SECONDS",
+        parser=read_time,
         envvar="AVSE_WINDOW",
         help="Sound that the network hears at once. Shorter needs less memory.",
     ),

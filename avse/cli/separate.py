@@ -27,6 +27,7 @@ EXAMPLES = options.examples(
         "avse separate talk.mp4 --speaker @12.5s:0.33,0.40 -o anna.wav",
     ),
     ("3 is 2 again, after a cut", "avse separate talk.mp4 --same 2=3"),
+    ("one minute of it", "avse separate talk.mp4 --start 1:02:00 --end 1:03:00 -o minute/"),
     (
         "whoever is called anna in people.toml",
         "avse separate talk.mp4 --people people.toml --speaker anna -o anna.wav",
@@ -70,6 +71,8 @@ def separate(
     keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
     same: options.Same = None,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     picture: options.Picture = Settings.picture,
     model: options.Model = Settings.model,
@@ -108,6 +111,8 @@ def separate(
         offscreen_model=offscreen_model,
         sync=sync,
         same=read_same(same or ()),
+        start=start,
+        end=end,
     )
     source = one_input(inputs)
     chosen = read_speaker(speaker, people)

@@ -58,6 +58,8 @@ def sync(
     fix: Fix = False,
     output: Fixed = None,
     over_time: OverTime = False,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     picture: options.Picture = Settings.picture,
     model: options.Model = Settings.model,
@@ -73,7 +75,8 @@ def sync(
     """Measure whether the sound is in step with the lips, and put it right.
 
     Offsets are in milliseconds; positive: the sound is late. The confidence is the probability
-    that an offset is right to within 40 ms.
+    that an offset is right to within 40 ms. With --start and --end it is measured by that part;
+    --fix still writes the whole recording.
     """
     terminal = terminal_of(context)
     settings = Settings(
@@ -83,6 +86,8 @@ def sync(
         track=track,
         picture=picture,
         same=read_same(same or ()),
+        start=start,
+        end=end,
     )
     source = one_input(inputs)
     target = _target(source, fix=fix, output=output, force=force)

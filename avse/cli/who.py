@@ -71,6 +71,8 @@ def who(
     vtt: Vtt = None,
     preview: Preview = None,
     frames: Frames = False,
+    start: options.Start = None,
+    end: options.End = None,
     track: options.Track = Settings.track,
     picture: options.Picture = Settings.picture,
     model: options.Model = Settings.model,
@@ -103,6 +105,8 @@ def who(
         picture=picture,
         sync=sync,
         same=read_same(same or ()),
+        start=start,
+        end=end,
     )
     source = one_input(inputs)
     if frames and not as_json:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from avse.clock import clock
 from avse.faces.detect import Image
 from avse.faces.people import People, Person
 
@@ -75,7 +76,7 @@ def contact_sheet(
     for (time, _), picture in zip(frames, shown, strict=True):
         sheet.paste(picture, (_GAP, top))
         top += picture.height + 6
-        pen.text((_GAP, top), f"at {_clock(max(0.0, time - float(began)))}", _INK, _font(19))
+        pen.text((_GAP, top), f"at {clock(max(0.0, time - float(began)))}", _INK, _font(19))
         top += _CAPTION // 2 + _GAP - 6
     if not len(people):
         pen.text((_GAP, above + _GAP), "no faces", fill=_INK, font=_font(20))
@@ -146,7 +147,7 @@ def _tile(
     sheet.paste(shown, (left + (_TILE - size[0]) // 2, top + (_TILE - size[1]) // 2))
     badge(pen, str(person.number), left + 6, top + 6, 30)
     below = top + _TILE + 6
-    about = f"{person.name + ', ' if person.name else ''}from {_clock(max(0.0, from_s))}"
+    about = f"{person.name + ', ' if person.name else ''}from {clock(max(0.0, from_s))}"
     pen.text((left, below), about, fill=_INK, font=_font(19))
     still = ", still picture" if person.still else ""
     seconds = f"{person.seconds_on_screen:.1f} s on screen{still}"
@@ -169,13 +170,6 @@ def badge(
     pen.text(
         ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), text, fill="white", font=font, anchor="mm"
     )
-
-
-def _clock(seconds: float) -> str:
-    """0:07.4, or 1:02:03.4 past the first hour."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from avse.errors import MediaError, NoAudioError
 from avse.media.downmix import Downmix
 from avse.media.opening import (
+    CannotSkipError,
     Damage,
     StrPath,
     decode_stream,
@@ -21,6 +23,7 @@ from avse.media.opening import (
     is_default,
     open_input,
     seconds,
+    seek_near,
     usable_audio,
     with_next,
 )
@@ -39,6 +42,7 @@ _JITTER_S = Fraction(15, 1000)
 _JITTER_AVI_S = Fraction(60, 1000)
 _LEAP_S = 1  # a larger step is believed unless the next frame takes it back
 _LONGEST_GAP_S = 60  # so is a larger step forward that leads past the end of the file
+_RUN_UP_S = 1  # decoded before a start: coders lean on what came before, Opus by 80 ms
 _SILENCE_S = 1  # silence is made in pieces of this length
 _TOP_RATE = 4_000_000  # in hertz; nothing records sound so fast
 _LOUDEST = 1e15  # full scale is 1; squares of more are beyond what float32 holds
@@ -49,7 +53,7 @@ class AudioBlock:
     """A stretch of sound.
 
     Attributes:
-        start: index of the first sample, counted from the start of the track.
+        start: index of the first sample, counted from the first one wanted.
         samples: (channels, n) float32, full scale 1.0.
     """
 
@@ -74,6 +78,9 @@ class AudioReader:
         rate_hz: sample rate wanted; None for the native one.
         mono: mix all channels but the low-frequency effects to one; see `avse.media.downmix`.
         block_s: length of the blocks in seconds; the last may be shorter.
+        start: time of the first sample wanted, in seconds on the container's clock; what comes
+            long before is not decoded. None for the beginning of the track.
+        stop: time to end at, itself left out; None for the end of the track.
 
     Attributes:
         sample_rate: of the samples given.
@@ -99,24 +106,18 @@ class AudioReader:
         rate_hz: int | None = None,
         mono: bool = False,
         block_s: float = 1.0,
+        start: Fraction | None = None,
+        stop: Fraction | None = None,
     ) -> None:
         if (rate_hz is not None and rate_hz < 1) or not block_s > 0:
             raise ValueError("rate_hz and block_s must be positive")
-        self._damage = Damage()
-        self._container = open_input(path)
-        try:
-            streams = usable_audio(self._container)
-            if track is None:
-                track = default_track(map(is_default, streams))
-            if not 0 <= track < len(streams):
-                raise _no_track(path, track, len(streams))
-            self._stream = streams[track]
-            self._splices = find_splices(path)
-            self._frames = self._decode()
-            self._head = next(self._frames, None)
-        except BaseException:
-            self._container.close()
-            raise
+        self._splices = find_splices(path)
+        for way in ("read",) if start is None else ("seek", "skip", "read"):
+            self._open(path, track, way, start)
+            time = None if self._head is None else self._played(self._head)
+            if way == "read" or (start is not None and time is not None and time <= start):
+                break
+            self._container.close()  # no index to go by, or there is nothing before the start
         if self._head is None and self._damage.skipped:
             self._container.close()
             raise MediaError(
@@ -139,9 +140,13 @@ class AudioReader:
         self.channel_names: tuple[str, ...] = tuple(c.name for c in layout.channels)
         self.sample_rate: int = rate_hz or self._native_rate
         self.channels: int = 1 if mono else self._native_channels
-        first = None if self._head is None else self._head.pts
-        first = self._stream.start_time if first is None else first
-        self.start: Fraction = self._splices.played(seconds(first, self._stream) or Fraction(0))
+        first = None if self._head is None else self._played(self._head)
+        if first is None:
+            first = seconds(self._stream.start_time, self._stream)
+            first = Fraction(0) if first is None else self._splices.played(first)
+        self._origin: Fraction = first
+        self.start: Fraction = first if start is None else max(start, first)
+        self._stop = stop
         self.filled = 0
         self.trimmed = 0
         self.not_numbers = 0
@@ -149,6 +154,30 @@ class AudioReader:
         self._block = max(1, round(block_s * self.sample_rate))
         self._converter: AudioResampler | None = None
         self._blocks = self._cut()
+
+    def _open(self, path: StrPath, track: int | None, way: str, start: Fraction | None) -> None:
+        """Open the file and decode a frame: the first, or one shortly before the start."""
+        self._damage = Damage()
+        self._head: AudioFrame | None = None
+        self._container = open_input(path)
+        try:
+            streams = usable_audio(self._container)
+            if track is None:
+                track = default_track(map(is_default, streams))
+            if not 0 <= track < len(streams):
+                raise _no_track(path, track, len(streams))
+            self._stream = streams[track]
+            near = None
+            if start is not None and way != "read":
+                near = self._splices.stored(start - _RUN_UP_S)
+            if way == "seek" and near and not seek_near(self._container, self._stream, near):
+                return
+            self._frames = self._decode(near, sought=way == "seek")
+            with contextlib.suppress(CannotSkipError):
+                self._head = next(self._frames, None)
+        except BaseException:
+            self._container.close()
+            raise
 
     @property
     def skipped(self) -> int:
@@ -177,8 +206,9 @@ class AudioReader:
         self._blocks.close()  # type: ignore[attr-defined]
         self._container.close()
 
-    def _decode(self) -> Iterator[AudioFrame]:
-        for frame in decode_stream(self._container, self._stream, self._damage):
+    def _decode(self, near: Fraction | None, *, sought: bool) -> Iterator[AudioFrame]:
+        read = decode_stream(self._container, self._stream, self._damage, near=near, sought=sought)
+        for frame in read:
             sound = cast("AudioFrame", frame)
             if sound.samples:
                 yield sound
@@ -205,23 +235,37 @@ class AudioReader:
         """Pieces at the wanted rate and number of channels."""
         resampler = Resampler(self._native_rate, self.sample_rate, self.channels)
         mixed = self._mono and self._native_channels > 1
-        for piece in self._mixed() if mixed else self._on_time_line():
+        for piece in self._mixed() if mixed else self._in_part():
             yield resampler.push(piece)
         yield resampler.flush()
 
     def _mixed(self) -> Iterator[NDArray[np.float32]]:
         heard = [n for n, name in enumerate(self.channel_names) if not name.startswith("LFE")]
         downmix = Downmix(self._native_rate, heard or list(range(self._native_channels)))
-        for piece in self._on_time_line():
+        for piece in self._in_part():
             yield from downmix.push(piece)
         yield from downmix.flush()
+
+    def _in_part(self) -> Iterator[NDArray[np.float32]]:
+        """Native pieces from the start to the stop, to the sample."""
+        early = round((self.start - self._origin) * self._native_rate)
+        left = None
+        if self._stop is not None:
+            left = max(0, round((self._stop - self.start) * self._native_rate))
+        for piece in self._on_time_line():
+            if left == 0:
+                return
+            wanted = piece[:, early:][:, :left]
+            early = max(0, early - piece.shape[1])
+            left = None if left is None else left - wanted.shape[1]
+            yield wanted
 
     def _on_time_line(self) -> Iterator[NDArray[np.float32]]:
         """Native pieces that join: holes filled with silence, overlaps trimmed."""
         jitter = _JITTER_AVI_S if self._container.format.name == "avi" else _JITTER_S
         end = self._end()
         position = 0  # native samples given so far
-        origin = self.start  # time of sample 0 by the clock that the time stamps now follow
+        origin = self._origin  # time of sample 0 by the clock that the time stamps now follow
         for (time, samples), following in with_next(self._converted()):
             ahead = Fraction(0)
             if time is not None:
@@ -281,8 +325,7 @@ class AudioReader:
             return
         from av.error import FFmpegError
 
-        time = seconds(frame.pts, self._stream)
-        time = None if time is None else self._splices.played(time)
+        time = self._played(frame)
         if frame.sample_rate == self._native_rate and frame.layout.name == self._layout:
             yield time, self._numbers(frame_samples(frame))
             return
@@ -301,6 +344,10 @@ class AudioReader:
         for made in converted:
             yield time, self._numbers(frame_samples(made))
             time = None
+
+    def _played(self, frame: AudioFrame) -> Fraction | None:
+        time = seconds(frame.pts, self._stream)
+        return None if time is None else self._splices.played(time)
 
     def _numbers(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Samples with 0 for what is not a number, which is counted."""

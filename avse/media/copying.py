@@ -108,7 +108,7 @@ class Copier:
             if text and self._source.chapters():
                 return  # the text track behind QuickTime chapters, which are copied as chapters
             if not self._fits(stream, self._kind, None):
-                self._leave_out(stream)
+                self.leave_out(stream)
                 return
         tag = self._fitting_tag(stream, self._kind)
         if tag == "?" and is_text(stream):
@@ -257,7 +257,7 @@ class Copier:
             self._copies[stream.index] = copy
             self.streams.append(stream)
             return
-        self._leave_out(stream)
+        self.leave_out(stream)
 
     def _refuse(self, stream: Stream) -> None:
         if stream.index in self._needed:
@@ -277,9 +277,10 @@ class Copier:
                 f"{_CALLED[self._kind]} does not take the {_describe(stream)} of the source",
                 "write an .mkv file or one like the source, or leave such streams out",
             )
-        self._leave_out(stream)
+        self.leave_out(stream)
 
-    def _leave_out(self, stream: Stream) -> None:
+    def leave_out(self, stream: Stream) -> None:
+        """Do not copy a stream, and say so in `dropped`."""
         known = stream.type == "attachment" or codec_name(stream) is not None
         reason = f"{_CALLED[self._kind]} cannot hold it" if known else "its codec is unknown"
         self.dropped.append(f"{_describe(stream)}: {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from avse.errors import NoVideoError
 from avse.media.opening import (
+    CannotSkipError,
     Damage,
     StrPath,
     decode_stream,
     open_input,
     seconds,
-    time_base_of,
+    seek_near,
     with_next,
 )
 from avse.media.orientation import Orientation, orientation_of
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 _DEFAULT_RATE = Fraction(25)
 _TIDY_EVERY = 250  # frames
 _LEAP_S = 1  # a larger step is believed unless the next frame takes it back
-# No index of key frames: seeking lands on some packet, and what is decoded there may be wrong.
-_NO_INDEX = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc"})
 
 
 @dataclass(frozen=True)
@@ -167,11 +167,19 @@ class FrameReader:
 
     def _from_start(self) -> Iterator[tuple[Fraction, VideoFrame]]:
         """Decoded frames from the beginning, or from a key frame at or before `start`."""
-        if self._start is not None and self._start > self.video.start:
+        ways = (
+            ("seek", "skip") if self._start is not None and self._start > self.video.start else ()
+        )
+        for way in ways:
+            assert self._start is not None
             container, stream = self._open()
-            frames = self._timed(container, stream) if self._seek(container, stream) else iter(())
-            # What comes before the first key frame leans on pictures that were not read.
-            first = next((one for one in frames if one[1].key_frame), None)
+            first = None
+            near = self._splices.stored(self._start)
+            if way == "skip" or seek_near(container, stream, near):
+                frames = self._timed(container, stream, near=near, sought=way == "seek")
+                # What comes before the first key frame leans on pictures that were not read.
+                with contextlib.suppress(CannotSkipError):
+                    first = next((one for one in frames if one[1].key_frame), None)
             if first is not None and first[0] <= self._start:
                 yield first
                 yield from frames
@@ -187,27 +195,20 @@ class FrameReader:
         stream.thread_type = "AUTO"
         return container, stream
 
-    def _seek(self, container: InputContainer, stream: AvVideoStream) -> bool:
-        from av.error import FFmpegError
-
-        assert self._start is not None
-        if container.format.name in _NO_INDEX:
-            return False
-        try:
-            time = self._splices.stored(self._start)
-            container.seek(int(time / time_base_of(stream)), stream=stream)
-        except FFmpegError:
-            return False
-        return True
-
     def _timed(
-        self, container: InputContainer, stream: AvVideoStream
+        self,
+        container: InputContainer,
+        stream: AvVideoStream,
+        *,
+        near: Fraction | None = None,
+        sought: bool = False,
     ) -> Iterator[tuple[Fraction, VideoFrame]]:
         """Decoded frames with times that rise; those that do not rise are dropped."""
         step = 1 / (self.video.average_rate or _DEFAULT_RATE)
         last: Fraction | None = None
         shift = Fraction(0)
-        for decoded, following in with_next(decode_stream(container, stream, self._damage)):
+        read = decode_stream(container, stream, self._damage, near=near, sought=sought)
+        for decoded, following in with_next(read):
             frame = cast("VideoFrame", decoded)
             stamp = self._played(frame, stream)
             if stamp is None:

@@ -59,6 +59,10 @@ _PLAYLISTS = {
     "<smoothstreamingmedia": "a playlist",
     "v=0": "a description of a stream (SDP)",
 }
+_LEAP_S = 2  # from one packet to the next: more is a splice, or a hole
+_MOST_HELD = 3000  # packets from one key frame to the next
+# No index of key frames: seeking lands on some packet, and what is decoded there may be wrong.
+_NO_INDEX = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc"})
 _MAX_ERRORS = 100  # in a row, before a damaged file is taken to have ended
 _CHECK = "check that it plays in a media player; copy or download it again if it does not"
 
@@ -259,8 +263,78 @@ def with_next(items: Iterable[T]) -> Iterator[tuple[T, T | None]]:
 
 
 def decode_stream(
-    container: InputContainer, stream: Stream, damage: Damage
+    container: InputContainer,
+    stream: Stream,
+    damage: Damage,
+    *,
+    near: Fraction | None = None,
+    sought: bool = False,
 ) -> Iterator[AudioFrame | VideoFrame]:
-    """Every frame of a stream, from where the container stands to its end."""
-    for packet in read_packets(container, [stream], damage):
+    """Every frame of a stream, from where the container stands to its end.
+
+    Args:
+        container, stream: what is read.
+        damage: what had to be left out is counted here.
+        near, sought: see `packets_near`; None for every frame.
+
+    Raises:
+        CannotSkipError: see `packets_near`.
+    """
+    packets = read_packets(container, [stream], damage)
+    for packet in packets if near is None else packets_near(packets, near, sought=sought):
         yield from decode_packet(packet, damage)
+
+
+class CannotSkipError(Exception):
+    """What comes before a time has to be decoded to know what comes after it."""
+
+
+def seek_near(container: InputContainer, stream: Stream, time: Fraction) -> bool:
+    """Go to a key frame before a time; False if the container has no index to go by."""
+    from av.error import FFmpegError
+
+    if container.format.name in _NO_INDEX:
+        return False
+    try:
+        if "matroska" in container.format.name:  # its index is of the picture, if there is one
+            container.seek(int(time * 1_000_000))
+        else:
+            container.seek(int(time / time_base_of(stream)), stream=stream)
+    except FFmpegError:
+        return False
+    return True
+
+
+def packets_near(
+    packets: Iterable[Packet[Stream]], time: Fraction, *, sought: bool
+) -> Iterator[Packet[Stream]]:
+    """Packets of one stream from the last key frame at or before a time on.
+
+    Args:
+        packets: of the stream.
+        time: on the container's clock.
+        sought: whether the container has an index, which led here. Otherwise time stamps that
+            leap on the way do not tell when a frame is shown.
+
+    Raises:
+        CannotSkipError: the time cannot be found.
+    """
+    held: list[Packet[Stream]] = []
+    last: Fraction | None = None
+    rest = iter(packets)
+    for packet in rest:
+        held.append(packet)
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is None:
+            continue
+        now = stamp * packet.time_base
+        leapt = last is not None and not sought and abs(now - last) > _LEAP_S
+        if leapt or len(held) > _MOST_HELD:
+            raise CannotSkipError
+        if now > time:
+            break
+        last = now
+        if packet.is_keyframe:
+            held = [packet]
+    yield from held
+    yield from rest

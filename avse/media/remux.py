@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from avse.media.audio import AudioReader
 from avse.media.copying import Copier, check_copy, name_language
+from avse.media.cutting import Cut, cut_chapters, cut_packets, find_cut
 from avse.media.encoding import CONTAINERS, Codec, Voice, choose_encoding
 from avse.media.opening import Damage, StrPath, open_input, read_packets
 from avse.media.placing import explain, place, temporary_name
@@ -82,8 +83,10 @@ def remux(
     bit_rate: int | None = None,
     drop_unsupported: bool = False,
     overwrite: bool = False,
+    start: Fraction | None = None,
+    stop: Fraction | None = None,
 ) -> RemuxResult:
-    """Write a copy of a file with other sound.
+    """Write a copy of a file, or of a part of it, with other sound.
 
     The new tracks take the place of one sound track and start where it started; the first is the
     one that plays by default. Picture, subtitles, other sound tracks, attachments, chapters, tags
@@ -103,6 +106,8 @@ def remux(
         drop_unsupported: leave out streams that the container does not take (subtitles of
             pictures, say) rather than give up; see `RemuxResult.dropped`. The picture is never.
         overwrite: replace a file that exists already.
+        start, stop: the part to copy, in seconds on the source's clock; None for the beginning,
+            and for the end. What is kept of it is said in `avse.media.cutting`.
 
     Raises:
         MediaError: the source, or a sound file to put in, cannot be read.
@@ -121,7 +126,15 @@ def remux(
     check_copy(info.path, target, overwrite=overwrite)
     suffix = target.suffix.lower()
     temporary = temporary_name(target)
-    job = _Remux(info, splices, track, suffix, keep_original_audio, drop_unsupported)
+    cut = find_cut(
+        info.path,
+        splices,
+        None if info.video is None else info.video.index,
+        start,
+        stop,
+        CONTAINERS[suffix][0],
+    )
+    job = _Remux(info, splices, track, suffix, keep_original_audio, drop_unsupported, cut)
     try:
         result = job.run(tracks, temporary, target, codec, bit_rate)
         place(temporary, target, overwrite=overwrite)
@@ -149,7 +162,8 @@ def check_remux(
         ContainerError: it does not take the picture, such sound, or a track that has to be kept.
     """
     info, splices = probe(source), find_splices(source)
-    job = _Remux(info, splices, track, suffix.lower(), keep_original_audio, drop_unsupported=True)
+    whole = Cut(None, None)
+    job = _Remux(info, splices, track, suffix.lower(), keep_original_audio, True, whole)
     return job.rehearse()
 
 
@@ -164,9 +178,11 @@ class _Remux:
         suffix: str,
         keep: bool,
         drop_unsupported: bool,
+        cut: Cut,
     ) -> None:
         self._info = info
         self._splices = splices
+        self._cut = cut
         self._suffix = suffix
         self._keep = keep
         self._drop = drop_unsupported
@@ -230,6 +246,7 @@ class _Remux:
         start = track.start
         if start is None:
             start = Fraction(0) if like is None else like.start
+            start = start if self._cut.start is None else max(start, self._cut.start)
         tags = {"title": track.title, "language": track.language or (like and like.language)}
         return Voice(
             choose_encoding(self._suffix, codec, rate, channels, like, bit_rate),
@@ -237,7 +254,7 @@ class _Remux:
             sample_rate=rate,
             channels=channels,
             layout=layout,
-            start=start,
+            start=start - self._cut.zero,
             tags={key: value for key, value in tags.items() if value},
         )
 
@@ -261,6 +278,8 @@ class _Remux:
                 copier = Copier(source, output, kind, drop_unsupported=self._drop, needed=needed)
                 self._lay_out(source, output, copier, voices)
                 copier.copy_tags()
+                if self._cut.is_cut:
+                    output.set_chapters(cut_chapters(source.chapters(), self._cut))
                 output.start_encoding()
                 if isinstance(file, str):
                     self._copy(source, output, copier, voices)
@@ -283,6 +302,9 @@ class _Remux:
                     voice.join(output)
                 if not self._keep:
                     continue
+            if self._cut.is_cut and stream.type == "data":
+                copier.leave_out(stream)  # a time code, say, would be that of the beginning
+                continue
             copier.add(stream)
         if replaced < 0:
             for voice in voices:
@@ -299,8 +321,11 @@ class _Remux:
         voices: list[Voice],
     ) -> None:
         """Write copied and new packets in the order of their times."""
-        packets = read_packets(source, copier.streams, self._damage)
-        for packet in self._splices.moved(packets):
+        if self._cut.is_cut:
+            read = cut_packets(source, self._splices, copier.streams, self._damage, self._cut)
+        else:
+            read = self._splices.moved(read_packets(source, copier.streams, self._damage))
+        for packet in read:
             if packet.dts is None and packet.pts is None:
                 continue  # the flushing packet at the end
             time = (packet.pts if packet.dts is None else packet.dts) or 0

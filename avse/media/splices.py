@@ -115,16 +115,19 @@ class Splices:
         """Packets, with the times at which they are played; a clock that is reset goes on."""
         going_on: dict[int, _GoingOn] = {}
         for packet in packets:
-            stamp = packet.dts if packet.pts is None else packet.pts
-            if stamp is not None:
-                later = -round(self.jumped(stamp * packet.time_base) / packet.time_base)
-                if packet.dts is not None:
-                    stream = going_on.setdefault(packet.stream_index, _GoingOn())
-                    second = round(1 / packet.time_base)
-                    later += stream.later(packet.dts + later, packet.duration or 1, second)
-                    packet.dts += later
-                packet.pts = None if packet.pts is None else packet.pts + later
+            later = 0
+            if packet.dts is not None:
+                stream = going_on.setdefault(packet.stream_index, _GoingOn())
+                time = self._moved_ticks(packet.dts, packet.time_base)
+                second = round(1 / packet.time_base)
+                later = stream.later(time, packet.duration or 1, second)
+                packet.dts = time + later
+            if packet.pts is not None:  # the jump may lie between decoding and showing
+                packet.pts = self._moved_ticks(packet.pts, packet.time_base) + later
             yield packet
+
+    def _moved_ticks(self, time: int, base: Fraction) -> int:
+        return time - round(self.jumped(time * base) / base)
 
     def describe(self, begin: Fraction) -> str:
         """What was done about them, in words; there has to be one.

@@ -57,10 +57,16 @@ def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress)
     Raises:
         MediaError: the sound cannot be read.
     """
-    info = scene.info
-    total = None if info.duration is None else float(info.duration)
+    part, total = scene.part, scene.length_s
     lips = {person.number: person.lips for person in scene.people}
-    with AudioReader(info.path, track=scene.track, rate_hz=SAMPLE_RATE, mono=True) as reader:
+    with AudioReader(
+        scene.info.path,
+        track=scene.track,
+        rate_hz=SAMPLE_RATE,
+        mono=True,
+        start=part.start,
+        stop=part.stop,
+    ) as reader:
         sound = (block.samples[0] for block in reader)
         evidence = gather(network, lips, sound, lambda done_s: progress("sync", done_s, total))
     return conclude(evidence)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +132,7 @@ def write_subtitles(
     transcriber: Transcriber,
     *,
     sound_start_s: float,
-    length_s: Fraction | None,
+    length_s: float | None,
     progress: Progress,
     overwrite: bool,
 ) -> SubtitleFiles:
@@ -148,9 +147,9 @@ def write_subtitles(
         overwrite: replace files that exist.
     """
     found = SubtitleFiles()
-    total = None if length_s is None else float(length_s) * len(voices)
+    total = None if length_s is None else length_s * len(voices)
     for place, (number, (path, target)) in enumerate(voices.items()):
-        before_s = place * float(length_s or 0)
+        before_s = place * (length_s or 0.0)
 
         def tell(done_s: float, before_s: float = before_s) -> None:
             progress("words", before_s + done_s, total)

@@ -1,0 +1,110 @@
+"""The part of a recording that is worked on: --start and --end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from avse.clock import clock, read_clock
+from avse.errors import UsageError
+
+if TYPE_CHECKING:
+    from avse.media import MediaInfo
+    from avse.settings import Settings
+
+_ROUNDED_S = Fraction(1, 20)
+"""Lengths are shown to a tenth of a second: whoever gives one back as the end means the end."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a recording, or all of it.
+
+    Attributes:
+        start, stop: in seconds on the container's clock; None for the beginning, and for the end.
+    """
+
+    start: Fraction | None = None
+    stop: Fraction | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the whole recording."""
+        return self.start is None and self.stop is None
+
+    def holds(self, time: Fraction) -> bool:
+        """Whether an instant lies in it."""
+        early = self.start is not None and time < self.start
+        return not early and (self.stop is None or time < self.stop)
+
+    def begin(self, of: Fraction) -> Fraction:
+        """Its first instant in a file, or a track, that begins at a time."""
+        return of if self.start is None else max(self.start, of)
+
+    def length(self, begin: Fraction, duration: Fraction | None) -> Fraction | None:
+        """Seconds in it of a file, or a track; None where that is unknown.
+
+        Args:
+            begin: when the file or the track begins.
+            duration: of it, None if unknown.
+        """
+        stop = None if duration is None else begin + duration
+        if stop is None or self.stop is not None:
+            stop = self.stop if stop is None else min(stop, self.stop or stop)
+        return None if stop is None else max(Fraction(0), stop - self.begin(begin))
+
+
+WHOLE = Part()
+
+
+def find_part(info: MediaInfo, settings: Settings) -> Part:
+    """The part of a recording that the settings ask for.
+
+    Raises:
+        UsageError: it does not lie in the recording, or has no length.
+    """
+    if settings.start is None and settings.end is None:
+        return WHOLE
+    start = None if settings.start is None else read_clock(settings.start)
+    end = None if settings.end is None else read_clock(settings.end)
+    wrong = _what_is_wrong(start, end, info.duration)
+    if wrong is not None:
+        length = None if info.duration is None else clock(info.duration, None)
+        known = "of unknown length" if length is None else f"{length} long"
+        raise UsageError(
+            f"{info.path.name}: {wrong}; the recording is {known}",
+            "choose --start and --end from 0:00 on, the end after the start"
+            if length is None
+            else f"choose --start and --end from 0:00 to {length}, the end after the start",
+        )
+    return Part(
+        None if start is None else info.start + start, None if end is None else info.start + end
+    )
+
+
+def check_order(settings: Settings) -> None:
+    """Refuse a part that no recording has.
+
+    Raises:
+        UsageError: it starts before the beginning, or ends before it starts.
+    """
+    start = None if settings.start is None else read_clock(settings.start)
+    end = None if settings.end is None else read_clock(settings.end)
+    wrong = _what_is_wrong(start, end, None)
+    if wrong is not None:
+        raise UsageError(wrong, "choose --start and --end from 0:00 on, the end after the start")
+
+
+def _what_is_wrong(
+    start: Fraction | None, end: Fraction | None, length: Fraction | None
+) -> str | None:
+    if start is not None and start < 0:
+        return f"the part starts at {clock(start, None)}, before the beginning"
+    if start is not None and length is not None and start >= length:
+        return f"the part starts at {clock(start, None)}, after the end"
+    if end is not None and end <= (start or 0):
+        return f"the part ends at {clock(end, None)}, but starts at {clock(start or 0, None)}"
+    if end is not None and length is not None and end > length + _ROUNDED_S:
+        return f"the part ends at {clock(end, None)}, after the end"
+    return None
