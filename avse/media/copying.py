@@ -224,8 +224,8 @@ class Copier:
     def _refuse(self, stream: Stream) -> None:
         if not self._drop:
             raise OutputError(
-                f"A {self._kind} file does not take the {_describe(stream)} of the source.",
-                "Write an .mkv file or one like the source, or leave such streams out.",
+                f"a {self._kind} file does not take the {_describe(stream)} of the source",
+                "write an .mkv file or one like the source, or leave such streams out",
             )
         self.leave_out(stream)
 
@@ -248,12 +248,12 @@ def check_copy(source: Path, target: Path, *, overwrite: bool) -> str:
     suffix = target.suffix.lower()
     if suffix not in CONTAINERS:
         raise OutputError(
-            f"{target.name}: cannot write a {suffix or 'nameless'} video.",
-            f"Choose one of {' '.join(CONTAINERS)}.",
+            f"{target.name}: cannot write a {suffix or 'nameless'} video",
+            f"choose one of {' '.join(CONTAINERS)}",
         )
     check_destination(target, overwrite=overwrite)
     if target.exists() and target.samefile(source):
-        raise OutputError(f"{target} is the source itself.", "Choose another name.")
+        raise OutputError(f"{target} is the source itself", "choose another name")
     return CONTAINERS[suffix][0]
 
 

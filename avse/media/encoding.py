@@ -83,8 +83,8 @@ def choose_encoding(
         chosen = "pcm" if suffix == ".mov" and lossless else allowed[0]
     if chosen not in allowed:
         raise OutputError(
-            f"{suffix} files do not take {chosen} sound.",
-            f"Choose {', '.join(allowed)}, or write an .mkv file.",
+            f"{suffix} files do not take {chosen} sound",
+            f"choose {', '.join(allowed)}, or write an .mkv file",
         )
     if chosen in ("aac", "opus"):
         rates = _RATES[chosen]
@@ -168,8 +168,8 @@ class Voice:
         except (ValueError, OSError) as error:
             raise OutputError(
                 f"{self._layout} sound at {encoding.sample_rate} Hz cannot be stored as "
-                f"{encoding.codec}: {error}.",
-                "Write an .mkv file, or the voice alone as .wav.",
+                f"{encoding.codec}: {error}",
+                "write an .mkv file, or the voice alone as .wav",
             ) from error
         self.stream.metadata.update(self._tags)
 
@@ -240,6 +240,6 @@ def _fitting_layout(codec: str, layout: str | None, channels: int) -> str:
         fitting = _USUAL_LAYOUTS[channels - 1]
     if fitting is None:
         raise OutputError(
-            f"{channels} channels cannot be stored as {codec}.", "Write the voice as a .wav file."
+            f"{channels} channels cannot be stored as {codec}", "write the voice as a .wav file"
         )
     return fitting

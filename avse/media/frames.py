@@ -100,7 +100,7 @@ class FrameReader:
         info = probe(path)
         if info.video is None:
             raise NoVideoError(
-                f"{path} has no moving picture.", "Give a video that shows the speakers."
+                f"{path} has no moving picture", "give a video that shows the speakers"
             )
         self.video: VideoStream = info.video
         self._path = path

@@ -67,7 +67,7 @@ def move_sound(
     target = Path(destination)
     info = probe(source)
     if not info.audio:
-        raise NoAudioError(f"{info.path.name}: there is no sound to move.", "Check the file.")
+        raise NoAudioError(f"{info.path.name}: there is no sound to move", "check the file")
     kind = check_copy(info.path, target, overwrite=overwrite)
     temporary = temporary_name(target)
     damage = Damage()
@@ -119,8 +119,8 @@ def _write(
             lost = [what for what in copier.dropped if what.startswith(("audio", "video"))]
             if lost:
                 raise OutputError(
-                    f"A {kind} file does not take the {lost[0]} of the source.",
-                    "Write an .mkv file or one like the source.",
+                    f"a {kind} file does not take the {lost[0]} of the source",
+                    "write an .mkv file or one like the source",
                 )
             copier.copy_tags(move.others)
             output.start_encoding()

@@ -34,7 +34,7 @@ _MOST_HELD = 3000  # packets from one key frame to the next
 # No index of key frames: seeking lands on some packet, and what is decoded there may be wrong.
 _NO_INDEX = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc"})
 _MAX_ERRORS = 100  # in a row, before a damaged file is taken to have ended
-_CHECK = "Check that it plays in a media player; copy or download it again if it does not."
+_CHECK = "check that it plays in a media player; copy or download it again if it does not"
 
 
 @dataclass
@@ -65,12 +65,14 @@ def open_input(path: StrPath) -> InputContainer:
             metadata_errors="replace",
         )
     except PermissionError as error:
-        raise MediaError(f"No permission to read {file}.", "Check its access rights.") from error
+        raise MediaError(
+            f"{file} cannot be read: no permission", "check its access rights"
+        ) from error
     except (FFmpegError, OSError, ValueError) as error:
         raise _why_not_media(file, error) from error
     if container.format.name in _TEXT_ART:
         container.close()
-        raise MediaError(f"{file} is text, not a media file.", "Give a video or sound file.")
+        raise MediaError(f"{file} is text, not a media file", "give a video or sound file")
     return container
 
 
@@ -82,16 +84,16 @@ def check_file(file: Path) -> None:
     """
     try:
         if not file.exists():
-            raise MediaError(f"{file} does not exist.", "Check the spelling and the folder.")
+            raise MediaError(f"{file} does not exist", "check the spelling and the folder")
         if file.is_dir():
-            raise MediaError(f"{file} is a folder, not a media file.", "Name a file in it.")
+            raise MediaError(f"{file} is a folder, not a media file", "name a file in it")
         if not file.is_file():
-            raise MediaError(f"{file} is not an ordinary file.", "Save the stream to a file first.")
+            raise MediaError(f"{file} is not an ordinary file", "save the stream to a file first")
         empty = file.stat().st_size == 0
     except (OSError, ValueError) as error:  # name too long, a NUL in it, no access to the folder
-        raise MediaError(f"Cannot reach {file}: {error}.", "Check the path.") from error
+        raise MediaError(f"{file} cannot be reached: {error}", "check the path") from error
     if empty:
-        raise MediaError(f"{file} is empty (0 bytes).", "Copy or download it again.")
+        raise MediaError(f"{file} is empty (0 bytes)", "copy or download it again")
 
 
 def _why_not_media(file: Path, error: Exception) -> MediaError:
@@ -99,14 +101,14 @@ def _why_not_media(file: Path, error: Exception) -> MediaError:
         with file.open("rb") as handle:
             head = handle.read(12)
     except OSError as trouble:
-        return MediaError(f"Cannot read {file}: {trouble.strerror}.", "Check its access rights.")
+        return MediaError(f"{file} cannot be read: {trouble.strerror}", "check its access rights")
     if head[4:8] == b"ftyp":
         return MediaError(
-            f"{file} was cut short: its index (moov) is missing or damaged.",
-            "The recording or the copy did not finish; copy it again or repair it first.",
+            f"{file} was cut short: its index (moov) is missing or damaged",
+            "the recording or the copy did not finish; copy it again or repair it first",
         )
     reason = getattr(error, "strerror", None) or str(error)
-    return MediaError(f"{file} is not a media file that can be read ({reason}).", _CHECK)
+    return MediaError(f"{file} is not a media file that can be read ({reason})", _CHECK)
 
 
 def usable_audio(container: InputContainer) -> list[AudioStream]:

@@ -142,8 +142,8 @@ def probe(path: StrPath) -> MediaInfo:
         )
     if info.video is None and not info.audio:
         raise MediaError(
-            f"{path} holds neither sound nor a moving picture that can be decoded.",
-            "Give a video or a sound file.",
+            f"{path} holds neither sound nor a moving picture that can be decoded",
+            "give a video or a sound file",
         )
     return info
 
