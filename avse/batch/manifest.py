@@ -219,7 +219,7 @@ class Manifest:
             try:
                 if self._file.write(line) != len(line):
                     raise OutputError(
-                        f"The disk is full: {self.path} could not be written.", "Free some space."
+                        f"{self.path} could not be written: the disk is full", "free some space"
                     )
                 os.fsync(self._file.fileno())
             except BaseException:

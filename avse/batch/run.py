@@ -289,4 +289,4 @@ def read_shard(text: str) -> tuple[int, int]:
         i, n = int(number), int(count)
         if 1 <= i <= n:
             return i, n
-    raise UsageError(f"--shard {text!r} is no part of anything", "such as 3/8: the third of eight")
+    raise UsageError(f"--shard {text!r} is not a part", "give I/N, such as 3/8: the third of eight")

@@ -175,7 +175,9 @@ class Bench:
             try:
                 copy_beginning(Path(task.source), cut, seconds=_TRIAL_S)
             except (OSError, ValueError) as error:
-                raise MediaError(f"Cannot copy {task.source}: {error}.", "Try another.") from error
+                raise MediaError(
+                    f"{task.source} cannot be copied: {error}", "try another"
+                ) from error
             for attempt in ("cold", "warm"):  # what the first takes longer is the start
                 began = time.monotonic()
                 folder = str(Path(name) / attempt)
@@ -199,7 +201,7 @@ class Bench:
             digest = sha256(source)
         except OSError as error:
             raise MediaError(
-                f"Cannot read {source}: {error.strerror}.", "Check its access rights."
+                f"{source} cannot be read: {error.strerror}", "check its access rights"
             ) from error
         device = pick_device(self._device)
         job = task.request.job(source, folder, window_s=task.window_s, device=device)
@@ -207,7 +209,7 @@ class Bench:
         done = carry_out(job, progress=hook, network=network, backend=backend)
         hook("finishing", 0.0, None)
         if mark_of(source.stat(), digest) != mark_of(state, digest):
-            raise MediaError(f"{source} changed while it was read.", "Run again when it is whole.")
+            raise MediaError(f"{source} changed while it was read", "run again when it is whole")
         outputs = finished_files(folder, done.paths, Path(task.below))
         write_card(folder / CARD, source, task.request.settings, done)
         return Cleaned(mark_of(state, digest), tuple(outputs), len(done.people), done.warnings)

@@ -181,4 +181,4 @@ def read_threads(text: str, jobs: int, processors: int) -> int:
         return max(1, processors // jobs)
     if text.isdecimal() and int(text) >= 1:
         return int(text)
-    raise UsageError(f"--threads {text!r} is no number", "1 or more, or auto")
+    raise UsageError(f"--threads {text!r} is not a number", "give 1 or more, or auto")

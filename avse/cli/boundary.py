@@ -46,7 +46,7 @@ def guarded(work: Callable[[], object], terminal: Terminal) -> int:
         except ImportError as error:
             return _not_installed(error, terminal)
         except MemoryError as error:
-            terminal.error("the memory of this machine is full", "close other programs")
+            terminal.error("out of memory", "close other programs")
             terminal.trace(error)
             return FAILED
         except OSError as error:

@@ -121,8 +121,8 @@ class AudioReader:
         if self._head is None and self._damage.skipped:
             self._container.close()
             raise MediaError(
-                f"The sound of {path} is damaged: none of it can be decoded.",
-                "Copy or download the file again.",
+                f"{path}: the sound is damaged, none of it can be decoded",
+                "copy or download the file again",
             )
         self.empty = self._head is None
         like = self._head or self._stream.codec_context
@@ -391,8 +391,8 @@ def _kind(frame: AudioFrame) -> tuple[int, str, str]:
 
 def _no_track(path: StrPath, track: int, count: int) -> NoAudioError:
     if count == 0:
-        return NoAudioError(f"{path} has no sound.", "Give a recording with a sound track.")
+        return NoAudioError(f"{path} has no sound", "give a recording with a sound track")
     return NoAudioError(
-        f"{path} has no sound track {track}: it has {count}.",
-        f"Give a number from 0 to {count - 1}.",
+        f"{path} has no sound track {track}: it has {count}",
+        f"give a number from 0 to {count - 1}",
     )

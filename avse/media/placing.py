@@ -27,14 +27,16 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
     with writing(path):  # a name that is too long, say
         folder = path.parent
         if path.is_dir():
-            raise OutputError(f"{path} is a folder.", "Name a file in it.")
+            raise OutputError(f"{path} is a folder", "name a file in it")
         if not folder.is_dir():
-            raise OutputError(f"The folder {folder} does not exist.", "Create it first.")
+            raise OutputError(f"the folder {folder} does not exist", "create it first")
         if not os.access(folder, os.W_OK):
-            raise OutputError(f"No permission to write in {folder}.", "Choose another folder.")
+            raise OutputError(
+                f"{folder} cannot be written to: no permission", "choose another folder"
+            )
         if path.exists() and not overwrite:
             raise OutputExistsError(
-                f"{path} exists already.", "Choose another name, or overwrite it."
+                f"{path} exists already", "choose another name, or overwrite it"
             )
 
 
@@ -72,7 +74,7 @@ def place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         OutputError: it cannot be renamed.
     """
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already.", "Choose another name, or overwrite it.")
+        raise OutputExistsError(f"{path} exists already", "choose another name, or overwrite it")
     with writing(path):
         temporary.replace(path)
 
@@ -130,12 +132,12 @@ def explain(path: Path, error: OSError | FFmpegError) -> OutputError:
     """Say why a file could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(
-            f"The disk is full: {path} could not be written.",
-            "Free some space or choose another folder.",
+            f"{path} could not be written: the disk is full",
+            "free some space or choose another folder",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(f"No permission to write {path}.", "Choose another folder.")
+        return OutputError(f"{path} could not be written: no permission", "choose another folder")
     if error.errno == errno.ENAMETOOLONG:
-        return OutputError(f"The name {path.name} is too long.", "Choose a shorter one.")
+        return OutputError(f"{path.name}: the name is too long", "choose a shorter one")
     reason = error.strerror or str(error)
-    return OutputError(f"{path} could not be written: {reason}.", "Check the disk and the folder.")
+    return OutputError(f"{path} could not be written: {reason}", "check the disk and the folder")

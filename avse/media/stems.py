@@ -142,8 +142,8 @@ class StemWriter:
         peak = float(np.abs(samples).max())
         if not np.isfinite(peak):
             raise OutputError(
-                f"The sound for {self.path} holds values that are not numbers.",
-                "This is a defect in the model or its weights, not in the recording.",
+                f"{self.path}: the sound holds values that are not numbers",
+                "this is a defect in the model or its weights, not in the recording",
             )
         self.peak = max(self.peak, peak)
         self.frames += samples.shape[1]
@@ -230,19 +230,19 @@ class StemWriter:
 def _check_format(path: Path, suffix: str, sample_rate: int, channels: int) -> None:
     if suffix not in (".wav", ".flac"):
         raise OutputError(
-            f"{path.name}: a stem can be a .wav or a .flac file only.", "Change the ending."
+            f"{path.name}: a stem can be a .wav or a .flac file only", "change the ending"
         )
     if sample_rate < 1 or channels < 1:
         raise ValueError("sample_rate and channels must be at least 1")
     if suffix == ".flac" and channels > _FLAC_CHANNELS:
         raise OutputError(
-            f"{path.name}: FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}.",
-            "Write a .wav file.",
+            f"{path.name}: FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}",
+            "write a .wav file",
         )
     if suffix == ".flac" and sample_rate > _FLAC_TOP_RATE:
         raise OutputError(
-            f"{path.name}: FLAC holds at most {_FLAC_TOP_RATE} Hz, not {sample_rate}.",
-            "Write a .wav file.",
+            f"{path.name}: FLAC holds at most {_FLAC_TOP_RATE} Hz, not {sample_rate}",
+            "write a .wav file",
         )
     if channels > _WAV_CHANNELS:
-        raise OutputError(f"{path.name}: WAV cannot hold {channels} channels.", "Mix them down.")
+        raise OutputError(f"{path.name}: WAV cannot hold {channels} channels", "mix them down")

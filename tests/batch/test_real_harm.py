@@ -89,6 +89,6 @@ def test_a_disk_that_runs_full_holds_whole_voices_only(
 
 def test_a_read_only_folder_is_refused_before_any_work(source: Path, tmp_path: Path) -> None:
     with mounted(tmp_path / "out", "ro") as output:
-        with pytest.raises(OutputError, match="No permission"):
+        with pytest.raises(OutputError, match="no permission"):
             run(batch(source, output), Watcher())
         assert list(output.iterdir()) == []
