@@ -273,3 +273,21 @@ def test_lips_and_voices_find_each_other(clips: MemoryClips) -> None:
         optimiser.step()
         losses.append(loss.item())
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_lips_out_of_step_are_moved_whole() -> None:
+    network = AVSENet(TINY)
+    how = AskSettings(late=1.0, most_late=3)
+    asker = Asker(network, None, how, LipVariation(), CPU)
+    frames = torch.arange(20.0)
+    cues = torch.stack([frames, 100 + frames]).expand(64, 2, 20)
+    moved, seen = asker.out_of_step(cues, frames.expand(64, 20), np.random.default_rng(0))
+    late = (moved[:, 0, 10] - 10).long()
+    assert set((-late).tolist()) == set(range(-3, 4))
+    for row, shift in zip(range(64), late.tolist(), strict=True):
+        assert torch.equal(moved[row], cues[row].roll(-shift, dims=-1))
+        assert torch.equal(seen[row], frames.roll(-shift))
+    same, _ = Asker(network, None, AskSettings(late=0.0), LipVariation(), CPU).out_of_step(
+        cues, frames.expand(64, 20), np.random.default_rng(0)
+    )
+    assert torch.equal(same, cues)
