@@ -279,10 +279,11 @@ class Copier:
             )
         self.leave_out(stream)
 
-    def leave_out(self, stream: Stream) -> None:
+    def leave_out(self, stream: Stream, reason: str | None = None) -> None:
         """Do not copy a stream, and say so in `dropped`."""
-        known = stream.type == "attachment" or codec_name(stream) is not None
-        reason = f"{_CALLED[self._kind]} cannot hold it" if known else "its codec is unknown"
+        if reason is None:
+            known = stream.type == "attachment" or codec_name(stream) is not None
+            reason = f"{_CALLED[self._kind]} cannot hold it" if known else "its codec is unknown"
         self.dropped.append(f"{_describe(stream)}: {reason}")
 
 

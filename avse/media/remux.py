@@ -280,6 +280,8 @@ class _Remux:
                 copier.copy_tags()
                 if self._cut.is_cut:
                     output.set_chapters(cut_chapters(source.chapters(), self._cut))
+                    for tags in (output.metadata, *(one.metadata for one in output.streams)):
+                        tags.pop("timecode", None)  # it is that of the beginning
                 output.start_encoding()
                 if isinstance(file, str):
                     self._copy(source, output, copier, voices)
@@ -303,7 +305,7 @@ class _Remux:
                 if not self._keep:
                     continue
             if self._cut.is_cut and stream.type == "data":
-                copier.leave_out(stream)  # a time code, say, would be that of the beginning
+                copier.leave_out(stream, "it belongs to the whole recording")
                 continue
             copier.add(stream)
         if replaced < 0:

@@ -7,17 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from avse.batch.worker import ProbeTask, look_into
+from avse.batch.request import Request
+from avse.batch.worker import Probed, ProbeTask, look_into
 from avse.errors import UsageError
-from avse.settings import Settings
 from tests.cli.conftest import DUET
 
 from .fake import REQUEST
 from .program import avse
 
 
+def _wanted(**part: float) -> Request:
+    return replace(REQUEST, settings=replace(REQUEST.settings, **part))
+
+
 def _digest(**part: float) -> str:
-    return replace(REQUEST, settings=replace(REQUEST.settings, **part)).digest()
+    return _wanted(**part).digest()
+
+
+def _probed(**part: float) -> Probed:
+    return look_into(ProbeTask(str(DUET), _wanted(**part)))
 
 
 def test_the_part_belongs_to_the_key_of_what_is_done() -> None:
@@ -41,12 +49,12 @@ def _fields_digested() -> str:
 
 
 def test_a_probe_sees_the_part() -> None:
-    whole = look_into(ProbeTask(str(DUET), Settings()))
-    part = look_into(ProbeTask(str(DUET), Settings(start=1, end=3)))
+    whole = _probed()
+    part = _probed(start=1, end=3)
     assert part.media_s == 2.0
     assert part.bytes == pytest.approx(whole.bytes * 2 / (whole.media_s or 0), abs=1)
     with pytest.raises(UsageError, match="after the end"):
-        look_into(ProbeTask(str(DUET), Settings(start=10)))
+        _probed(start=10)
 
 
 def test_a_part_that_no_recording_has_is_refused_at_once(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from avse.batch.plan import Item, Plan, bytes_needed, in_shard, make_items
 from avse.batch.run import read_shard
 from avse.batch.worker import Probed, ProbeTask, Tried, look_into
 from avse.errors import InputError, OutputExistsError, UsageError
-from avse.settings import Settings
 from tests.media.media_files import Picture, Sound, write_media
 
 from .fake import REQUEST, write_tree
@@ -182,7 +181,7 @@ def test_a_header_that_claims_months_asks_for_no_disk(tmp_path: Path) -> None:
     place = data.index(b"\x44\x89\x88") + 3  # the duration, in milliseconds
     data[place : place + 8] = struct.pack(">d", 9e9)
     path.write_bytes(data)
-    probed = look_into(ProbeTask(str(path), Settings()))
+    probed = look_into(ProbeTask(str(path), REQUEST))
     assert probed.media_s is not None
     assert probed.media_s <= len(data) / 1000
     item = Item("a", path, Path(), 4.0, probed)

@@ -231,3 +231,24 @@ def test_a_part_after_a_jump_of_the_clock_is_found_in_times_as_played(tmp_path, 
     shown = [frame.image for frame in read_frames(copy)]
     asked = [frame.image for frame in read_frames(path, start=start, stop=stop)]
     assert all(np.array_equal(a, b) for a, b in zip(shown[-len(asked) :], asked, strict=True))
+
+
+def test_a_part_has_no_time_code_of_the_beginning(media, tmp_path):
+    path, coded = (
+        media("a.mov", Picture("mpeg4", frames=75), Sound("pcm_s16le")),
+        tmp_path / "b.mov",
+    )
+    with av.open(str(path)) as old, av.open(str(coded), "w") as new:
+        copies = {s.index: new.add_stream_from_template(s) for s in old.streams}
+        new.metadata["timecode"] = "01:00:00:00"
+        for packet in old.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                new.mux(packet)
+    voice = NewTrack([np.zeros((1, 8000), np.float32)], 8000, 1)
+    for start, codes in ((None, 2), (Fraction(1), 0)):  # of the picture, and of the code's track
+        copy = tmp_path / "copy.mov"
+        made = remux(coded, voice, copy, start=start, overwrite=True, drop_unsupported=True)
+        with av.open(str(copy)) as file:
+            assert sum("timecode" in stream.metadata for stream in file.streams) == codes
+        assert ["belongs to the whole" in why for why in made.dropped] == [True] * (not codes)
