@@ -200,7 +200,7 @@ class Scene:
         places = ", ".join(f"{p.number} at {u:.2f},{v:.2f}" for p, u, v in there[:4])
         raise UnknownSpeakerError(
             f"{name}: nobody is at {x:g},{y:g} of the picture at {float(seconds):g} s",
-            f"in sight then: person {places}",
+            f"in sight then: person {places}; people: {self._valid()}",
         )
 
     def _number_of(self, text: str) -> int:
