@@ -106,7 +106,7 @@ def test_a_request_to_terminate_unwinds(capsys: pytest.CaptureFixture[str]) -> N
     ("error", "code", "says"),
     [
         (ZeroDivisionError("a\nb"), 1, "avse: internal error: ZeroDivisionError: a b; please"),
-        (MemoryError(), 1, "avse: error: the memory"),
+        (MemoryError(), 1, "avse: error: out of memory"),
         (ModuleNotFoundError("no", name="torch.nn"), 3, "avse: error: the package 'torch', which"),
         (ModuleNotFoundError("no", name="avse.nothing"), 1, "avse: internal error: "),
         (KeyboardInterrupt(), 130, "avse: interrupted"),
