@@ -26,7 +26,7 @@ def read(tmp_path: Path, text: str):  # type: ignore[no-untyped-def]
 def test_shipped_recipes_are_read(name: str) -> None:
     recipe = read_recipe(EXAMPLES / name)
     assert recipe.stages[0].kind == "lips"
-    assert {stage.kind for stage in recipe.stages} >= {"lips", "joint"}
+    assert {stage.kind for stage in recipe.stages} & {"joint", "phase"}
 
 
 def test_the_recipe_for_what_is_out_of_sight_makes_both_of_its_networks() -> None:
