@@ -68,6 +68,9 @@ def test_every_stream_is_shown_and_a_picture_chosen(
     assert [picture["width"] for picture in found["pictures"]] == [96, 640]
     assert [sound["language"] for sound in found["sounds"]] == ["ger"]
     assert len(found["people"]) == 2
+    assert run("inspect", "two.mkv", "--picture", "1", "--sheet", "two.png").code == 0
+    assert run("inspect", short, "--sheet", "one.png").code == 0
+    assert Path("two.png").read_bytes() == Path("one.png").read_bytes()
     ran = run("inspect", "two.mkv")
     assert ran.out.splitlines()[-1] == "nobody in sight"
     rows = [line.split() for line in ran.out.splitlines()[3:6]]
