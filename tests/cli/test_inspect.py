@@ -113,6 +113,8 @@ def test_too_short_is_not_the_same_as_nobody(run: Run, tmp_path: Path) -> None:
     copy_beginning(DUET, tmp_path / "blink.mp4", seconds=0.3)
     (note,) = run("inspect", tmp_path / "blink.mp4").errors
     assert "the picture is too short to find a face in" in note
+    (note,) = run("inspect", DUET, "--start", "6.399").errors[:1]
+    assert "there are no pictures in the part" in note
 
 
 def test_a_sheet_is_not_overwritten(run: Run, duet: Path) -> None:
