@@ -415,7 +415,7 @@ def look(
     if turned:
         people = turn_back(find(turn_frames(iter(_Pictures(frames(), origin)), turned)), turned)
     if not len(people):
-        pictures.check_enough(info.path.name)
+        pictures.check_enough(info.path.name, part)
         raise NoFaceError(
             f"{info.path.name}: no face was found in the picture, whichever way up",
             _too_small(video, settings.face_side),
@@ -469,14 +469,23 @@ class _Pictures:
             self._count += 1
             yield Frame(frame.time - self._origin, frame.image)
 
-    def check_enough(self, name: str) -> None:
+    def check_enough(self, name: str, part: Part) -> None:
         """Refuse what is too little to find anybody in, which is not the same as nobody.
+
+        Args:
+            name: of the recording.
+            part: of it that the pictures are from.
 
         Raises:
             NoFaceError: there are too few pictures, or they last too short.
         """
         least_s = FaceSettings.min_seconds
         length_s = float(self._last - self._first)
+        if not self._count and not part.is_whole:
+            raise NoFaceError(
+                f"{name}: there are no pictures in the part that is worked on",
+                f"choose another --start or --end: a face must be in sight for {least_s:g} s",
+            )
         if not self._count:
             raise NoFaceError(
                 f"{name}: none of its pictures can be decoded", "copy or download the file again"

@@ -90,5 +90,10 @@ def read_same(texts: Iterable[str]) -> tuple[tuple[int, ...], ...]:
             raise UsageError(
                 f"--same {text!r} does not join two numbers", "such as: --same 2=3, or 2=3=5"
             )
-        groups.append(tuple(int(number) for number in text.split("=")))
+        numbers = tuple(int(number) for number in text.split("="))
+        if len(set(numbers)) < 2:
+            raise UsageError(
+                f"--same {text!r} joins a number to itself", "such as: --same 2=3, or 2=3=5"
+            )
+        groups.append(numbers)
     return tuple(groups)

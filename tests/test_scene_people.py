@@ -110,8 +110,8 @@ def test_numbers_are_joined_by_settings(duet: Path) -> None:
 
 def test_same_is_read_or_refused() -> None:
     assert read_same(["2=3", "4=5 = 6,7=8"]) == ((2, 3), (4, 5, 6), (7, 8))
-    for wrong in ("2", "2=", "a=b", "0=1", "2==3", ""):
-        with pytest.raises(UsageError):
+    for wrong in ("2", "2=", "a=b", "0=1", "2==3", "", "1=1"):
+        with pytest.raises(UsageError, match=r"^--same"):
             read_same([wrong])
     with pytest.raises(UsageError):
         Settings(same=((2,),))

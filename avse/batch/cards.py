@@ -72,10 +72,16 @@ def read_card(path: Path) -> Card | None:
 
 
 def peaks(path: Path, settings: Settings | None = None) -> list[float]:
-    """Peak in each of about 240 stretches of a sound track, read in constant memory."""
+    """Peak in each of about 240 stretches of a sound track, read in constant memory.
+
+    Args:
+        path: a recording.
+        settings: for the track and the part; None for the track that plays by default, which is
+            the voice in a video that was written, and all of it.
+    """
     from avse.media import AudioReader, probe
 
-    settings = settings or Settings(track=0)
+    settings = settings or Settings()
     part = find_part(probe(path), settings)
     highest: list[float] = []
     with AudioReader(

@@ -198,7 +198,8 @@ def _draw(scene: Scene | None, path: Path, force: bool, terminal: Terminal) -> N
     frames = []
     for time in moments(scene.people):
         at = scene.origin + Fraction(time) - Fraction(1, 1000)
-        frame = next(read_frames(scene.info.path, max_side=1920, start=at), None)
+        pictures = read_frames(scene.info.path, picture=scene.picture, max_side=1920, start=at)
+        frame = next(pictures, None)
         frames += [] if frame is None else [(time, frame.image)]
     began = scene.info.start - scene.origin
     with appearing(path, overwrite=force) as temporary:

@@ -68,6 +68,9 @@ def test_every_stream_is_shown_and_a_picture_chosen(
     assert [picture["width"] for picture in found["pictures"]] == [96, 640]
     assert [sound["language"] for sound in found["sounds"]] == ["ger"]
     assert len(found["people"]) == 2
+    assert run("inspect", "two.mkv", "--picture", "1", "--sheet", "two.png").code == 0
+    assert run("inspect", short, "--sheet", "one.png").code == 0
+    assert Path("two.png").read_bytes() == Path("one.png").read_bytes()
     ran = run("inspect", "two.mkv")
     assert ran.out.splitlines()[-1] == "nobody in sight"
     rows = [line.split() for line in ran.out.splitlines()[3:6]]
@@ -110,6 +113,8 @@ def test_too_short_is_not_the_same_as_nobody(run: Run, tmp_path: Path) -> None:
     copy_beginning(DUET, tmp_path / "blink.mp4", seconds=0.3)
     (note,) = run("inspect", tmp_path / "blink.mp4").errors
     assert "the picture is too short to find a face in" in note
+    (note,) = run("inspect", DUET, "--start", "6.399").errors[:1]
+    assert "there are no pictures in the part" in note
 
 
 def test_a_sheet_is_not_overwritten(run: Run, duet: Path) -> None:
