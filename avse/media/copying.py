@@ -279,10 +279,16 @@ class Copier:
             )
         self.leave_out(stream)
 
-    def leave_out(self, stream: Stream) -> None:
-        """Do not copy a stream, and say so in `dropped`."""
-        known = stream.type == "attachment" or codec_name(stream) is not None
-        reason = f"{_CALLED[self._kind]} cannot hold it" if known else "its codec is unknown"
+    def leave_out(self, stream: Stream, reason: str | None = None) -> None:
+        """Do not copy a stream, and say so in `dropped`.
+
+        Args:
+            stream: which.
+            reason: None if the container, or the codec, is the reason.
+        """
+        if reason is None:
+            known = stream.type == "attachment" or codec_name(stream) is not None
+            reason = f"{_CALLED[self._kind]} cannot hold it" if known else "its codec is unknown"
         self.dropped.append(f"{_describe(stream)}: {reason}")
 
 

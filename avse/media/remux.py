@@ -303,7 +303,8 @@ class _Remux:
                 if not self._keep:
                     continue
             if self._cut.is_cut and stream.type == "data":
-                copier.leave_out(stream)  # a time code, say, would be that of the beginning
+                # A time code, say, would be that of the beginning.
+                copier.leave_out(stream, "what it says holds for the whole recording, not a part")
                 continue
             copier.add(stream)
         if replaced < 0:

@@ -231,3 +231,15 @@ def test_a_part_after_a_jump_of_the_clock_is_found_in_times_as_played(tmp_path, 
     shown = [frame.image for frame in read_frames(copy)]
     asked = [frame.image for frame in read_frames(path, start=start, stop=stop)]
     assert all(np.array_equal(a, b) for a, b in zip(shown[-len(asked) :], asked, strict=True))
+
+
+def test_a_time_code_is_left_out_of_a_part_for_the_true_reason(tmp_path):
+    source = write_media(
+        tmp_path / "a.mov", Picture(), Sound(), metadata={"timecode": "01:00:00:00"}
+    )
+    voice = NewTrack([np.zeros((2, 24000), np.float32)], 48000, 2)
+    half = Fraction(1, 2)
+    result = remux(source, voice, tmp_path / "b.mov", drop_unsupported=True, start=half)
+    assert [what.partition(": ")[2] for what in result.dropped] == [
+        "what it says holds for the whole recording, not a part"
+    ]
