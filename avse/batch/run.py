@@ -22,7 +22,7 @@ from avse.batch.staging import Staging
 from avse.batch.watching import Interrupts, Outlook, Summary, Watcher, counted_interrupts
 from avse.batch.worker import ProbeTask, Tried, make_bench
 from avse.errors import OutputError, UsageError
-from avse.media.placing import writing
+from avse.media.placing import size, writing
 
 MANIFEST = "avse-batch.jsonl"
 REPORT = "avse-batch.html"
@@ -272,8 +272,8 @@ def _tell_repairs(manifest: Manifest, finished: int, watcher: Watcher) -> None:
 def _refuse_small_disk(outlook: Outlook, output: Path) -> None:
     if outlook.bytes_needed > outlook.bytes_free:
         raise OutputError(
-            f"the outputs need about {outlook.bytes_needed / 1e9:.1f} GB, and the disk of {output} "
-            f"has {outlook.bytes_free / 1e9:.1f} GB left",
+            f"the outputs need about {size(outlook.bytes_needed)}, and the disk of {output} "
+            f"has {size(outlook.bytes_free)} left",
             "free some space, write .flac (--name), or choose another --output",
         )
 

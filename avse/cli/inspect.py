@@ -111,7 +111,7 @@ def inspect(
         try:
             info, scene = _inspected(source, settings, drawing, force, terminal)
         except AvseError as error:
-            if len(sources) == 1 or isinstance(error, UsageError):
+            if len(sources) == 1:
                 raise
             terminal.error(error.message, error.hint)
             failed = failed or error.exit_code

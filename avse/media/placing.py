@@ -40,6 +40,12 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
             )
 
 
+def size(count: float) -> str:
+    """A number of bytes as people read it: 1.5 GB, 12.3 MB, 0.4 kB."""
+    unit, name = next(((u, n) for u, n in ((1e9, "GB"), (1e6, "MB")) if count >= u), (1e3, "kB"))
+    return f"{count / unit:.1f} {name}"
+
+
 def check_space(folder: Path, needed: float) -> None:
     """Check before any work that a disk has room for what will be written.
 
@@ -54,8 +60,7 @@ def check_space(folder: Path, needed: float) -> None:
         free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{folder}: about {needed / 1e9:.1f} GB will be written, and the disk has "
-            f"{free / 1e9:.1f} GB left",
+            f"{folder}: about {size(needed)} will be written, and the disk has {size(free)} left",
             "free some space, ask for fewer voices, or choose another folder",
         ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

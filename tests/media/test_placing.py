@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avse.errors import OutputError, OutputExistsError
-from avse.media.placing import appearing
+from avse.media.placing import appearing, size
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -52,3 +52,12 @@ def test_refusals_of_the_system_are_told(tmp_path: Path) -> None:
     for path in (tmp_path / "none" / "a.txt", tmp_path / "file" / "a.txt"):
         with pytest.raises(OutputError, match=r"a\.txt"), appearing(path) as temporary:
             temporary.write_text("new")
+
+
+def test_sizes_are_told_in_units_that_show_them() -> None:
+    assert [size(count) for count in (2.5e9, 999e6, 1.2e6, 40)] == [
+        "2.5 GB",
+        "999.0 MB",
+        "1.2 MB",
+        "0.0 kB",
+    ]
