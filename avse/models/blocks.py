@@ -63,7 +63,7 @@ class TemporalBlock(nn.Module):
                 channels, channels, kernel, dilation=dilation, padding=padding
             )
             zero(self.temporal)
-            nn.init.normal_(self.temporal.weight, std=0.5 * (channels * kernel) ** -0.5)
+            scatter(self.temporal.weight, 0.5 * (channels * kernel) ** -0.5)
         else:
             self.depthwise = nn.Conv1d(
                 channels,
@@ -75,14 +75,14 @@ class TemporalBlock(nn.Module):
                 bias=False,
             )
             self.pointwise = nn.Conv1d(channels, channels, 1)
-            nn.init.normal_(self.depthwise.weight, std=kernel**-0.5)
+            scatter(self.depthwise.weight, kernel**-0.5)
             zero(self.pointwise)
-            nn.init.normal_(self.pointwise.weight, std=0.5 * channels**-0.5)
+            scatter(self.pointwise.weight, 0.5 * channels**-0.5)
         self.dense = dense
         self.dropout = nn.Dropout1d(dropout) if dropout else nn.Identity()
         if self.film is not None:
             zero(self.film)
-            nn.init.normal_(self.film.weight, std=0.1 * condition**-0.5)
+            scatter(self.film.weight, 0.1 * condition**-0.5)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(batch, channels, frames), (batch, condition, frames) -> (batch, channels, frames)."""
@@ -106,6 +106,16 @@ def fine_blocks(channels: int, count: int, spec: AVSESpec) -> nn.Sequential:
             for dilation in spec.dilations(count)
         )
     )
+
+
+def scatter(weight: Tensor, deviation: float) -> None:
+    """Draw a weight from a normal distribution.
+
+    Weights on the "meta" device, which a file is compared with before a network is built, have no
+    values; to draw them would import PyTorch's compiler.
+    """
+    if not weight.is_meta:
+        nn.init.normal_(weight, std=deviation)
 
 
 def zero(layer: nn.Conv1d) -> None:

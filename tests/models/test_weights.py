@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,15 @@ def test_the_shipped_weights_still_say_what_they_said() -> None:
     expected = [[0.011549, 0.002203, 0.00143], [0.012929, 0.002101, 0.001676]]
     mask = answer.mask[0, :, [10, 100, 300], 20]
     torch.testing.assert_close(mask, torch.tensor(expected), atol=1e-4, rtol=1e-3)
+
+
+def test_loading_weights_leaves_the_compiler_of_pytorch_alone() -> None:
+    """It takes a second and 200 MB, and leaves a folder among the temporary files."""
+    code = (
+        "import sys; from avse.models.weights import load;"
+        "from avse.offscreen.weights import load_offscreen;"
+        "load('avse-small'); load_offscreen('avse-offscreen');"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
