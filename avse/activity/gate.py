@@ -27,8 +27,8 @@ class GateRule:
 
     Attributes:
         threshold: probability of speech from which it opens. Below one half, since a lost word is
-            worse than a murmur. Of 163 voices of held-out people, mostly in the wild, one loses 63 %
-            of its speech energy to it (17 % at 0.05), and no other more than 10 %.
+            worse than a murmur. Of 163 voices of held-out people, mostly in the wild, one loses
+            63 % of its speech energy to it (17 % at 0.05), and no other more than 10 %.
         lead_s: how long before such a frame.
         hang_s: how long after it.
         edge_s: length of the raised cosine with which it opens and closes.
