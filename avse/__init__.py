@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from avse.scene import look as look
     from avse.separation import Block as Block
     from avse.separation import Separation as Separation
+    from avse.separation import Separator as Separator
     from avse.separation import separate as separate
     from avse.settings import Settings as Settings
 
@@ -32,6 +33,7 @@ _HOME = {
     "Block": ("avse.separation", "Block"),
     "Scene": ("avse.scene", "Scene"),
     "Separation": ("avse.separation", "Separation"),
+    "Separator": ("avse.separation", "Separator"),
     "Settings": ("avse.settings", "Settings"),
     "load_network": ("avse.models.weights", "load"),
     "look": ("avse.scene", "look"),

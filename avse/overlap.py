@@ -61,10 +61,14 @@ def crossfade(length: int, step: int) -> FloatArray:
 
 
 class OverlapAdder:
-    """Σ weight · chunk / Σ weight over the last axis, given out as soon as it is final."""
+    """Σ weight · chunk / Σ weight over the last axis, given out as soon as it is final.
 
-    def __init__(self) -> None:
-        self.done = 0
+    Args:
+        begin: first place on the last axis.
+    """
+
+    def __init__(self, begin: int = 0) -> None:
+        self.done = begin
         self.sum: FloatArray | None = None
         self.weight = np.zeros(0, np.float32)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -33,10 +33,14 @@ from avse.media import (
     read_frames,
 )
 from avse.media.probe import undecodable
+from avse.models.device import pick_device
 from avse.part import WHOLE, Part, find_part
 from avse.paths import user_path
 from avse.people_file import read_people
 from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.inference.sound import FileSound
 
 Progress = Callable[[str, float, "float | None"], None]
 """Called with (stage, seconds of the recording done, seconds in all or None if unknown)."""
@@ -133,6 +137,28 @@ class Scene:
         """Seconds of the part that is worked on; None where the file does not say."""
         length = self.part.length(self.info.start, self.info.duration)
         return None if length is None else float(length)
+
+    @property
+    def sound(self) -> FileSound:
+        """The sound that is worked on.
+
+        Raises:
+            NoAudioError: there is none.
+        """
+        from avse.inference.sound import FileSound
+
+        if self.audio is None:
+            raise NoAudioError(f"{self.info.path.name}: there is no sound track")
+        return FileSound(
+            self.info.path,
+            self.track,
+            self.audio.sample_rate,
+            self.audio.channels,
+            self.origin,
+            self.part.start,
+            self.part.stop,
+            self.part.length(self.audio.start, self.audio.duration or self.info.duration),
+        )
 
     def playing_time(self, time: Fraction) -> float:
         """Seconds from the beginning of the file, as a player shows them."""
@@ -501,25 +527,3 @@ class _Pictures:
                 f"{length_s:.1f} s",
                 "lips can be read from about 10 pictures a second on; 25 are good",
             )
-
-
-def pick_device(name: str) -> str:
-    """Turn "auto" into a device that is there.
-
-    Raises:
-        UsageError: not a device, or one that this machine has not.
-    """
-    import torch
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(
-            f"the device {name!r} cannot be used: {str(error).splitlines()[0]}",
-            "use --device auto, cpu, cuda, cuda:N or mps; `avse doctor` lists what is here",
-        ) from error
-    return name

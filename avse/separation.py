@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -17,27 +16,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avse.activity.gate import gated
-from avse.faces.detect import FaceBackend
+from avse.faces.detect import FaceBackend, open_backend
+from avse.faces.lips import AnyLips
 from avse.faces.people import Person
-from avse.masking import MaskBlock, Masker
-from avse.media import AudioReader
+from avse.inference.engine import Block as EngineBlock
+from avse.inference.engine import Doubt, Engine, Run
+from avse.inference.sound import FileSound
+from avse.inference.speaker_tracking import Absence
 from avse.media.quantising import on_grid
+from avse.models.device import pick_device
 from avse.models.network import AVSENet
-from avse.models.weights import load
-from avse.offscreen.carrying import Absence, Carrier
-from avse.offscreen.weights import load_offscreen
-from avse.playing import MaskPlayer
 from avse.saving import CROWD, NARRATOR, TOGETHER, Target, Written, save_stems
-from avse.scene import Progress, Scene, Speaker, examine, look, no_progress, pick_device
+from avse.scene import Progress, Scene, Speaker, examine, look, no_progress
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE, VIDEO_RATE
+from avse.stft import VIDEO_RATE
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
 
 FloatArray = npt.NDArray[np.float32]
-
-BLOCK_S = 1.0
 
 SHORTEST_S = 0.5
 """Absences that are told of are at least so long."""
@@ -91,19 +87,18 @@ class Separation:
         self,
         scene: Scene,
         people: list[Person],
-        network: AVSENet,
-        settings: Settings,
+        engine: Engine,
         progress: Progress,
         *,
         together: bool = False,
         offscreen: bool = False,
     ) -> None:
         assert scene.audio is not None
-        self.scene, self.people, self.settings = scene, people, settings
+        self.scene, self.people = scene, people
+        self.engine, self.settings = engine, engine.settings
         self.together, self.offscreen = together, offscreen
         self.audio = scene.audio
         self.progress, self.notes = progress, list[str]()
-        self._network = network
         self._absences: list[Absence] | None = None
 
     @property
@@ -125,7 +120,7 @@ class Separation:
         """
         if not self.settings.sync:
             return None
-        return measure(self.scene, self._network, progress=self.progress)
+        return measure(self.scene, self.engine.network, progress=self.progress)
 
     def out_of_sight(self, number: int) -> list[OutOfSight] | None:
         """When a person's face cannot be seen, and what was heard of them then.
@@ -154,87 +149,30 @@ class Separation:
 
     def blocks(self) -> Iterator[Block]:
         """Compute the voices, piece by piece, from the first sample to the last."""
-        path, track, part = self.scene.info.path, self.scene.track, self.scene.part
-        total = self.scene.length_s
-        masker = Masker(
-            self._network,
+        rate, total = self.sample_rate, self.scene.length_s
+        sound = self.scene.sound
+        run = self.engine.run(
             in_step([person.lips for person in self.scene.people], self.sync),
-            window_s=self.settings.window_s,
-            overlap=self.settings.overlap,
+            sound,
+            offscreen=self.offscreen,
+            doubt=lip_doubt(self.scene),
         )
-        rate, channels = self.audio.sample_rate, self.audio.channels
-        rows = self._rows()
-        player = MaskPlayer(rate, channels, len(rows))
-        waiting: FloatArray = np.zeros((channels, 0), np.float32)
         done = 0
-        with ExitStack() as stack:
-            heard = stack.enter_context(
-                AudioReader(
-                    path,
-                    track=track,
-                    rate_hz=SAMPLE_RATE,
-                    mono=True,
-                    block_s=BLOCK_S,
-                    start=part.start,
-                    stop=part.stop,
-                )
-            )
-            played = stack.enter_context(
-                AudioReader(path, track=track, block_s=BLOCK_S, start=part.start, stop=part.stop)
-            )
-            for block in self._masks(masker, heard):
-                player.push_masks(block.masks[rows])
-                while player.wants_sound() and (sound := next(played, None)) is not None:
-                    player.push_sound(sound.samples)
-                    waiting = np.concatenate([waiting, sound.samples], axis=-1)
-                voices = player.play()
-                yield from self._emit(done, voices, waiting)
-                waiting, done = waiting[:, voices.shape[-1] :], done + voices.shape[-1]
-                self.progress("voices", done / rate, total)
-            for sound in played:
-                player.push_sound(sound.samples)
-                waiting = np.concatenate([waiting, sound.samples], axis=-1)
-            rest = player.finish()
-            yield from self._emit(done, rest, waiting)
-            self._note(masker, played, (done + rest.shape[-1]) / rate)
+        for block in run.blocks(self._rows()):
+            yield self._block(block)
+            done = block.start + block.stems.shape[-1]
+            self.progress("voices", done / rate, total)
+        if self.settings.carry:
+            self._absences = run.absences
+        self._note(run, sound, done / rate)
 
     def _rows(self) -> list[int]:
-        """Which masks are played: of everybody's, and of the narrator's and the crowd's."""
+        """Which masks become stems: of everybody's, and of the narrator's and the crowd's."""
         everybody = list(self.scene.people)
         rows = [everybody.index(person) for person in self.people]
         return [*rows, len(everybody), len(everybody) + 1] if self.offscreen else rows
 
-    def _masks(self, masker: Masker, heard: AudioReader) -> Iterator[MaskBlock]:
-        """Masks of everybody; carried on, gated, and more of them, as the settings say."""
-        carries = self.settings.carry and masker.loses_sight(self._frames())
-        if carries or self.offscreen:
-            model = self.settings.offscreen_model
-            masker.offscreen = load_offscreen(model, device=str(masker.device))
-        masks = masker.masks(block.samples for block in heard)
-        if self.settings.gate:
-            masks = gated(masks)
-        if self.scene.doubt:
-            masks = map(self._doubted, masks)
-        carrier = Carrier(masker.presence if carries else None)
-        yield from masks if masker.offscreen is None else carrier.carried(masks)
-        if self.settings.carry:
-            self._absences = carrier.absences
-
-    def _doubted(self, block: MaskBlock) -> MaskBlock:
-        """Masks that are nearer to equal shares of the mixture, as far as lips tell nothing."""
-        doubt = self.scene.doubt
-        people = np.array([not person.still for person in self.scene.people], np.float32)
-        share = doubt * people / max(1.0, float(people.sum()))
-        masks = (1 - np.float32(doubt)) * block.masks + share[:, None, None]
-        return dataclasses.replace(block, masks=np.asarray(masks, np.complex64))
-
-    def _frames(self) -> int:
-        """Video frames of the sound track, as far as the file says."""
-        duration = self.audio.duration or self.scene.info.duration
-        duration = self.scene.part.length(self.audio.start, duration)
-        return 0 if duration is None else int(duration * VIDEO_RATE)
-
-    def _note(self, masker: Masker, played: AudioReader, length_s: float) -> None:
+    def _note(self, run: Run, sound: FileSound, length_s: float) -> None:
         claimed = self.scene.part.length(self.audio.start, self.audio.duration)
         self.notes = self.scene.notes
         if claimed is not None and length_s < 0.98 * float(claimed) - 0.5:
@@ -244,23 +182,22 @@ class Separation:
             )
         if self.sync is not None and self.sync.out_of_step:
             self.notes.append(f"{self.sync.describe()}; corrected for (see --no-sync)")
-        if masker.halved:
+        if run.estimator.halved:
             self.notes.append("the GPU ran out of memory; the window was halved where needed")
-        if played.skipped:
+        if sound.skipped:
             self.notes.append(
-                f"{played.skipped} damaged packets of sound were skipped (silence instead)"
+                f"{sound.skipped} damaged packets of sound were skipped (silence instead)"
             )
-        if played.not_numbers:
+        if sound.not_numbers:
             self.notes.append(
-                f"{played.not_numbers} values in the sound of {self.scene.info.path.name} are not "
+                f"{sound.not_numbers} values in the sound of {self.scene.info.path.name} are not "
                 "numbers (NaN or infinite); they were taken for silence"
             )
 
-    def _emit(self, start: int, voices: FloatArray, original: FloatArray) -> Iterator[Block]:
-        if voices.shape[-1] == 0:
-            return
-        here = original[:, : voices.shape[-1]]
-        theirs, others = np.split(voices, [len(self.people)])
+    def _block(self, block: EngineBlock) -> Block:
+        """Stems as they are written: joined, mixed with the original, on the grid of the source."""
+        here = block.original
+        theirs, others = np.split(block.stems, [len(self.people)])
         if self.together:
             theirs = theirs.sum(axis=0, keepdims=True)
         if self.settings.mix:
@@ -271,7 +208,7 @@ class Separation:
         if bits is not None and bits <= 24 and not self.audio.is_float:
             # On the grid of the source, stems and residual add up to it exactly in the files too.
             stems = on_grid(stems, bits)
-        yield Block(start, stems, here - stems.sum(axis=0))
+        return Block(block.start, stems, here - stems.sum(axis=0))
 
     def voices(self) -> FloatArray:
         """(stems, channels, samples): everything at once, for recordings that fit in memory."""
@@ -314,6 +251,109 @@ class Separation:
         )
 
 
+def lip_doubt(scene: Scene) -> Doubt:
+    """How far voices stay near the mixture because pictures follow too slowly to read lips."""
+    return Doubt(scene.doubt, np.array([not person.still for person in scene.people]))
+
+
+class Separator:
+    """Separates recordings; its networks are loaded once, when first needed.
+
+        separator = avse.Separator(model="avse-small")
+        for path in recordings:
+            separator.separate(path, speaker=1).save(path.with_suffix(".voice.wav"))
+
+    Args:
+        settings: see `Settings`.
+        network: use this one instead of loading `settings.model`.
+        backend: an open face detection backend; else the one that the settings name.
+        options: fields of `Settings` to change, such as `model="avse-small"` or `gate=False`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        network: AVSENet | None = None,
+        backend: FaceBackend | None = None,
+        **options: Any,
+    ) -> None:
+        self.settings = dataclasses.replace(settings or Settings(), **options)
+        self._network, self._backend = network, backend
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The networks.
+
+        Raises:
+            MissingError: the weights are not there.
+            UsageError: the device cannot be used.
+        """
+        if self._network is None:
+            return Engine.load(self.settings)
+        return Engine(self._network, self.settings)
+
+    @cached_property
+    def backend(self) -> FaceBackend:
+        """The face detection backend.
+
+        Raises:
+            MissingError: it is not installed.
+        """
+        if self._backend is not None:
+            return self._backend
+        return open_backend(self.settings.faces, device=pick_device(self.settings.device))
+
+    def separate(
+        self,
+        path: str | os.PathLike[str],
+        speaker: Speaker = "all",
+        *,
+        together: bool = False,
+        offscreen: bool = False,
+        progress: Progress = no_progress,
+    ) -> Separation:
+        """Find the people in a recording and prepare to separate the voices of some.
+
+        Faces are looked for at once; voices are computed when `Separation.save`, `voices` or
+        `blocks` is called.
+
+        Args:
+            path: a video file with sound.
+            speaker: a number (see `avse inspect`), several, "all", or "@12.5s:0.31,0.40".
+            together: one stem with the voices of all who were asked for, instead of one for each.
+            offscreen: two more stems: off-screen speakers, and crowds.
+            progress: called with (stage, seconds done, seconds in all or None).
+
+        Raises:
+            MediaError, NoAudioError, NoVideoError, NoFaceError: see `avse.errors`.
+            UnknownSpeakerError: nobody has that number.
+            UsageError: the part asked for does not lie in the recording.
+            MissingError: weights or a face backend are not there.
+        """
+        examine(path, self.settings)
+        engine = self.engine
+        scene = look(path, self.settings, progress=progress, backend=self.backend)
+        people = scene.choose(speaker)
+        return Separation(scene, people, engine, progress, together=together, offscreen=offscreen)
+
+    def separate_arrays(
+        self, samples: FloatArray, rate_hz: int, lips: Sequence[AnyLips]
+    ) -> FloatArray:
+        """Separate sound and lips that are in memory.
+
+        Args:
+            samples: (channels, n) or (n,) float32, full scale 1.0.
+            rate_hz: of the samples.
+            lips: of each person, such as `avse.faces.lips.LipSequence`: at 25 Hz, frame 0 at the
+                first sample.
+
+        Returns:
+            (people, channels, n) float32: the voice of each person.
+        """
+        return self.engine.separate(samples, rate_hz, lips)
+
+
 def separate(
     path: str | os.PathLike[str],
     speaker: Speaker = "all",
@@ -326,33 +366,16 @@ def separate(
     progress: Progress = no_progress,
     **options: Any,
 ) -> Separation:
-    """Find the people in a recording and prepare to separate the voices of some.
-
-    Looks at the picture at once; listens when `Separation.save`, `voices` or `blocks` is called.
+    """Separate one recording: `Separator` for a single use.
 
     Args:
-        path: a video file with sound.
-        speaker: a number (see `avse inspect`), several, "all", or "@12.5s:0.31,0.40".
-        together: one stem with the voices of all who were asked for, instead of one for each.
-        offscreen: two stems more: voices from out of sight, and crowds.
-        settings: see `Settings`.
-        network: use this one instead of loading `settings.model`.
-        backend: who finds faces, if it is open already; else the one that the settings name.
-        progress: called with (stage, seconds done, seconds in all or None).
-        options: fields of `Settings` to change, such as `start=60, end="2:00"`.
+        path, speaker, together, offscreen, progress: see `Separator.separate`.
+        settings, network, backend, options: see `Separator`, such as `start=60, end="2:00"`.
 
     Raises:
-        MediaError, NoAudioError, NoVideoError, NoFaceError: see `avse.errors`.
-        UnknownSpeakerError: nobody has that number.
-        UsageError: the part asked for does not lie in the recording.
-        MissingError: weights or a face backend are not there.
+        AvseError: see `Separator.separate`.
     """
-    settings = dataclasses.replace(settings or Settings(), **options)
-    examine(path, settings)
-    if network is None:
-        network = load(settings.model, device=pick_device(settings.device))
-    scene = look(path, settings, progress=progress, backend=backend)
-    people = scene.choose(speaker)
-    return Separation(
-        scene, people, network, settings, progress, together=together, offscreen=offscreen
+    separator = Separator(settings, network=network, backend=backend, **options)
+    return separator.separate(
+        path, speaker, together=together, offscreen=offscreen, progress=progress
     )

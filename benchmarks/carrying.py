@@ -19,18 +19,18 @@ import numpy as np
 import numpy.typing as npt
 from scenes import Cast, FloatArray, face, silenced, told
 
-from avse.activity.gate import gated
-from avse.masking import Masker
+from avse.data.clips import SAMPLES_PER_FRAME
+from avse.inference.gate import gated
+from avse.inference.mask_applier import MaskApplier
+from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.offscreen import Offscreen
+from avse.inference.offscreen_weights import load_offscreen
+from avse.inference.speaker_tracking import SpeakerTracker
 from avse.models.network import AVSENet
 from avse.models.presence import REACH
 from avse.models.weights import load
-from avse.offscreen.carrying import Carrier
-from avse.offscreen.listening import Offscreen
-from avse.offscreen.weights import load_offscreen
-from avse.playing import MaskPlayer
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE, VIDEO_RATE
-from avse.train.clips import SAMPLES_PER_FRAME
 
 SEEN_S, LOST_S = 6, 6
 CASES = ("A", "A and B", "stranger", "stranger and B", "B")
@@ -77,17 +77,17 @@ def answers(network: AVSENet, offscreen: Offscreen, made: Scene) -> dict[str, Fl
     faces = [face(lips, seen) for lips, seen in made.faces]
     out = {}
     for way in ("carried", "not carried", "asked without lips"):
-        masker = Masker(network, faces, window_s=usual.window_s, overlap=usual.overlap)
+        estimator = MaskEstimator(network, faces, window_s=usual.window_s, overlap=usual.overlap)
         if way == "asked without lips":
-            masker.presence = lambda start, frames: np.ones((2, frames), np.float32)  # type: ignore[method-assign]
-        masker.offscreen = offscreen if way == "carried" else None
-        carrier = Carrier(masker.presence)
-        masks = gated(masker.masks([made.mixture[None]]))
-        player = MaskPlayer(SAMPLE_RATE, 1, 2)
-        for block in carrier.carried(masks) if way == "carried" else masks:
-            player.push_masks(block.masks[:2])
-        player.push_sound(made.mixture[None])
-        out[way] = np.concatenate([player.play(), player.finish()], axis=-1)[:, 0]
+            estimator.presence = lambda start, frames: np.ones((2, frames), np.float32)  # type: ignore[method-assign]
+        estimator.offscreen = offscreen if way == "carried" else None
+        carrier = SpeakerTracker(estimator.presence)
+        masks = gated(estimator.masks([made.mixture[None]]))
+        applier = MaskApplier(SAMPLE_RATE, 1, 2)
+        for block in carrier.assigned(masks) if way == "carried" else masks:
+            applier.push_masks(block.masks[:2])
+        applier.push_audio(made.mixture[None])
+        out[way] = np.concatenate([applier.apply(), applier.finish()], axis=-1)[:, 0]
     return out
 
 

@@ -26,20 +26,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from avse.activity.calibration import speaking
-from avse.activity.cues import NEAR
 from avse.activity.dubbing import RULE, DubbingRule, another_voice, judgeable
 from avse.activity.segments import Flags, Hysteresis
+from avse.data.clips import SAMPLES_PER_FRAME
+from avse.data.pack import PreparedPack, SoundClips, TalkingClips
 from avse.faces.lips import POINTS, RATE_HZ, LipSequence
-from avse.masking import Masker
+from avse.inference.activity_features import NEAR
+from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.voice_activity import speaking
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.prepare.reading import PreparedPack, SoundClips, TalkingClips
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import in_step
-from avse.train.clips import SAMPLES_PER_FRAME
 from avse.train.mixing import set_level
 
 FloatArray = npt.NDArray[np.float32]
@@ -191,13 +191,13 @@ class Stage:
         lips = [LipSequence(0, points, seen) for points in faces]
         sync = conclude(gather(self.network, dict(enumerate(lips)), iter([heard])))
         usual = Settings()
-        masker = Masker(
+        estimator = MaskEstimator(
             self.network,
             in_step(lips, sync),
             window_s=usual.window_s,
             overlap=usual.overlap,
         )
-        blocks = [block.cues for block in masker.masks([heard[None]])]
+        blocks = [block.cues for block in estimator.masks([heard[None]])]
         cues = np.concatenate(blocks, axis=-1)[:1, :, :frames]
         speech = Hysteresis().flags(speaking(cues)[0])
         return Trial(kind, seconds, cues[0, NEAR], speech, judgeable(sync))

@@ -60,7 +60,7 @@ def measured(arguments: list[str]) -> tuple[float, float]:
 
 def parts(path: Path, seconds: float) -> Iterator[tuple[str, float]]:
     """Time of each part on one recording, as shares of its length."""
-    from avse.masking import Masker
+    from avse.inference.mask_estimator import MaskEstimator
     from avse.media import AudioReader, StemWriter, probe, read_frames
     from avse.models.weights import load
     from avse.scene import look
@@ -78,10 +78,10 @@ def parts(path: Path, seconds: float) -> Iterator[tuple[str, float]]:
     yield "faces (beyond decoding)", (time.monotonic() - began - decode) / seconds
     network = load(settings.model)
     lips = [person.lips for person in scene.people]
-    masker = Masker(network, lips, window_s=settings.window_s, overlap=settings.overlap)
+    estimator = MaskEstimator(network, lips, window_s=settings.window_s, overlap=settings.overlap)
     began = time.monotonic()
     with AudioReader(path, rate_hz=SAMPLE_RATE, mono=True) as reader:
-        for _ in masker.masks(block.samples for block in reader):
+        for _ in estimator.masks(block.samples for block in reader):
             pass
     yield f"network, {len(scene.people)} people", (time.monotonic() - began) / seconds
     audio = probe(path).audio[0]

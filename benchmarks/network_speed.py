@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from avse.faces.lips import POINTS, LipSequence
-from avse.masking import Masker
+from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.offscreen_weights import load_offscreen
+from avse.inference.speaker_tracking import SpeakerTracker
 from avse.models.weights import load
-from avse.offscreen.carrying import Carrier
-from avse.offscreen.weights import load_offscreen
 from avse.settings import Settings
 from avse.stft import BINS, FRAME_RATE, SAMPLE_RATE, VIDEO_RATE
 
@@ -56,15 +56,17 @@ def main() -> None:
         costs = [alone / SECONDS]
         for listener in (None, offscreen):
             began = time.process_time()
-            masker = Masker(
+            estimator = MaskEstimator(
                 network,
                 lips,
                 window_s=Settings.window_s,
                 overlap=Settings.overlap,
                 offscreen=listener,
             )
-            masks = masker.masks(iter(sound))
-            for _ in masks if listener is None else Carrier(masker.presence).carried(masks):
+            masks = estimator.masks(iter(sound))
+            for _ in (
+                masks if listener is None else SpeakerTracker(estimator.presence).assigned(masks)
+            ):
                 pass
             costs.append((time.process_time() - began) / SECONDS)
         print(

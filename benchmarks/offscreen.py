@@ -17,19 +17,20 @@ from pathlib import Path
 import numpy as np
 from scenes import Cast, FloatArray, face, silenced, told
 
-from avse.activity.gate import gated
-from avse.masking import Masker
+from avse.data.clips import Sounds
+from avse.inference.gate import gated
+from avse.inference.mask_applier import MaskApplier
+from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.offscreen import Offscreen
+from avse.inference.offscreen_weights import load_offscreen
+from avse.inference.speaker_tracking import SpeakerTracker
 from avse.metrics.si_sdr import si_sdr
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.offscreen.carrying import Carrier
-from avse.offscreen.listening import Offscreen
-from avse.offscreen.weights import load_offscreen
-from avse.playing import MaskPlayer
 from avse.settings import Settings
 from avse.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.train.data import PackedSounds
-from avse.train.mixing import Sounds, set_level
+from avse.train.mixing import set_level
 from avse.train.offscreen import piece
 
 SECONDS = 8
@@ -107,14 +108,16 @@ def separated(
     """(3, samples): the voice in sight, the narrator and the crowd."""
     usual = Settings()
     faces = [face(lips, np.ones(len(lips), bool))]
-    masker = Masker(
+    estimator = MaskEstimator(
         network, faces, window_s=usual.window_s, overlap=usual.overlap, offscreen=offscreen
     )
-    player = MaskPlayer(SAMPLE_RATE, 1, 3)
-    for block in Carrier(masker.presence).carried(gated(masker.masks([mixture[None]]))):
-        player.push_masks(block.masks)
-    player.push_sound(mixture[None])
-    return np.concatenate([player.play(), player.finish()], axis=-1)[:, 0]
+    applier = MaskApplier(SAMPLE_RATE, 1, 3)
+    for block in SpeakerTracker(estimator.presence).assigned(
+        gated(estimator.masks([mixture[None]]))
+    ):
+        applier.push_masks(block.masks)
+    applier.push_audio(mixture[None])
+    return np.concatenate([applier.apply(), applier.finish()], axis=-1)[:, 0]
 
 
 def main() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from avse.data.clips import SAMPLES_PER_FRAME
+from avse.data.pack import PreparedPack, TalkingClips
 from avse.evaluate.statistics import interval
 from avse.faces.lips import POINTS, LipSequence
-from avse.prepare.reading import PreparedPack, TalkingClips
-from avse.train.clips import SAMPLES_PER_FRAME
 from avse.train.mixing import set_level
 
 FloatArray = npt.NDArray[np.float32]

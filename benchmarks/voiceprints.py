@@ -7,8 +7,8 @@ rate, and the logistic regression of same or different on the cosine, as if half
 
     python benchmarks/voiceprints.py speech --split valid --noise noise
 
-`avse.offscreen.carrying.CarryRule` has the slope of the split "valid", and its offset less one:
-a stranger's voice in somebody's stem is worse than a word that is missing.
+`avse.inference.speaker_tracking.TrackingRule` has the slope of the split "valid", and its offset
+less one: a stranger's voice in somebody's stem is worse than a word that is missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from scenes import FloatArray
 
-from avse.offscreen.weights import load_offscreen
+from avse.inference.offscreen_weights import load_offscreen
 from avse.settings import Settings
 from avse.train.compute import Compute
 from avse.train.data import EVERYBODY, PackedSounds

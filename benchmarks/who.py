@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from avse.activity.calibration import WATCHED, speaking
 from avse.activity.segments import Flags, Hysteresis, Segment, flags_of
 from avse.activity.texts import read_rttm, rttm
 from avse.activity.who import Activity, listen
@@ -34,6 +33,8 @@ from avse.evaluate.statistics import summarise
 from avse.evaluate.testset import TestSet, open_test_set
 from avse.faces.detect import open_backend
 from avse.faces.lips import RATE_HZ
+from avse.inference.engine import Engine
+from avse.inference.voice_activity import WATCHED, speaking
 from avse.metrics import Score, measure, silent_level
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
@@ -179,7 +180,7 @@ def separated(
     found = [(n, place) for n, place in enumerate(places(item, people)) if place is not None]
     for name, gate in (("without the gate", False), ("with the gate", True)):
         how = Settings(gate=gate)
-        stems = Separation(scene, people, network, how, no_progress).voices().mean(axis=1)
+        stems = Separation(scene, people, Engine(network, how), no_progress).voices().mean(axis=1)
         own = scores.setdefault(name, {})
         for n, place in found:
             stem = np.resize(stems[place], mixture.shape)  # codecs add padding behind the end

@@ -1,4 +1,4 @@
-"""Fit the constants of `avse/activity/calibration.py`: how much does each cue say about who speaks?
+"""Fit the constants of `avse/inference/voice_activity.py`: what does each cue say of speech?
 
 Draws scenes of one to three people from packs of `avse prepare`. Each person by turns talks, keeps
 still, moves their lips slowly, or moves them to a sentence that is not heard; in a quarter of the
@@ -21,16 +21,16 @@ import numpy as np
 import numpy.typing as npt
 from who import average_precision
 
-from avse.activity.calibration import HEARD, WATCHED, Calibration
-from avse.activity.cues import AGREEMENT, HEAD, LEVEL, MOTION
 from avse.activity.segments import LOUD_DB, Flags, tidied
+from avse.data.clips import SAMPLES_PER_FRAME
+from avse.data.pack import PreparedPack, SoundClips, TalkingClips
 from avse.faces.lips import POINTS, LipSequence
-from avse.masking import Masker
+from avse.inference.activity_features import AGREEMENT, HEAD, LEVEL, MOTION
+from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.voice_activity import HEARD, WATCHED, Calibration
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.prepare.reading import PreparedPack, SoundClips, TalkingClips
 from avse.settings import Settings
-from avse.train.clips import SAMPLES_PER_FRAME
 from avse.train.mixing import set_level
 
 FloatArray = npt.NDArray[np.float32]
@@ -111,8 +111,8 @@ def scene(
     seen = np.ones((FRAMES, POINTS), np.float32)
     faces = [LipSequence(0, part[1], seen) for part in parts[:count]]
     usual = Settings()
-    masker = Masker(network, faces, window_s=usual.window_s, overlap=usual.overlap)
-    blocks = masker.masks([mixture.astype(np.float32)[None]])
+    estimator = MaskEstimator(network, faces, window_s=usual.window_s, overlap=usual.overlap)
+    blocks = estimator.masks([mixture.astype(np.float32)[None]])
     cues = np.concatenate([block.cues for block in blocks], axis=-1)[..., :FRAMES]
     return Seen(
         cues.transpose(0, 2, 1).reshape(-1, cues.shape[1]),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from avse.errors import NoAudioError, OutputError, UsageError
+from avse.inference.engine import Engine
 from avse.media import probe
 from avse.models.network import AVSENet
 from avse.scene import Scene, examine, look, no_progress
@@ -95,7 +96,7 @@ def scene(duet: Path) -> Scene:
 def test_a_disk_without_room_is_noticed_before_the_work(
     scene: Scene, network: AVSENet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    separation = Separation(scene, list(scene.people), network, Settings(), no_progress)
+    separation = Separation(scene, list(scene.people), Engine(network, Settings()), no_progress)
     needed = 2 * 4 * 48_000 * 6.4
     paths = {n: tmp_path / f"{n}.wav" for n in (1, 2)}
 

@@ -13,6 +13,7 @@ import pytest
 
 import avse
 from avse.errors import NoFaceError, UnknownSpeakerError, UsageError
+from avse.inference.engine import Engine
 from avse.media import read_frames
 from avse.models.network import AVSENet
 from avse.scene import Scene, look, no_progress
@@ -29,7 +30,7 @@ def scene(duet: Path) -> Scene:
 def voices(scene: Scene, people: Sequence[int] = (1, 2)) -> Separation:
     chosen = scene.choose(list(people))
     settings = Settings(sync=False, gate=False, window_s=1.0)
-    return Separation(scene, chosen, randomise(AVSENet(TINY)), settings, no_progress)
+    return Separation(scene, chosen, Engine(randomise(AVSENet(TINY)), settings), no_progress)
 
 
 def changed(scene: Scene, number: int, **fields: object) -> Scene:

@@ -12,6 +12,8 @@ import torch
 
 import avse
 from avse.errors import OutputError, OutputExistsError, UnknownSpeakerError, UsageError
+from avse.inference.engine import Block as EngineBlock
+from avse.inference.engine import Engine
 from avse.media import AudioReader, probe
 from avse.metrics import si_sdr
 from avse.models.network import Answer, AVSENet
@@ -56,7 +58,7 @@ def again(both: Separation, speaker: object, network: AVSENet, **options: object
     """Ask for other people of the scene that was looked at already."""
     settings = dataclasses.replace(both.settings, **options)  # type: ignore[arg-type]
     people = both.scene.choose(speaker)  # type: ignore[arg-type]
-    return Separation(both.scene, people, network, settings, lambda *_: None)
+    return Separation(both.scene, people, Engine(network, settings), lambda *_: None)
 
 
 def test_two_people_left_and_right(both: Separation) -> None:
@@ -105,7 +107,9 @@ def test_narrator_crowd_and_rest_add_up_to_the_recording_too(
     both: Separation, network: AVSENet, duet: Path, tmp_path: Path
 ) -> None:
     people = both.scene.choose(2)
-    whole = Separation(both.scene, people, network, both.settings, no_progress, offscreen=True)
+    whole = Separation(
+        both.scene, people, Engine(network, both.settings), no_progress, offscreen=True
+    )
     assert whole.numbers == [2, NARRATOR, CROWD]
     names = {2: "anna.wav", NARRATOR: "narrator.wav", CROWD: "crowd.wav"}
     whole.save({n: tmp_path / name for n, name in names.items()}, residual=tmp_path / "rest.wav")
@@ -113,7 +117,12 @@ def test_narrator_crowd_and_rest_add_up_to_the_recording_too(
     assert len(parts) == 4
     np.testing.assert_allclose(sum(parts), sound(duet), atol=1e-5)
     together = Separation(
-        both.scene, people, network, both.settings, no_progress, together=True, offscreen=True
+        both.scene,
+        people,
+        Engine(network, both.settings),
+        no_progress,
+        together=True,
+        offscreen=True,
     )
     np.testing.assert_allclose(together.voices()[0], whole.voices()[0], atol=1e-6)
 
@@ -124,7 +133,7 @@ def test_a_lost_face_is_told_of_and_does_not_take_from_others(
     scene = lost(both, 1, 3.0)
     first, second = scene.people
     settings = dataclasses.replace(both.settings, sync=False, gate=False)
-    carried = Separation(scene, [first, second], network, settings, no_progress)
+    carried = Separation(scene, [first, second], Engine(network, settings), no_progress)
     assert carried.out_of_sight(1) is None
     voices = carried.voices()
     absences = carried.out_of_sight(1)
@@ -134,7 +143,7 @@ def test_a_lost_face_is_told_of_and_does_not_take_from_others(
     assert absence.stop == pytest.approx(6.4, abs=0.1)
     assert carried.out_of_sight(2) == []
     silent = dataclasses.replace(settings, carry=False)
-    left_out = Separation(scene, [first, second], network, silent, no_progress)
+    left_out = Separation(scene, [first, second], Engine(network, silent), no_progress)
     nothing = left_out.voices()
     assert left_out.out_of_sight(1) is None
     away = slice(round(4.0 * 48_000), None)
@@ -176,7 +185,7 @@ def test_saved_files_have_the_form_of_the_input(both: Separation, tmp_path: Path
 def loud(both: Separation, monkeypatch: pytest.MonkeyPatch) -> Separation:
     """A separation of a 16-bit recording whose second voice and residual go beyond full scale."""
     people = both.people
-    made = Separation(both.scene, people, both._network, both.settings, no_progress)
+    made = Separation(both.scene, people, both.engine, no_progress)
     made.audio = dataclasses.replace(made.audio, bits_per_sample=16)
     rng = np.random.default_rng(3)
     shape = (made.audio.channels, 48_000)
@@ -224,13 +233,11 @@ def test_clamp_says_what_was_cut_and_none_does_not(
     assert not [w for w in written.warnings if "--clip" in w]
 
 
-def test_a_voice_beyond_full_scale_is_not_cut_before_anybody_is_asked(
-    both: Separation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = Separation(both.scene, both.people, both._network, both.settings, no_progress)
+def test_a_voice_beyond_full_scale_is_not_cut_before_anybody_is_asked(both: Separation) -> None:
+    made = Separation(both.scene, both.people, both.engine, no_progress)
     made.audio = dataclasses.replace(made.audio, bits_per_sample=16)
     voices = np.full((2, made.audio.channels, 4), 1.5, np.float32)
-    (block,) = made._emit(0, voices, np.zeros(voices.shape[1:], np.float32))
+    block = made._block(EngineBlock(0, voices, np.zeros(voices.shape[1:], np.float32)))
     np.testing.assert_array_equal(block.stems, voices)
 
 

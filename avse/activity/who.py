@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from avse.activity.calibration import HEARD, WATCHED, speaking
-from avse.activity.cues import COUNT, MOTION, NEAR, SEEN, motion
 from avse.activity.dubbing import Dubbing, another_voice, judgeable, summarise, without_another
 from avse.activity.segments import Hysteresis, Segment, segments
 from avse.faces.detect import FaceBackend
+from avse.faces.lips import AnyLips
 from avse.faces.people import Person
-from avse.masking import Masker
-from avse.media import AudioReader, probe
+from avse.inference.activity_features import COUNT, NEAR
+from avse.inference.engine import Engine
+from avse.inference.voice_activity import HEARD, WATCHED, speaking
+from avse.media import probe
+from avse.models.device import pick_device
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.scene import Progress, Scene, examine, look, no_progress, pick_device
+from avse.scene import Progress, Scene, examine, look, no_progress
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE, VIDEO_RATE
+from avse.stft import VIDEO_RATE
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
 
@@ -66,7 +67,7 @@ class Activity:
         talks: of each person, in order of their numbers.
         first: playing time of the first frame of every probability, in seconds.
         heard: whether there was sound; without it, moving lips count as speech.
-        cues: (people, cues, frames), see `avse.activity.cues`.
+        cues: (people, cues, frames), see `avse.inference.activity_features`.
         sync: how far sound and picture are apart; None if that was not measured.
     """
 
@@ -141,13 +142,9 @@ def listen(
     sync = None
     if heard and settings.sync:
         sync = measure(scene, network, progress=progress)
-    masker = Masker(
-        network,
-        in_step([person.lips for person in scene.people], sync),
-        window_s=settings.window_s,
-        overlap=settings.overlap,
-    )
-    cues = _heard(masker, scene, settings, progress) if heard else _watched(masker, scene)
+    engine = Engine(network, settings)
+    lips = in_step([person.lips for person in scene.people], sync)
+    cues = _cues(engine, scene, lips, progress) if heard else engine.lip_cues(lips)
     probability = speaking(cues, HEARD if heard else WATCHED)
     first = scene.playing_time(Fraction(0))
     rule = rule or Hysteresis()
@@ -163,33 +160,14 @@ def listen(
     return Activity(scene, tuple(talks), first, heard, cues, sync)
 
 
-def _heard(masker: Masker, scene: Scene, settings: Settings, progress: Progress) -> FloatArray:
+def _cues(engine: Engine, scene: Scene, lips: Sequence[AnyLips], progress: Progress) -> FloatArray:
     """(people, cues, video frames) of the whole sound track."""
     total = scene.length_s
     found = [np.zeros((len(scene.people), COUNT, 0), np.float32)]
     done = 0
     progress("activity", 0.0, total)
-    with AudioReader(
-        scene.info.path,
-        track=scene.track,
-        rate_hz=SAMPLE_RATE,
-        mono=True,
-        block_s=BLOCK_S,
-        start=scene.part.start,
-        stop=scene.part.stop,
-    ) as reader:
-        for block in masker.masks(part.samples for part in reader):
-            found.append(block.cues)
-            done += block.cues.shape[-1]
-            progress("activity", done / VIDEO_RATE, total)
+    for block in engine.run(lips, scene.sound).cues():
+        found.append(block)
+        done += block.shape[-1]
+        progress("activity", done / VIDEO_RATE, total)
     return np.concatenate(found, axis=-1)
-
-
-def _watched(masker: Masker, scene: Scene) -> FloatArray:
-    """(people, cues, video frames) where there is nothing to hear."""
-    frames = max((person.lips.stop for person in scene.people), default=0)
-    out = np.zeros((len(scene.people), COUNT, max(1, frames)), np.float32)
-    with torch.inference_mode():
-        components, seen = masker.lips(0, out.shape[-1])
-        out[:, MOTION], out[:, SEEN] = motion(components[0]).cpu(), seen[0].cpu()
-    return out

@@ -192,7 +192,7 @@ class Bench:
     def _clean(self, task: CleanTask, hook: Hook) -> Cleaned:
         from avse.batch.cards import write_card
         from avse.job import carry_out
-        from avse.scene import pick_device
+        from avse.models.device import pick_device
 
         source, folder = Path(task.source), Path(task.folder)
         hook("reading", 0.0, None)

@@ -244,8 +244,8 @@ def _opened(version: str) -> tuple[str, str]:
 
 
 def _weights() -> Iterator[Check]:
+    from avse.inference.offscreen_weights import check_weights
     from avse.models.weights import shipped
-    from avse.offscreen.weights import check_weights
 
     models = shipped()
     if Settings.model not in [model.name for model in models]:

@@ -116,8 +116,8 @@ def verify(
 
     Exit code 3 if they are not.
     """
+    from avse.inference.offscreen_weights import check_weights
     from avse.models.weights import find, shipped
-    from avse.offscreen.weights import check_weights
 
     terminal = terminal_of(context)
     names = [entry.name for entry in shipped()] if model is None else [model]

@@ -139,8 +139,9 @@ def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scen
 
         examine(source, settings)
         progress("model", 0.0, None)
+        from avse.models.device import pick_device
         from avse.models.weights import load
-        from avse.scene import look, pick_device
+        from avse.scene import look
         from avse.sync.measuring import measure
 
         network = load(settings.model, device=pick_device(settings.device))

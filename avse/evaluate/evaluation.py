@@ -20,9 +20,9 @@ from avse.settings import Settings
 from avse.transcription.transcribers import open_transcriber
 
 if TYPE_CHECKING:
-    from avse.evaluate.running import Separator
     from avse.evaluate.testset import TestSet
     from avse.models.network import AVSENet
+    from avse.separation import Separator
 
 Progress = Callable[[str, float, "float | None"], None]
 """Called with (what is done, how much of it, of how much)."""
@@ -170,16 +170,14 @@ def judge_test_set(
         InputError: the set has no pictures.
         MissingError: weights, a package or a recogniser are not here.
     """
-    from avse.evaluate.running import Separator, run_network, run_pipeline
-    from avse.faces.detect import open_backend
-    from avse.models.weights import find_verified, load
-    from avse.scene import pick_device
+    from avse.evaluate.running import run_network, run_pipeline
+    from avse.models.weights import find_verified
+    from avse.separation import Separator
 
     check_packages(request.plan.metrics)
     hear = _open(request.transcriber)
     digest = find_verified(settings.model)
-    device = pick_device(settings.device)
-    network = load(settings.model, device=device)
+    separator = Separator(settings)
     items = test_set.manifest.items
     if all(item.picture is None for item in items):
         raise InputError(
@@ -187,7 +185,6 @@ def judge_test_set(
             "make the test set with videos, which is without --no-video",
         )
     total = sum(item.duration_s for item in items)
-    separator = Separator(network, settings, open_backend(settings.faces, device=device))
     run = run_network if network_only else run_pipeline
     kept: list[Mixture] = []
 
@@ -200,7 +197,7 @@ def judge_test_set(
 
     done = list(score_mixtures(making(), request.plan, jobs=request.jobs))
     mode = "network" if network_only else "pipeline"
-    provenance = _provenance(mode, test_set, request, settings, network, digest)
+    provenance = _provenance(mode, test_set, request, settings, separator.engine.network, digest)
     results = build(done, request.plan.metrics, provenance)
     if request.curves:
         results["curves"] = _curves(test_set, separator, request, progress)
@@ -261,7 +258,7 @@ def _curves(
         tracing = (
             trace_videos(name, separator, test_set, items)
             if name in ON_VIDEO
-            else trace(name, separator.network, inputs, separator.settings)
+            else trace(name, separator.engine.network, inputs, separator.settings)
         )
         for point in tracing:
             points.append(point)

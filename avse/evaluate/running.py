@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,35 +13,16 @@ from avse.errors import AvseError, InputError, MissingError
 from avse.evaluate.items import Mixture, Voice
 from avse.evaluate.sounds import FloatArray, write_sound
 from avse.evaluate.testset import NetworkItem, TestSet, network_item
-from avse.faces.detect import FaceBackend
 from avse.faces.people import Person
-from avse.masking import Masker
+from avse.inference.engine import Engine
+from avse.inference.sound import ArraySound
 from avse.media import resample
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
-from avse.offscreen.carrying import Carrier
-from avse.offscreen.weights import load_offscreen
-from avse.playing import MaskPlayer
-from avse.separation import separate
+from avse.separation import Separator
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE, VIDEO_RATE
 
 NO_FACE = "no face was found in this person's part of the picture"
-
-
-@dataclass(frozen=True)
-class Separator:
-    """What separates: opened once, for every item.
-
-    Attributes:
-        network: in evaluation mode.
-        settings: as for `avse separate`.
-        backend: who finds faces. MediaPipe does not give back the memory of those it is done with.
-    """
-
-    network: AVSENet
-    settings: Settings
-    backend: FaceBackend
 
 
 def run_pipeline(
@@ -85,7 +66,7 @@ def run_network(
 
     def answer(item: Item) -> list[FloatArray | None]:
         inputs = network_item(test_set, item, separator.backend)
-        voices = separate_item(separator.network, inputs, separator.settings)
+        voices = separate_item(separator.engine.network, inputs, separator.settings)
         return list(voices)
 
     return _run(test_set, answer, folder, progress)
@@ -106,13 +87,7 @@ def separate_video(separator: Separator, video: Path, item: Item) -> list[FloatA
     Raises:
         AvseError: see `avse.separation`.
     """
-    separation = separate(
-        video,
-        "all",
-        settings=separator.settings,
-        network=separator.network,
-        backend=separator.backend,
-    )
+    separation = separator.separate(video)
     stems = separation.voices().mean(axis=1)
     if separation.sample_rate != item.sample_rate:
         stems = resample(stems, separation.sample_rate, item.sample_rate)
@@ -135,18 +110,9 @@ def separate_item(
     Returns:
         (people asked for, samples), at the rate of the item.
     """
-    settings = settings or Settings()
-    masker = Masker(network, item.lips, window_s=settings.window_s, overlap=settings.overlap)
-    player = MaskPlayer(item.rate_hz, 1, len(item.asked))
-    heard = resample(item.mixture[None], item.rate_hz, SAMPLE_RATE)
-    masks = masker.masks([heard])
-    if settings.carry and masker.loses_sight(heard.shape[-1] * VIDEO_RATE // SAMPLE_RATE):
-        masker.offscreen = load_offscreen(settings.offscreen_model, device=str(masker.device))
-        masks = Carrier(masker.presence).carried(masks)
-    for block in masks:
-        player.push_masks(block.masks[list(item.asked)])
-    player.push_sound(item.mixture[None])
-    return np.concatenate([player.play(), player.finish()], axis=-1)[:, 0]
+    settings = dataclasses.replace(settings or Settings(), gate=False)
+    run = Engine(network, settings).run(item.lips, ArraySound(item.mixture[None], item.rate_hz))
+    return np.concatenate([block.stems for block in run.blocks(item.asked)], axis=-1)[:, 0]
 
 
 def places(item: Item, people: Sequence[Person]) -> list[int | None]:

@@ -11,13 +11,14 @@ import numpy as np
 
 from avse.errors import AvseError, MissingError
 from avse.evaluate.robustness import CURVE_METRICS, CURVES, score_voice, summarise_point
-from avse.evaluate.running import NO_FACE, Separator, separate_video
+from avse.evaluate.running import NO_FACE, separate_video
 from avse.evaluate.sounds import read_sound
 from avse.evaluate.testset import TestSet
 from avse.media import read_frames
 from avse.media.opening import open_input
 from avse.metrics import Score, not_defined
 from avse.mixtures.items import Item
+from avse.separation import Separator
 
 
 def trace_videos(

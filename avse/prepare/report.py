@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import numpy as np
 
+from avse.data.pack import CONFIDENT
 from avse.prepare.keeping import Dropped
-from avse.prepare.reading import CONFIDENT
 from avse.prepare.settings import VERSION, PrepareSettings
 from avse.prepare.shards import Clip, Shard
 from avse.splits import TEST, TRAIN, VALID

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from avse.faces.lips import AnyLips
-from avse.masking import LipComponents
+from avse.inference.inputs import LipComponents
 from avse.media import AudioReader
 from avse.models.blocks import reach
 from avse.models.network import AVSENet

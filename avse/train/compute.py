@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from avse.errors import UsageError
-from avse.scene import pick_device
+from avse.models.device import pick_device
 
 
 @dataclass(frozen=True)

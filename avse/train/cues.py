@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avse.data.clips import TalkingClip
 from avse.models.embeddings import lip_embedding, voice_embedding
 from avse.models.network import AVSENet
-from avse.train.clips import TalkingClip
 from avse.train.varying import on
 
 CONTEXT = 2

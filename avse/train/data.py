@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from avse.data.clips import Clip, ClipSet, Row, Sounds, TalkingClip
+from avse.data.pack import PackedClip, PreparedPack, SoundClips, TalkingClips
 from avse.errors import UsageError
 from avse.hashing import sha256
-from avse.prepare.reading import PackedClip, PreparedPack, SoundClips, TalkingClips
-from avse.train.clips import ClipSet, Row, TalkingClip
-from avse.train.mixing import Clip, FloatArray, Sounds
+from avse.train.mixing import FloatArray
 from avse.train.recipe import DataSettings
 
 EVERYBODY = "all"

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avse.data.clips import SAMPLES_PER_FRAME, ClipSet
 from avse.errors import UsageError
 from avse.stft import SAMPLE_RATE
-from avse.train.clips import SAMPLES_PER_FRAME, ClipSet
 from avse.train.mixing import NARROW, Batch, MixSettings
 from avse.train.resident import (
     FAST,

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avse.data.clips import ClipSet
 from avse.metrics.si_sdr import si_sdr
 from avse.models.network import AVSENet, level
 from avse.stft import BINS, istft, stft
-from avse.train.clips import ClipSet
 from avse.train.compute import Compute, moved
 from avse.train.loop import Losses
 from avse.train.losses import SOFT, power

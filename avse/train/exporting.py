@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from avse.errors import InputError, UsageError
+from avse.inference.offscreen_weights import save_offscreen
 from avse.models.network import AVSENet
 from avse.models.offscreen import OffscreenNet, OffscreenSpec
 from avse.models.spec import AVSESpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.models.weights import save
-from avse.offscreen.weights import save_offscreen
 from avse.records import load_json
 from avse.train.loop import CHECKPOINT, take_over
 from avse.train.runs import BEGUN_WITH, averaged, progress

@@ -8,11 +8,11 @@ from typing import cast
 
 import numpy as np
 
+from avse.data.pack import PreparedPack
 from avse.errors import InputError
 from avse.media.placing import appearing
 from avse.models.network import AVSENet
 from avse.prepare.delays import estimate
-from avse.prepare.reading import PreparedPack
 from avse.prepare.sync import delay_curve
 from avse.records import fit, load_json
 from avse.train.data import key

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avse.data.clips import TalkingClip, principal_components
 from avse.models.embeddings import lip_embedding, voice_embedding
 from avse.models.network import AVSENet, level
 from avse.stft import stft
-from avse.train.clips import TalkingClip, principal_components
 from avse.train.compute import Compute, moved
 from avse.train.loop import Losses
 from avse.train.mixing import smooth_tilt

@@ -6,7 +6,6 @@ them is wanted.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avse.data.clips import Clip, Sounds
 from avse.errors import UsageError
 from avse.stft import BINS, SAMPLE_RATE, stft
 from avse.train.degrading import CODECS, change_speed, overload, through_codec
@@ -23,26 +23,6 @@ FloatArray = npt.NDArray[np.float32]
 
 NARROW = 0.1
 """Probability that a mixture is band-limited."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A sound of a pack: which corpus and person, its place in the list, and its length."""
-
-    corpus: str
-    person: str
-    offset: int
-    samples: int
-
-
-class Sounds(ABC):
-    """Sounds, 16 kHz mono, that are read when they are asked for."""
-
-    clips: list[Clip]
-
-    @abstractmethod
-    def audio(self, clip: Clip) -> FloatArray:
-        """(samples,) float32 in -1..1."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avse.data.clips import Sounds
 from avse.models.network import AVSENet, level
 from avse.models.offscreen import KINDS, OffscreenNet
 from avse.models.presence import presence
@@ -26,7 +27,7 @@ from avse.train.compute import Compute, moved
 from avse.train.cues import CueBank
 from avse.train.loop import Losses
 from avse.train.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
-from avse.train.mixing import Batch, FloatArray, Sounds, set_level, smooth_tilt
+from avse.train.mixing import Batch, FloatArray, set_level, smooth_tilt
 from avse.train.recipe import AskSettings, LipVariation, OffscreenSettings
 from avse.train.rooms import draw_room, reverberate
 from avse.train.talking import TalkingBatch

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avse.data.clips import Sounds
 from avse.stft import SAMPLE_RATE
-from avse.train.mixing import FloatArray, MixSettings, Sounds
+from avse.train.mixing import FloatArray, MixSettings
 
 PIECES = 5
 """Clips at most that one voice of a mixture is joined from."""

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
+from avse.data.clips import ClipSet, Sounds
 from avse.errors import UsageError
 from avse.media.placing import appearing
 from avse.models.network import AVSENet
 from avse.models.offscreen import OffscreenNet, OffscreenSpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.train.asking import MixtureSource
-from avse.train.clips import ClipSet
 from avse.train.compute import Compute
 from avse.train.cues import CONTEXT, CueBank, fit_cues
 from avse.train.data import Corpora, sample
@@ -22,7 +22,7 @@ from avse.train.ears import Ears, EarsStage, VoicesSource
 from avse.train.joint import SeparationStage
 from avse.train.loop import Stage, damaged, read_tensors
 from avse.train.matching import LipsStage, fit_components
-from avse.train.mixing import Mixer, Sounds
+from avse.train.mixing import Mixer
 from avse.train.offscreen import OffscreenStage, SceneSource
 from avse.train.recipe import DEVICE, WORKERS, StageSettings
 from avse.train.resident import ResidentSounds

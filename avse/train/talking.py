@@ -10,17 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avse.data.clips import SAMPLES_PER_FRAME, ClipSet, Sounds, TalkingClip
 from avse.faces.lips import liveliness
 from avse.stft import BINS
-from avse.train.clips import SAMPLES_PER_FRAME, ClipSet, TalkingClip
-from avse.train.mixing import (
-    Batch,
-    MixSettings,
-    Sounds,
-    degrade,
-    set_level,
-    smooth_tilt,
-)
+from avse.train.mixing import Batch, MixSettings, degrade, set_level, smooth_tilt
 from avse.train.rooms import draw_room, reverberate
 
 FloatArray = npt.NDArray[np.float32]

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avse.data.clips import ClipSet
 from avse.metrics import silent_level, wrong_speaker
 from avse.metrics.si_sdr import si_sdr
 from avse.models.network import AVSENet
 from avse.stft import HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, istft, stft
-from avse.train.clips import ClipSet
 from avse.train.compute import Compute, moved
 from avse.train.mixing import MixSettings
 from avse.train.talking import FaceSettings, TalkingBatch, TalkingMixer

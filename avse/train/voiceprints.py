@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avse.data.clips import Sounds
 from avse.models.voiceprint import VoiceprintNet, pooled
 from avse.stft import stft
 from avse.train.compute import Compute, moved
 from avse.train.joint import speaking
 from avse.train.loop import Losses
-from avse.train.mixing import FloatArray, MixSettings, Sounds, set_level, smooth_tilt
+from avse.train.mixing import FloatArray, MixSettings, set_level, smooth_tilt
 from avse.train.offscreen import piece
 from avse.train.rooms import draw_room, reverberate
 

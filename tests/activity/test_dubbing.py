@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avse.activity.cues import NEAR, REACH
 from avse.activity.dubbing import (
     LONGEST_S,
     RULE,
@@ -21,6 +20,7 @@ from avse.activity.dubbing import (
 from avse.activity.who import Talk, listen
 from avse.faces.lips import RATE_HZ, LipSequence
 from avse.faces.people import People
+from avse.inference.activity_features import NEAR, REACH
 from avse.media import StemWriter, probe
 from avse.models.weights import load
 from avse.scene import Scene, look

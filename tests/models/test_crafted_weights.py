@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from avse.errors import CorruptWeightsError
+from avse.inference.offscreen_weights import load_offscreen, save_offscreen
 from avse.models import weights
 from avse.models.network import AVSENet
 from avse.models.offscreen import OffscreenNet, OffscreenSpec
 from avse.models.spec import AVSESpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
-from avse.offscreen.weights import load_offscreen, save_offscreen
 
 DEEP = 100_000
 

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from avse.errors import CorruptWeightsError, MissingWeightsError
+from avse.inference.offscreen_weights import load_offscreen
 from avse.models import weights
 from avse.models.network import AVSENet
-from avse.offscreen.weights import load_offscreen
 from avse.stft import BINS
 
 
@@ -104,7 +104,7 @@ def test_loading_weights_leaves_the_compiler_of_pytorch_alone() -> None:
     """It takes a second and 200 MB, and leaves a folder among the temporary files."""
     code = (
         "import sys; from avse.models.weights import load;"
-        "from avse.offscreen.weights import load_offscreen;"
+        "from avse.inference.offscreen_weights import load_offscreen;"
         "load('avse-small'); load_offscreen('avse-offscreen');"
         "print('torch._dynamo' in sys.modules)"
     )

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avse.data.pack import PreparedPack
 from avse.prepare import people as module
 from avse.prepare.likeness import GRADIENTS, gradients, refined
 from avse.prepare.people import tell_apart
-from avse.prepare.reading import PreparedPack
 from avse.prepare.running import prepare
 from avse.prepare.settings import PrepareSettings
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avse.data.clips import Clip
+from avse.data.pack import PreparedPack
 from avse.errors import InputError, OutputExistsError, UsageError
 from avse.prepare import measuring
-from avse.prepare.reading import PreparedPack
 from avse.prepare.running import prepare
 from avse.prepare.settings import PrepareSettings
-from avse.train.mixing import Clip
 from tests.mixtures.made_clips import write_wav
 
 SOUND = PrepareSettings(sound_only=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import avse
+from avse.inference.engine import Engine
 from avse.media import move_sound
 from avse.models.network import AVSENet
 from avse.models.weights import shipped
@@ -94,7 +95,9 @@ def test_separation_corrects_what_is_certainly_out_of_step(
 
     def voices(scene: avse.Scene, sync: bool) -> tuple[np.ndarray, Separation]:
         settings = Settings(sync=sync)
-        separation = Separation(scene, list(scene.people), network, settings, lambda *_: None)
+        separation = Separation(
+            scene, list(scene.people), Engine(network, settings), lambda *_: None
+        )
         return separation.voices(), separation
 
     wanted, straight = voices(seen, True)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from avse.data.clips import SAMPLES_PER_FRAME, Clip, MemoryClips, Sounds, TalkingClip
 from avse.stft import SAMPLE_RATE
-from avse.train.clips import SAMPLES_PER_FRAME, MemoryClips, TalkingClip
-from avse.train.mixing import Clip, MixSettings, Sounds
+from avse.train.mixing import MixSettings
 
 SHORT = MixSettings(seconds=0.8, noise_probability=1.0, room_probability=0.5)
 

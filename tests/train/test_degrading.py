@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from avse.data.clips import MemoryClips
 from avse.errors import UsageError
 from avse.stft import SAMPLE_RATE
-from avse.train.clips import MemoryClips
 from avse.train.degrading import CODECS, change_speed, overload, through_codec
 from avse.train.mixing import Mixer, MixSettings
 from avse.train.rooms import draw_room, reverberate, tail

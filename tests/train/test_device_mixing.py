@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from avse.data.clips import SAMPLES_PER_FRAME, MemoryClips
 from avse.errors import UsageError
 from avse.models.network import AVSENet
-from avse.train.clips import SAMPLES_PER_FRAME, MemoryClips
 from avse.train.compute import Compute
 from avse.train.data import Corpora
 from avse.train.device_mixing import ResidentMixer, ResidentTalkingMixer

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from avse.data.clips import SAMPLES_PER_FRAME, MemoryClips, principal_components
 from avse.stft import BINS, SAMPLE_RATE
-from avse.train.clips import SAMPLES_PER_FRAME, MemoryClips, principal_components
 from avse.train.joint import speaking
 from avse.train.mixing import Mixer, compress
 

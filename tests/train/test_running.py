@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from avse.errors import InputError, UsageError
+from avse.inference.offscreen_weights import load_offscreen
 from avse.models.weights import load
-from avse.offscreen.weights import load_offscreen
 from avse.train import curves
 from avse.train.compute import Compute
 from avse.train.data import Faces, PackedSounds, open_corpora

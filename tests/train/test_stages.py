@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from avse.data.clips import MemoryClips
 from avse.models.network import AVSENet
 from avse.models.spec import AVSESpec
 from avse.stft import BINS
 from avse.train.asking import Asker, MixtureSource
-from avse.train.clips import MemoryClips
 from avse.train.compute import Compute
 from avse.train.cues import fit_cues
 from avse.train.data import Corpora

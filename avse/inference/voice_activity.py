@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avse.activity.cues import AGREEMENT, HEAD, LEVEL, MOTION, SEEN
+from avse.inference.activity_features import AGREEMENT, HEAD, LEVEL, MOTION, SEEN
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -49,7 +49,7 @@ def speaking(cues: FloatArray, calibration: Calibration = HEARD) -> FloatArray:
     """Whether each person speaks.
 
     Args:
-        cues: (people, cues, frames), see `avse.activity.cues`.
+        cues: (people, cues, frames), see `avse.inference.activity_features`.
         calibration: `HEARD` or `WATCHED`.
 
     Returns:

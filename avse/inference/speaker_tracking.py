@@ -16,19 +16,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avse.activity.calibration import speaking
-from avse.masking import MaskBlock
+from avse.inference.mask_estimator import MaskBlock
+from avse.inference.voice_activity import speaking
 from avse.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
 
 Presence = Callable[[int, int], FloatArray]
-"""(first video frame, how many) -> (people, frames), 0..1; see `avse.masking.Masker.presence`."""
+"""(first video frame, how many) -> (people, frames), 0..1; see `MaskEstimator.presence`."""
 
 
 @dataclass(frozen=True)
-class CarryRule:
+class TrackingRule:
     """When a voice is somebody's.
 
     Attributes:
@@ -46,7 +46,7 @@ class CarryRule:
     evidence_s: float = 0.2
 
 
-USUAL = CarryRule()
+USUAL = TrackingRule()
 
 HEARD = 0.3
 """Share of the sound from which a voice counts as heard, in the report."""
@@ -76,30 +76,39 @@ class Absence:
         self.confidence = (before + probability * seconds) / self.heard_s
 
 
-class Carrier:
+class SpeakerTracker:
     """Gives voices out of sight to those who are known to have them.
 
     Args:
         presence: how far each person takes part; None if nobody is given anything.
-        rule: see `CarryRule`.
+        rule: see `TrackingRule`.
+        known: where to begin with `known`, from an earlier run.
 
     Attributes:
+        known: (people, size + 1) sums of each person's voiceprint frames and of their weights;
+            None before the first block.
         absences: of each person, in the order of their beginnings; complete in the end.
     """
 
-    def __init__(self, presence: Presence | None, rule: CarryRule = USUAL) -> None:
+    def __init__(
+        self,
+        presence: Presence | None,
+        rule: TrackingRule = USUAL,
+        *,
+        known: Sums | None = None,
+    ) -> None:
         self.presence, self.rule = presence, rule
         self.absences: list[Absence] = []
         self.open: dict[int, Absence] = {}
-        self.known: Sums | None = None
+        self.known = None if known is None else known.copy()
         self.narrator: FloatArray | None = None
         self.first = 0
 
-    def carried(self, blocks: Iterable[MaskBlock]) -> Iterator[MaskBlock]:
+    def assigned(self, blocks: Iterable[MaskBlock]) -> Iterator[MaskBlock]:
         """Masks of everybody, and two more: of narrators that are nobody's, and of crowds.
 
         Args:
-            blocks: with traces, that join without a gap, the first at frame 0.
+            blocks: with traces, that join without a gap.
         """
         waiting: list[MaskBlock] = []
         ahead = round(self.rule.span_s * VIDEO_RATE / 2)
@@ -120,6 +129,8 @@ class Carrier:
         """Keep what the narrator sounds like, which has to be known ahead of time."""
         assert block.traces is not None
         narrator = block.traces.prints[-1]
+        if self.narrator is None:
+            self.first = block.first // HOPS_PER_VIDEO_FRAME
         before = narrator[:, :0] if self.narrator is None else self.narrator
         self.narrator = np.concatenate([before, narrator], axis=-1)
 

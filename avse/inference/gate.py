@@ -1,7 +1,7 @@
-"""A gate on masks: who does not speak is silent, not faint.
+"""A gate on masks: a person who does not speak is silent, not faint.
 
-Made to be slow to close: it stays open for as long as anything in the near past or future speaks
-for speech, and its edges lie outside of what is kept, so onsets and tails come through whole.
+The gate is slow to close. It stays open while the voice activity of the near past or future
+suggests speech, and its edges lie outside of what is kept, so onsets and tails stay whole.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avse.activity.calibration import speaking
-from avse.masking import MaskBlock
+from avse.inference.mask_estimator import MaskBlock
+from avse.inference.voice_activity import speaking
 from avse.stft import FRAME_RATE, HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
@@ -77,25 +77,30 @@ def gated(blocks: Iterable[MaskBlock], rule: GateRule = USUAL) -> Iterator[MaskB
     """Lay the gate on masks as they come; they come out a third of a second later.
 
     Args:
-        blocks: that join without a gap, the first at frame 0.
+        blocks: that join without a gap.
         rule: see `GateRule`.
     """
     waiting: list[MaskBlock] = []
     known: FloatArray | None = None
+    origin = 0  # mask frame at which the probabilities begin
     for block in blocks:
         told = speaking(block.cues)
-        known = told if known is None else np.concatenate([known, told], axis=-1)
+        if known is None:
+            known, origin = told, block.first
+        else:
+            known = np.concatenate([known, told], axis=-1)
         waiting.append(block)
-        while waiting and _frames_needed(waiting[0], rule) <= known.shape[-1]:
-            yield _laid_on(waiting.pop(0), known, rule)
+        ahead = origin // HOPS_PER_VIDEO_FRAME + known.shape[-1]
+        while waiting and _frames_needed(waiting[0], rule) <= ahead:
+            yield _gated(waiting.pop(0), known, origin, rule)
     for block in waiting:
         assert known is not None
-        yield _laid_on(block, known, rule)
+        yield _gated(block, known, origin, rule)
 
 
-def _laid_on(block: MaskBlock, probability: FloatArray, rule: GateRule) -> MaskBlock:
-    stop = block.first + block.masks.shape[-1]
-    gain = gains(probability, block.first, stop, rule)
+def _gated(block: MaskBlock, probability: FloatArray, origin: int, rule: GateRule) -> MaskBlock:
+    first = block.first - origin
+    gain = gains(probability, first, first + block.masks.shape[-1], rule)
     return dataclasses.replace(block, masks=block.masks * gain[:, None])
 
 

@@ -18,9 +18,9 @@ from avse.models.weights import (
 )
 
 if TYPE_CHECKING:
+    from avse.inference.offscreen import Offscreen
     from avse.models.offscreen import OffscreenNet
     from avse.models.voiceprint import VoiceprintNet
-    from avse.offscreen.listening import Offscreen
 
 FORMAT = "avse-offscreen-1"
 _NETWORK, _VOICEPRINT = "offscreen", "voiceprint"
@@ -37,9 +37,9 @@ def load_offscreen(model: str, *, device: str = "cpu") -> Offscreen:
         MissingWeightsError: not there.
         CorruptWeightsError: damaged, or something else.
     """
+    from avse.inference.offscreen import Offscreen
     from avse.models.offscreen import OffscreenNet, OffscreenSpec
     from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
-    from avse.offscreen.listening import Offscreen
 
     path, expected = find(model)
     verify(path, expected)

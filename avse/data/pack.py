@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from avse.data.clips import SAMPLES_PER_FRAME, Clip, TalkingClip
 from avse.errors import InputError
 from avse.faces.lips import POINTS, motion
 from avse.paths import inside
 from avse.records import build, fit, load_json
-from avse.train.clips import SAMPLES_PER_FRAME, TalkingClip
-from avse.train.mixing import Clip
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -179,7 +178,7 @@ class TalkingClips(Sequence[TalkingClip]):
 
 
 class SoundClips:
-    """Sound in the shape of `avse.train.mixing.Pack`.
+    """Sound in the shape of `avse.data.clips.Sounds`.
 
     Attributes:
         clips: each one's `offset` is its place in `rows`.

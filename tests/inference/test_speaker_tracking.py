@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from avse.activity.cues import COUNT, HEAD, LEVEL, SEEN
-from avse.masking import MaskBlock
-from avse.offscreen.carrying import Carrier, CarryRule
-from avse.offscreen.listening import Traces
+from avse.inference.activity_features import COUNT, HEAD, LEVEL, SEEN
+from avse.inference.mask_estimator import MaskBlock
+from avse.inference.offscreen import Traces
+from avse.inference.speaker_tracking import SpeakerTracker, TrackingRule
 from avse.stft import HOPS_PER_VIDEO_FRAME
 
-RULE = CarryRule(slope=20, offset=-10, known_s=1.0, span_s=1.0, evidence_s=0.1)
+RULE = TrackingRule(slope=20, offset=-10, known_s=1.0, span_s=1.0, evidence_s=0.1)
 FRAMES, LOST = 200, 100
 ANNA, BEN, STRANGER = np.eye(4)[:3]
 VISIBLE, NARRATOR = 0.25, 0.5
@@ -55,9 +55,9 @@ def presence(first: int, frames: int) -> np.ndarray:
 
 def run(
     narrator: np.ndarray, sizes: list[int] | None = None, **options: float
-) -> tuple[np.ndarray, Carrier]:
-    carrier = Carrier(presence, RULE)
-    out = list(carrier.carried(blocks(narrator, sizes or [50] * 4, **options)))
+) -> tuple[np.ndarray, SpeakerTracker]:
+    carrier = SpeakerTracker(presence, RULE)
+    out = list(carrier.assigned(blocks(narrator, sizes or [50] * 4, **options)))
     assert [b.first for b in out] == [4 * int(n) for n in np.cumsum([0, *(sizes or [50] * 4)[:-1]])]
     return np.concatenate([block.masks for block in out], axis=-1), carrier
 
@@ -120,8 +120,8 @@ def test_blocks_come_out_before_the_end() -> None:
             given += 1
             yield block
 
-    carrier = Carrier(presence, RULE)
-    stream = carrier.carried(counted())
+    carrier = SpeakerTracker(presence, RULE)
+    stream = carrier.assigned(counted())
     next(stream)
     assert given <= 3
     for _ in stream:
@@ -130,8 +130,8 @@ def test_blocks_come_out_before_the_end() -> None:
 
 
 def test_nobody_is_given_anything_if_nothing_is_carried() -> None:
-    carrier = Carrier(None, RULE)
-    masks = np.concatenate([b.masks for b in carrier.carried(blocks(ANNA, (50,) * 4))], axis=-1)
+    carrier = SpeakerTracker(None, RULE)
+    masks = np.concatenate([b.masks for b in carrier.assigned(blocks(ANNA, (50,) * 4))], axis=-1)
     assert (masks[0, :, LATER] == 0).all()
     np.testing.assert_allclose(masks[2, :, LATER], NARRATOR * (1 - VISIBLE), rtol=1e-5)
     assert carrier.absences == []

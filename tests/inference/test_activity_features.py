@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from avse.activity.calibration import HEARD, WATCHED, speaking
-from avse.activity.cues import AGREEMENT, COUNT, HEAD, LEVEL, MOTION, SEEN, contrast, motion
 from avse.faces.lips import POINTS, LipSequence
-from avse.masking import Masker
+from avse.inference.activity_features import (
+    AGREEMENT,
+    COUNT,
+    HEAD,
+    LEVEL,
+    MOTION,
+    SEEN,
+    contrast,
+    motion,
+)
+from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.voice_activity import HEARD, WATCHED, speaking
 from avse.models.weights import load
 
 
@@ -68,6 +77,6 @@ def test_a_still_face_never_speaks_to_a_voice_that_is_heard() -> None:
     rng = np.random.default_rng(0)
     face = rng.normal(0, 0.02, (1, POINTS, 3)) + rng.normal(0, 0.0005, (160, POINTS, 3))
     lips = LipSequence(0, face.astype(np.float32), np.ones((160, POINTS), np.float32))
-    masker = Masker(network, [lips], window_s=4, overlap=0.5)
-    cues = np.concatenate([block.cues for block in masker.masks([heard])], axis=-1)
+    estimator = MaskEstimator(network, [lips], window_s=4, overlap=0.5)
+    cues = np.concatenate([block.cues for block in estimator.masks([heard])], axis=-1)
     assert np.nanmax(speaking(cues)) < 0.4

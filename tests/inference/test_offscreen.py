@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from avse.errors import CorruptWeightsError
+from avse.inference.offscreen import Offscreen, share_of
+from avse.inference.offscreen_weights import load_offscreen, save_offscreen
 from avse.models.network import AVSENet
 from avse.models.offscreen import KINDS, OffscreenNet, OffscreenSpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec, pooled
 from avse.models.weights import save
-from avse.offscreen.listening import Offscreen, share_of
-from avse.offscreen.weights import load_offscreen, save_offscreen
 from avse.stft import BINS
 
 SPEC = OffscreenSpec(fine_channels=8, coarse_channels=12, fine_blocks=1, dilations=(1, 2))
@@ -43,7 +43,7 @@ def test_shares_add_up_to_all_that_is_left_however_loud(offscreen: Offscreen) ->
 
 
 def test_one_window_in_all_its_parts(offscreen: Offscreen) -> None:
-    heard = offscreen.listen(random(BINS, 40), 0.3 * random(2, BINS, 40, seed=2))
+    heard = offscreen.features(random(BINS, 40), 0.3 * random(2, BINS, 40, seed=2))
     assert heard.shares.shape == (2, BINS, 40)
     assert heard.prints.shape == (3, PRINT.size + 1, 10)
     assert all(torch.isfinite(part).all() for part in (heard.shares, heard.prints))
@@ -52,7 +52,7 @@ def test_one_window_in_all_its_parts(offscreen: Offscreen) -> None:
 
 
 def test_nobody_in_the_picture_and_silence_are_no_trouble(offscreen: Offscreen) -> None:
-    heard = offscreen.listen(torch.zeros(BINS, 40, dtype=torch.complex64), random(0, BINS, 40))
+    heard = offscreen.features(torch.zeros(BINS, 40, dtype=torch.complex64), random(0, BINS, 40))
     assert torch.isfinite(heard.prints).all()
     assert (heard.prints[:, -1] == 0).all()
 
@@ -79,7 +79,7 @@ def test_saved_and_loaded(offscreen: Offscreen, tmp_path: Path) -> None:
     assert (again.network.spec, again.voiceprint.spec) == (SPEC, PRINT)
     mixture, masks = random(BINS, 40), 0.3 * random(2, BINS, 40, seed=2)
     torch.testing.assert_close(
-        again.listen(mixture, masks).prints, offscreen.listen(mixture, masks).prints
+        again.features(mixture, masks).prints, offscreen.features(mixture, masks).prints
     )
 
 

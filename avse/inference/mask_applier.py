@@ -55,7 +55,7 @@ class Grid:
         return np.asarray(out, np.complex64)
 
 
-class MaskPlayer:
+class MaskApplier:
     """Lays masks on a recording at its own rate and channels, in step, piece by piece.
 
     Args:
@@ -76,7 +76,7 @@ class MaskPlayer:
         )
         self.frame = 0
 
-    def push_sound(self, samples: FloatArray) -> None:
+    def push_audio(self, samples: FloatArray) -> None:
         """(channels, n) of the recording."""
         self.spectra = np.concatenate([self.spectra, self.forward.push(samples)], axis=-1)
 
@@ -84,11 +84,11 @@ class MaskPlayer:
         """The next masks: (stems, BINS, frames)."""
         self.masks = np.concatenate([self.masks, masks], axis=-1)
 
-    def wants_sound(self) -> bool:
+    def wants_audio(self) -> bool:
         """Whether there are masks for which the sound is still missing."""
         return self.spectra.shape[-1] == 0 or self._ready() == self.spectra.shape[-1]
 
-    def play(self) -> FloatArray:
+    def apply(self) -> FloatArray:
         """(stems, channels, n): what can be computed by now."""
         return self._shape(self.back.push(self._masked(self._ready())))
 

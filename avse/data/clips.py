@@ -1,4 +1,4 @@
-"""Talking-face clips as training material: sound and lips of real people, in step."""
+"""Clips as training material: sounds, and talking faces with sound and lips in step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,26 @@ from avse.stft import SAMPLE_RATE, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
 SAMPLES_PER_FRAME = SAMPLE_RATE // VIDEO_RATE
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A sound of a pack: which corpus and person, its place in the list, and its length."""
+
+    corpus: str
+    person: str
+    offset: int
+    samples: int
+
+
+class Sounds(ABC):
+    """Sounds, 16 kHz mono, that are read when they are asked for."""
+
+    clips: list[Clip]
+
+    @abstractmethod
+    def audio(self, clip: Clip) -> FloatArray:
+        """(samples,) float32 in -1..1."""
 
 
 @dataclass(frozen=True)

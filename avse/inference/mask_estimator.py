@@ -1,9 +1,9 @@
-"""Pass 2, the sound: windows through the network, masks put together.
+"""Mask estimation: the network over a recording, window by window.
 
-The network hears a mono 16 kHz downmix and answers with masks on a 10 ms × 25 Hz grid. Masks, not
-sounds, are faded from window to window; `avse.playing` lays them on the recording. Who has been out
-of sight for a while is not asked for: without lips the network gives a bit of everybody, which the
-others are then short of.
+The network takes a mono 16 kHz downmix and gives masks on a grid of 10 ms and 25 Hz. Masks, not
+sounds, are crossfaded from window to window; `avse.inference.mask_applier` applies them to the
+recording. A person who has been out of sight for a while gets no mask: without lip input the
+network leaks a little of every speaker into that mask, at the expense of the other masks.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avse.activity.cues import COUNT, find_cues
-from avse.faces.lips import AnyLips, Lips, liveliness, motion
+from avse.faces.lips import AnyLips
+from avse.inference.activity_features import COUNT, find_cues
+from avse.inference.inputs import LipComponents
+from avse.inference.offscreen import Offscreen, OffscreenFeatures, Traces
 from avse.models.network import AVSENet
 from avse.models.presence import REACH, presence
-from avse.offscreen.listening import Heard, Offscreen, Traces
 from avse.overlap import OverlapAdder, StreamingSTFT, WindowPlan, crossfade
 from avse.stft import BINS, HOP, HOPS_PER_VIDEO_FRAME, VIDEO_RATE, WINDOW
 
@@ -36,8 +37,8 @@ class MaskBlock:
         first: index of the first frame, 100 a second from the start of the track; a multiple of 4.
         masks: (people, bins, frames) complex64; of everybody in the picture.
         cues: (people, cues, video frames), whether each speaks, for the video frames that begin in
-            this block; see `avse.activity.cues`.
-        traces: what was heard of people out of sight; None if nobody listened for it.
+            this block; see `avse.inference.activity_features`.
+        traces: shares and voiceprints of off-screen speech; None if that was not asked for.
     """
 
     first: int
@@ -46,94 +47,52 @@ class MaskBlock:
     traces: Traces | None = None
 
 
-class LipComponents:
-    """What the visual stream is fed of one person's lips: a few MB for an hour in sight.
-
-    Args:
-        network: on its device.
-        lips: of the person.
-
-    Attributes:
-        first, stop: video frames from the first with lips to the one after the last.
-    """
-
-    def __init__(self, network: AVSENet, lips: AnyLips) -> None:
-        self.first, self.stop = lips.first, lips.stop
-        self.size = network.spec.lip_components
-        self.stretches: list[tuple[int, FloatArray, FloatArray]] = []
-        _, points, _ = Lips(lips.stretches).sightings()
-        there = np.ones(len(points), np.bool_)
-        moved = motion(points, there)
-        moved = moved * np.float32(liveliness(moved, there))
-        device, done = network.visual.mean.device, 0
-        for one in lips.stretches:
-            seen = one.seen
-            count = int(np.count_nonzero(seen))
-            inputs = torch.from_numpy(moved[done : done + count])[None].to(device)
-            with torch.inference_mode():
-                found = network.visual.project(inputs, torch.ones(1, count, device=device))[0]
-            components = np.zeros((self.size, len(seen)), np.float32)
-            components[:, seen] = found.cpu().numpy()
-            self.stretches.append((one.first, components, seen.astype(np.float32)))
-            done += count
-
-    def window(self, start: int, frames: int) -> tuple[FloatArray, FloatArray]:
-        """(components, frames), and (frames,) 1 where the lips were seen, else 0.
-
-        Args:
-            start: video frame; beyond both ends the lips are unseen.
-            frames: how many.
-        """
-        out, seen = np.zeros((self.size, frames), np.float32), np.zeros(frames, np.float32)
-        for first, components, there in self.stretches:
-            low, high = max(start, first), min(start + frames, first + len(there))
-            if high > low:
-                out[:, low - start : high - start] = components[:, low - first : high - first]
-                seen[low - start : high - start] = there[low - first : high - first]
-        return out, seen
-
-
 @dataclass(frozen=True)
 class Window:
-    """What was heard in one window.
+    """What the networks say of one window.
 
     Attributes:
         masks: (people, 2, bins, frames), real and imaginary part.
         cues: (people, cues, video frames).
-        heard: of people out of sight; None if nobody listened for it.
+        offscreen: features of off-screen speech; None if they were not asked for.
     """
 
     masks: Tensor
     cues: Tensor
-    heard: Heard | None
+    offscreen: OffscreenFeatures | None
 
     def followed_by(self, late: Window) -> Window:
         """The two as one."""
-        heard = None
-        if self.heard is not None and late.heard is not None:
-            heard = self.heard.followed_by(late.heard)
+        offscreen = None
+        if self.offscreen is not None and late.offscreen is not None:
+            offscreen = self.offscreen.followed_by(late.offscreen)
         return Window(
             torch.cat([self.masks, late.masks], dim=-1),
             torch.cat([self.cues, late.cues], dim=-1),
-            heard,
+            offscreen,
         )
 
 
 class Adders:
-    """Fades windows into one another and gives out what is final."""
+    """Crossfades windows and gives out what is final.
 
-    def __init__(self) -> None:
-        self.masks, self.cues = OverlapAdder(), OverlapAdder()
-        self.shares, self.prints = OverlapAdder(), OverlapAdder()
+    Args:
+        begin: video frame of the first window.
+    """
+
+    def __init__(self, begin: int = 0) -> None:
+        hops = HOPS_PER_VIDEO_FRAME * begin
+        self.masks, self.cues = OverlapAdder(hops), OverlapAdder(begin)
+        self.shares, self.prints = OverlapAdder(hops), OverlapAdder(begin)
 
     def add(self, first: int, window: Window, step: int) -> None:
         """A window from video frame `first` on, of which the next begins `step` frames later."""
         hops = HOPS_PER_VIDEO_FRAME
         _add(self.masks, hops * first, window.masks, hops * step)
         _add(self.cues, first, window.cues, step)
-        if window.heard is not None:
-            _add(self.shares, hops * first, window.heard.shares, hops * step)
-            _add(self.prints, first, window.heard.prints, step)
+        if window.offscreen is not None:
+            _add(self.shares, hops * first, window.offscreen.shares, hops * step)
+            _add(self.prints, first, window.offscreen.prints, step)
 
     def ready(self, until: int) -> Iterator[MaskBlock]:
         """The next block, up to mask frame `until`, if there is any."""
@@ -153,7 +112,7 @@ def _add(adder: OverlapAdder, start: int, chunk: Tensor, step: int) -> None:
     adder.add(start + begin, chunk[..., begin:].cpu().numpy(), fade[begin:])
 
 
-class Masker:
+class MaskEstimator:
     """Runs the network over a recording in windows.
 
     Args:
@@ -161,8 +120,12 @@ class Masker:
         lips: of everybody in the picture, on the grid whose frame 0 is the first sample of the
             sound.
         window_s: length of a window.
-        overlap: share of it that the next window hears too.
-        offscreen: who listens for people out of sight; None if nobody does.
+        overlap: share of it that the next window covers too.
+        offscreen: networks for off-screen speech; None if that is not asked for.
+
+    Attributes:
+        plan: where windows lie, in video frames.
+        halved: how often a window did not fit in the memory of the GPU and was halved.
     """
 
     def __init__(
@@ -179,8 +142,16 @@ class Masker:
         length = max(1, round(window_s * VIDEO_RATE))
         step = max(1, round(length * (1 - overlap)))
         self.plan = WindowPlan(length, step)
-        self.people = [LipComponents(network, one) for one in lips]
+        self.set_lips(lips)
         self.halved = 0
+
+    def set_lips(self, lips: Sequence[AnyLips]) -> None:
+        """Replace the lips of everybody, as more of the picture is known; windows to come use them.
+
+        Args:
+            lips: of the same people in the same order.
+        """
+        self.people = [LipComponents(self.network, one) for one in lips]
 
     def presence(self, start: int, frames: int) -> FloatArray:
         """How far each takes part: (people, frames) from video frame `start` on."""
@@ -194,7 +165,7 @@ class Masker:
     def loses_sight(self, frames: int) -> bool:
         """Whether somebody is out of sight in the first `frames` video frames, for a while.
 
-        Whose lips are never seen has no voice that could be carried on.
+        People whose lips are never seen do not count: their voices cannot be known.
         """
         step = 60 * VIDEO_RATE
         ever = [any(there.any() for _, _, there in one.stretches) for one in self.people]
@@ -212,45 +183,54 @@ class Masker:
             components[0, p], seen[0, p] = person.window(start, frames)
         return torch.from_numpy(components).to(self.device), torch.from_numpy(seen).to(self.device)
 
-    def masks(self, sound: Iterable[FloatArray]) -> Iterator[MaskBlock]:
-        """Listen.
+    def masks(self, sound: Iterable[FloatArray], begin: int = 0) -> Iterator[MaskBlock]:
+        """Estimate masks, window by window.
 
         Args:
-            sound: blocks (1, n) of the mono 16 kHz downmix.
+            sound: blocks (1, n) of the mono 16 kHz downmix, from `audio_begin(begin)` on.
+            begin: first video frame. Windows lie as in a run from 0 if it is a multiple of
+                `plan.step`.
 
         Yields:
-            Blocks that join without a gap; in all samples // 160 + 1 frames.
+            Blocks that join without a gap from video frame `begin` to the end of the sound.
         """
-        forward, adders = StreamingSTFT(1, WINDOW, HOP), Adders()
+        forward, adders = StreamingSTFT(1, WINDOW, HOP), Adders(begin)
         hops, plan = HOPS_PER_VIDEO_FRAME, self.plan
+        surplus = hops * (begin - audio_begin(begin))  # STFT frames that touch what was not read
         kept: ComplexArray = np.zeros((BINS, 0), np.complex64)
-        origin = start = 0
+        origin = start = begin
 
-        def hear(first: int, last: int) -> None:
-            """Answer for the video frames first..last, leaving alone what was given out."""
+        def estimate(first: int, last: int) -> None:
+            """Add the window of video frames first..last."""
             part = kept[:, hops * (first - origin) : hops * (last - origin)]
             missing = hops * (last - first) - part.shape[-1]
-            adders.add(first, self.answer(np.pad(part, ((0, 0), (0, missing))), first), plan.step)
+            window = self.estimate(np.pad(part, ((0, 0), (0, missing))), first)
+            adders.add(first, window, plan.step)
+
+        def push(spectrum: ComplexArray) -> None:
+            nonlocal kept, surplus
+            kept = np.concatenate([kept, spectrum[:, surplus:]], axis=-1)
+            surplus -= min(surplus, spectrum.shape[-1])
 
         for block in sound:
-            kept = np.concatenate([kept, forward.push(block)[0]], axis=-1)
+            push(forward.push(block)[0])
             while plan.certain(start, origin + kept.shape[-1] // hops):
-                hear(start, start + plan.length)
+                estimate(start, start + plan.length)
                 start += plan.step
                 yield from adders.ready(hops * start)
                 # The last window may be moved back by less than a step: keep that much.
-                surplus = max(0, start - plan.step - origin)
-                kept, origin = kept[:, hops * surplus :], origin + surplus
-        kept = np.concatenate([kept, forward.finish()[0]], axis=-1)
-        frames = hops * origin + kept.shape[-1]
-        if forward.samples == 0:
+                old = max(0, start - plan.step - origin)
+                kept, origin = kept[:, hops * old :], origin + old
+        push(forward.finish()[0])
+        if forward.samples == 0 or kept.shape[-1] == 0:
             return
+        frames = hops * origin + kept.shape[-1]
         total = -(-frames // hops)
-        hear(max(0, min(start, total - plan.length)), total)
+        estimate(max(origin, min(start, total - plan.length)), total)
         yield from adders.ready(frames)
 
-    def answer(self, spectrum: ComplexArray, start: int) -> Window:
-        """What is heard in one window.
+    def estimate(self, spectrum: ComplexArray, start: int) -> Window:
+        """Masks and features of one window; halved as often as the memory of a GPU asks for it.
 
         Args:
             spectrum: (bins, frames) of the mixture, frames a multiple of 4.
@@ -258,7 +238,7 @@ class Masker:
         """
         frames = spectrum.shape[-1] // HOPS_PER_VIDEO_FRAME
         try:
-            return self._asked(spectrum, start, frames)
+            return self._estimate(spectrum, start, frames)
         except torch.cuda.OutOfMemoryError:
             if frames < 2 * VIDEO_RATE:
                 raise
@@ -266,23 +246,31 @@ class Masker:
             self.halved += 1
             half = frames // 2
             cut = half * HOPS_PER_VIDEO_FRAME
-            early = self.answer(spectrum[:, :cut], start)
-            return early.followed_by(self.answer(spectrum[:, cut:], start + half))
+            early = self.estimate(spectrum[:, :cut], start)
+            return early.followed_by(self.estimate(spectrum[:, cut:], start + half))
 
     @torch.inference_mode()
-    def _asked(self, spectrum: ComplexArray, start: int, frames: int) -> Window:
-        """As `answer`: those who are there are asked for."""
+    def _estimate(self, spectrum: ComplexArray, start: int, frames: int) -> Window:
+        """As `estimate`: the network runs for the people who take part in the window."""
         there = self.presence(start, frames)
-        asked = np.flatnonzero(there.any(axis=1))
+        active = np.flatnonzero(there.any(axis=1))
         people = len(there)
         mixture = torch.from_numpy(spectrum).to(self.device)
         mask = torch.zeros((people, *mixture.shape), dtype=mixture.dtype, device=self.device)
         cues = torch.zeros((people, COUNT, frames), device=self.device)
-        if len(asked):
-            components, seen = (part[:, asked] for part in self.lips(start, frames))
-            present = torch.from_numpy(there[asked])[None].to(self.device)
+        if len(active):
+            components, seen = (part[:, active] for part in self.lips(start, frames))
+            present = torch.from_numpy(there[active])[None].to(self.device)
             answer = self.network(mixture[None], components, seen, present)
-            mask[asked] = answer.complex_mask()[0]
-            cues[asked] = find_cues(self.network, mixture, components[0], seen[0], answer)
-        heard = None if self.offscreen is None else self.offscreen.listen(mixture, mask)
-        return Window(torch.stack([mask.real, mask.imag], dim=1), cues, heard)
+            mask[active] = answer.complex_mask()[0]
+            cues[active] = find_cues(self.network, mixture, components[0], seen[0], answer)
+        offscreen = None if self.offscreen is None else self.offscreen.features(mixture, mask)
+        return Window(torch.stack([mask.real, mask.imag], dim=1), cues, offscreen)
+
+
+def audio_begin(begin: int) -> int:
+    """The video frame from which sound is needed for masks from `begin` on.
+
+    The first frames of an STFT contain the padding in front of its first sample.
+    """
+    return max(0, begin - 1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avse.activity.cues import COUNT
 from avse.faces.lips import POINTS, Lips, LipSequence
-from avse.masking import FloatArray, Masker
+from avse.inference.activity_features import COUNT
+from avse.inference.mask_applier import Grid, MaskApplier
+from avse.inference.mask_estimator import FloatArray, MaskEstimator
 from avse.models.network import AVSENet
-from avse.playing import Grid, MaskPlayer
 from avse.stft import BINS, FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE
 
 
@@ -34,19 +34,19 @@ def test_masks_of_ones_give_the_recording_back(rate: int, seconds: float) -> Non
     samples = round(seconds * rate)
     rng = np.random.default_rng(samples)
     signal = rng.standard_normal((2, samples)).astype(np.float32)
-    player = MaskPlayer(rate, 2, 1)
+    applier = MaskApplier(rate, 2, 1)
     frames = -(-samples * SAMPLE_RATE // rate) // HOP + 1 if samples else 0
     out = [np.zeros((1, 2, 0), np.float32)]
     sound = iter(pieces(rng, signal, rate // 3 + 2))
     for first in range(0, frames, 17):
         ones = np.ones((1, BINS, min(17, frames - first)), np.complex64)
-        player.push_masks(ones)
-        while player.wants_sound() and (piece := next(sound, None)) is not None:
-            player.push_sound(piece)
-        out.append(player.play())
+        applier.push_masks(ones)
+        while applier.wants_audio() and (piece := next(sound, None)) is not None:
+            applier.push_audio(piece)
+        out.append(applier.apply())
     for piece in sound:
-        player.push_sound(piece)
-    out.append(player.finish())
+        applier.push_audio(piece)
+    out.append(applier.finish())
     np.testing.assert_allclose(np.concatenate(out, axis=-1)[0], signal, atol=2e-6)
 
 
@@ -58,10 +58,10 @@ def test_a_mask_lands_on_its_own_time_and_frequency(rate: int) -> None:
     masks = np.zeros((1, BINS, 2 * FRAME_RATE + 1), np.complex64)
     masks[:, 20:60, :FRAME_RATE] = 1
     masks[:, 100:140, FRAME_RATE:] = 1
-    player = MaskPlayer(rate, 1, 1)
-    player.push_sound((low + high).astype(np.float32)[None])
-    player.push_masks(masks)
-    out = np.concatenate([player.play(), player.finish()], axis=-1)[0, 0]
+    applier = MaskApplier(rate, 1, 1)
+    applier.push_audio((low + high).astype(np.float32)[None])
+    applier.push_masks(masks)
+    out = np.concatenate([applier.apply(), applier.finish()], axis=-1)[0, 0]
     edge = rate // 10
     first, second = slice(edge, rate - edge), slice(rate + edge, 2 * rate - edge)
     np.testing.assert_allclose(out[first], low[first], atol=0.02)
@@ -87,11 +87,11 @@ def test_masks_cover_the_recording_however_it_arrives(
     people = [lips(100, 1), lips(60, 2, first=20)]
 
     def run(blocks: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-        masker = Masker(network, people, window_s=window_s, overlap=overlap)
+        estimator = MaskEstimator(network, people, window_s=window_s, overlap=overlap)
         out = [np.zeros((2, BINS, 0), np.complex64)]
         cues = [np.zeros((2, COUNT, 0), np.float32)]
         at = 0
-        for block in masker.masks(blocks):
+        for block in estimator.masks(blocks):
             assert block.first == at
             at += block.masks.shape[-1]
             out.append(block.masks)
@@ -114,11 +114,11 @@ def test_one_window_is_the_network_itself(network: AVSENet) -> None:
     from avse.stft import stft
 
     signal = np.random.default_rng(0).standard_normal((1, 32_000)).astype(np.float32)
-    masker = Masker(network, [lips(51)], window_s=60, overlap=0.5)
-    (block,) = masker.masks([signal])
+    estimator = MaskEstimator(network, [lips(51)], window_s=60, overlap=0.5)
+    (block,) = estimator.masks([signal])
     spectrum = stft(torch.from_numpy(signal))
     padded = np.pad(spectrum.numpy()[0], ((0, 0), (0, 3)))
-    expected = masker.answer(padded, 0)
+    expected = estimator.estimate(padded, 0)
     np.testing.assert_allclose(block.masks[0].real, expected.masks[0, 0, :, :201], atol=1e-4)
     np.testing.assert_allclose(block.cues, expected.cues, atol=1e-4)
 
@@ -126,15 +126,17 @@ def test_one_window_is_the_network_itself(network: AVSENet) -> None:
 def test_lips_that_are_never_seen_do_not_matter_where_they_are_not(network: AVSENet) -> None:
     unseen = LipSequence(0, np.zeros((0, POINTS, 3), np.float32), np.zeros((0, POINTS), np.float32))
     signal = np.random.default_rng(0).standard_normal((1, 16_000)).astype(np.float32)
-    masker = Masker(network, [unseen], window_s=4, overlap=0.5)
-    for block in masker.masks([signal]):
+    estimator = MaskEstimator(network, [unseen], window_s=4, overlap=0.5)
+    for block in estimator.masks([signal]):
         assert np.isfinite(block.masks).all()
 
 
 def test_lips_in_stretches_are_fed_as_the_whole_is(network: AVSENet) -> None:
     early, late = lips(40, 1, first=3), lips(50, 2, first=90)
     parts = Lips((early, late))
-    apart, whole = (Masker(network, [one], window_s=4, overlap=0) for one in (parts, parts.whole()))
+    apart, whole = (
+        MaskEstimator(network, [one], window_s=4, overlap=0) for one in (parts, parts.whole())
+    )
     for start, frames in ((0, 200), (-5, 20), (30, 100), (60, 10)):
         np.testing.assert_allclose(
             apart.lips(start, frames)[0], whole.lips(start, frames)[0], atol=1e-5

@@ -23,7 +23,7 @@ voice it is."""
 
 
 @dataclass(frozen=True)
-class Heard:
+class OffscreenFeatures:
     """What was heard in one window.
 
     Attributes:
@@ -37,9 +37,9 @@ class Heard:
     shares: Tensor
     prints: Tensor
 
-    def followed_by(self, late: Heard) -> Heard:
+    def followed_by(self, late: OffscreenFeatures) -> OffscreenFeatures:
         """The two as one."""
-        return Heard(
+        return OffscreenFeatures(
             torch.cat([self.shares, late.shares], dim=-1),
             torch.cat([self.prints, late.prints], dim=-1),
         )
@@ -47,7 +47,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Traces:
-    """The same of the frames of a block, out of all windows that hear them: see `Heard`."""
+    """`OffscreenFeatures` of the frames of a block, averaged over the windows that cover them."""
 
     shares: FloatArray
     prints: FloatArray
@@ -65,7 +65,7 @@ class Offscreen:
         self.network, self.voiceprint = network, voiceprint
 
     @torch.inference_mode()
-    def listen(self, mixture: Tensor, masks: Tensor) -> Heard:
+    def features(self, mixture: Tensor, masks: Tensor) -> OffscreenFeatures:
         """Listen to one window.
 
         Args:
@@ -77,7 +77,7 @@ class Offscreen:
         voices = torch.cat([masks * mixture, (shares[0] * left)[None]]).abs()
         weight = share_of(voices, mixture.abs())
         frames = self.voiceprint(voices) * weight[:, None]
-        return Heard(shares, torch.cat([frames, weight[:, None]], dim=1))
+        return OffscreenFeatures(shares, torch.cat([frames, weight[:, None]], dim=1))
 
 
 def share_of(voices: Tensor, mixture: Tensor) -> Tensor:

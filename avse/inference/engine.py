@@ -1,0 +1,286 @@
+"""The engine: lips and sound in, stems out.
+
+Every verb and the evaluator use this one path: mask estimation, the gate, speaker
+tracking for people who are out of sight, and the masks applied to the original sound. An engine is
+loaded once and used for many recordings. A run can begin anywhere in a recording and stop anywhere;
+its blocks are those of a run over the whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from avse.faces.lips import AnyLips
+from avse.inference.activity_features import COUNT, MOTION, SEEN, motion
+from avse.inference.gate import USUAL, gated
+from avse.inference.mask_applier import MaskApplier
+from avse.inference.mask_estimator import MaskBlock, MaskEstimator, audio_begin
+from avse.inference.offscreen import Offscreen
+from avse.inference.offscreen_weights import load_offscreen
+from avse.inference.sound import ArraySound, Sound
+from avse.inference.speaker_tracking import Absence, SpeakerTracker
+from avse.models.network import AVSENet
+from avse.models.weights import load
+from avse.settings import Settings
+from avse.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of the result, in step with the original.
+
+    Attributes:
+        start: index of the first sample in the recording.
+        stems: (stems, channels, n) float32.
+        original: (channels, n) float32, what the stems are parts of.
+    """
+
+    start: int
+    stems: FloatArray
+    original: FloatArray
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How far voices stay near the mixture because lips are read badly.
+
+    Attributes:
+        share: 0 (not at all) to 1 (equal shares of the mixture).
+        speakers: (people,) whether each takes a share.
+    """
+
+    share: float
+    speakers: npt.NDArray[np.bool_]
+
+
+class Engine:
+    """The networks, loaded once, and the settings.
+
+    Args:
+        network: in evaluation mode, on its device.
+        settings: window, overlap, gate, carry and the off-screen model are used.
+        offscreen: networks for off-screen speech; loaded when first needed if not given.
+    """
+
+    def __init__(
+        self,
+        network: AVSENet,
+        settings: Settings | None = None,
+        offscreen: Offscreen | None = None,
+    ) -> None:
+        self.network, self.settings = network, settings or Settings()
+        self._offscreen = offscreen
+
+    @classmethod
+    def load(cls, settings: Settings | None = None) -> Engine:
+        """Load the weights that the settings name.
+
+        Raises:
+            MissingError: the weights are not there.
+            UsageError: the device cannot be used.
+        """
+        from avse.models.device import pick_device
+
+        settings = settings or Settings()
+        return cls(load(settings.model, device=pick_device(settings.device)), settings)
+
+    @property
+    def offscreen(self) -> Offscreen:
+        """Networks for off-screen speech.
+
+        Raises:
+            MissingWeightsError: they are not there.
+        """
+        if self._offscreen is None:
+            device = next(self.network.parameters()).device
+            self._offscreen = load_offscreen(self.settings.offscreen_model, device=str(device))
+        return self._offscreen
+
+    def run(
+        self,
+        lips: Sequence[AnyLips],
+        sound: Sound,
+        *,
+        begin: int = 0,
+        offscreen: bool = False,
+        doubt: Doubt | None = None,
+        known: npt.NDArray[np.float64] | None = None,
+    ) -> Run:
+        """Prepare a run; nothing is computed before its blocks are taken.
+
+        Args:
+            lips: of everybody in the picture, on a grid of 25 Hz whose frame 0 is the first sample
+                of the sound; moved to the sound where sound and picture are apart.
+            sound: the recording.
+            begin: video frame at which blocks begin.
+            offscreen: whether off-screen speech and crowds are stems too.
+            doubt: see `Doubt`.
+            known: voiceprints of everybody from an earlier run over this recording, see
+                `SpeakerTracker.known`.
+        """
+        return Run(self, lips, sound, begin, offscreen, doubt, known)
+
+    def lip_cues(self, lips: Sequence[AnyLips]) -> FloatArray:
+        """Voice activity features of lips alone, where there is no sound.
+
+        Args:
+            lips: of everybody in the picture, see `run`.
+
+        Returns:
+            (people, cues, video frames): how far lips move, and where they are seen; the other
+            features are 0.
+        """
+        frames = max((one.stop for one in lips), default=0)
+        out = np.zeros((len(lips), COUNT, max(1, frames)), np.float32)
+        estimator = MaskEstimator(self.network, lips, window_s=1.0, overlap=0.0)
+        with torch.inference_mode():
+            components, seen = estimator.lips(0, out.shape[-1])
+            out[:, MOTION], out[:, SEEN] = motion(components[0]).cpu(), seen[0].cpu()
+        return out
+
+    def separate(self, samples: FloatArray, rate_hz: int, lips: Sequence[AnyLips]) -> FloatArray:
+        """Separate sound that is in memory.
+
+        Args:
+            samples: (channels, n) or (n,) float32.
+            rate_hz: of the samples.
+            lips: of everybody in the picture, see `run`.
+
+        Returns:
+            (people, channels, n) float32.
+        """
+        sound = ArraySound(np.atleast_2d(samples), rate_hz)
+        run = self.run(lips, sound)
+        empty = np.zeros((len(lips), sound.channels, 0), np.float32)
+        parts = [block.stems for block in run.blocks(range(len(lips)))]
+        return np.concatenate([empty, *parts], axis=-1)
+
+
+class Run:
+    """One pass over a recording. Made by `Engine.run`.
+
+    Attributes:
+        estimator: estimates the masks; `MaskEstimator.set_lips` replaces lips during the run.
+        tracker: voices of people who are out of sight.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        lips: Sequence[AnyLips],
+        sound: Sound,
+        begin: int,
+        offscreen: bool,
+        doubt: Doubt | None,
+        known: npt.NDArray[np.float64] | None,
+    ) -> None:
+        settings = engine.settings
+        self.sound, self.begin, self.doubt = sound, begin, doubt
+        self.gate = settings.gate
+        self.estimator = MaskEstimator(
+            engine.network, lips, window_s=settings.window_s, overlap=settings.overlap
+        )
+        self._engine, self._offscreen = engine, offscreen
+        self._tracked = settings.carry and self.estimator.loses_sight(sound.frames)
+        presence = self.estimator.presence if self._tracked else None
+        self.tracker = SpeakerTracker(presence, known=known)
+
+    @property
+    def absences(self) -> list[Absence]:
+        """When people are out of sight, and whether they were heard then; complete at the end."""
+        return self.tracker.absences
+
+    @property
+    def _warm_up(self) -> int:
+        """The video frame from which windows are computed: from there on, all that blocks from
+        `begin` on depend on (both windows of a crossfade, the gate) is as in a run from 0."""
+        plan = self.estimator.plan
+        behind = plan.length - plan.step + math.ceil(USUAL.hang_s * VIDEO_RATE) + 1
+        steps = -(-behind // plan.step)
+        return max(0, (self.begin // plan.step - steps) * plan.step)
+
+    def masks(self) -> Iterator[MaskBlock]:
+        """Masks of everybody; with two more, of narrators and crowds, if those are computed.
+
+        Blocks join without a gap and begin somewhat before `begin`.
+        """
+        first = self._warm_up
+        if self._tracked or self._offscreen:
+            self.estimator.offscreen = self._engine.offscreen
+        masks = self.estimator.masks(self.sound.downmix(audio_begin(first)), first)
+        if self.gate:
+            masks = gated(masks)
+        if self.doubt is not None and self.doubt.share:
+            masks = map(self._doubted, masks)
+        yield from masks if self.estimator.offscreen is None else self.tracker.assigned(masks)
+
+    def cues(self) -> Iterator[FloatArray]:
+        """Voice activity features: (people, cues, video frames), from `begin` to the end.
+
+        See `avse.inference.activity_features`. Cheaper than `masks`: no gate, nothing off-screen.
+        """
+        first = self._warm_up
+        for block in self.estimator.masks(self.sound.downmix(audio_begin(first)), first):
+            video = block.first // HOPS_PER_VIDEO_FRAME
+            cues = block.cues[..., max(0, self.begin - video) :]
+            if cues.shape[-1]:
+                yield cues
+
+    def blocks(self, rows: Sequence[int]) -> Iterator[Block]:
+        """Apply masks to the original sound.
+
+        Args:
+            rows: which masks become stems: indices of people; their number stands for off-screen
+                speech and the next one for crowds.
+
+        Yields:
+            Blocks that join without a gap, from `begin` to the end of the sound. Whoever stops
+            iterating stops the computation.
+        """
+        rate, channels, rows = self.sound.rate_hz, self.sound.channels, list(rows)
+        first = self._warm_up
+        applier = MaskApplier(rate, channels, len(rows))
+        place = round(first * rate / VIDEO_RATE)
+        skip = round(self.begin * rate / VIDEO_RATE) - place
+        original = self.sound.original(first)
+        waiting: FloatArray = np.zeros((channels, 0), np.float32)
+
+        def push(samples: FloatArray) -> None:
+            nonlocal waiting
+            applier.push_audio(samples)
+            waiting = np.concatenate([waiting, samples], axis=-1)
+
+        def emit(stems: FloatArray) -> Iterator[Block]:
+            nonlocal waiting, place, skip
+            count = stems.shape[-1]
+            here, waiting = waiting[:, :count], waiting[:, count:]
+            drop = min(skip, count)
+            if count > drop:
+                yield Block(place + drop, stems[..., drop:], here[:, drop:])
+            place, skip = place + count, skip - drop
+
+        for block in self.masks():
+            applier.push_masks(block.masks[rows])
+            while applier.wants_audio() and (samples := next(original, None)) is not None:
+                push(samples)
+            yield from emit(applier.apply())
+        for samples in original:
+            push(samples)
+        yield from emit(applier.finish())
+
+    def _doubted(self, block: MaskBlock) -> MaskBlock:
+        """Masks that are nearer to equal shares of the mixture."""
+        assert self.doubt is not None
+        share, speakers = np.float32(self.doubt.share), self.doubt.speakers.astype(np.float32)
+        equal = share * speakers / max(1.0, float(speakers.sum()))
+        masks = (1 - share) * block.masks + equal[:, None, None]
+        return dataclasses.replace(block, masks=np.asarray(masks, np.complex64))

@@ -1,0 +1,138 @@
+"""The sound of a recording as the engine reads it: from a file or from memory, from anywhere on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.media import AudioReader, resample
+from avse.stft import SAMPLE_RATE, VIDEO_RATE
+
+FloatArray = npt.NDArray[np.float32]
+
+BLOCK_S = 1.0
+
+
+class Sound(Protocol):
+    """The sound of a recording, readable from any video frame on, 25 a second."""
+
+    @property
+    def rate_hz(self) -> int:
+        """Samples a second."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """Video frames that the sound lasts."""
+        ...
+
+    def original(self, begin: int) -> Iterator[FloatArray]:
+        """Blocks (channels, n) at the rate of the recording, from a video frame on."""
+        ...
+
+    def downmix(self, begin: int) -> Iterator[FloatArray]:
+        """Blocks (1, n) of the mono 16 kHz downmix, from a video frame on."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArraySound:
+    """Sound that is in memory.
+
+    Attributes:
+        samples: (channels, n) float32.
+        rate_hz: of the samples.
+    """
+
+    samples: FloatArray
+    rate_hz: int
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self.samples)
+
+    @property
+    def frames(self) -> int:
+        """Video frames that the sound lasts."""
+        return self.samples.shape[-1] * VIDEO_RATE // self.rate_hz
+
+    def original(self, begin: int) -> Iterator[FloatArray]:
+        """See `Sound`."""
+        yield self.samples[:, round(begin * self.rate_hz / VIDEO_RATE) :]
+
+    def downmix(self, begin: int) -> Iterator[FloatArray]:
+        """See `Sound`."""
+        mono = self.samples.mean(axis=0, keepdims=True)
+        yield resample(mono, self.rate_hz, SAMPLE_RATE)[:, begin * SAMPLE_RATE // VIDEO_RATE :]
+
+
+class FileSound:
+    """A sound track of a file, or a part of it.
+
+    Args:
+        path: of the file.
+        track: which sound track.
+        rate_hz, channels: of the track.
+        origin: instant of the first sample, in seconds on the container's clock.
+        start, stop: of the part, as `AudioReader` takes them.
+        length_s: seconds of sound, as far as the file says.
+
+    Attributes:
+        skipped: damaged packets in what was read of the original last.
+        not_numbers: values in it that were not numbers.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        track: int | None,
+        rate_hz: int,
+        channels: int,
+        origin: Fraction,
+        start: Fraction | None,
+        stop: Fraction | None,
+        length_s: Fraction | None,
+    ) -> None:
+        self.path, self.track, self.origin = path, track, origin
+        self.rate_hz, self.channels = rate_hz, channels
+        self.start, self.stop = start, stop
+        self.frames = 0 if length_s is None else int(length_s * VIDEO_RATE)
+        self.skipped = self.not_numbers = 0
+
+    def original(self, begin: int) -> Iterator[FloatArray]:
+        """See `Sound`."""
+        with self._open(begin) as reader:
+            for block in reader:
+                yield block.samples
+                self.skipped, self.not_numbers = reader.skipped, reader.not_numbers
+            self.skipped, self.not_numbers = reader.skipped, reader.not_numbers
+
+    def downmix(self, begin: int) -> Iterator[FloatArray]:
+        """See `Sound`."""
+        with self._open(begin, rate_hz=SAMPLE_RATE, mono=True) as reader:
+            for block in reader:
+                yield block.samples
+
+    def _open(self, begin: int, *, rate_hz: int | None = None, mono: bool = False) -> AudioReader:
+        start = self.origin + Fraction(begin, VIDEO_RATE) if begin else self.start
+        return AudioReader(
+            self.path,
+            track=self.track,
+            rate_hz=rate_hz,
+            mono=mono,
+            block_s=BLOCK_S,
+            start=start,
+            stop=self.stop,
+        )

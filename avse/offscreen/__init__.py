@@ -1,1 +1,0 @@
-"""What is said by nobody in the picture, and by people who have left it."""
