@@ -191,6 +191,13 @@ class Portrait:
         """(128,) mean of what the network said, None if it never saw the face."""
         return self._face.value
 
+    def copied(self) -> Portrait:
+        """A copy that can absorb others while this one goes on."""
+        other = Portrait(self._recogniser)
+        other._look_at = self._look_at
+        other.absorb(self)
+        return other
+
     def absorb(self, other: Portrait) -> None:
         """Remember what another portrait of the same person does."""
         for picture, sitting in zip(other.views, other._sittings, strict=True):

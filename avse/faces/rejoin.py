@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -24,8 +26,15 @@ _AT_ONCE_S = Fraction(1, 4)
 _INSTANT = Fraction(1, 10_000)
 
 
+_KEYS = itertools.count()
+
+
 class Track:
-    """One face, followed; or several stretches of one person, after joining."""
+    """One face, followed; or several stretches of one person, after joining.
+
+    Attributes:
+        keys: one for each track that was joined to this, and its own; they never change.
+    """
 
     def __init__(self, box: Box, time: Fraction, recogniser: Recogniser | None = None) -> None:
         self._recogniser = recogniser
@@ -43,6 +52,7 @@ class Track:
         self.strange: Fraction | None = None
         self.quality = 0.0
         self.thumbnail: Image | None = None
+        self.keys = [next(_KEYS)]
 
     @property
     def score(self) -> float:
@@ -66,6 +76,21 @@ class Track:
         self.last_seen = self.confirmed = self.strange - _INSTANT
         return other
 
+    def forget_from(self, time: Fraction) -> None:
+        """Take back what was seen at `time` and later; something was seen before."""
+        for part in self.sightings:
+            part.forget_after(time - _INSTANT)
+        self.spans = [(a, min(b, time - _INSTANT)) for a, b in self.spans if a < time]
+        self.last_seen = max((b for _, b in self.spans), default=self.first_seen)
+
+    def copied(self) -> Track:
+        """A copy that can be joined to others while this one is followed on."""
+        other = copy.copy(self)
+        other.keys, other.sightings = list(self.keys), list(self.sightings)
+        other.spans = list(self.spans) or [(self.first_seen, self.last_seen)]
+        other.portrait = self.portrait.copied()
+        return other
+
     def together(self, other: Track) -> bool:
         """Whether both are in sight at some instant."""
         return any(a <= d and c <= b for a, b in self.spans for c, d in other.spans)
@@ -76,6 +101,7 @@ class Track:
             self.first_seen, self.first_box = other.first_seen, other.first_box
         if other.last_seen > self.last_seen:
             self.last_seen, self.box = other.last_seen, other.box
+        self.keys += other.keys
         self.spans = sorted(self.spans + other.spans)
         self.sightings += other.sightings
         self.portrait.absorb(other.portrait)

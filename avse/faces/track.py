@@ -279,44 +279,98 @@ class FaceTracker:
 
     def finish(self) -> People:
         """Say who was there."""
+        self._closed = rejoin(self.end())
+        return people_of(self._closed, self._cuts, self.source_size, self._settings)
+
+    @property
+    def cuts(self) -> Sequence[Fraction]:
+        """Instants at which a new shot began so far."""
+        return self._cuts
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        """Width and height of the source picture in pixels; 0 before the first frame."""
+        height, width = (round(side * self._scale) for side in self._size)
+        return width, height
+
+    def end(self) -> list[Track]:
+        """Follow no more; give all tracks."""
         self._end(self._live + self._lost)
         self._live, self._lost = [], []
-        self._closed = rejoin(self._closed)
-        settings = self._settings
-        kept = []
-        for track in self._closed:
-            whole = Sightings.joined(track.sightings)
-            seconds = whole.seconds(settings.max_gap_s)
-            readable = whole.readable().seconds(settings.max_gap_s)
-            if readable >= settings.min_seconds and track.score >= settings.min_score:
-                kept.append((track, whole, seconds))
-        order = number([(track.first_seen, track.first_box) for track, _, _ in kept], self._cuts,
-                       settings.simultaneous_s)  # fmt: skip
-        height, width = (round(side * self._scale) for side in self._size)
-        persons = []
-        for position, index in enumerate(order):
-            track, whole, seconds = kept[index]
-            x, y, w, h = (float(value) for value in np.median(whole.boxes, axis=0))
-            boxes = whole.boxes / np.array([width, height, width, height], np.float32)
-            thumbnail = track.thumbnail
-            if thumbnail is None:
-                thumbnail = np.zeros((settings.thumbnail, settings.thumbnail, 3), np.uint8)
-            lips = whole.lips()
-            persons.append(
-                Person(
-                    position + 1,
-                    track.first_seen,
-                    seconds,
-                    (x, y, w, h),
-                    whole.times.copy(),
-                    boxes,
-                    lips,
-                    thumbnail,
-                    face=track.portrait.face,
-                    still=is_still(lips, whole.readable().pose),
-                )
-            )
-        return People(tuple(persons), width, height, tuple(self._cuts))
+        return self._closed
+
+    def tidy(self, many: int) -> None:
+        """Join tracks that have ended and are one person's, if there are more than `many`."""
+        if len(self._closed) > many:
+            self._closed = rejoin(self._closed)
+
+    def so_far(self) -> list[Track]:
+        """Copies of all tracks up to now, also of those that are still followed."""
+        return [track.copied() for track in (*self._closed, *self._live, *self._lost)]
+
+
+def people_of(
+    tracks: Sequence[Track],
+    cuts: Sequence[Fraction],
+    size: tuple[int, int],
+    settings: FaceSettings | None = None,
+) -> People:
+    """The people that tracks show; tracks that are too short or too doubtful are nobody.
+
+    Args:
+        tracks: of one person each, see `avse.faces.rejoin.rejoin`.
+        cuts: instants at which shots begin.
+        size: width and height of the source picture in pixels.
+        settings: see `FaceSettings`.
+    """
+    settings = settings or FaceSettings()
+    kept = [track for track in tracks if is_somebody(track, settings)]
+    order = number(
+        [(track.first_seen, track.first_box) for track in kept], cuts, settings.simultaneous_s
+    )
+    persons = [
+        person_of(kept[index], place + 1, size, settings) for place, index in enumerate(order)
+    ]
+    return People(tuple(persons), *size, tuple(cuts))
+
+
+def is_somebody(track: Track, settings: FaceSettings) -> bool:
+    """Whether a track is a face whose lips are in sight for long enough to count as a person."""
+    readable = Sightings.joined(track.sightings).readable().seconds(settings.max_gap_s)
+    return readable >= settings.min_seconds and track.score >= settings.min_score
+
+
+def person_of(
+    track: Track, number: int, size: tuple[int, int], settings: FaceSettings | None = None
+) -> Person:
+    """A track as a person.
+
+    Args:
+        track: all that was seen of one person.
+        number: of the person.
+        size: width and height of the source picture in pixels.
+        settings: see `FaceSettings`.
+    """
+    settings = settings or FaceSettings()
+    whole = Sightings.joined(track.sightings)
+    x, y, w, h = (float(value) for value in np.median(whole.boxes, axis=0))
+    thumbnail = track.thumbnail
+    if thumbnail is None:
+        thumbnail = np.zeros((settings.thumbnail, settings.thumbnail, 3), np.uint8)
+    lips = whole.lips()
+    width, height = size
+    return Person(
+        number,
+        track.first_seen,
+        whole.seconds(settings.max_gap_s),
+        (x, y, w, h),
+        whole.times.copy(),
+        whole.boxes / np.array([width, height, width, height], np.float32),
+        lips,
+        thumbnail,
+        face=track.portrait.face,
+        still=is_still(lips, whole.readable().pose),
+    )
 
 
 def find_people(
@@ -352,7 +406,7 @@ def find_people(
                 progress(frame.time)
         block.clear()
 
-    for frame in _thinned(frames, settings.max_rate_hz):
+    for frame in thinned(frames, settings.max_rate_hz):
         block.append(frame)
         if len(block) >= size:
             flush()
@@ -361,7 +415,7 @@ def find_people(
     return tracker.finish()
 
 
-def _thinned(frames: Iterable[Frame], max_rate_hz: float) -> Iterator[Frame]:
+def thinned(frames: Iterable[Frame], max_rate_hz: float) -> Iterator[Frame]:
     """Leave out frames that follow too fast, or whose time stamps do not go forward."""
     last: Fraction | None = None
     for frame in frames:

@@ -1,0 +1,211 @@
+"""Faces of a recording, chunk by chunk, in any order: for a page that cannot wait for the whole.
+
+`avse.scene.look` reads a picture once, from its first frame to its last. A survey reads the chunk
+that is wanted now and joins what it finds: a person keeps the same number from chunk to chunk, also
+where chunks were read in another order, as far as the joining of face tracks across cuts can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from avse.faces.detect import FaceBackend
+from avse.faces.matching import number
+from avse.faces.people import People
+from avse.faces.recognition import Recogniser
+from avse.faces.rejoin import Track, rejoin
+from avse.faces.sightings import Sightings
+from avse.faces.track import FaceSettings, FaceTracker, Frame, is_somebody, person_of, thinned
+
+OpenFrames = Callable[[Fraction], Iterator[Frame]]
+"""Instant -> frames from there on, with times on the same clock."""
+
+_MANY = 64
+"""Tracks that pile up before those of one person are joined for good, which bounds time."""
+
+_RUNS = 2
+"""Readers that are kept open: where the person listens, and where the rest is being read."""
+
+
+@dataclass
+class _Run:
+    """A tracker that reads on.
+
+    Attributes:
+        tracker: with all that it has seen.
+        frames: to come.
+        next: the chunk that it reads next.
+        inside: whether it has read some of that chunk already.
+        pending: the first frame of the next chunk.
+    """
+
+    tracker: FaceTracker
+    frames: Iterator[Frame]
+    next: int
+    inside: bool = False
+    pending: Frame | None = None
+
+
+class FaceSurvey:
+    """Finds people, chunk by chunk.
+
+    Args:
+        open_frames: reads the picture from an instant on.
+        backend: finds faces and landmarks.
+        begin: instant at which chunk 0 begins.
+        chunk_s: length of a chunk.
+        scale: pixels of the source per pixel of the frames.
+        recogniser: the face recognition network, if there is one.
+        settings: see `FaceSettings`.
+
+    Attributes:
+        done: chunks that were looked at.
+    """
+
+    def __init__(
+        self,
+        open_frames: OpenFrames,
+        backend: FaceBackend,
+        *,
+        begin: Fraction,
+        chunk_s: Fraction,
+        scale: float = 1.0,
+        recogniser: Recogniser | None = None,
+        settings: FaceSettings | None = None,
+    ) -> None:
+        self._open, self._backend, self._recogniser = open_frames, backend, recogniser
+        self._begin, self._chunk, self._scale = begin, chunk_s, scale
+        self._settings = settings or FaceSettings()
+        self._runs: list[_Run] = []
+        self._ended: list[Track] = []
+        self._cuts: set[Fraction] = set()
+        self._size = (0, 0)
+        self._numbers: dict[int, int] = {}
+        self._count = 0
+        self.done: set[int] = set()
+
+    def look(self, chunk: int, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Look for faces in a chunk, unless that was done.
+
+        Args:
+            chunk: its number.
+            stop: asked between frames; if it says yes, the chunk is left, to be gone on with when
+                it is asked for again.
+
+        Returns:
+            Whether the chunk is done.
+        """
+        if chunk in self.done:
+            return True
+        run = self._run_at(chunk)
+        end = self._start_of(chunk + 1)
+        try:
+            for frame in self._frames_until(run, end):
+                run.inside = True
+                run.tracker.step(frame.time, frame.image)
+                if stop():
+                    return False
+        except BaseException:
+            self._end(run)
+            raise
+        run.next, run.inside = chunk + 1, False
+        self._size = max(self._size, run.tracker.source_size)
+        self.done.add(chunk)
+        if chunk + 1 in self.done:
+            self._end(run)
+        return True
+
+    def people(self) -> People:
+        """Everybody who was found so far. Numbers stay the same from call to call.
+
+        Two people who turn out to be one keep the lower number; the other number is in `also`.
+        """
+        if len(self._ended) > _MANY:
+            self._ended = rejoin(self._ended)
+        tracks = [track.copied() for track in self._ended]
+        for run in self._runs:
+            run.tracker.tidy(_MANY)
+            tracks += run.tracker.so_far()
+        cuts = sorted(self._cuts.union(*(run.tracker.cuts for run in self._runs)))
+        kept = [track for track in rejoin(tracks) if is_somebody(track, self._settings)]
+        seen = [(track.first_seen, track.first_box) for track in kept]
+        kept = [kept[i] for i in number(seen, cuts, self._settings.simultaneous_s)]
+        persons = []
+        for track, numbers in zip(kept, self._numbered(kept), strict=True):
+            person = person_of(track, numbers[0], self._size, self._settings)
+            persons.append(replace(person, also=tuple(numbers[1:])))
+        persons.sort(key=lambda person: person.number)
+        return People(tuple(persons), *self._size, tuple(cuts))
+
+    def close(self) -> None:
+        """Let go of all readers."""
+        for run in list(self._runs):
+            self._end(run)
+
+    def _start_of(self, chunk: int) -> Fraction:
+        return self._begin + chunk * self._chunk
+
+    def _run_at(self, chunk: int) -> _Run:
+        """The run that reads this chunk next, or a new one."""
+        for run in self._runs:
+            if run.next == chunk:
+                self._runs.remove(run)
+                self._runs.append(run)
+                return run
+        for old in self._runs[: max(0, len(self._runs) - _RUNS + 1)]:
+            self._end(old)
+        tracker = FaceTracker(self._backend, self._settings, self._scale, self._recogniser)
+        frames = thinned(self._open(self._start_of(chunk)), self._settings.max_rate_hz)
+        self._runs.append(_Run(tracker, frames, chunk))
+        return self._runs[-1]
+
+    def _frames_until(self, run: _Run, end: Fraction) -> Iterator[Frame]:
+        if run.pending is not None and run.pending.time < end:
+            frame, run.pending = run.pending, None
+            yield frame
+        while run.pending is None:
+            following = next(run.frames, None)
+            if following is None:
+                return
+            if following.time >= end:
+                run.pending = following
+                return
+            yield following
+
+    def _end(self, run: _Run) -> None:
+        """Read no further, and keep what was seen."""
+        close = getattr(run.frames, "close", None)
+        if close is not None:
+            close()
+        self._runs.remove(run)
+        tracks = run.tracker.end()
+        if run.inside:  # this chunk will be read anew, by another run
+            start = self._start_of(run.next)
+            tracks = [track for track in tracks if track.first_seen < start]
+            for track in tracks:
+                track.forget_from(start)
+        self._ended += tracks
+        self._cuts |= set(run.tracker.cuts)
+
+    def _numbered(self, tracks: Sequence[Track]) -> list[list[int]]:
+        """The numbers of each track: its own first, then those that it had apart before."""
+        taken: set[int] = set()
+        out: list[list[int]] = [[] for _ in tracks]
+        longest_first = sorted(range(len(tracks)), key=lambda i: -_seconds(tracks[i]))
+        for index in longest_first:
+            known = {self._numbers[key] for key in tracks[index].keys if key in self._numbers}
+            out[index] = sorted(known - taken)
+            taken |= known
+        for index, track in enumerate(tracks):
+            if not out[index]:
+                self._count += 1
+                out[index] = [self._count]
+            for key in track.keys:
+                self._numbers.setdefault(key, out[index][0])
+        return out
+
+
+def _seconds(track: Track) -> float:
+    return Sightings.joined(track.sightings).seconds(1.0)
