@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,8 @@ class Engine:
         offscreen: bool = False,
         doubt: Doubt | None = None,
         known: npt.NDArray[np.float64] | None = None,
+        exact: bool = True,
+        watch: Callable[[MaskBlock], None] | None = None,
     ) -> Run:
         """Prepare a run; nothing is computed before its blocks are taken.
 
@@ -126,8 +128,13 @@ class Engine:
             doubt: see `Doubt`.
             known: voiceprints of everybody from an earlier run over this recording, see
                 `SpeakerTracker.known`.
+            exact: whether a run from `begin` gives what a run over the whole gives, which takes the
+                time of two windows more; else the first window begins at `begin`.
+            watch: called with the masks of each block before they are applied.
         """
-        return Run(self, lips, sound, begin, offscreen, doubt, known)
+        run = Run(self, lips, sound, begin, offscreen, doubt, known)
+        run.exact, run.watch = exact, watch
+        return run
 
     def lip_cues(self, lips: Sequence[AnyLips]) -> FloatArray:
         """Voice activity features of lips alone, where there is no sound.
@@ -185,6 +192,8 @@ class Run:
     ) -> None:
         settings = engine.settings
         self.sound, self.begin, self.doubt = sound, begin, doubt
+        self.exact = True
+        self.watch: Callable[[MaskBlock], None] | None = None
         self.gate = settings.gate
         self.estimator = MaskEstimator(
             engine.network, lips, window_s=settings.window_s, overlap=settings.overlap
@@ -203,6 +212,8 @@ class Run:
     def _warm_up(self) -> int:
         """The video frame from which windows are computed: from there on, all that blocks from
         `begin` on depend on (both windows of a crossfade, the gate) is as in a run from 0."""
+        if not self.exact:
+            return self.begin
         plan = self.estimator.plan
         behind = plan.length - plan.step + math.ceil(USUAL.hang_s * VIDEO_RATE) + 1
         steps = -(-behind // plan.step)
@@ -269,6 +280,8 @@ class Run:
             place, skip = place + count, skip - drop
 
         for block in self.masks():
+            if self.watch is not None:
+                self.watch(block)
             applier.push_masks(block.masks[rows])
             while applier.wants_audio() and (samples := next(original, None)) is not None:
                 push(samples)
