@@ -117,7 +117,7 @@ def choose_encoding(
     if bits is not None and chosen in _LOSSY_CODECS:
         raise ContainerError(
             f"the sound of {suffix} files is lossy ({chosen}): it has no {bits} bits",
-            "leave --bits out, or choose .wav, .flac, .mkv or .mov",
+            "leave --bits out, or choose .mov, .mkv, .wav or .flac",
         )
     if chosen in _LOSSY_CODECS:
         return _lossy_encoding(chosen, sample_rate, channels, bit_rate)

@@ -287,6 +287,8 @@ class _Remux:
         kind = CONTAINERS[self._suffix][0]
         # Encoder delay reaches below zero; by default that would push every time stamp up.
         options = {"avoid_negative_ts": "disabled"}
+        if kind in ("matroska", "webm"):  # or random numbers go into every file
+            options["fflags"] = "+bitexact"
         if kind in ("mp4", "mov"):  # a late start is written in these units; 1 ms by default
             options["movie_timescale"] = str(voices[0].encoding.sample_rate)
         try:

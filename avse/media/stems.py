@@ -64,10 +64,13 @@ def stem_depth(
         ContainerError: the kind of file has no such depth.
     """
     if bits is not None and (suffix in LOSSY or (suffix == ".flac" and bits == 32)):
-        why = "holds at most 24 bits" if suffix == ".flac" else "is lossy"
+        if suffix == ".flac":
+            raise ContainerError(
+                f"FLAC holds at most 24 bits, not {bits}", "choose --bits 24, or a .wav file"
+            )
         raise ContainerError(
-            f"{suffix[1:].upper()} {why}: --bits {bits} is not possible",
-            "choose --bits 24, or .wav" if suffix == ".flac" else "leave --bits out, or write .wav",
+            f"{suffix} files are lossy: they have no {bits} bits",
+            "leave --bits out, or choose .wav or .flac",
         )
     if suffix in LOSSY:
         return None, True
