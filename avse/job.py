@@ -49,6 +49,10 @@ class Job:
         dry_run: whether to stop before anything is written.
         transcribe: the recogniser of subtitles, see `avse.transcription.transcribers`; None for no
             subtitles.
+        bits: depth of the samples, 32 is floating point; None for that of the recording.
+        tracks: a video to write with a sound track for each stem; None for none.
+        stem_files: whether each stem is a file of its own.
+        report: whether to write what was done beside the outputs, see `avse.sidecar`.
     """
 
     source: Path
@@ -63,11 +67,17 @@ class Job:
     dry_run: bool
     offscreen: bool = False
     transcribe: str | None = None
+    bits: Literal[16, 24, 32] | None = None
+    tracks: Path | None = None
+    stem_files: bool = True
+    report: bool = False
 
     def paths_known(self) -> list[Path]:
         """The outputs that are certain before anybody has looked at the picture."""
         paths: list[Path] = []
-        if self.together:
+        if not self.stem_files:
+            pass
+        elif self.together:
             paths.append(self.naming.path(ENHANCED))
         elif self.naming.needs_names:
             pass
@@ -80,10 +90,27 @@ class Job:
         elif self.speaker == "all":  # if there is anybody, there is a first
             paths.append(self.naming.path(1))
         paths += [self.subtitles(path) for path in paths if self.transcribe is not None]
-        return [*paths, *self.beside().values()]
+        return [*paths, *self.beside().values(), *self.apart()]
+
+    def apart(self) -> list[Path]:
+        """The outputs that are of all voices: the video with a track for each, and reports."""
+        return [*([self.tracks] if self.tracks is not None else []), *self.reports()]
+
+    def reports(self) -> tuple[Path, ...]:
+        """What was done, as JSON and as text; empty if not asked for."""
+        if not self.report:
+            return ()
+        from avse.sidecar import sidecar_paths
+
+        beside = self.naming.folder / self.source.name
+        if self.tracks is not None and not self.stem_files:
+            beside = self.tracks
+        return sidecar_paths(self.naming.file or beside)
 
     def beside(self) -> dict[str, Path]:
         """The outputs that are nobody's voice."""
+        if not self.stem_files:
+            return {}
         kinds = [NARRATOR, CROWD] if self.offscreen else []
         if self.residual:
             kinds.append(RESIDUAL)
@@ -109,6 +136,8 @@ class Done:
         out_of_sight: when each person's face cannot be seen; None if they were not followed.
         subtitles: number -> path of what each voice says, as far as it was asked for and done.
         failure: why subtitles are missing, if any; the voices are written.
+        tracks: path of the video with a track for each stem, if asked for.
+        reports: paths of what says what was done, as JSON and as text.
     """
 
     sample_rate: int
@@ -120,6 +149,8 @@ class Done:
     out_of_sight: dict[int, list[OutOfSight] | None] = field(default_factory=dict, repr=False)
     subtitles: dict[int, Path] = field(default_factory=dict)
     failure: AvseError | None = None
+    tracks: Path | None = None
+    reports: tuple[Path, ...] = ()
 
     @property
     def residual(self) -> Path | None:
@@ -130,7 +161,9 @@ class Done:
     def paths(self) -> list[Path]:
         """Every file, voices first."""
         voices = [path for _, path in self.stems]
-        return [*voices, *self.beside.values(), *self.subtitles.values()]
+        tracks = [] if self.tracks is None else [self.tracks]
+        beside = self.beside.values()
+        return [*voices, *beside, *self.subtitles.values(), *tracks, *self.reports]
 
     def name_of(self, number: int) -> str | None:
         """What the person of that number is called, if anything."""
@@ -157,7 +190,7 @@ def carry_out(
     """
     check(job)
     warnings: list[str] = []
-    if job.keep_original_audio and not job.naming.is_video:
+    if job.keep_original_audio and not job.naming.is_video and job.tracks is None:
         warnings.append(
             f"--keep-original-audio has no effect on {job.naming.suffix} files: they hold one track"
         )
@@ -177,7 +210,7 @@ def carry_out(
     )
     voices, beside = _voices(job, separation), job.beside()
     texts = SubtitleFiles({n: job.subtitles(path) for n, path in voices.items() if transcriber})
-    everything = [*voices.values(), *beside.values(), *texts.paths.values()]
+    everything = [*voices.values(), *beside.values(), *texts.paths.values(), *job.apart()]
     check_outputs(everything, job.source, force=job.force)
     sync: Sync | None = None
     if not job.dry_run:
@@ -187,7 +220,7 @@ def carry_out(
         if transcriber is not None:
             texts = _write_subtitles(job, separation, voices, transcriber, progress)
             warnings += texts.warnings
-    return Done(
+    done = Done(
         sample_rate=separation.sample_rate,
         stems=list(voices.items()),
         beside=beside,
@@ -197,7 +230,12 @@ def carry_out(
         out_of_sight={p.number: separation.out_of_sight(p.number) for p in separation.people},
         subtitles=texts.paths,
         failure=texts.failure,
+        tracks=job.tracks,
+        reports=job.reports(),
     )
+    if done.reports and not job.dry_run:
+        _report(job, separation, done)
+    return done
 
 
 def check(job: Job) -> None:
@@ -206,25 +244,44 @@ def check(job: Job) -> None:
     Raises:
         AvseError: see `carry_out`.
     """
-    from avse.media import check_remux
+    from avse.media import check_remux, check_stem
     from avse.media.placing import check_destination
+    from avse.saving import track_encoding
     from avse.scene import examine
 
-    examine(job.source, job.settings)
+    audio = examine(job.source, job.settings)[2]
+    assert audio is not None
     check_outputs(job.paths_known(), job.source, force=job.force)
     if job.naming.file is not None:  # of which the folder is not made for the user
         check_destination(job.naming.file, overwrite=job.force)
-    if job.naming.is_video:
+    if job.stem_files and not job.naming.is_video:
+        name = job.naming.file or Path(job.source.stem + job.naming.suffix)
+        check_stem(name, audio.sample_rate, audio.channels, audio, job.bits)
+    elif job.stem_files:
         check_remux(
             job.source,
             job.naming.suffix,
             track=job.settings.track,
             keep_original_audio=job.keep_original_audio,
+            bits=job.bits,
+        )
+    if job.tracks is not None:
+        check_destination(job.tracks, overwrite=job.force)
+        codec, bits = track_encoding(job.tracks.suffix, audio, job.bits)
+        check_remux(
+            job.source,
+            job.tracks.suffix,
+            track=job.settings.track,
+            keep_original_audio=job.keep_original_audio,
+            codec=codec,
+            bits=bits,
         )
 
 
 def _voices(job: Job, separation: Separation) -> dict[int, Path]:
     """Number of each voice -> its path; below 0 are numbers of what is nobody's."""
+    if not job.stem_files:
+        return {}
     called = {person.number: person.name for person in separation.people}
     return {n: job.naming.path(n or ENHANCED, called.get(n)) for n in separation.numbers if n >= 0}
 
@@ -237,13 +294,55 @@ def _save(job: Job, separation: Separation, voices: Mapping[int, Path]) -> list[
     numbered = {saving.NARRATOR: NARRATOR, saving.CROWD: CROWD}
     others = {n: beside[kind] for n, kind in numbered.items() if kind in beside}
     with folder_for(job.naming):
-        return separation.save(
-            {**voices, **others},
+        return saving.save_stems(
+            separation,
+            {**voices, **others} if job.stem_files else None,
             residual=beside.get(RESIDUAL),
+            tracks=job.tracks,
+            bits=job.bits,
             clip=job.clip,
             keep_original_audio=job.keep_original_audio,
             overwrite=job.force,
         ).warnings
+
+
+def _report(job: Job, separation: Separation, done: Done) -> None:
+    """Write what was done, as JSON and as text."""
+    from avse.saving import CROWD as CROWD_NUMBER
+    from avse.saving import NARRATOR as NARRATOR_NUMBER
+    from avse.saving import RESIDUAL as RESIDUAL_NUMBER
+    from avse.saving import title
+    from avse.scene import pick_device
+    from avse.sidecar import describe, write_sidecar
+
+    numbers = {NARRATOR: NARRATOR_NUMBER, CROWD: CROWD_NUMBER, RESIDUAL: RESIDUAL_NUMBER}
+    holds = {path: title(n, done.name_of(n)) for n, path in done.stems}
+    holds |= {path: title(numbers[kind]) for kind, path in done.beside.items()}
+    holds |= {
+        path: f"subtitles of {title(n, done.name_of(n))}" for n, path in done.subtitles.items()
+    }
+    if done.tracks is not None:
+        names = [title(n, done.name_of(n)) for n in (*separation.numbers, RESIDUAL_NUMBER)]
+        names += ["Original"] if job.keep_original_audio else []
+        holds[done.tracks] = f"the picture, and a track for each of: {', '.join(names)}"
+    about = describe(
+        separation.scene,
+        job.settings,
+        holds,
+        asked={
+            "speaker": job.speaker,
+            "one_file_for_all": job.together,
+            "bits": job.bits,
+            "clip": job.clip,
+            "keep_original_audio": job.keep_original_audio,
+        },
+        sync=done.sync,
+        out_of_sight=done.out_of_sight,
+        warnings=done.warnings,
+        device=pick_device(job.settings.device),
+        offscreen=job.offscreen,
+    )
+    write_sidecar(about, done.reports, overwrite=job.force)
 
 
 def _open_transcriber(job: Job) -> Transcriber | None:

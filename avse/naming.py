@@ -14,7 +14,8 @@ from avse.paths import user_path
 
 DEFAULT_NAME = "{stem}.{speaker}{ext}"
 DEFAULT_SUFFIX = ".wav"
-SOUND_SUFFIXES = (".wav", ".flac")
+SOUND_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".opus")
+TRACK_SUFFIXES = (".mkv", ".mov", ".mp4")
 RESIDUAL, NARRATOR, CROWD = "residual", "narrator", "crowd"
 
 _FIELDS = ("stem", "name", "speaker", "person", "ext")
@@ -135,6 +136,21 @@ def check_outputs(paths: Sequence[Path], source: Path, *, force: bool) -> None:
                 "choose another --output",
             )
         _check_place(path, force=force)
+
+
+def name_tracks(name: str) -> Path:
+    """Where the file with a track for each person goes, as given with --tracks.
+
+    Raises:
+        UsageError: a name that cannot be used.
+    """
+    path = user_path(name)
+    if path.suffix.lower() not in TRACK_SUFFIXES or path.is_dir():
+        raise UsageError(
+            f"--tracks {name}: is not the name of a video that can hold several sound tracks",
+            f"choose one of {' '.join(TRACK_SUFFIXES)}, such as voices.mov",
+        )
+    return path
 
 
 @contextlib.contextmanager

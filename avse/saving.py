@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from avse.errors import OutputError, UsageError
-from avse.media import NewTrack, StemWriter, find_splices, remux
-from avse.media.encoding import CONTAINERS, choose_encoding
+from avse.media import AudioStream, NewTrack, StemWriter, find_splices, remux
+from avse.media.encoding import CONTAINERS, Bits, Codec, choose_encoding
 from avse.media.placing import check_space
 from avse.media.probe import plausible_s
-from avse.media.stems import stem_depth
+from avse.media.stems import is_limited, stored_rate
 from avse.naming import SOUND_SUFFIXES
 
 if TYPE_CHECKING:
-    from avse.separation import Separation
+    from avse.scene import Scene
+    from avse.separation import Block
+
+FloatArray = npt.NDArray[np.float32]
 
 TOGETHER, RESIDUAL, NARRATOR, CROWD = 0, -1, -2, -3
 """Numbers of what is not one person: the voices of several, everything else, the voices that are
 heard from out of sight, and many of them at once."""
 
+_TITLES = {
+    TOGETHER: "Everybody in sight",
+    RESIDUAL: "Everything else",
+    NARRATOR: "Off-screen speech",
+    CROWD: "Off-screen crowd",
+}
+
 Target = str | os.PathLike[str]
+
+
+class Voices(Protocol):
+    """What can be written: a `Separation`, or what is made of one, such as `Mix`."""
+
+    @property
+    def scene(self) -> Scene:
+        """The recording."""
+
+    @property
+    def audio(self) -> AudioStream:
+        """Its sound track."""
+
+    @property
+    def numbers(self) -> list[int]:
+        """The number of each stem."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know once the voices were computed, in words."""
+
+    @property
+    def progress(self) -> Callable[[str, float, float | None], None]:
+        """See `avse.scene.Progress`."""
+
+    def blocks(self) -> Iterator[Block]:
+        """The stems, piece by piece, from the first sample to the last."""
 
 
 @dataclass
@@ -38,134 +77,324 @@ class Written:
         stems: number of a stem -> path; see `Separation.numbers`.
         residual: its path, or None.
         warnings: what the user should know, in words.
+        tracks: path of the file with a track for each stem, or None.
     """
 
     stems: dict[int, Path]
     residual: Path | None = None
     warnings: list[str] = field(default_factory=list)
+    tracks: Path | None = None
+
+
+def title(number: int, name: str | None = None) -> str:
+    """What a stem is called in a list of tracks: "Anna", "Person 2", "Everything else".
+
+    Args:
+        number: of the person, or one of those above.
+        name: of the person, if known.
+    """
+    return name or _TITLES.get(number) or f"Person {number}"
+
+
+def track_encoding(
+    suffix: str, source: AudioStream | None, bits: Bits | None
+) -> tuple[Codec, Bits | None]:
+    """Codec and depth of the sound of a file with a track for each stem.
+
+    Editing programs want PCM in .mov, of 24 bits if the source is lossy; elsewhere
+    `choose_encoding` decides.
+    """
+    if suffix.lower() != ".mov":
+        return "auto", bits
+    lossless = source is not None and source.bits_per_sample is not None
+    return "pcm", bits if bits is not None or lossless else 24
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file to write: a stem of each of these numbers, as the codec of these bits."""
+
+    path: Path
+    numbers: tuple[int, ...]
+    codec: Codec
+    bits: Bits | None
+
+    @property
+    def suffix(self) -> str:
+        return self.path.suffix.lower()
+
+    @property
+    def is_sound(self) -> bool:
+        return self.suffix in SOUND_SUFFIXES
+
+    def is_limited(self, audio: AudioStream) -> bool:
+        """Whether full scale is the limit in it."""
+        if self.is_sound:
+            return is_limited(self.suffix, audio, self.bits)
+        if self.suffix not in CONTAINERS:
+            return False
+        rate, channels = audio.sample_rate, audio.channels
+        encoding = choose_encoding(self.suffix, self.codec, rate, channels, audio, bits=self.bits)
+        return encoding.bits is not None
 
 
 def save_stems(
-    separation: Separation,
-    path: Target | Mapping[int, Target],
+    separation: Voices,
+    path: Target | Mapping[int, Target] | None,
     *,
-    residual: Target | None,
-    clip: Any,
-    keep_original_audio: bool,
-    overwrite: bool,
+    residual: Target | None = None,
+    tracks: Target | None = None,
+    bits: Bits | None = None,
+    clip: Any = "rescale",
+    keep_original_audio: bool = False,
+    overwrite: bool = False,
 ) -> Written:
-    """See `Separation.save`."""
-    paths = settle_paths(path, separation.numbers)
-    targets: dict[int, Path] = dict(paths)
+    """Write a file for each stem, or one file with a track for each, or both.
+
+    Args:
+        separation: what to write.
+        path: see `Separation.save`; None for no file of a single voice.
+        tracks: .mkv, .mov or .mp4 to write: the picture untouched, a track for each stem, of which
+            the first plays by default, and one for everything else.
+        bits: 16, 24, or 32 for floating point; None for the depth of the recording.
+        keep_original_audio: keep the original sound as a further track of videos, after the new.
+        residual, clip, overwrite: see `Separation.save`.
+
+    Raises:
+        UsageError: there is not one path for each stem, or no file at all.
+        OutputExistsError, OutputError: see `Separation.save`.
+    """
+    paths = {} if path is None else settle_paths(path, separation.numbers)
+    written = Written(paths)
+    files = [_File(target, (number,), "auto", bits) for number, target in paths.items()]
     if residual is not None:
-        targets[RESIDUAL] = Path(residual)
-    for target in targets.values():
-        if target.parent and not target.parent.is_dir():
-            raise OutputError(f"there is no folder {target.parent}", "create it first")
-    videos = {n: t for n, t in targets.items() if t.suffix.lower() not in SOUND_SUFFIXES}
-    written = Written(paths, targets.get(RESIDUAL))
-    check_space(
-        next(iter(targets.values())).parent, _bytes_needed(separation, targets, len(videos))
-    )
+        written.residual = Path(residual)
+        files.append(_File(written.residual, (RESIDUAL,), "auto", bits))
+    if tracks is not None:
+        written.tracks = Path(tracks)
+        how = track_encoding(written.tracks.suffix, separation.audio, bits)
+        files.append(_File(written.tracks, (*separation.numbers, RESIDUAL), *how))
+    if not files:
+        raise UsageError("there is nothing to write", "give a path, or tracks")
+    for file in files:
+        if file.path.parent and not file.path.parent.is_dir():
+            raise OutputError(f"there is no folder {file.path.parent}", "create it first")
+    check_space(files[0].path.parent, _bytes_needed(separation, files))
+    limited = [file for file in files if file.is_limited(separation.audio)]
+    # One gain for all files, or they would not add up: it is known when all peaks are.
+    hold = clip == "rescale" and bool(limited)
     with ExitStack() as stack:
-        sounds = dict(targets)
-        if videos:
-            folder = next(iter(videos.values())).parent
-            scratch = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix=".avse-", dir=folder))
+        scratch = _scratch(stack, [file for file in files if not file.is_sound])
+        stems: list[tuple[int, Path, AudioStream | None, Bits | None]] = [
+            *((f.numbers[0], f.path, separation.audio, bits) for f in files if f.is_sound),
+            *((number, place, None, None) for number, place in scratch.items()),
+        ]
+        writers = [
+            (
+                number,
+                stack.enter_context(
+                    StemWriter(
+                        place,
+                        sample_rate=separation.audio.sample_rate,
+                        channels=separation.audio.channels,
+                        source=source,
+                        bits=depth,
+                        clip=clip,
+                        hold=hold,
+                        overwrite=overwrite,
+                    )
+                ),
             )
-            sounds.update({n: scratch / f"{n}.wav" for n in videos})
-        limited = [n for n, target in targets.items() if _is_limited(target, separation)]
-        # One gain for all files, or they would not add up: it is known when all peaks are.
-        hold = clip == "rescale" and bool(limited)
-        writers = {
-            n: stack.enter_context(
-                StemWriter(
-                    target,
-                    sample_rate=separation.audio.sample_rate,
-                    channels=separation.audio.channels,
-                    source=separation.audio if n not in videos else None,
-                    clip=clip,
-                    hold=hold,
-                    overwrite=overwrite,
-                )
-            )
-            for n, target in sounds.items()
-        }
+            for number, place, source, depth in stems
+        ]
         for block in separation.blocks():
-            for number, stem in zip(separation.numbers, block.stems, strict=True):
-                writers[number].write(stem)
-            if RESIDUAL in writers:
-                writers[RESIDUAL].write(block.residual)
-        written.warnings += _closed(writers, targets, limited if hold else [])
-        cut = {n: writers[n].clipped for n in limited}
-        for number, target in videos.items():
-            separation.progress("video", 0.0, None)
-            result = remux(
-                separation.scene.info.path,
-                NewTrack(sounds[number], start=separation.scene.origin),
-                target,
-                track=separation.scene.track,
-                keep_original_audio=keep_original_audio,
-                drop_unsupported=True,
-                overwrite=overwrite,
-                start=separation.scene.part.start,
-                stop=separation.scene.part.stop,
-            )
-            written.warnings += [f"{target.name}: left out {what}" for what in result.dropped]
-            cut[number] = result.clipped
+            sounds = dict(zip(separation.numbers, block.stems, strict=True))
+            sounds[RESIDUAL] = block.residual
+            for number, writer in writers:
+                writer.write(sounds[number])
+        peaks = {number: writer.peak for number, writer in writers}
+        loudest = {f.path: max(peaks[n] for n in f.numbers) for f in limited if hold}
+        written.warnings += _closed([w for _, w in writers], loudest, several=len(files) > 1)
+        cut = {writer.path: writer.clipped for _, writer in writers}
+        for file in files:
+            if not file.is_sound:
+                dropped, cut[file.path] = _put_back(
+                    separation, file, scratch, keep_original_audio, overwrite
+                )
+                written.warnings += [f"{file.path.name}: left out {what}" for what in dropped]
     if clip == "clamp":
         written.warnings += [
-            f"{targets[n].name}: {count} values beyond full scale were cut off (see --clip)"
-            for n, count in cut.items()
-            if count
+            f"{f.path.name}: {cut[f.path]} values beyond full scale were cut off (see --clip)"
+            for f in limited
+            if cut[f.path]
         ]
+    written.warnings += _resampled(files, separation.audio.sample_rate)
     written.warnings += separation.notes
     return written
 
 
-def _bytes_needed(separation: Separation, targets: Mapping[int, Path], videos: int) -> float:
+def _scratch(stack: ExitStack, videos: Sequence[_File]) -> dict[int, Path]:
+    """Where each stem waits that is put into a video, as floating point."""
+    if not videos:
+        return {}
+    folder = tempfile.TemporaryDirectory(prefix=".avse-", dir=videos[0].path.parent)
+    place = Path(stack.enter_context(folder))
+    return {n: place / f"{n}.wav" for video in videos for n in video.numbers}
+
+
+def _put_back(
+    separation: Voices,
+    file: _File,
+    scratch: Mapping[int, Path],
+    keep_original_audio: bool,
+    overwrite: bool,
+) -> tuple[tuple[str, ...], int]:
+    """Write a video; gives what was left out, and how many values were set to full scale."""
+    separation.progress("video", 0.0, None)
+    scene = separation.scene
+    several = len(file.numbers) > 1
+    names = {person.number: person.name for person in scene.people}
+    result = remux(
+        scene.info.path,
+        [
+            NewTrack(
+                scratch[n], start=scene.origin, title=title(n, names.get(n)) if several else None
+            )
+            for n in file.numbers
+        ],
+        file.path,
+        track=scene.track,
+        keep_original_audio=keep_original_audio,
+        original_title="Original" if several else None,
+        codec=file.codec,
+        bits=file.bits,
+        drop_unsupported=True,
+        overwrite=overwrite,
+        start=scene.part.start,
+        stop=scene.part.stop,
+    )
+    return result.dropped, result.clipped
+
+
+def _bytes_needed(separation: Voices, files: Sequence[_File]) -> float:
     """What all files take while they are written, roughly: sound waits as 32-bit floats."""
     path, audio = separation.scene.info.path, separation.audio
     size, end = path.stat().st_size, find_splices(path).end
     length_s = 0.0 if end is None else plausible_s(max(0.0, float(end - audio.start)), size)
     sound = 4 * audio.channels * audio.sample_rate * length_s
-    return len(targets) * sound + videos * size
-
-
-def _is_limited(target: Path, separation: Separation) -> bool:
-    """Whether a file holds integers, so that full scale is a limit."""
-    suffix, audio = target.suffix.lower(), separation.audio
-    if suffix in SOUND_SUFFIXES:
-        return not stem_depth(suffix, audio)[1]
-    if suffix not in CONTAINERS:
-        return False
-    return (
-        choose_encoding(suffix, "auto", audio.sample_rate, audio.channels, audio).bits is not None
-    )
+    videos = [file for file in files if not file.is_sound]
+    waiting = len(files) - len(videos) + len({n for video in videos for n in video.numbers})
+    inside = sum(len(video.numbers) - 1 for video in videos)  # one is in the size of the source
+    return (waiting + inside) * sound + len(videos) * size
 
 
 def _closed(
-    writers: Mapping[int, StemWriter], targets: Mapping[int, Path], limited: Sequence[int]
+    writers: Sequence[StemWriter], loudest: Mapping[Path, float], *, several: bool
 ) -> Iterator[str]:
     """Close all files; tell if they were made softer, which they are by one gain.
 
     Args:
         writers: of the files.
-        targets: what the files are called in the end.
-        limited: those in which full scale is the limit, if that is what the gain is for.
+        loudest: peak of each file in which full scale is the limit, if the gain is for that.
+        several: whether there is more than one file in the end.
     """
-    over = [n for n in limited if writers[n].peak > 1.0]
-    gain = 1.0 / max((writers[n].peak for n in over), default=1.0)
-    for writer in writers.values():
+    over = {path: peak for path, peak in loudest.items() if peak > 1.0}
+    gain = 1.0 / max(over.values(), default=1.0)
+    for writer in writers:
         writer.close(gain)
     if over:
-        names = ", ".join(targets[n].name for n in over)
+        names = ", ".join(path.name for path in over)
         softer = f"softer by {-20 * np.log10(gain):.1f} dB (see --clip)"
-        if len(writers) == 1:
-            yield f"{names} would have clipped and was made {softer}"
-        else:
+        if several:
             yield f"{names} would have clipped: all files were made {softer}, and still add up"
+        else:
+            yield f"{names} would have clipped and was made {softer}"
+
+
+def _resampled(files: Sequence[_File], rate: int) -> Iterator[str]:
+    """Tell of sound files that have another sample rate than the recording."""
+    for suffix in dict.fromkeys(file.suffix for file in files if file.is_sound):
+        if stored_rate(suffix, rate) != rate:
+            yield (
+                f"{suffix} files are at {stored_rate(suffix, rate)} Hz: "
+                f"they cannot hold the {rate} Hz of the recording"
+            )
+
+
+@dataclass(frozen=True)
+class Mix:
+    """One stem of several, each with a gain of its own; `save_stems` takes it.
+
+    Attributes:
+        of: the stems.
+        gains: number of a stem, or `RESIDUAL` -> factor; those not named keep their level.
+    """
+
+    of: Voices
+    gains: Mapping[int, float]
+
+    @property
+    def scene(self) -> Scene:
+        """The recording."""
+        return self.of.scene
+
+    @property
+    def audio(self) -> AudioStream:
+        """Its sound track."""
+        return self.of.audio
+
+    @property
+    def numbers(self) -> list[int]:
+        """That of voices together."""
+        return [TOGETHER]
+
+    @property
+    def notes(self) -> list[str]:
+        """See `Voices`."""
+        return self.of.notes
+
+    @property
+    def progress(self) -> Callable[[str, float, float | None], None]:
+        """See `Voices`."""
+        return self.of.progress
+
+    def blocks(self) -> Iterator[Block]:
+        """The mix as the only stem; the residual is what it lacks of the original."""
+        return mixed(self.of.blocks(), self.of.numbers, self.gains)
+
+
+def mixed(
+    blocks: Iterable[Block], numbers: Sequence[int], gains: Mapping[int, float]
+) -> Iterator[Block]:
+    """Mix stems with a gain for each.
+
+    Args:
+        blocks: see `Block`.
+        numbers: the number of each of their stems, see `Separation.numbers`.
+        gains: number of a stem, or `RESIDUAL` -> factor; those not named keep their level.
+
+    Returns:
+        Blocks of one stem, (1, channels, n) float32, and the original minus that. With no gains
+        the stem is the original, to within rounding.
+
+    Raises:
+        UsageError: there is no such stem, or a gain is not a number.
+    """
+    unknown = [n for n in gains if n not in (*numbers, RESIDUAL)]
+    if unknown:
+        raise UsageError(f"there is no stem {unknown[0]}", f"choose from: {[*numbers, RESIDUAL]}")
+    if not all(np.isfinite(gain) for gain in gains.values()):
+        raise UsageError("a gain is not a number", "give factors, such as 0, 0.5 and 1")
+    factors = np.array([gains.get(number, 1.0) for number in numbers], np.float32)
+    rest = np.float32(gains.get(RESIDUAL, 1.0))
+
+    def each() -> Iterator[Block]:
+        for block in blocks:
+            mix = np.tensordot(factors, block.stems, 1) + rest * block.residual
+            original = block.stems.sum(axis=0) + block.residual
+            yield dataclasses.replace(block, stems=mix[None], residual=original - mix)
+
+    return each()
 
 
 def settle_paths(path: Target | Mapping[int, Target], numbers: Sequence[int]) -> dict[int, Path]:

@@ -27,10 +27,12 @@ def enhance(
     context: typer.Context,
     inputs: options.Input,
     output: options.Output = None,
+    bits: options.Bits = None,
     residual: options.Residual = False,
+    keep_original_audio: options.KeepOriginalAudio = False,
+    report: options.Report = False,
     mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
-    keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
     same: options.Same = None,
     start: options.Start = None,
@@ -92,6 +94,8 @@ def enhance(
             keep_original_audio=keep_original_audio,
             force=force,
             dry_run=dry_run,
+            bits=bits,
+            report=report,
         ),
         terminal,
     )
@@ -104,10 +108,10 @@ def enhance(
                 "output": str(path),
                 **({} if people is None else {"people": [p.name for p in done.people]}),
                 "residual": None if done.residual is None else str(done.residual),
+                "reports": [str(path) for path in done.reports],
                 "sync": None if done.sync is None else done.sync.as_json(),
             }
         )
         return
-    terminal.result(str(path))
-    if done.residual is not None:
-        terminal.result(str(done.residual))
+    for written in done.paths:
+        terminal.result(str(written))

@@ -6,7 +6,7 @@ Defaults come from `avse.settings.Settings`; each option has its variable in the
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,13 @@ from avse.cli.configuration import use_configuration
 from avse.cli.terminal import terminal_of
 from avse.clock import read_clock
 from avse.errors import UsageError
+
+OUTPUT, PEOPLE, PART = "Output", "People", "Part of the recording"
+QUALITY, ADVANCED = "Quality", "Advanced"
+PANELS = (OUTPUT, PEOPLE, PART, QUALITY, ADVANCED)
+"""Titles in the help of verbs with many options, in order; what has none is advanced."""
+
+_BITS: dict[str, Literal[16, 24, 32]] = {"16": 16, "24": 24, "32": 32}
 
 
 class Clip(StrEnum):
@@ -35,6 +42,17 @@ def read_time(text: str) -> float:
         return float(read_clock(text))
     except UsageError as error:
         raise typer.BadParameter(f"{error.message}; {error.hint}") from error
+
+
+def read_bits(text: str) -> Literal[16, 24, 32]:
+    """Read --bits.
+
+    Raises:
+        typer.BadParameter: no such depth.
+    """
+    if str(text) not in _BITS:
+        raise typer.BadParameter(f"{text!r} is not one of 16, 24, 32")
+    return _BITS[str(text)]
 
 
 def _hear(context: typer.Context, count: int) -> int:
@@ -72,9 +90,44 @@ Output = Annotated[
         "-o",
         metavar="PATH",
         show_default="the current folder",
+        rich_help_panel=OUTPUT,
         help="A file if there is one output, else a folder, created if missing. The ending chooses "
-        "the kind: .wav and .flac are sound; .mp4, .m4v, .mov, .mkv and .webm are the video with "
-        "its picture copied and the voice as its sound.",
+        "the kind: .wav, .flac, .mp3, .m4a and .opus are sound; .mp4, .m4v, .mov, .mkv and .webm "
+        "are the video with its picture copied and the voice as its sound.",
+    ),
+]
+Tracks = Annotated[
+    str | None,
+    typer.Option(
+        "--tracks",
+        metavar="FILE.mov|mkv|mp4",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+        help="Write one video for editing programs: the picture copied, a sound track for each "
+        "person, and one for everything else. Without -o it is the only output.",
+    ),
+]
+Bits = Annotated[
+    Literal[16, 24, 32] | None,
+    typer.Option(
+        "--bits",
+        metavar="16|24|32",
+        parser=read_bits,
+        envvar="AVSE_BITS",
+        show_default="those of the recording",
+        rich_help_panel=OUTPUT,
+        help="Depth of samples in .wav, .flac, .mov and .mkv; 32 is floating point, which .flac "
+        "cannot hold.",
+    ),
+]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        envvar="AVSE_REPORT",
+        rich_help_panel=OUTPUT,
+        help="Also write what was done, for reviewers, as .avse.json and .avse.txt beside the "
+        "outputs: versions, settings, SHA-256 of all files, where a voice was guessed.",
     ),
 ]
 Speaker = Annotated[
@@ -84,6 +137,7 @@ Speaker = Annotated[
         "-s",
         metavar="N|NAME|all|@TIME:X,Y",
         envvar="AVSE_SPEAKER",
+        rich_help_panel=PEOPLE,
         help="Whose voice: a number that `avse inspect` shows, a name in --people, several (1,3), "
         "all, or who is seen at a time and place, such as @12.5s:0.31,0.40 or "
         "@1:02:03.5:0.31,0.40 (0 to 1 from the left and from the top).",
@@ -96,6 +150,7 @@ People = Annotated[
         metavar="FILE.toml",
         envvar="AVSE_PEOPLE",
         show_default=False,
+        rich_help_panel=PEOPLE,
         help="Names for people, whom it knows by number or, with avse[identity], by their faces.",
     ),
 ]
@@ -106,6 +161,7 @@ Same = Annotated[
         metavar="N=M",
         envvar="AVSE_SAME",
         show_default=False,
+        rich_help_panel=PEOPLE,
         help="Two numbers that are one person, who then goes by the lower one; 2=3=5 joins three. "
         "May be given more than once. Other numbers stay.",
     ),
@@ -116,6 +172,7 @@ Name = Annotated[
         "--name",
         metavar="TEMPLATE",
         envvar="AVSE_NAME",
+        rich_help_panel=OUTPUT,
         help="How files in a folder are called; {speaker} is the number, or residual, narrator or "
         "crowd; {person} the name from --people, or the number; {stem} and {name} are the input's "
         "name without and with its ending. An ending in place of {ext} chooses the kind.",
@@ -126,6 +183,7 @@ Residual = Annotated[
     typer.Option(
         "--residual",
         envvar="AVSE_RESIDUAL",
+        rich_help_panel=OUTPUT,
         help="Also write everything that is not the chosen people. Voices and residual add up to "
         "the original.",
     ),
@@ -135,6 +193,7 @@ Offscreen = Annotated[
     typer.Option(
         "--offscreen",
         envvar="AVSE_OFFSCREEN",
+        rich_help_panel=OUTPUT,
         help="Also write what comes from out of sight: clear voices (narrator), many voices at "
         "once (crowd), and the residual. All of it adds up to the original.",
     ),
@@ -145,6 +204,7 @@ Mix = Annotated[
         "--mix",
         metavar="0..1",
         envvar="AVSE_MIX",
+        rich_help_panel=QUALITY,
         help="Share of the original to leave in: 0 is none, 1 nothing but.",
     ),
 ]
@@ -153,9 +213,9 @@ Clipping = Annotated[
     typer.Option(
         "--clip",
         envvar="AVSE_CLIP",
-        help="Where an integer file would clip: make all files of the recording softer by one "
-        "gain, so that they still add up, cut the peaks, or (none) cut them silently; the first "
-        "two are told.",
+        help="Where a file would clip (floating point does not): make all files of the recording "
+        "softer by one gain, so that they still add up, cut the peaks, or (none) cut them "
+        "silently; the first two are told.",
     ),
 ]
 KeepOriginalAudio = Annotated[
@@ -163,7 +223,8 @@ KeepOriginalAudio = Annotated[
     typer.Option(
         "--keep-original-audio",
         envvar="AVSE_KEEP_ORIGINAL_AUDIO",
-        help="In videos, keep the original sound as a second track.",
+        rich_help_panel=OUTPUT,
+        help="In videos, keep the original sound as a further track, after the new ones.",
     ),
 ]
 Track = Annotated[
@@ -173,6 +234,7 @@ Track = Annotated[
         metavar="N",
         envvar="AVSE_TRACK",
         show_default="the one that plays by default",
+        rich_help_panel=PART,
         help="Which sound track, counted from 0.",
     ),
 ]
@@ -182,6 +244,7 @@ Picture = Annotated[
         "--picture",
         metavar="N",
         envvar="AVSE_PICTURE",
+        rich_help_panel=PART,
         help="Which moving picture, counted from 0, where there are several.",
     ),
 ]
@@ -193,6 +256,7 @@ Start = Annotated[
         parser=read_time,
         envvar="AVSE_START",
         show_default="the beginning",
+        rich_help_panel=PART,
         help="Work on the part of the recording from this time on only: seconds, or a clock time "
         "such as 1:02:03.5. Little before it is decoded.",
     ),
@@ -205,6 +269,7 @@ End = Annotated[
         parser=read_time,
         envvar="AVSE_END",
         show_default="the end",
+        rich_help_panel=PART,
         help="Work on the part of the recording up to this time only.",
     ),
 ]
@@ -215,6 +280,7 @@ Model = Annotated[
         "-m",
         metavar="NAME|PATH",
         envvar="AVSE_MODEL",
+        rich_help_panel=QUALITY,
         help="Shipped weights (see `avse models list`) or a .safetensors file.",
     ),
 ]
@@ -261,6 +327,7 @@ Carry = Annotated[
     typer.Option(
         "--carry/--no-carry",
         envvar="AVSE_CARRY",
+        rich_help_panel=QUALITY,
         help="Where a face is out of sight, know the person by the voice that was found so far.",
     ),
 ]
@@ -278,6 +345,7 @@ Gate = Annotated[
     typer.Option(
         "--gate/--no-gate",
         envvar="AVSE_GATE",
+        rich_help_panel=QUALITY,
         help="Silence people while they do not speak, with smooth edges.",
     ),
 ]
@@ -286,6 +354,7 @@ Sync = Annotated[
     typer.Option(
         "--sync/--no-sync",
         envvar="AVSE_SYNC",
+        rich_help_panel=QUALITY,
         help="Measure whether sound and picture are in step, and correct for it where they "
         "certainly are not (see `avse sync`).",
     ),
@@ -303,13 +372,22 @@ Jobs = Annotated[
     ),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Write one JSON object to stdout, for programs.")
+    bool,
+    typer.Option(
+        "--json", rich_help_panel=OUTPUT, help="Write one JSON object to stdout, for programs."
+    ),
 ]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", "-f", rich_help_panel=OUTPUT, help="Replace files that exist."),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", "-n", help="Check everything and name the outputs, but write nothing."
+        "--dry-run",
+        "-n",
+        rich_help_panel=OUTPUT,
+        help="Check everything and name the outputs, but write nothing.",
     ),
 ]
 Quiet = Annotated[

@@ -24,6 +24,7 @@ from avse.cli import (
     who,
 )
 from avse.cli.boundary import USAGE, guarded
+from avse.cli.grouping import GroupedCommand
 from avse.cli.options import examples
 from avse.cli.terminal import PROGRAM, Terminal, let_any_name_through
 
@@ -43,8 +44,8 @@ app = typer.Typer(
 )
 _models = typer.Typer(name="models", invoke_without_command=True, rich_markup_mode=None)
 
-app.command(epilog=separate.EXAMPLES)(separate.separate)
-app.command(epilog=enhance.EXAMPLES)(enhance.enhance)
+app.command(cls=GroupedCommand, epilog=separate.EXAMPLES)(separate.separate)
+app.command(cls=GroupedCommand, epilog=enhance.EXAMPLES)(enhance.enhance)
 app.command(epilog=batch.EXAMPLES)(batch.batch)
 app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command(epilog=who.EXAMPLES)(who.who)

@@ -11,8 +11,9 @@ from avse.cli import options
 from avse.cli.inputs import one_input, read_speaker
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
+from avse.errors import UsageError
 from avse.job import Job
-from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs
+from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs, name_tracks
 from avse.settings import Settings, read_same
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ EXAMPLES = options.examples(
     ("each person's voice: talk.1.wav, talk.2.wav, …", "avse separate talk.mp4"),
     ("who is number what?", "avse inspect talk.mp4 --sheet faces.png"),
     ("person 2, as a video", "avse separate talk.mp4 --speaker 2 -o anna.mp4"),
+    (
+        "for an editing program: a track for each person, and the original as the last",
+        "avse separate talk.mp4 --tracks voices.mov --keep-original-audio",
+    ),
     (
         "whoever is there at 12.5 s, a third from the left",
         "avse separate talk.mp4 --speaker @12.5s:0.33,0.40 -o anna.wav",
@@ -41,6 +46,7 @@ EXAMPLES = options.examples(
         "and what each person says, as subtitles: talk.1.srt, talk.2.srt, …",
         "avse separate talk.mp4 --transcribe faster-whisper:small.en",
     ),
+    ("24 bits, and a report for reviewers", "avse separate talk.mp4 --bits 24 --report"),
     ("what would be written?", "avse separate talk.mp4 --dry-run"),
 )
 
@@ -51,6 +57,7 @@ Transcribe = Annotated[
         metavar="RECOGNISER",
         envvar="AVSE_TRANSCRIBE",
         show_default=False,
+        rich_help_panel=options.OUTPUT,
         help="Also write what each voice says, as subtitles beside it: faster-whisper[:MODEL], or "
         "a command, run without a shell, that prints the words in the sound file {}.",
     ),
@@ -62,13 +69,16 @@ def separate(
     inputs: options.Input,
     speaker: options.Speaker = "all",
     output: options.Output = None,
+    tracks: options.Tracks = None,
+    bits: options.Bits = None,
     name: options.Name = DEFAULT_NAME,
     residual: options.Residual = False,
     offscreen: options.Offscreen = False,
+    keep_original_audio: options.KeepOriginalAudio = False,
     transcribe: Transcribe = None,
+    report: options.Report = False,
     mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
-    keep_original_audio: options.KeepOriginalAudio = False,
     people: options.People = None,
     same: options.Same = None,
     start: options.Start = None,
@@ -120,6 +130,13 @@ def separate(
     naming = name_outputs(
         source, output, name, several=several, what=f"--speaker {speaker} gives one for each person"
     )
+    stem_files = tracks is None or output is not None
+    if transcribe is not None and not stem_files:
+        raise UsageError(
+            "--transcribe puts subtitles beside the file of each voice, and --tracks alone writes "
+            "no such files",
+            "add -o and a folder, or leave --transcribe out",
+        )
     done = carry_out(
         Job(
             source=source,
@@ -134,6 +151,10 @@ def separate(
             force=force,
             dry_run=dry_run,
             transcribe=transcribe,
+            bits=bits,
+            tracks=None if tracks is None else name_tracks(tracks),
+            stem_files=stem_files,
+            report=report,
         ),
         terminal,
     )
@@ -153,6 +174,8 @@ def separate(
                     for n, path in done.stems
                 ],
                 **{kind: _text(done.beside.get(kind)) for kind in (NARRATOR, CROWD, RESIDUAL)},
+                "tracks": _text(done.tracks),
+                "reports": [str(path) for path in done.reports],
                 "sync": None if done.sync is None else done.sync.as_json(),
             }
         )

@@ -18,9 +18,10 @@ from avse.media.probe import AudioStream, MediaInfo, OtherStream, VideoStream, p
 from avse.media.remux import NewTrack, RemuxResult, check_remux, remux
 from avse.media.resample import Resampler, resample
 from avse.media.splices import find_splices
-from avse.media.stems import StemWriter, quantise
+from avse.media.stems import SOUND_SUFFIXES, StemWriter, check_stem, quantise
 
 __all__ = [
+    "SOUND_SUFFIXES",
     "AudioBlock",
     "AudioReader",
     "AudioStream",
@@ -35,6 +36,7 @@ __all__ = [
     "StemWriter",
     "VideoStream",
     "check_remux",
+    "check_stem",
     "copy_beginning",
     "find_splices",
     "move_sound",

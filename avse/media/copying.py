@@ -130,6 +130,13 @@ class Copier:
         if stream.type != "attachment":
             self.streams.append(stream)
 
+    def name(self, stream: Stream, title: str) -> None:
+        """Call the copy of a stream something, unless it has a name."""
+        tags = self._copies[stream.index].metadata
+        tags.setdefault("title", title)
+        if self._kind in _QUICKTIME and tags["title"] == title:
+            tags["handler_name"] = title
+
     def copy_tags(self, chapters_later: Fraction = Fraction(0)) -> None:
         """Copy the tags and chapters of the container, these so many seconds later."""
         self._output.metadata.update(_worth_copying(self._source.metadata))

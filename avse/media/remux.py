@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from avse.media.audio import AudioReader
 from avse.media.copying import Copier, check_copy, name_language
 from avse.media.cutting import Cut, cut_chapters, cut_packets, find_cut
-from avse.media.encoding import CONTAINERS, Codec, Voice, choose_encoding
+from avse.media.encoding import CONTAINERS, Bits, Codec, Voice, choose_encoding
 from avse.media.opening import Damage, StrPath, open_input, read_packets
 from avse.media.placing import explain, place, temporary_name
 from avse.media.probe import AudioStream, MediaInfo, probe
@@ -38,7 +38,7 @@ class NewTrack:
             number of channels is the same, or the usual one.
         start: time of sample 0 in seconds on the source's clock; None for that of the track
             replaced.
-        title: shown by players in the list of tracks.
+        title: shown by players and editing programs in the list of tracks.
         language: ISO 639-2 code; None for that of the track replaced.
     """
 
@@ -79,8 +79,10 @@ def remux(
     *,
     track: int | None = None,
     keep_original_audio: bool = False,
+    original_title: str | None = None,
     codec: Codec = "auto",
     bit_rate: int | None = None,
+    bits: Bits | None = None,
     drop_unsupported: bool = False,
     overwrite: bool = False,
     start: Fraction | None = None,
@@ -101,8 +103,10 @@ def remux(
         track: number of the sound track to replace, as in `probe(source).audio`; None for the one
             that plays by default.
         keep_original_audio: keep that track too, after the new ones and not the default.
+        original_title: what to call that track if it has no name.
         codec: of the new tracks; see `choose_encoding` for "auto".
         bit_rate: bits per second of lossy codecs; None for 128 kbit/s a channel.
+        bits: depth of the new tracks, 32 is floating point; None for that of the track replaced.
         drop_unsupported: leave out streams that the container does not take (subtitles of
             pictures, say) rather than give up; see `RemuxResult.dropped`. The picture is never.
         overwrite: replace a file that exists already.
@@ -134,9 +138,10 @@ def remux(
         stop,
         CONTAINERS[suffix][0],
     )
-    job = _Remux(info, splices, track, suffix, keep_original_audio, drop_unsupported, cut)
+    new = _New(codec, bit_rate, bits, original_title)
+    job = _Remux(info, splices, track, suffix, keep_original_audio, drop_unsupported, cut, new)
     try:
-        result = job.run(tracks, temporary, target, codec, bit_rate)
+        result = job.run(tracks, temporary, target)
         place(temporary, target, overwrite=overwrite)
     finally:
         temporary.unlink(missing_ok=True)
@@ -144,7 +149,13 @@ def remux(
 
 
 def check_remux(
-    source: StrPath, suffix: str, *, track: int | None = None, keep_original_audio: bool = False
+    source: StrPath,
+    suffix: str,
+    *,
+    track: int | None = None,
+    keep_original_audio: bool = False,
+    codec: Codec = "auto",
+    bits: Bits | None = None,
 ) -> tuple[str, ...]:
     """Find out before any work whether `remux` can write a copy of a file.
 
@@ -153,6 +164,7 @@ def check_remux(
         suffix: of the copy, see `remux`.
         track: number of the sound track to replace.
         keep_original_audio: whether that track has to be kept too.
+        codec, bits: of the new tracks, see `remux`.
 
     Returns:
         What would be left out, in words.
@@ -162,9 +174,19 @@ def check_remux(
         ContainerError: it does not take the picture, such sound, or a track that has to be kept.
     """
     info, splices = probe(source), find_splices(source)
-    whole = Cut(None, None)
-    job = _Remux(info, splices, track, suffix.lower(), keep_original_audio, True, whole)
+    whole, new = Cut(None, None), _New(codec, None, bits, None)
+    job = _Remux(info, splices, track, suffix.lower(), keep_original_audio, True, whole, new)
     return job.rehearse()
+
+
+@dataclass(frozen=True)
+class _New:
+    """How the new tracks are stored, and what the old one is called."""
+
+    codec: Codec
+    bit_rate: int | None
+    bits: Bits | None
+    original_title: str | None
 
 
 class _Remux:
@@ -179,10 +201,12 @@ class _Remux:
         keep: bool,
         drop_unsupported: bool,
         cut: Cut,
+        new: _New,
     ) -> None:
         self._info = info
         self._splices = splices
         self._cut = cut
+        self._new = new
         self._suffix = suffix
         self._keep = keep
         self._drop = drop_unsupported
@@ -195,17 +219,10 @@ class _Remux:
                 raise ValueError(f"no sound track {track}: {info.path} has {len(info.audio)}")
             self._replaced = info.audio[track]
 
-    def run(
-        self,
-        tracks: list[NewTrack],
-        temporary: Path,
-        target: Path,
-        codec: Codec,
-        bit_rate: int | None,
-    ) -> RemuxResult:
+    def run(self, tracks: list[NewTrack], temporary: Path, target: Path) -> RemuxResult:
         """Write the file under its temporary name."""
         try:
-            voices = [self._voice(track, codec, bit_rate) for track in tracks]
+            voices = [self._voice(track) for track in tracks]
             with open_input(self._info.path) as source:
                 copier = self._write(source, f"file:{temporary.absolute()}", target, voices)
         finally:
@@ -225,12 +242,12 @@ class _Remux:
         rate, channels = 48_000, 1
         if self._replaced is not None:
             rate, channels = self._replaced.sample_rate, self._replaced.channels
-        voice = self._voice(NewTrack((), rate, channels), "auto", None)
+        voice = self._voice(NewTrack((), rate, channels))
         with open_input(self._info.path) as source:
             return tuple(self._write(source, BytesIO(), self._info.path, [voice]).dropped)
 
-    def _voice(self, track: NewTrack, codec: Codec, bit_rate: int | None) -> Voice:
-        like = self._replaced
+    def _voice(self, track: NewTrack) -> Voice:
+        like, new = self._replaced, self._new
         if isinstance(track.audio, (str, PathLike)):
             reader = AudioReader(track.audio)
             self._readers.append(reader)
@@ -248,8 +265,10 @@ class _Remux:
             start = Fraction(0) if like is None else like.start
             start = start if self._cut.start is None else max(start, self._cut.start)
         tags = {"title": track.title, "language": track.language or (like and like.language)}
+        if CONTAINERS[self._suffix][0] in ("mp4", "mov"):  # what most programs show as the name
+            tags["handler_name"] = track.title
         return Voice(
-            choose_encoding(self._suffix, codec, rate, channels, like, bit_rate),
+            choose_encoding(self._suffix, new.codec, rate, channels, like, new.bit_rate, new.bits),
             blocks,
             sample_rate=rate,
             channels=channels,
@@ -268,6 +287,8 @@ class _Remux:
         kind = CONTAINERS[self._suffix][0]
         # Encoder delay reaches below zero; by default that would push every time stamp up.
         options = {"avoid_negative_ts": "disabled"}
+        if kind in ("matroska", "webm"):  # or random numbers go into every file
+            options["fflags"] = "+bitexact"
         if kind in ("mp4", "mov"):  # a late start is written in these units; 1 ms by default
             options["movie_timescale"] = str(voices[0].encoding.sample_rate)
         try:
@@ -308,6 +329,8 @@ class _Remux:
                 copier.leave_out(stream, "it belongs to the whole recording")
                 continue
             copier.add(stream)
+            if stream.index == replaced and self._new.original_title is not None:
+                copier.name(stream, self._new.original_title)
         if replaced < 0:
             for voice in voices:
                 voice.join(output)

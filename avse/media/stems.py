@@ -1,8 +1,9 @@
-"""Write a voice to a WAV or FLAC file as it comes, at the depth of the recording it came from."""
+"""Write a voice to a sound file as it comes, at the depth of the recording it came from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
@@ -10,20 +11,33 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from avse.errors import OutputError
+from avse.errors import ContainerError, OutputError
+from avse.media.encoding import LOSSY, Bits, Encoder, choose_encoding
 from avse.media.opening import StrPath
 from avse.media.placing import check_destination, place, temporary_name, writing
 from avse.media.probe import AudioStream
 from avse.media.quantising import quantise, to_integers
-from avse.media.targets import FlacTarget, Target, WavTarget
+from avse.media.targets import EncodedTarget, FlacTarget, Target, WavTarget
 from avse.media.wav import speaker_mask
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Clip", "StemWriter", "quantise", "stem_depth"]
+__all__ = [
+    "SOUND_SUFFIXES",
+    "Clip",
+    "StemWriter",
+    "check_stem",
+    "is_limited",
+    "quantise",
+    "stem_depth",
+    "stored_rate",
+]
 
 Clip: TypeAlias = Literal["rescale", "clamp", "none"]
+
+SOUND_SUFFIXES = (".wav", ".flac", *LOSSY)
+"""Endings of the files of sound alone that can be written."""
 
 _FLAC_CHANNELS = 8
 _FLAC_TOP_RATE = 655_350
@@ -31,32 +45,71 @@ _WAV_CHANNELS = 65_535
 _PIECE = 1 << 16  # samples of all channels that are read back at a time
 
 
-def stem_depth(suffix: str, source: AudioStream | None) -> tuple[int, bool]:
+def stem_depth(
+    suffix: str, source: AudioStream | None, bits: Bits | None = None
+) -> tuple[int | None, bool]:
     """Bits per sample and whether they are floating point, for a stem of a source.
 
     Integer sources keep their depth. 8 bits become 16: a voice taken out of a mixture is softer
     than the mixture, and 8 bits would drown it in rounding noise. Lossy and floating-point
     sources, which the decoder gives as floats, become 32-bit float in WAV. FLAC holds at most 24
-    bits and no floats.
+    bits and no floats. Lossy files have no depth, and are fed floats.
 
     Args:
-        suffix: ".wav" or ".flac".
+        suffix: one of `SOUND_SUFFIXES`.
         source: the track that the stem comes from; None counts as floating point.
+        bits: depth to use instead; 32 is floating point.
+
+    Raises:
+        ContainerError: the kind of file has no such depth.
     """
-    bits = None if source is None or source.is_float else source.bits_per_sample
+    if bits is not None and (suffix in LOSSY or (suffix == ".flac" and bits == 32)):
+        if suffix == ".flac":
+            raise ContainerError(
+                f"FLAC holds at most 24 bits, not {bits}", "choose --bits 24, or a .wav file"
+            )
+        raise ContainerError(
+            f"{suffix} files are lossy: they have no {bits} bits",
+            "leave --bits out, or choose .wav or .flac",
+        )
+    if suffix in LOSSY:
+        return None, True
+    if bits is not None:
+        return bits, bits == 32
+    known = None if source is None or source.is_float else source.bits_per_sample
     if suffix == ".flac":
-        return min(24, max(16, bits or 24)), False
-    if bits is None or bits > 32:
+        return min(24, max(16, known or 24)), False
+    if known is None or known > 32:
         return 32, True
-    return max(16, bits), False
+    return max(16, known), False
+
+
+def is_limited(suffix: str, source: AudioStream | None, bits: Bits | None = None) -> bool:
+    """Whether full scale is the limit in a sound file: it is, but for floating point in WAV.
+
+    Lossy files hold more, but most players do not play more.
+    """
+    return suffix in LOSSY or not stem_depth(suffix, source, bits)[1]
+
+
+def stored_rate(suffix: str, sample_rate: int) -> int:
+    """The sample rate that a sound file has for sound of a rate; another if it is impossible.
+
+    Opus is always played at 48,000 Hz.
+    """
+    if suffix not in LOSSY:
+        return sample_rate
+    if LOSSY[suffix][1] == "opus":
+        return 48_000
+    return choose_encoding(suffix, "auto", sample_rate, 1, None).sample_rate
 
 
 class StemWriter:
     """Writes (channels, n) float32 blocks; a context manager.
 
     The file appears under its name on `close`, complete; until then, and after an exception, there
-    is no trace of it. Floating-point files take any value as it is. In integer files full scale is
-    the limit, and `clip` says what to do when the sound goes beyond:
+    is no trace of it. Floating-point files take any value as it is. In all others full scale is the
+    limit, and `clip` says what to do when the sound goes beyond:
 
     - "rescale": the whole file is made softer, by 1 / peak or as `close` is told; see
       `gain_applied`.
@@ -64,20 +117,22 @@ class StemWriter:
     - "none": as "clamp", for callers who do not want to hear of it: `clipped` stays 0.
 
     Args:
-        path: where to write; the ending, .wav or .flac, chooses the format. WAV files of more than
-            4 GB are RF64.
+        path: where to write; the ending, one of `SOUND_SUFFIXES`, chooses the format. WAV files of
+            more than 4 GB are RF64. Lossy files are resampled where their codec has no such rate.
         sample_rate: samples per second.
         channels: number of channels.
         source: the track that the stem comes from, which decides the depth; see `stem_depth`.
-        clip: what to do with sound beyond full scale in integer files.
+        bits: depth to use instead; 32 is floating point.
+        clip: what to do with sound beyond full scale where that is the limit.
         hold: keep the sound back until `close`, so that a gain can be applied to the file even if
             it takes any value; what "rescale" does to integer files anyway.
         overwrite: replace a file that exists already.
 
     Attributes:
         path: as given.
-        bits: bits per sample.
-        is_float: whether samples are stored as floating point.
+        bits: bits per sample; None in lossy files.
+        is_float: whether samples are stored, or coded, as floating point.
+        is_limited: whether full scale is the limit.
         frames: samples per channel written so far.
         peak: largest absolute value written so far.
         clipped: number of values set to the limit.
@@ -85,8 +140,8 @@ class StemWriter:
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is false.
-        OutputError: an ending, rate or number of channels that cannot be written, a missing or
-            read-only folder, a full disk, or samples that are not numbers.
+        OutputError: an ending, depth, rate or number of channels that cannot be written, a missing
+            or read-only folder, a full disk, or samples that are not numbers.
         ValueError: a block of the wrong shape.
     """
 
@@ -97,23 +152,29 @@ class StemWriter:
         sample_rate: int,
         channels: int,
         source: AudioStream | None = None,
+        bits: Bits | None = None,
         clip: Clip = "rescale",
         hold: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
         self._suffix = self.path.suffix.lower()
-        _check_format(self.path, self._suffix, sample_rate, channels)
+        if sample_rate < 1 or channels < 1:
+            raise ValueError("sample_rate and channels must be at least 1")
+        check_stem(self.path, sample_rate, channels, source, bits)
         if clip not in ("rescale", "clamp", "none"):
             raise ValueError(f"clip must be rescale, clamp or none, not {clip!r}")
         check_destination(self.path, overwrite=overwrite)
-        self.bits, self.is_float = stem_depth(self._suffix, source)
+        self.bits, self.is_float = stem_depth(self._suffix, source, bits)
+        self.is_limited = is_limited(self._suffix, source, bits)
         self.frames = 0
         self.peak = 0.0
         self.clipped = 0
         self.gain_applied = 1.0
         self._sample_rate, self._channels = sample_rate, channels
         self._names = source.channel_names if source is not None else ()
+        same = source is not None and source.channels == channels
+        self._layout = source.layout if source is not None and same else None
         self._clip = clip
         self._overwrite = overwrite
         self._temporary = temporary_name(self.path)
@@ -122,7 +183,7 @@ class StemWriter:
         self._target: Target | None = None
         self._open = True
         try:
-            if hold or (clip == "rescale" and not self.is_float):
+            if hold or (clip == "rescale" and self.is_limited):
                 with writing(self.path):
                     self._raw = self._raw_name.open("w+b")
             else:
@@ -164,7 +225,7 @@ class StemWriter:
             return
         try:
             if self._raw is not None:
-                own = 1.0 if self.is_float or self.peak <= 1.0 else 1.0 / self.peak
+                own = 1.0 if not self.is_limited or self.peak <= 1.0 else 1.0 / self.peak
                 self.gain_applied = own if gain is None else gain
                 self._target = self._make_target()
                 factor = np.float32(self.gain_applied)
@@ -204,20 +265,25 @@ class StemWriter:
             self.abandon()
 
     def _make_target(self) -> Target:
+        rate, channels = self._sample_rate, self._channels
         with writing(self.path):
+            if self.bits is None:
+                encoder = _encoder(self._suffix, rate, channels, self._layout)
+                return EncodedTarget(self._temporary, LOSSY[self._suffix][0], encoder)
             if self._suffix == ".flac":
-                return FlacTarget(self._temporary, self._sample_rate, self._channels, self.bits)
-            mask = speaker_mask(self._names, self._channels)
-            return WavTarget(
-                self._temporary, self._sample_rate, self._channels, self.bits, self.is_float, mask
-            )
+                return FlacTarget(self._temporary, rate, channels, self.bits)
+            mask = speaker_mask(self._names, channels)
+            return WavTarget(self._temporary, rate, channels, self.bits, self.is_float, mask)
 
     def _put(self, samples: NDArray[np.float32]) -> None:
         assert self._target is not None
-        if not self.is_float and self._clip == "clamp":
+        if self.is_limited and self._clip == "clamp":
             self.clipped += int(np.count_nonzero(np.abs(samples) > 1.0))
         with writing(self.path):
-            self._target.put(samples if self.is_float else to_integers(samples, self.bits))
+            if self.bits is None:
+                self._target.put(np.clip(samples, -1, 1))
+            else:
+                self._target.put(samples if self.is_float else to_integers(samples, self.bits))
 
     def _read_back(self, raw: BinaryIO) -> Iterator[NDArray[np.float32]]:
         with writing(self.path):
@@ -227,13 +293,30 @@ class StemWriter:
             yield np.frombuffer(data, "<f4").reshape(-1, self._channels).T
 
 
-def _check_format(path: Path, suffix: str, sample_rate: int, channels: int) -> None:
-    if suffix not in (".wav", ".flac"):
+def check_stem(
+    path: Path,
+    sample_rate: int,
+    channels: int,
+    source: AudioStream | None = None,
+    bits: Bits | None = None,
+) -> None:
+    """Find out before any work whether a stem can be written to a sound file.
+
+    Args:
+        path: of the file; only its name is looked at.
+        sample_rate, channels, source, bits: see `StemWriter`.
+
+    Raises:
+        OutputError: the ending is of no sound file, or such files do not take the rate, the number
+            of channels or the depth.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SOUND_SUFFIXES:
         raise OutputError(
-            f"{path.name}: a stem can be a .wav or a .flac file only", "change the ending"
+            f"{path.name}: a stem can only be one of {' '.join(SOUND_SUFFIXES)}",
+            "change the ending",
         )
-    if sample_rate < 1 or channels < 1:
-        raise ValueError("sample_rate and channels must be at least 1")
+    stem_depth(suffix, source, bits)
     if suffix == ".flac" and channels > _FLAC_CHANNELS:
         raise OutputError(
             f"{path.name}: FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}",
@@ -246,3 +329,21 @@ def _check_format(path: Path, suffix: str, sample_rate: int, channels: int) -> N
         )
     if channels > _WAV_CHANNELS:
         raise OutputError(f"{path.name}: WAV cannot hold {channels} channels", "mix them down")
+    if suffix in LOSSY:
+        import av
+
+        layout = source.layout if source is not None and source.channels == channels else None
+        try:
+            with av.open(BytesIO(), "w", format=LOSSY[suffix][0]) as trial:
+                _encoder(suffix, sample_rate, channels, layout).join(trial)
+        except ContainerError as error:
+            called = {".mp3": "MP3", ".m4a": "AAC"}.get(suffix, "Opus")
+            raise ContainerError(
+                f"{path.name}: {called} does not take {channels} channels",
+                "write a .wav or a .flac file",
+            ) from error
+
+
+def _encoder(suffix: str, sample_rate: int, channels: int, layout: str | None) -> Encoder:
+    encoding = choose_encoding(suffix, "auto", sample_rate, channels, None)
+    return Encoder(encoding, sample_rate=sample_rate, channels=channels, layout=layout)

@@ -1,9 +1,10 @@
-"""Sound files that take samples piece by piece: WAV, and FLAC by way of libsndfile."""
+"""Sound files that take samples piece by piece: WAV, FLAC (libsndfile), lossy ones (FFmpeg)."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from avse.media.encoding import Encoder
 from avse.media.wav import WavFile
 
 
@@ -93,8 +95,61 @@ class FlacTarget:
         _close(self._handle)
 
 
+class EncodedTarget:
+    """A file of one lossy sound track; says how much encoder delay players have to take off.
+
+    Args:
+        path: where to.
+        container: FFmpeg's name of it.
+        encoder: of the track.
+    """
+
+    def __init__(self, path: Path, container: str, encoder: Encoder) -> None:
+        import av
+
+        self._handle = path.open("x+b")
+        self._guard = _Guard(self._handle)
+        self._encoder = encoder
+        options = {}
+        if container == "ipod":  # in these units the length is written; 1 ms by default
+            options["movie_timescale"] = str(encoder.encoding.sample_rate)
+        self._output = av.open(self._guard, "w", format=container, container_options=options)
+        encoder.join(self._output)
+        self._write(())
+
+    def put(self, values: NDArray[np.float32] | NDArray[np.int64]) -> None:
+        """Append samples, float32."""
+        self._write(self._encoder.push(values.astype(np.float32, copy=False)))
+
+    def finish(self) -> None:
+        """Complete the file and close it."""
+        self._write(self._encoder.finish())
+        self._output.close()
+        self._guard.check()
+        self._handle.close()
+
+    def drop(self) -> None:
+        """Close the file, complete or not."""
+        if not self._handle.closed:
+            with suppress(OSError, ValueError):
+                self._output.close()
+        _close(self._handle)
+
+    def _write(self, packets: Iterable[Any]) -> None:
+        from av.error import FFmpegError
+
+        try:
+            self._output.start_encoding()
+            for packet in packets:
+                self._output.mux(packet)
+        except FFmpegError:
+            self._guard.check()
+            raise
+        self._guard.check()
+
+
 class _Guard:
-    """Keeps the reason why a write failed, which does not survive the way through libsndfile."""
+    """Keeps the reason why a write failed, which does not survive the way through a library."""
 
     def __init__(self, handle: BinaryIO) -> None:
         self._handle = handle

@@ -30,6 +30,7 @@ def test_json(run: Run, duet: Path, model: Path) -> None:
         "sample_rate": 48000,
         "output": "clean.flac",
         "residual": "clean.residual.flac",
+        "reports": [],
     }
     assert sorted(p.name for p in Path().iterdir()) == ["clean.flac", "clean.residual.flac"]
 

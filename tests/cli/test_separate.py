@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avse.media import AudioReader
-from avse.naming import SOUND_SUFFIXES
+from avse.media import SOUND_SUFFIXES, AudioReader, probe
+from avse.media.remux import CONTAINERS
 
 from .conftest import Run
 
@@ -51,6 +51,8 @@ def test_json_is_one_object_of_the_promised_shape(run: Run, duet: Path, model: P
         "narrator": None,
         "crowd": None,
         "residual": str(Path("voices", "duet.residual.wav")),
+        "tracks": None,
+        "reports": [],
     }
     parts = [samples(path) for path in Path("voices").iterdir()]
     np.testing.assert_allclose(sum(parts), original(duet), atol=1e-5)
@@ -66,6 +68,8 @@ def test_json_says_null_of_what_was_not_asked_for(run: Run, duet: Path, model: P
         "narrator": None,
         "crowd": None,
         "residual": None,
+        "tracks": None,
+        "reports": [],
         "sync": None,
     }
 
@@ -202,3 +206,93 @@ def test_endings_agree_with_the_library() -> None:
     from avse import naming
 
     assert naming.SOUND_SUFFIXES == SOUND_SUFFIXES
+    assert set(naming.TRACK_SUFFIXES) <= set(CONTAINERS)
+
+
+def whole(path: Path, track: int = 0) -> np.ndarray:
+    with AudioReader(path, track=track) as sound:
+        return np.concatenate([block.samples for block in sound], axis=-1)
+
+
+def test_one_video_with_a_track_for_each_person(run: Run, duet: Path, model: Path) -> None:
+    ran = run("separate", duet, "-m", model, "--tracks", "voices.mov", "--keep-original-audio")
+    assert (ran.code, ran.err, ran.out) == (0, "", "voices.mov\n")
+    assert [path.name for path in Path().iterdir()] == ["voices.mov"]
+    tracks = probe(Path("voices.mov")).audio
+    titles = ["Person 1", "Person 2", "Everything else", "Original"]
+    assert [track.title for track in tracks] == titles
+    assert [track.default for track in tracks] == [True, False, False, False]
+    assert {track.codec for track in tracks[:3]} == {"pcm_s24le"}
+    parts = [whole(Path("voices.mov"), number) for number in range(4)]
+    np.testing.assert_allclose(sum(parts[:3]), parts[3], atol=1e-5)
+    with av.open(str(duet)) as before, av.open("voices.mov") as after:
+        pictures = [[bytes(packet) for packet in file.demux(video=0)] for file in (before, after)]
+        assert pictures[0] == pictures[1]
+
+
+def test_tracks_and_files_together(run: Run, duet: Path, model: Path) -> None:
+    options = ("--tracks", "all.mkv", "--bits", "16", "--offscreen")
+    ran = run("separate", duet, "-m", model, *options, "-o", "voices/", "--json")
+    found = json.loads(ran.out)
+    assert found["tracks"] == "all.mkv"
+    assert len(found["stems"]) == 2
+    tracks = probe(Path("all.mkv")).audio
+    assert [track.title for track in tracks] == [
+        "Person 1",
+        "Person 2",
+        "Off-screen speech",
+        "Off-screen crowd",
+        "Everything else",
+    ]
+    assert {(track.codec, track.bits_per_sample) for track in tracks} == {("flac", 16)}
+    assert soundfile.info("voices/duet.1.wav").subtype == "PCM_16"
+    assert np.array_equal(whole(Path("all.mkv")), whole(Path("voices/duet.1.wav")))
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".m4a", ".opus"])
+def test_lossy_files_of_voices_are_in_time(run: Run, duet: Path, model: Path, suffix: str) -> None:
+    for name in ("a.wav", f"a{suffix}"):
+        assert run("separate", duet, "-m", model, "-s", "2", "-o", name).code == 0
+    exact, lossy = whole(Path("a.wav"))[0], whole(Path(f"a{suffix}"))[0]
+    count = len(exact)
+    assert count <= len(lossy) < count + 1024
+    alike = [
+        float(np.dot(exact[2000:-2000], lossy[2000 + late : count - 2000 + late]))
+        for late in range(-1200, 1201)
+    ]
+    assert int(np.argmax(alike)) - 1200 == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("-s", "1", "-o", "a.mp3", "--bits", "16"), ".wav or .flac"),
+        (("-s", "1", "-o", "a.flac", "--bits", "32"), "--bits 24"),
+        (("-s", "1", "-o", "a.mp4", "--bits", "24"), ".mov"),
+        (("--tracks", "a.mp4", "--bits", "24"), ".mov"),
+        (("--tracks", "a.webm"), "voices.mov"),
+        (("--tracks", "a.wav"), "voices.mov"),
+        (("--tracks", "nowhere/a.mkv"), "create it"),
+        (("--tracks", "a.mkv", "--transcribe", "x"), "-o"),
+        (("--tracks", "a.mkv", "-o", "a.mkv", "-s", "1"), "{speaker}"),
+        (("--name", "{stem}.{speaker}.opus", "--bits", "16"), ".wav or .flac"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_any_work(
+    run: Run, duet: Path, options: tuple[str, ...], says: str
+) -> None:
+    ran = run("separate", duet, "-m", "nowhere", *options)  # weights would be missed first
+    assert ran.code in (1, 2)
+    assert says in ran.errors[-1]
+    assert "nowhere'" not in ran.err
+    assert list(Path().iterdir()) == []
+
+
+def test_options_stand_under_titles_the_needed_ones_first(run: Run) -> None:
+    text = run("separate", "--help").out
+    titles = ["Arguments:", "Output:", "People:", "Part of the recording:", "Quality:", "Advanced:"]
+    places = [text.index(f"\n{title}\n") for title in titles]
+    assert places == sorted(places)
+    output = text[places[1] : places[2]]
+    assert all(name in output for name in ("--output", "--tracks", "--bits", "--report"))
+    assert "--help" in text[places[5] :]

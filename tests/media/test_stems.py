@@ -10,9 +10,13 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avse.errors import OutputError, OutputExistsError
-from avse.media import AudioReader, AudioStream, StemWriter, quantise, targets
+from avse.errors import ContainerError, OutputError, OutputExistsError
+from avse.media import AudioReader, AudioStream, StemWriter, check_stem, probe, quantise, targets
 from avse.media import wav as wav_module
+from avse.media.resample import resample
+from avse.media.stems import stored_rate
+
+from .media_files import lag, speechlike
 
 NAMES = {1: ("FC",), 2: ("FL", "FR"), 6: ("FL", "FR", "FC", "LFE", "SL", "SR")}
 
@@ -23,7 +27,7 @@ def track(bits, channels=2, is_float=False):
         codec="x",
         sample_rate=48000,
         channels=channels,
-        layout="x",
+        layout={1: "mono", 2: "stereo", 6: "5.1(side)"}[channels],
         channel_names=NAMES[channels],
         sample_format="x",
         bits_per_sample=bits,
@@ -82,6 +86,76 @@ def test_depth_follows_the_source_and_samples_are_exact(
     assert (writer.gain_applied, writer.clipped, writer.frames) == (1.0, 0, 5003)
     assert writer.peak == np.abs(sound).max()
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("ending", "bits", "subtype"),
+    [
+        (".wav", 16, "PCM_16"),
+        (".wav", 24, "PCM_24"),
+        (".wav", 32, "FLOAT"),
+        (".flac", 16, "PCM_16"),
+        (".flac", 24, "PCM_24"),
+    ],
+)
+@pytest.mark.parametrize("source", [16, 24, None])
+def test_a_chosen_depth_wins_over_that_of_the_source(tmp_path, ending, bits, subtype, source):
+    path = tmp_path / f"a{ending}"
+    sound = noise(5003)
+    with StemWriter(path, sample_rate=44100, channels=2, source=track(source), bits=bits) as writer:
+        writer.write(sound)
+    assert soundfile.info(path).subtype == subtype
+    assert np.array_equal(read(path), sound if bits == 32 else quantise(sound, bits))
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "match"),
+    [("a.flac", 32, "at most 24"), ("a.mp3", 16, "lossy"), ("a.opus", 32, "lossy")],
+)
+def test_depths_that_files_do_not_have(tmp_path, name, bits, match):
+    with pytest.raises(ContainerError, match=match) as caught:
+        check_stem(tmp_path / name, 48000, 2, None, bits)
+    assert "wav" in caught.value.hint
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
+@pytest.mark.parametrize("ending", [".mp3", ".m4a", ".opus"])
+def test_lossy_files_are_in_time_and_of_the_right_length(tmp_path, ending, rate):
+    path = tmp_path / f"a{ending}"
+    count = rate + 997
+    sound = speechlike(2, count, rate)
+    with StemWriter(path, sample_rate=rate, channels=2, source=track(16)) as writer:
+        for piece in np.split(sound, [1, 1000, 1000, 4000], axis=1):
+            writer.write(piece)
+    assert writer.frames == count
+    stored = read(path)
+    info = probe(path)
+    rate_now = info.audio[0].sample_rate
+    assert rate_now == stored_rate(ending, rate)
+    expected = resample(sound, rate, rate_now)
+    assert lag(expected[0], stored[0]) == 0
+    length = expected.shape[1]
+    # FFmpeg plays the last packet of an .m4a to its end, and up to 46 samples more of some .mp3;
+    # half the rate, from which Opus is played at 48,000 Hz, may round the length up.
+    longest = {".m4a": 1023, ".mp3": 46, ".opus": 1}[ending]
+    assert 0 <= stored.shape[1] - length <= longest
+    if ending == ".m4a":
+        assert info.audio[0].duration * rate_now == length
+    error = stored[:, :length] - expected
+    assert np.sqrt(np.mean(error**2) / np.mean(expected**2)) < 0.3
+
+
+def test_lossy_files_have_full_scale_as_their_limit(tmp_path):
+    sound = 3 * speechlike(1, 48000, 48000)
+    peak = float(np.abs(sound).max())
+    assert peak > 1.2
+    for clip, top, gain in (("rescale", 1.0, 1 / peak), ("clamp", 1.0, 1.0)):
+        path = tmp_path / f"{clip}.opus"
+        with StemWriter(path, sample_rate=48000, channels=1, clip=clip) as writer:
+            writer.write(sound)
+        assert writer.gain_applied == pytest.approx(gain)
+        assert (writer.clipped > 0) == (clip == "clamp")
+        assert np.abs(read(path)).max() < top + 0.15  # coding overshoots a little
 
 
 @settings(max_examples=40, deadline=None)
@@ -201,7 +275,7 @@ def _interrupted(writer):
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("ending", [".wav", ".flac"])
+@pytest.mark.parametrize("ending", [".wav", ".flac", ".mp3", ".m4a", ".opus"])
 @pytest.mark.parametrize("bits", [16, None])
 def test_nothing_is_there_before_the_end_or_after_a_failure(tmp_path, ending, bits):
     path = tmp_path / f"a{ending}"
@@ -221,7 +295,7 @@ def _fill(writer):
             writer.write(noise(10_000))
 
 
-@pytest.mark.parametrize("ending", [".wav", ".flac"])
+@pytest.mark.parametrize("ending", [".wav", ".flac", ".mp3", ".m4a", ".opus"])
 @pytest.mark.parametrize("clip", ["rescale", "clamp"])
 def test_a_full_disk(tmp_path, monkeypatch, ending, clip):
     class Full:
@@ -285,6 +359,8 @@ def test_a_read_only_folder(tmp_path):
         ("a.ogg", 8000, 1, "wav"),
         ("a", 8000, 1, "wav"),
         ("a.wav", 8000, 70_000, "channels"),
+        ("a.mp3", 8000, 3, "MP3 does not take 3 channels"),
+        ("a.opus", 8000, 12, "Opus does not take 12 channels"),
     ],
 )
 def test_what_the_formats_cannot_hold(tmp_path, name, rate, channels, match):
