@@ -17,6 +17,7 @@ from avse.cli import (
     inspect,
     mix,
     models,
+    open,
     prepare,
     separate,
     sync,
@@ -29,6 +30,7 @@ from avse.cli.options import examples
 from avse.cli.terminal import PROGRAM, Terminal, let_any_name_through
 
 EXAMPLES = examples(
+    ("click a face, hear the voice", "avse open talk.mp4"),
     ("who is in the video?", "avse inspect talk.mp4 --sheet faces.png"),
     ("the voice of person 2", "avse separate talk.mp4 --speaker 2 -o anna.wav"),
     ("everybody in the picture, nothing else", "avse enhance talk.mp4 -o clean.mp4"),
@@ -44,6 +46,7 @@ app = typer.Typer(
 )
 _models = typer.Typer(name="models", invoke_without_command=True, rich_markup_mode=None)
 
+app.command("open", epilog=open.EXAMPLES)(open.open_page)
 app.command(cls=GroupedCommand, epilog=separate.EXAMPLES)(separate.separate)
 app.command(cls=GroupedCommand, epilog=enhance.EXAMPLES)(enhance.enhance)
 app.command(epilog=batch.EXAMPLES)(batch.batch)

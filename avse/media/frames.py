@@ -80,6 +80,8 @@ class FrameReader:
         max_side: largest width and height in pixels; larger pictures are scaled down.
         start: first time wanted, in seconds on the container's clock.
         stop: time to end at, itself left out.
+        shown: whether the frame that is still shown at `start`, with its own earlier time, comes
+            first where none begins there.
 
     Attributes:
         skipped: number of packets that could not be read or decoded so far, and of frames whose
@@ -99,6 +101,7 @@ class FrameReader:
         max_side: int | None = None,
         start: Fraction | float | None = None,
         stop: Fraction | float | None = None,
+        shown: bool = False,
     ) -> None:
         if max_side is not None and max_side < 1:
             raise ValueError(f"max_side must be at least 1, not {max_side}")
@@ -114,6 +117,7 @@ class FrameReader:
         self._max_side = max_side
         self._start = None if start is None else Fraction(start)
         self._stop = None if stop is None else Fraction(stop)
+        self._shown = shown
         self._damage = Damage()
         self._container: InputContainer | None = None
         self._frames = self._read()
@@ -159,11 +163,19 @@ class FrameReader:
 
     def _wanted(self) -> Iterator[tuple[Fraction, VideoFrame]]:
         """Decoded frames from `start` to `stop`."""
+        shown = None
         for time, frame in self._from_start():
             if self._stop is not None and time >= self._stop:
-                return
-            if self._start is None or time >= self._start:
-                yield time, frame
+                break
+            if self._start is not None and time < self._start:
+                shown = (time, frame) if self._shown else None
+                continue
+            if shown is not None and time != self._start:
+                yield shown
+            shown = None
+            yield time, frame
+        if shown is not None:
+            yield shown
 
     def _from_start(self) -> Iterator[tuple[Fraction, VideoFrame]]:
         """Decoded frames from the beginning, or from a key frame at or before `start`."""

@@ -1,0 +1,152 @@
+"""`avse open`: see and hear a recording in the browser."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avse.cli import options
+from avse.cli.inputs import one_input
+from avse.cli.terminal import Terminal, terminal_of
+from avse.paths import user_path
+from avse.settings import Settings
+
+if TYPE_CHECKING:
+    from avse.page.protocol import Session
+
+EXAMPLES = options.examples(
+    ("watch it, click a face, hear that person", "avse open talk.mp4"),
+    ("choose a file in the browser", "avse open"),
+    ("on a machine without a screen: ssh -L 8000:localhost:8000", "avse open --port 8000"),
+)
+
+_CLOSING_S = 0.8  # that closing a recording may take
+
+File = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FILE]",
+        show_default=False,
+        help="A video with sound; without it, one is chosen in the browser.",
+    ),
+]
+Port = Annotated[
+    int,
+    typer.Option(
+        "--port",
+        min=0,
+        max=65535,
+        metavar="N",
+        envvar="AVSE_PORT",
+        show_default="a free one",
+        help="Port on this computer; no other computer reaches it.",
+    ),
+]
+Browser = Annotated[
+    bool,
+    typer.Option(
+        "--browser/--no-browser",
+        envvar="AVSE_BROWSER",
+        help="Open the page in the browser; its address is printed in any case.",
+    ),
+]
+
+
+def open_page(
+    context: typer.Context,
+    file: File = None,
+    port: Port = 0,
+    browser: Browser = True,
+    track: options.Track = Settings.track,
+    picture: options.Picture = Settings.picture,
+    model: options.Model = Settings.model,
+    device: options.Device = Settings.device,
+    faces: options.Faces = Settings.faces,
+    people: options.People = Settings.people,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Open a page in the browser: click a face, hear the voice.
+
+    The page works offline, and nothing leaves this computer. Only the printed address lets a
+    browser in. Ctrl-C ends it.
+    """
+    terminal = terminal_of(context)
+    settings = Settings(
+        model=model, device=device, faces=faces, people=people, track=track, picture=picture
+    )
+    source = None if file is None else one_input([file])
+    _check(source, settings)
+    from avse.page.server import Page
+    from avse.page.serving import Server, bind
+    from avse.page.session import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        open_recording,
+    )
+
+    def open_session(path: Path) -> Session:
+        session: Session = open_recording(path, settings)
+        return session
+
+    def ready(address: str) -> None:
+        terminal.result(address)
+        terminal.note("Ctrl-C ends it")
+        if browser:
+            threading.Thread(target=_show, args=(address, terminal), daemon=True).start()
+
+    _log(terminal)
+    with bind(port) as bound:
+        page = Page(
+            open_session,
+            None if source is None else open_session(source),
+            picture=picture,
+            on_defect=terminal.trace,
+        )
+        try:
+            Server(page, bound, ready=ready, log=terminal.verbosity >= 1).serve_until_stopped()
+        finally:
+            # Whatever hangs there must not keep the program.
+            closing = threading.Thread(target=page.close, daemon=True)
+            closing.start()
+            closing.join(_CLOSING_S)
+
+
+def _check(source: Path | None, settings: Settings) -> None:
+    """Refuse what cannot be worked on, before anything starts and PyTorch is loaded."""
+    if source is not None:
+        from avse.scene import examine
+
+        examine(source, settings)
+    if settings.people is not None:
+        from avse.people_file import read_people
+
+        read_people(user_path(settings.people))
+    if settings.model != Settings.model:
+        from avse.models.weights import find
+
+        find(settings.model)
+    if settings.device != Settings.device:
+        from avse.scene import pick_device
+
+        pick_device(settings.device)
+
+
+def _show(address: str, terminal: Terminal) -> None:
+    """Open a browser, which blocks where it is one of the terminal."""
+    if not webbrowser.open(address):
+        terminal.note("no browser was found: open the address yourself")
+
+
+def _log(terminal: Terminal) -> None:
+    """Keep the server's log from the user, but for those who ask; stdout is for results."""
+    log = logging.getLogger("uvicorn")
+    log.propagate = False
+    log.handlers = [
+        logging.StreamHandler(sys.stderr) if terminal.verbosity >= 1 else logging.NullHandler()
+    ]

@@ -1,0 +1,110 @@
+"""Answers of the page's server: JSON, events, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from avse import __version__
+from avse.errors import AvseError
+from avse.page.proxy import SEGMENT_S
+from avse.page.requests import NotJsonError
+from avse.records import RecordError
+
+NO_RECORDING: dict[str, Any] = {
+    "version": __version__,
+    "file": None,
+    "chunk_s": float(SEGMENT_S),
+    "revision": 0,
+    "people": [],
+    "stems": [],
+    "faces_ready": {},
+    "voices_ready": {},
+    "offset": {"measured_ms": None, "sure": False, "set_ms": None},
+    "can_undo": False,
+    "progress": {
+        kind: {"done_s": 0.0, "total_s": 0.0, "left_s": None, "here": False}
+        for kind in ("faces", "voices")
+    }
+    | {"doing": ""},
+    "exports": [],
+    "formats": {"sound": [], "video": [], "text": []},
+    "transcriber": None,
+}
+"""The state without a recording."""
+
+
+def as_json(value: object, status: int = 200) -> Response:
+    """JSON in ASCII, which carries names of files that are no valid text."""
+    return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
+
+
+def as_event(name: str, value: object) -> str:
+    """One of server-sent events."""
+    return f"event: {name}\ndata: {json.dumps(value, allow_nan=False)}\n\n"
+
+
+async def unless_left(
+    request: Request,
+    left: threading.Event,
+    work: Callable[[], bytes | None],
+    limiter: anyio.CapacityLimiter,
+) -> bytes | None:
+    """Work in a thread; where the client goes away before it is done, `left` is set."""
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+
+    outcome: list[bytes | None] = []
+    trouble: list[Exception] = []
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            try:
+                outcome.append(await run_sync(work, limiter=limiter))
+            except Exception as error:  # as it is, not in a group
+                trouble.append(error)
+            group.cancel_scope.cancel()
+    finally:
+        left.set()
+    if trouble:
+        raise trouble[0]
+    return outcome[0]
+
+
+async def cannot(request: Request, error: Exception) -> Response:
+    """Say what cannot be done."""
+    assert isinstance(error, AvseError)
+    return as_json({"error": error.message, "hint": error.hint}, 422)
+
+
+async def malformed(request: Request, error: Exception) -> Response:
+    """Say what is wrong with a request: 400 where it is no JSON, 422 where it is other JSON."""
+    assert isinstance(error, RecordError)
+    status = 400 if isinstance(error, NotJsonError) else 422
+    return as_json({"error": error.message, "hint": error.hint}, status)
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """Say that there is no such thing, or not now."""
+    assert isinstance(error, HTTPException)
+    hints = {409: "choose a file", 413: "send less", 405: "ask in another way"}
+    hint = hints.get(error.status_code, "check the address")
+    answer = as_json({"error": error.detail.lower(), "hint": hint}, error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def gone(request: Request, error: Exception) -> Response:
+    """Nobody waits for the answer."""
+    return Response(status_code=503)

@@ -1,0 +1,117 @@
+"""Run the page's server on this computer, until somebody ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import uvicorn
+
+from avse.errors import UsageError
+from avse.page.server import Page
+
+HOST = "127.0.0.1"
+_PATIENCE_S = 1  # for answers that are under way when the server ends
+
+
+def bind(port: int = 0) -> socket.socket:
+    """A socket on this computer's own address, which no other computer reaches.
+
+    Args:
+        port: its port; 0 for a free one.
+
+    Raises:
+        UsageError: the port is taken, or not for everybody.
+    """
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # elsewhere it would share the port with another program
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((HOST, port))
+        bound.listen(128)
+    except OSError as error:
+        bound.close()
+        why = {errno.EADDRINUSE: "is taken", errno.EACCES: "may not be used"}
+        reason = why.get(error.errno or 0, f"cannot be used: {error.strerror}")
+        raise UsageError(
+            f"port {port} {reason}", "choose another with --port, or leave it out for a free one"
+        ) from error
+    return bound
+
+
+class Server(uvicorn.Server):
+    """Serves a page; Ctrl-C, a request to terminate and a closed terminal end it in order.
+
+    Args:
+        page: what is served.
+        bound: see `bind`.
+        ready: called when the server answers, with the address to open.
+        log: whether uvicorn logs requests.
+    """
+
+    def __init__(
+        self,
+        page: Page,
+        bound: socket.socket,
+        *,
+        ready: Callable[[str], None] = lambda address: None,
+        log: bool = False,
+    ) -> None:
+        port, token = bound.getsockname()[1], secrets.token_urlsafe(24)
+        self.address = f"http://{HOST}:{port}/?token={token}"
+        self._page, self._bound, self._ready = page, bound, ready
+        super().__init__(
+            uvicorn.Config(
+                page.app(port=port, token=token),
+                http="h11",
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                log_level="info" if log else "critical",
+                access_log=log,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=_PATIENCE_S,
+            )
+        )
+
+    def serve_until_stopped(self) -> None:
+        """Serve; comes back a second after the end was asked for, at the latest."""
+        self.run([self._bound])
+
+    def stop(self) -> None:
+        """Have it end; from any thread."""
+        self._page.stop()
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self._ready(self.address)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End, at the second time without patience."""
+        self.force_exit = self.should_exit
+        self.stop()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals, those of a closed terminal too, unless the program ignores them."""
+        hang_up = getattr(signal, "SIGHUP", None)
+        main = threading.current_thread() is threading.main_thread()
+        handle = main and hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN
+        before = signal.signal(hang_up, self.handle_exit) if handle and hang_up else None
+        try:
+            with super().capture_signals():
+                yield
+        finally:
+            if handle and hang_up:
+                signal.signal(hang_up, before)
