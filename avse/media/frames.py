@@ -254,6 +254,7 @@ class FrameReader:
             height=height,
             format="rgb24",
             interpolation="AREA" if smaller else "BICUBIC",
+            threads=1,  # more are started anew for each picture, which takes longer than its share
         )
         return turn.apply(cast("NDArray[np.uint8]", rgb.to_ndarray()))
 

@@ -92,7 +92,7 @@ async def malformed(request: Request, error: Exception) -> Response:
     """Say what is wrong with a request: 400 where it is no JSON, 422 where it is other JSON."""
     assert isinstance(error, RecordError)
     status = 400 if isinstance(error, NotJsonError) else 422
-    return as_json({"error": error.message, "hint": error.hint}, status)
+    return as_json({"error": error.message, "hint": error.hint or "check the request"}, status)
 
 
 async def refused(request: Request, error: Exception) -> Response:

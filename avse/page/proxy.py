@@ -241,7 +241,7 @@ class _Segment:
             return
         self._last = ticks
         rgb = av.VideoFrame.from_ndarray(image, "rgb24")
-        frame = rgb.reformat(self._stream.width, self._stream.height, "yuv420p")
+        frame = rgb.reformat(self._stream.width, self._stream.height, "yuv420p", threads=1)
         frame.pts, frame.time_base = ticks, Fraction(1, _TICKS)
         self._packets += self._stream.encode(frame)
 

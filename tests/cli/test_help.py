@@ -12,6 +12,7 @@ from .conftest import Run
 VERBS = [
     (),
     ("batch",),
+    ("open",),
     ("evaluate",),
     ("separate",),
     ("sync",),
@@ -26,7 +27,11 @@ VERBS = [
     ("train",),
     ("doctor",),
 ]
-HEAVY = {"torch", "torchaudio", "numpy", "scipy", "av", "mediapipe", "cv2", "soundfile"}
+HEAVY = {"torch", "torchaudio", "numpy", "scipy", "av", "mediapipe", "cv2", "soundfile"} | {
+    "starlette",
+    "uvicorn",
+    "anyio",
+}
 
 LIST_IMPORTS = """
 import contextlib, io, json, sys

@@ -193,3 +193,18 @@ def test_real_recordings():
     for name in ("grid/valid/s26/bgbsza.mpg", "lrw-ar/00139.mp4"):
         times = [frame.time for frame in read_frames(SHARED / name, max_side=64)]
         assert {b - a for a, b in pairwise(times)} == {Fraction(1, 25)}
+
+
+def test_the_frame_that_is_still_shown_comes_first_if_asked_for(tmp_path: Path) -> None:
+    times = [Fraction(n, 10) for n in (0, 5, 20, 30)]
+    path = write_media(tmp_path / "a.mkv", Picture(frames=4, times=times))
+
+    def shown(start: float, stop: float | None = None) -> list[float]:
+        with FrameReader(path, start=start, stop=stop, shown=True) as reader:
+            return [float(frame.time) for frame in reader]
+
+    assert shown(1) == [0.5, 2, 3]
+    assert shown(1, 1.5) == [0.5]
+    assert shown(2) == [2, 3]
+    assert shown(9) == [3]
+    assert shown(0) == [0, 0.5, 2, 3]
