@@ -312,7 +312,7 @@ def _report(job: Job, separation: Separation, done: Done) -> None:
     from avse.saving import NARRATOR as NARRATOR_NUMBER
     from avse.saving import RESIDUAL as RESIDUAL_NUMBER
     from avse.saving import title
-    from avse.scene import pick_device
+    from avse.models.device import pick_device
     from avse.sidecar import describe, write_sidecar
 
     numbers = {NARRATOR: NARRATOR_NUMBER, CROWD: CROWD_NUMBER, RESIDUAL: RESIDUAL_NUMBER}

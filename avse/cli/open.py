@@ -132,7 +132,7 @@ def _check(source: Path | None, settings: Settings) -> None:
 
         find(settings.model)
     if settings.device != Settings.device:
-        from avse.scene import pick_device
+        from avse.models.device import pick_device
 
         pick_device(settings.device)
 

@@ -17,7 +17,16 @@ from avse.faces.people import People
 from avse.faces.recognition import Recogniser
 from avse.faces.rejoin import Track, rejoin
 from avse.faces.sightings import Sightings
-from avse.faces.track import FaceSettings, FaceTracker, Frame, is_somebody, person_of, thinned
+from avse.faces.track import (
+    HINT_S,
+    FaceSettings,
+    FaceTracker,
+    Frame,
+    Hint,
+    is_somebody,
+    person_of,
+    thinned,
+)
 
 OpenFrames = Callable[[Fraction], Iterator[Frame]]
 """Instant -> frames from there on, with times on the same clock."""
@@ -138,6 +147,26 @@ class FaceSurvey:
             persons.append(replace(person, also=tuple(numbers[1:])))
         persons.sort(key=lambda person: person.number)
         return People(tuple(persons), *self._size, tuple(cuts))
+
+    def look_again(self, hint: Hint) -> bool:
+        """Look for a face that was missed, near a moment at which somebody pointed at it.
+
+        Returns:
+            Whether a face was found there.
+        """
+        tracker = FaceTracker(
+            self._backend, self._settings, self._scale, self._recogniser, [hint]
+        )
+        begin, end = hint.time - HINT_S, hint.time + HINT_S
+        frames = thinned(self._open(max(self._begin, Fraction(begin))), self._settings.max_rate_hz)
+        for frame in frames:
+            if frame.time > end:
+                break
+            tracker.step(frame.time, frame.image)
+        found = [track for track in tracker.end() if track.hinted]
+        self._size = max(self._size, tracker.source_size)
+        self._ended += found
+        return bool(found)
 
     def close(self) -> None:
         """Let go of all readers."""

@@ -1,0 +1,674 @@
+"""The work behind a page: faces, then voices, from where the person listens onwards.
+
+One thread looks for faces, another separates voices; both take the chunk at the playhead first, then
+what follows it, then the rest. A voice needs the lips of the next seconds too, so the chunk at the
+playhead is separated twice: at once from what is there, as a draft, and again when more is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.errors import AvseError
+from avse.faces.detect import open_backend
+from avse.faces.people import People
+from avse.faces.recognition import open_recogniser
+from avse.faces.survey import FaceSurvey
+from avse.faces.track import Hint
+from avse.inference.engine import Block, Engine, Run
+from avse.inference.mask_estimator import MaskBlock
+from avse.inference.sound import FileSound
+from avse.inference.voice_activity import speaking
+from avse.media import AudioStream, Frame, MediaInfo, VideoStream, read_frames
+from avse.models.device import pick_device
+from avse.page.store import CHUNK_S, StemStore, VoiceChunk
+from avse.scene import Scene
+from avse.separation import lip_doubt
+from avse.settings import Settings
+from avse.stft import VIDEO_RATE
+from avse.sync.measuring import conclude, gather
+from avse.sync.result import Sync, in_step
+
+FloatArray = npt.NDArray[np.float32]
+
+FRAMES = CHUNK_S * VIDEO_RATE
+_SYNC_CHUNKS = 3
+"""Chunks in a row with faces from which the A/V offset is measured, and again at each doubling."""
+_POLL_S = 0.5
+_WANTED_SOON = 15
+"""Chunks after the playhead whose voices are made again if they were dropped."""
+_HINT = -1
+"""Stands for a chunk where a face that was missed is to be looked for."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is known of a file before any work.
+
+    Attributes:
+        path, info, video, audio: the file and the tracks that are worked on.
+        origin: instant of the first sample of the sound on the container's clock.
+        duration_s: playing time.
+        notes: what the user should know about the file.
+    """
+
+    path: Path
+    info: MediaInfo
+    video: VideoStream
+    audio: AudioStream
+    origin: Fraction
+    duration_s: float
+    notes: tuple[str, ...]
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return max(1, math.ceil(self.duration_s / CHUNK_S - 1e-6))
+
+    @property
+    def sound_start_s(self) -> float:
+        """Playing time of the first sample of the sound."""
+        return float(self.origin - self.info.start)
+
+    def first_sample(self, chunk: int) -> int:
+        """The sample of the sound track at which a chunk begins; negative before the sound."""
+        rate = self.audio.sample_rate
+        lead = round((self.origin - self.info.start) * rate)
+        last = round(self.duration_s * rate)
+        return min(chunk * CHUNK_S * rate, last) - lead
+
+    def first_frame(self, chunk: int) -> int:
+        """The video frame, 25 a second from the first sample of the sound, before a chunk."""
+        return max(0, math.floor((chunk * CHUNK_S - self.sound_start_s) * VIDEO_RATE))
+
+    def chunk_at(self, frame: int) -> int:
+        """The chunk in which a video frame lies."""
+        chunk = int((frame / VIDEO_RATE + self.sound_start_s) // CHUNK_S)
+        return min(max(0, chunk), self.chunks - 1)
+
+    def scene(self, people: People) -> Scene:
+        """The recording with people in it."""
+        return Scene(self.info, self.video, self.audio, people, self.origin, self.notes)
+
+
+@dataclass
+class Pass:
+    """How far one of the two passes is.
+
+    Attributes:
+        done: version of each chunk that is done, counted from 1.
+        seconds: time that a chunk takes, on average over the last ones.
+        at: the chunk in hand.
+    """
+
+    done: dict[int, int] = field(default_factory=dict)
+    seconds: float | None = None
+    at: int | None = None
+
+    def finished(self, chunk: int, seconds: float | None) -> int:
+        """Note that a chunk is done; gives its version."""
+        self.done[chunk] = self.done.get(chunk, 0) + 1
+        if seconds is not None:
+            before = seconds if self.seconds is None else self.seconds
+            self.seconds = 0.7 * before + 0.3 * seconds
+        return self.done[chunk]
+
+
+class _AbandonedError(Exception):
+    """A run over the sound is given up, as something else is more urgent or it is out of date."""
+
+
+class Analysis:
+    """Finds people and separates voices in the background.
+
+    Args:
+        recording: what to work on.
+        settings: see `Settings`.
+        folder: where stems are kept; emptied by `close`.
+        tell: called from the threads with an event and its data.
+        correct: gives people as the user has corrected them.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        settings: Settings,
+        folder: Path,
+        *,
+        tell: Callable[[str, dict[str, Any]], None],
+        correct: Callable[[People], People],
+    ) -> None:
+        self.recording, self.settings = recording, settings
+        self._tell, self._correct = tell, correct
+        self.store = StemStore(folder)
+        self.faces, self.voices = Pass(), Pass()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._playhead, self._playing = 0, False
+        self._found = People((), 0, 0)
+        self._people = self._found
+        self._hints: list[tuple[float, tuple[float, float, float, float]]] = []
+        self._epoch = 0
+        self._final: dict[int, int] = {}
+        self._drafts: dict[int, int] = {}
+        self._measured: Sync | None = None
+        self._measured_chunks = 0
+        self.set_sync: Sync | None = None
+        self._engine: Engine | None = None
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), daemon=True)
+            for work in (self._look_for_faces, self._separate)
+        ]
+
+    # What the session asks and says.
+
+    def start(self) -> None:
+        """Begin to work."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self, wait_s: float = 0.7) -> None:
+        """Stop all work and remove the stems."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(wait_s / len(self._threads))
+        self.store.close()
+
+    def move(self, time_s: float, *, playing: bool) -> None:
+        """Say where the person listens; that place comes first."""
+        chunk = min(max(0, int(time_s // CHUNK_S)), self.recording.chunks - 1)
+        with self._changed:
+            self._playing = playing
+            if chunk != self._playhead:
+                self._playhead = chunk
+                self.store.keep_near(chunk)
+                self._changed.notify_all()
+
+    @property
+    def playhead(self) -> int:
+        """The chunk at which the person listens."""
+        return self._playhead
+
+    @property
+    def people(self) -> People:
+        """Everybody who was found so far, as the user has corrected them."""
+        with self._changed:
+            return self._people
+
+    @property
+    def found(self) -> People:
+        """Everybody who was found so far, before any correction."""
+        with self._changed:
+            return self._found
+
+    @property
+    def sync(self) -> Sync | None:
+        """The A/V offset in use: set by hand, or measured; None before it is measured."""
+        return self.set_sync if self.set_sync is not None else self._measured
+
+    @property
+    def measured(self) -> Sync | None:
+        """The A/V offset as measured so far."""
+        return self._measured
+
+    def corrected(self, *, lips_changed: bool) -> None:
+        """Take up that the user's corrections have changed.
+
+        Args:
+            lips_changed: whether voices have to be computed anew.
+        """
+        with self._changed:
+            self._people = self._correct(self._found)
+            if lips_changed:
+                self._epoch += 1
+            self._changed.notify_all()
+
+    def add_face(self, time_s: float, box: tuple[float, float, float, float]) -> None:
+        """Look again where a face was missed."""
+        with self._changed:
+            self._hints.append((time_s, box))
+            self._changed.notify_all()
+
+    def engine(self) -> Engine:
+        """The networks, once they are loaded.
+
+        Raises:
+            MissingError: they are not there.
+        """
+        with self._changed:
+            if self._engine is None:
+                self._engine = Engine.load(self.settings)
+            return self._engine
+
+    def wait_for_faces(self, stop: Callable[[], bool], tell: Callable[[float], None]) -> bool:
+        """Wait until faces are known everywhere.
+
+        Args:
+            stop: whether to give up.
+            tell: called with the share that is done, 0..1.
+
+        Returns:
+            Whether they are.
+        """
+        while True:
+            with self._changed:
+                done = len(self.faces.done) / self.recording.chunks
+                if done >= 1 or self._closed or stop():
+                    return done >= 1
+                self._changed.wait(_POLL_S)
+            tell(done)
+
+    def final(self, chunk: int) -> bool:
+        """Whether the voices of a chunk are there and will not change.
+
+        Chunks that were dropped to bound the disk count, unless they are wanted soon.
+        """
+        if self._final.get(chunk) != self._epoch:
+            return False
+        return chunk in self.store or not -2 <= chunk - self._playhead <= _WANTED_SOON
+
+    # Threads.
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except AvseError as error:
+            self._tell("problem", {"error": error.message, "hint": error.hint})
+        except Exception as error:
+            if not self._closed:
+                self._tell(
+                    "problem",
+                    {
+                        "error": f"an internal error stopped the work: {error!r}",
+                        "hint": "run `avse open` again with -vv and report what it prints",
+                    },
+                )
+                raise
+
+    def _order(self) -> list[int]:
+        """Chunks from the playhead on, then those before it."""
+        count = self.recording.chunks
+        return [*range(self._playhead, count), *range(self._playhead)]
+
+    def _look_for_faces(self) -> None:
+        recording, settings = self.recording, self.settings
+        longer = max(recording.video.width, recording.video.height)
+        survey = FaceSurvey(
+            self._open_frames,
+            open_backend(settings.faces, device=pick_device(settings.device)),
+            begin=recording.info.start - recording.origin,
+            chunk_s=Fraction(CHUNK_S),
+            scale=max(1.0, longer / settings.face_side),
+            recogniser=open_recogniser(),
+        )
+        with contextlib.closing(survey):
+            while (chunk := self._next_faces()) is not None:
+                if chunk == _HINT:
+                    self._look_again(survey, *self._hints.pop(0))
+                    continue
+                began = time.monotonic()
+                self.faces.at = chunk
+                if not survey.look(chunk, lambda: self._more_urgent(chunk)):
+                    continue
+                self._take(survey, chunk, time.monotonic() - began)
+
+    def _take(self, survey: FaceSurvey, chunk: int, seconds: float | None) -> None:
+        """Take over what a survey knows after a chunk, and tell of it."""
+        found = survey.people()
+        persons = (one.silenced() if one.still else one for one in found)
+        found = replace(found, persons=tuple(persons))
+        with self._changed:
+            before = {person.number for person in self._people}
+            version = self.faces.finished(chunk, seconds)
+            self._found, self._people = found, self._correct(found)
+            self.faces.at = None
+            new = {person.number for person in self._people} != before
+            self._changed.notify_all()
+        self._tell("faces", {"chunk": chunk, "version": version})
+        self._tell("state" if new else "progress", {})
+
+    def _look_again(
+        self, survey: FaceSurvey, time_s: float, box: tuple[float, float, float, float]
+    ) -> None:
+        """Look for a face that was missed, around a playing time."""
+        late = self.recording.sound_start_s
+        if survey.look_again(Hint(time_s - late, box)):
+            chunk = min(int(time_s // CHUNK_S), self.recording.chunks - 1)
+            with self._changed:
+                self._epoch += 1
+            self._take(survey, chunk, None)
+        else:
+            self._tell(
+                "problem",
+                {
+                    "error": "no face can be read in that box",
+                    "hint": "draw it around the whole face, at a moment when it looks this way",
+                },
+            )
+
+    def _open_frames(self, start: Fraction) -> Iterator[Frame]:
+        origin = self.recording.origin
+        frames = read_frames(
+            self.recording.path,
+            picture=self.settings.picture,
+            max_side=self.settings.face_side,
+            start=start + origin,
+        )
+        with contextlib.closing(frames):  # type: ignore[type-var]
+            for frame in frames:
+                yield Frame(frame.time - origin, frame.image)
+
+    def _next_faces(self) -> int | None:
+        """The chunk to look at next, or `_HINT`; waits while there is none; None at the end."""
+        with self._changed:
+            while not self._closed:
+                if self._hints:
+                    return _HINT
+                for chunk in self._order():
+                    if chunk not in self.faces.done:
+                        return chunk
+                self._changed.wait(_POLL_S)
+        return None
+
+    def _more_urgent(self, chunk: int) -> bool:
+        """Whether something else has to be looked at first."""
+        ahead = range(self._playhead, self._playhead + 3)
+        return self._closed or (chunk not in ahead and self._playhead not in self.faces.done)
+
+    def _separate(self) -> None:
+        self.engine()
+        while (job := self._next_voices()) is not None:
+            what, chunk = job
+            with contextlib.suppress(_AbandonedError):
+                if what == "sync":
+                    self._measure(chunk)
+                else:
+                    self._separate_from(chunk, draft=what == "draft")
+            self.voices.at = None
+
+    def _next_voices(self) -> tuple[str, int] | None:
+        """What to compute next; waits while there is nothing; None at the end."""
+        with self._changed:
+            while not self._closed:
+                job = self._pick()
+                if job is not None:
+                    return job
+                self._changed.wait(_POLL_S)
+        return None
+
+    def _pick(self) -> tuple[str, int] | None:
+        here = self._playhead
+        begun = self._drafts.get(here) == self._epoch or self.final(here)
+        if here in self.faces.done and not begun and not self._lips_until(here + 2):
+            return "draft", here
+        if begun and (first := self._stretch_to_measure()) is not None:
+            return "sync", first
+        for chunk in self._order():
+            if not self.final(chunk) and chunk in self.faces.done:
+                # Without the lips that follow there is nothing to add to a draft.
+                return ("run", chunk) if self._lips_until(chunk + 1) else None
+        return None
+
+    def _lips_until(self, chunk: int) -> bool:
+        return min(chunk, self.recording.chunks - 1) in self.faces.done
+
+    def _stretch_to_measure(self) -> int | None:
+        """First chunk of a row that is twice as long as what was measured, unless that was sure."""
+        if not self.settings.sync or (self._measured is not None and self._measured.confident):
+            return None
+        first = last = self._playhead
+        while first - 1 in self.faces.done:
+            first -= 1
+        while last + 1 in self.faces.done:
+            last += 1
+        length = last + 1 - first
+        everything = length == self.recording.chunks > self._measured_chunks
+        wanted = max(_SYNC_CHUNKS, 2 * self._measured_chunks)
+        return first if self._people.persons and (length >= wanted or everything) else None
+
+    def _measure(self, first: int) -> None:
+        """Measure the A/V offset of the chunks in a row that begins at `first`."""
+        recording, last = self.recording, first
+        with self._changed:
+            while last + 1 in self.faces.done:
+                last += 1
+            people = self._people
+        begin, stop = recording.first_frame(first), recording.first_frame(last + 1)
+        lips = {
+            person.number: replace(person.lips.window(begin, stop - begin), first=0)
+            for person in people
+        }
+        sound = _until(recording.scene(people).sound.downmix(begin), (stop - begin) / VIDEO_RATE)
+        if not lips:
+            return
+        sync = conclude(gather(self.engine().network, lips, sound, lambda _: self._check_open()))
+        with self._changed:
+            before = self._measured
+            self._measured, self._measured_chunks = sync, last + 1 - first
+            moved = sync.out_of_step != (before is not None and before.out_of_step)
+            if moved and self.set_sync is None:
+                self._epoch += 1
+            self._changed.notify_all()
+        self._tell("state", {})
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise _AbandonedError
+
+    def _separate_from(self, first: int, *, draft: bool) -> None:
+        """Separate chunk after chunk, until something else is more urgent; one chunk as a draft."""
+        recording = self.recording
+        with self._changed:
+            people, epoch = self._people, self._epoch
+        lips = in_step([person.lips for person in people], self.sync)
+        begin = recording.first_frame(first)
+        scene = recording.scene(people)
+        collector = _Collector(recording, first, tuple(p.number for p in people), scene.sound)
+        sound = _Paced(scene.sound)
+        run = self.engine().run(
+            lips,
+            sound,
+            begin=begin,
+            offscreen=True,
+            doubt=lip_doubt(scene),
+            exact=not draft,
+            watch=collector.watch,
+        )
+        if draft:
+            sound.frames_left = FRAMES
+        else:
+            sound.check = lambda frame: self._keep_up(frame, people, epoch, collector, run)
+        rows = [*range(len(people)), len(people)]
+        self.voices.at, began = first, time.monotonic()
+        for block in run.blocks(rows):
+            for chunk in collector.push(block):
+                self._store(chunk, collector, epoch, draft, time.monotonic() - began)
+                began = time.monotonic()
+                if draft or (self.final(chunk + 1) and epoch == self._epoch):
+                    return
+                self.voices.at = chunk + 1
+            self._check_open()
+        for chunk in collector.finish(1 if draft else recording.chunks - collector.chunk):
+            self._store(chunk, collector, epoch, draft, None)
+
+    def _keep_up(
+        self, frame: int, people: People, epoch: int, collector: _Collector, run: Run
+    ) -> None:
+        """Wait for the lips up to a video frame, and give them to the run.
+
+        Raises:
+            _AbandonedError: the run is of no use any more.
+        """
+        numbers = [person.number for person in people]
+        needed, last = self.recording.chunk_at(frame), self.recording.chunks - 1
+        with self._changed:
+            while True:
+                here = self._playhead
+                begun = self.final(here) or self._drafts.get(here) == self._epoch
+                near = collector.chunk <= here <= collector.chunk + 1
+                if self._closed or epoch != self._epoch or not (begun or near):
+                    raise _AbandonedError
+                if [person.number for person in self._people] != numbers:
+                    raise _AbandonedError
+                if min(needed, last) in self.faces.done:
+                    break
+                self._changed.wait(_POLL_S)
+            now = self._people
+        if now is not collector.lips_of:
+            collector.lips_of = now
+            run.estimator.set_lips(in_step([person.lips for person in now], self.sync))
+
+    def _store(
+        self, chunk: int, collector: _Collector, epoch: int, draft: bool, seconds: float | None
+    ) -> None:
+        """Keep a chunk and tell of it."""
+        with self._changed:
+            if self._closed:
+                raise _AbandonedError
+            self.store.put(chunk, collector.take(chunk), self._playhead)
+            (self._drafts if draft else self._final)[chunk] = epoch
+            version = self.voices.finished(chunk, None if draft else seconds)
+            self._changed.notify_all()
+        self._tell("voices", {"chunk": chunk, "version": version})
+        self._tell("progress", {})
+
+
+class _Paced:
+    """The sound of a recording, handed out as fast as lips are known.
+
+    Attributes:
+        check: called with the video frame up to which sound is about to be handed out.
+        frames_left: video frames to hand out before the end; None for all.
+    """
+
+    def __init__(self, sound: FileSound) -> None:
+        self.sound = sound
+        self.rate_hz, self.channels, self.frames = sound.rate_hz, sound.channels, sound.frames
+        self.check: Callable[[int], None] = lambda frame: None
+        self.frames_left: int | None = None
+
+    def original(self, begin: int) -> Iterator[FloatArray]:
+        """See `avse.inference.sound.Sound`."""
+        blocks = self.sound.original(begin)
+        return blocks if self.frames_left is None else self._first(blocks, self.rate_hz)
+
+    def downmix(self, begin: int) -> Iterator[FloatArray]:
+        """See `avse.inference.sound.Sound`."""
+        blocks = self.sound.downmix(begin)
+        if self.frames_left is not None:
+            yield from self._first(blocks, 16_000, begin)
+            return
+        position = 0
+        with contextlib.closing(blocks):  # type: ignore[type-var]
+            for block in blocks:
+                position += block.shape[-1]
+                self.check(begin + (position - 1) * VIDEO_RATE // 16_000)
+                yield block
+
+    def _first(
+        self, blocks: Iterator[FloatArray], rate_hz: int, begin: int | None = None
+    ) -> Iterator[FloatArray]:
+        """The first `frames_left` video frames, and the one before them of a downmix."""
+        assert self.frames_left is not None
+        frames = self.frames_left + (1 if begin else 0)
+        return _until(blocks, frames / VIDEO_RATE, rate_hz)
+
+
+def _until(
+    blocks: Iterator[FloatArray], seconds: float, rate_hz: int = 16_000
+) -> Iterator[FloatArray]:
+    """The first seconds of sound; (n,) blocks if there is one channel and it is a downmix."""
+    left = round(seconds * rate_hz)
+    with contextlib.closing(blocks):  # type: ignore[type-var]
+        for block in blocks:
+            yield block[..., :left]
+            left -= block.shape[-1]
+            if left <= 0:
+                return
+
+
+class _Collector:
+    """Cuts what a run gives into chunks.
+
+    Attributes:
+        chunk: the chunk that is being filled.
+        lips_of: the people whose lips the run has.
+    """
+
+    def __init__(
+        self, recording: Recording, first: int, numbers: Sequence[int], sound: FileSound
+    ) -> None:
+        self.recording, self.chunk, self.numbers = recording, first, tuple(numbers)
+        self.channels = sound.channels
+        self.lips_of: People | None = None
+        self._stems: list[FloatArray] = []
+        self._start: int | None = None
+        self._ready: dict[int, VoiceChunk] = {}
+        self._speaking: dict[int, FloatArray] = {}
+
+    def watch(self, block: MaskBlock) -> None:
+        """Keep the voice activity of a block."""
+        probability = speaking(block.cues)
+        first = block.first // 4
+        for n in range(probability.shape[-1]):
+            self._speaking[first + n] = probability[:, n]
+
+    def push(self, block: Block) -> Iterator[int]:
+        """Add a block; gives the chunks that are full."""
+        if self._start is None:
+            self._start = block.start
+        self._stems.append(block.stems)
+        end = block.start + block.stems.shape[-1]
+        while self.chunk < self.recording.chunks:
+            stop = self.recording.first_sample(self.chunk + 1)
+            if end < stop or stop <= self.recording.first_sample(self.chunk):
+                return
+            yield self._cut()
+
+    def finish(self, chunks: int) -> Iterator[int]:
+        """The chunks that are not full when the sound has ended."""
+        for _ in range(chunks):
+            if self.chunk < self.recording.chunks:
+                yield self._cut()
+
+    def take(self, chunk: int) -> VoiceChunk:
+        """A chunk that `push` or `finish` gave."""
+        return self._ready.pop(chunk)
+
+    def _cut(self) -> int:
+        """Cut off the chunk that is being filled."""
+        chunk, recording = self.chunk, self.recording
+        begin, stop = recording.first_sample(chunk), recording.first_sample(chunk + 1)
+        count = len(self.numbers) + 1
+        out = np.zeros((count, self.channels, max(0, stop - begin)), np.float32)
+        empty = np.zeros((count, self.channels, 0), np.float32)
+        whole = np.concatenate([empty, *self._stems], axis=-1)
+        start = begin if self._start is None else self._start
+        low, high = max(begin, start), min(stop, start + whole.shape[-1])
+        if high > low:
+            out[..., low - begin : high - begin] = whole[..., low - start : high - start]
+        self._stems = [whole[..., max(0, stop - start) :]]
+        self._start = max(start, stop)
+        frame = recording.first_frame(chunk)
+        nothing = np.full(len(self.numbers), np.nan, np.float32)
+        spoken = np.stack(
+            [self._speaking.get(frame + n, nothing) for n in range(FRAMES)], axis=-1
+        )
+        self._speaking = {n: p for n, p in self._speaking.items() if n >= frame + FRAMES}
+        self._ready[chunk] = VoiceChunk(self.numbers, out, spoken)
+        self.chunk += 1
+        return chunk

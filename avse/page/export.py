@@ -1,0 +1,362 @@
+"""Exports of a page: what `avse separate`, `avse who` and `--tracks` write, in the background."""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from avse.activity import texts
+from avse.activity.who import Activity, listen
+from avse.errors import AvseError, UsageError
+from avse.faces.people import Person
+from avse.media import check_remux, check_stem
+from avse.models.device import pick_device
+from avse.saving import NARRATOR, RESIDUAL, Mix, Voices, save_stems, title, track_encoding
+from avse.separation import Separation
+from avse.sidecar import describe, sidecar_paths, write_sidecar
+
+if TYPE_CHECKING:
+    from avse.page.session import RecordingSession
+
+SOUND = ("wav", "flac", "mp3", "m4a", "opus")
+VIDEO = ("mp4", "mkv", "mov")
+TEXT = ("srt", "vtt", "rttm", "otio", "edl")
+
+_WHAT = {
+    "voice": (*SOUND, *VIDEO),
+    "each": SOUND,
+    "mix": SOUND,
+    "video": VIDEO,
+    "tracks": VIDEO,
+    "subtitles": ("srt", "vtt", "rttm"),
+    "timeline": ("otio", "edl"),
+}
+_FACES_SHARE = 0.5
+"""Share of the progress of an export that the faces of the whole recording take."""
+
+
+class _CancelledError(Exception):
+    """The export was given up."""
+
+
+@dataclass
+class _Export:
+    """One export and how far it is."""
+
+    number: int
+    label: str
+    request: Mapping[str, Any]
+    folder: Path
+    state: str = "waiting"
+    done: float = 0.0
+    began: float = 0.0
+    files: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    error: str | None = None
+    hint: str | None = None
+    cancelled: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """See the contract in docs/page.md."""
+        left = None
+        if self.state == "running" and self.done > 0.02:
+            left = round((time.monotonic() - self.began) * (1 - self.done) / self.done, 1)
+        return {
+            "id": self.number,
+            "label": self.label,
+            "state": self.state,
+            "done": round(self.done, 3),
+            "left_s": left,
+            "files": [
+                {
+                    "name": path.name,
+                    "size": path.stat().st_size,
+                    "url": f"/api/export/{self.number}/{quote(path.name)}",
+                }
+                for path in self.files
+                if self.state == "done"
+            ],
+            "error": self.error,
+            "hint": self.hint,
+            "warnings": self.warnings,
+        }
+
+
+class Exports:
+    """Exports of one recording, one after the other.
+
+    Args:
+        session: whose recording it is.
+        folder: where files are kept until they are fetched.
+    """
+
+    def __init__(self, session: RecordingSession, folder: Path) -> None:
+        self._session, self._folder = session, folder
+        self._all: dict[int, _Export] = {}
+        self._queue: queue.SimpleQueue[_Export | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every export so far."""
+        return [one.as_json() for one in list(self._all.values())]
+
+    def begin(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Check a request and put it in the queue.
+
+        Raises:
+            AvseError: it cannot be done.
+        """
+        what, kind = str(request["what"]), str(request["format"])
+        if kind not in _WHAT[what]:
+            raise UsageError(
+                f"{what} cannot be saved as {kind}", f"choose from: {', '.join(_WHAT[what])}"
+            )
+        people = self._people(request)
+        if what == "voice" and len(people) != 1:
+            raise UsageError("one voice is of one person", "choose one, or save each voice")
+        self._check_format(what, kind, self._bits(request))
+        number = len(self._all) + 1
+        folder = self._folder / str(number)
+        folder.mkdir(parents=True)
+        export = _Export(number, _label(what, kind, people), dict(request), folder)
+        self._all[number] = export
+        self._queue.put(export)
+        if not self._thread.is_alive():
+            self._thread.start()
+        return export.as_json()
+
+    def cancel(self, number: int) -> None:
+        """Give an export up.
+
+        Raises:
+            UsageError: there is none of that number.
+        """
+        if number not in self._all:
+            raise UsageError(f"there is no export {number}", "it may be of another recording")
+        self._all[number].cancelled = True
+
+    def file(self, number: int, name: str) -> Path | None:
+        """A file of an export that is done."""
+        export = self._all.get(number)
+        if export is None or export.state != "done":
+            return None
+        return next((path for path in export.files if path.name == name), None)
+
+    def close(self) -> None:
+        """Stop; files go with the folder."""
+        self._closed = True
+        self._queue.put(None)
+        for export in self._all.values():
+            export.cancelled = True
+        if self._thread.is_alive():
+            self._thread.join(0.3)
+
+    def _people(self, request: Mapping[str, Any]) -> list[Person]:
+        """The people whom a request names; everybody if it names nobody.
+
+        Raises:
+            UsageError: somebody is not there.
+        """
+        people = self._session.analysis.people
+        chosen = []
+        for number in request.get("people") or [person.number for person in people]:
+            person = people.numbered(int(number))
+            if person is None:
+                raise UsageError(f"there is no person {number}", "choose people that are shown")
+            if person not in chosen:
+                chosen.append(person)
+        return chosen
+
+    @staticmethod
+    def _bits(request: Mapping[str, Any]) -> Any:
+        return request.get("bits") if request["format"] in ("wav", "flac", *VIDEO) else None
+
+    def _check_format(self, what: str, kind: str, bits: Any) -> None:
+        """Refuse what the container cannot hold, before the work."""
+        recording = self._session.recording
+        audio, suffix = recording.audio, f".{kind}"
+        if kind in SOUND:
+            check_stem(
+                Path(f"x{suffix}"), audio.sample_rate, audio.channels, audio, bits
+            )
+        elif kind in VIDEO:
+            codec = track_encoding(suffix, audio, bits) if what == "tracks" else ("auto", bits)
+            check_remux(
+                recording.path,
+                suffix,
+                track=self._session.settings.track,
+                codec=codec[0],
+                bits=codec[1],
+            )
+
+    def _work(self) -> None:
+        while (export := self._queue.get()) is not None:
+            if self._closed:
+                return
+            export.state, export.began = "running", time.monotonic()
+            try:
+                self._carry_out(export)
+                export.state, export.done = "done", 1.0
+            except _CancelledError:
+                export.state = "cancelled"
+            except AvseError as error:
+                export.state, export.error, export.hint = "failed", error.message, error.hint
+            except Exception as error:
+                export.state = "failed"
+                export.error = f"an internal error: {error!r}"
+                export.hint = "please report it"
+            if export.state != "done":
+                shutil.rmtree(export.folder, ignore_errors=True)
+            self._session.tell_export(export.as_json())
+
+    def _tell(self, export: _Export, done: float) -> None:
+        if export.cancelled or self._closed:
+            raise _CancelledError
+        if done - export.done >= 0.01 or done in (0.0, 1.0):
+            export.done = done
+            self._session.tell_export(export.as_json())
+
+    def _carry_out(self, export: _Export) -> None:
+        """Look at the rest of the picture, separate, write.
+
+        Raises:
+            AvseError: see `avse.saving.save_stems`.
+        """
+        session, request = self._session, export.request
+        self._tell(export, 0.0)
+        ready = session.analysis.wait_for_faces(
+            lambda: export.cancelled or self._closed,
+            lambda share: self._tell(export, _FACES_SHARE * share),
+        )
+        if not ready:
+            raise _CancelledError
+        scene = session.whole_scene()
+        chosen = {person.number for person in self._people(request)}
+        people = [person for person in scene.people if person.number in chosen]
+        length = scene.length_s or 1.0
+
+        def progress(stage: str, done_s: float, total_s: float | None) -> None:
+            share = done_s / length if stage in ("voices", "activity") else 0.0
+            floor = max(export.done, _FACES_SHARE)
+            self._tell(export, max(floor, _FACES_SHARE + 0.48 * min(1.0, share)))
+
+        what, kind = str(request["what"]), str(request["format"])
+        stem = session.path.stem
+        if what in ("subtitles", "timeline"):
+            engine = session.analysis.engine()
+            activity = listen(scene, engine.network, session.settings, progress=progress)
+            target = export.folder / f"{stem}.{kind}"
+            target.write_text(write_activity(activity, kind, chosen), "utf-8")
+            export.files = [target]
+            return
+        separation = Separation(
+            scene, people, session.analysis.engine(), progress, offscreen=what in ("mix", "video")
+        )
+        paths, voices = self._targets(export, separation, stem, kind)
+        tracks = export.folder / f"{stem}.tracks.{kind}" if what == "tracks" else None
+        rest = export.folder / f"{stem}.everything-else.{kind}" if what == "each" else None
+        written = save_stems(
+            voices, paths, residual=rest, tracks=tracks, bits=self._bits(request)
+        )
+        export.warnings = list(dict.fromkeys(written.warnings))
+        made = [*written.stems.values(), written.residual, written.tracks]
+        export.files = [path for path in made if path is not None]
+        if request.get("report"):
+            self._report(export, separation, written.stems, rest, tracks)
+
+    def _targets(
+        self, export: _Export, separation: Separation, stem: str, kind: str
+    ) -> tuple[dict[int, Path] | None, Voices]:
+        """Number of each stem -> its path, and what to write."""
+        request, folder = export.request, export.folder
+        what = request["what"]
+        if what == "tracks":
+            return None, separation
+        if what in ("mix", "video"):
+            mix = Mix(separation, _gains(request, separation))
+            return {mix.numbers[0]: folder / f"{stem}.mix.{kind}"}, mix
+        called = {person.number: person.name for person in separation.people}
+        taken: set[str] = set()
+        paths = {}
+        for number in separation.numbers:
+            name = title(number, called.get(number))
+            if name.casefold() in taken:
+                name = f"{name} {number}"
+            taken.add(name.casefold())
+            paths[number] = folder / f"{stem}.{name}.{kind}"
+        return paths, separation
+
+    def _report(
+        self,
+        export: _Export,
+        separation: Separation,
+        stems: Mapping[int, Path],
+        rest: Path | None,
+        tracks: Path | None,
+    ) -> None:
+        """Write what was done beside the outputs."""
+        settings = self._session.settings
+        called = {person.number: person.name for person in separation.people}
+        holds = {path: title(number, called.get(number)) for number, path in stems.items()}
+        if rest is not None:
+            holds[rest] = title(RESIDUAL)
+        if tracks is not None:
+            names = [title(n, called.get(n)) for n in (*separation.numbers, RESIDUAL)]
+            holds[tracks] = f"the picture, and a track for each of: {', '.join(names)}"
+        about = describe(
+            separation.scene,
+            settings,
+            holds,
+            asked={k: v for k, v in export.request.items() if k != "report"},
+            sync=separation.sync,
+            out_of_sight={p.number: separation.out_of_sight(p.number) for p in separation.people},
+            warnings=export.warnings,
+            device=pick_device(settings.device),
+            offscreen=separation.offscreen,
+        )
+        places = sidecar_paths(export.files[0])
+        write_sidecar(about, places, overwrite=False)
+        export.files += places
+
+
+def write_activity(activity: Activity, kind: str, chosen: set[int]) -> str:
+    """Who speaks when, as text of a kind: srt, vtt, rttm, otio or edl."""
+    spoken = {n: theirs for n, theirs in activity.spoken.items() if n in chosen}
+    if kind == "rttm":
+        return texts.rttm(spoken, activity.scene.info.path.stem)
+    writers: dict[str, Callable[[texts.Spoken], str]] = {"srt": texts.srt, "vtt": texts.vtt}
+    return writers[kind](spoken)
+
+
+def _gains(request: Mapping[str, Any], separation: Separation) -> dict[int, float]:
+    """Number of a stem -> factor, from the names of stems."""
+    asked = request.get("gains") or {}
+    gains = {NARRATOR: asked.get("offscreen", 1.0), RESIDUAL: asked.get("rest", 1.0)}
+    for person in separation.people:
+        gains[person.number] = asked.get(str(person.number), 1.0)
+    rest = gains[RESIDUAL]
+    # A crowd is among everything else on the desk.
+    return {n: float(gains.get(n, rest)) for n in (*separation.numbers, RESIDUAL)}
+
+
+def _label(what: str, kind: str, people: Sequence[Person]) -> str:
+    names = ", ".join(title(person.number, person.name) for person in people)
+    labels = {
+        "voice": f"Voice of {names}",
+        "each": f"Each voice: {names}",
+        "mix": "The mix of the desk",
+        "video": "The video with the mix of the desk",
+        "tracks": "The video with a track for each person",
+        "subtitles": "Who speaks when, as subtitles",
+        "timeline": "Who speaks when, for an editing program",
+    }
+    return f"{labels[what]} ({kind.upper()})"

@@ -1,0 +1,551 @@
+"""One recording that is open in a page: people, corrections, chunks and what the page is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import queue
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import avse
+from avse.cache import know_content, open_cache
+from avse.corrections import (
+    AddedFace,
+    Corrections,
+    Named,
+    anchor_of,
+    apply_corrections,
+    change_corrections,
+    read_corrections,
+)
+from avse.errors import InputError, NoAudioError, UsageError
+from avse.faces.people import People, Person
+from avse.hashing import sha256
+from avse.media import AudioReader
+from avse.page.analysis import Analysis, Pass, Recording
+from avse.page.export import SOUND, TEXT, VIDEO, Exports
+from avse.page.protocol import Event
+from avse.page.proxy import PROXY_TYPE, media_type
+from avse.page.store import CHUNK_S, Lane, make_lane
+from avse.scene import Scene, examine
+from avse.settings import Settings
+from avse.sync.result import Sync, set_by_hand
+
+FloatArray = npt.NDArray[np.float32]
+
+OFFSCREEN, REST, ORIGINAL = "offscreen", "rest", "original"
+
+_FARTHEST_MS = 1000.0
+_KEPT_CHUNKS = 6
+"""Chunks of the original that stay decoded."""
+
+_SPEAKS = 0.5
+_HEARD = 0.01
+"""Peak from which a stem counts as heard, where it is told that it is a guess."""
+
+
+@dataclass(frozen=True)
+class StemSound:
+    """A chunk of a stem.
+
+    Attributes:
+        start: number of its first sample on the time line.
+        rate: samples a second.
+        samples: (channels, n) float32.
+    """
+
+    start: int
+    rate: int
+    samples: FloatArray
+
+
+def open_recording(path: Path, settings: Settings) -> RecordingSession:
+    """Open a recording and begin to work on it.
+
+    Args:
+        path: a video with sound.
+        settings: see `Settings`; `start` and `end` are not used.
+
+    Raises:
+        AvseError: see `avse.scene.examine`.
+    """
+    settings = dataclasses.replace(settings, start=None, end=None)
+    info, video, audio, notes = examine(path, settings)
+    if audio is None:
+        raise NoAudioError(f"{path.name}: there is no sound track", "open a video with sound")
+    if info.duration is None:
+        raise InputError(
+            f"{path.name}: the file does not say how long it is", "remux it first: `avse doctor`"
+        )
+    recording = Recording(path, info, video, audio, audio.start, float(info.duration), notes)
+    return RecordingSession(recording, settings)
+
+
+class RecordingSession:
+    """An open recording; see `avse.page.protocol.Session`.
+
+    Args:
+        recording: what is open.
+        settings: see `Settings`.
+    """
+
+    def __init__(self, recording: Recording, settings: Settings) -> None:
+        self.recording, self.settings = recording, settings
+        self._lock = threading.RLock()
+        self._queues: set[queue.SimpleQueue[Event | None]] = set()
+        self._closed = False
+        self._revision = 0
+        mark = know_content(recording.path, open_cache())
+        self._sha = sha256(recording.path) if mark is None else mark.sha256
+        self._corrections = read_corrections(self._sha)
+        self._before: list[Corrections] = []
+        self._notes: tuple[str, ...] = ()
+        self._originals: OrderedDict[int, FloatArray] = OrderedDict()
+        self._folder = tempfile.TemporaryDirectory(prefix="avse-page-")
+        stems = Path(self._folder.name) / "stems"
+        stems.mkdir()
+        self.analysis = Analysis(
+            recording, settings, stems, tell=self._tell, correct=self._correct
+        )
+        self.analysis.set_sync = self._set_sync()
+        self.exports = Exports(self, Path(self._folder.name) / "exports")
+        for face in self._corrections.added:
+            self.analysis.add_face(face.time, face.box)
+        self.analysis.start()
+
+    @property
+    def path(self) -> Path:
+        """Of the recording."""
+        return self.recording.path
+
+    def close(self) -> None:
+        """Stop all work and remove what was made, but for corrections."""
+        with self._lock:
+            self._closed = True
+            for events in self._queues:
+                events.put(None)
+            self._queues.clear()
+        self.exports.close()
+        self.analysis.close()
+        self._folder.cleanup()
+
+    # Events.
+
+    def subscribe(self) -> queue.SimpleQueue[Event | None]:
+        """A queue of events; None ends it."""
+        events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        with self._lock:
+            if self._closed:
+                events.put(None)
+            else:
+                self._queues.add(events)
+        return events
+
+    def unsubscribe(self, events: queue.SimpleQueue[Event | None]) -> None:
+        """Send no more to a queue."""
+        with self._lock:
+            self._queues.discard(events)
+
+    def whole_scene(self) -> Scene:
+        """The recording and everybody in it, once faces are known everywhere."""
+        return dataclasses.replace(
+            self.recording.scene(self.analysis.people), offset_ms=self._corrections.offset_ms
+        )
+
+    def _tell(self, name: str, data: dict[str, Any]) -> None:
+        if name == "state":
+            self._revision += 1
+            data = self.state()
+        elif name == "progress":
+            data = self._progress()
+        with self._lock:
+            for events in self._queues:
+                events.put((name, data))
+
+    def tell_export(self, data: dict[str, Any]) -> None:
+        """Tell of an export."""
+        self._tell("export", data)
+
+    # What is known.
+
+    def state(self) -> dict[str, Any]:
+        """See the contract in `docs/page.md`."""
+        recording, analysis = self.recording, self.analysis
+        people = list(analysis.people)
+        measured = analysis.measured
+        offset = None if measured is None else measured.whole.offset_ms
+        return {
+            "version": avse.__version__,
+            "revision": self._revision,
+            "file": {
+                "name": recording.path.name,
+                "duration": recording.duration_s,
+                "width": recording.video.width,
+                "height": recording.video.height,
+                "fps": float(recording.video.average_rate or 25),
+                "rate": recording.audio.sample_rate,
+                "channels": recording.audio.channels,
+                "media_type": media_type(recording.info),
+                "proxy_type": PROXY_TYPE,
+                "chunks": recording.chunks,
+                "notes": [*recording.notes, *self._notes],
+            },
+            "chunk_s": float(CHUNK_S),
+            "people": [self._person(person) for person in people],
+            "stems": [*(str(person.number) for person in people), OFFSCREEN, REST],
+            "faces_ready": {str(k): v for k, v in dict(analysis.faces.done).items()},
+            "voices_ready": {str(k): v for k, v in dict(analysis.voices.done).items()},
+            "offset": {
+                "measured_ms": None if offset is None else round(float(offset), 1),
+                "sure": measured is not None and measured.confident,
+                "set_ms": self._corrections.offset_ms,
+            },
+            "can_undo": bool(self._before),
+            "progress": self._progress(),
+            "exports": self.exports.all(),
+            "formats": {"sound": list(SOUND), "video": list(VIDEO), "text": list(TEXT)},
+            "transcriber": None,
+        }
+
+    def _person(self, person: Person) -> dict[str, Any]:
+        spoken = [
+            values
+            for chunk in list(self.analysis.store.speaking.values())
+            for number, values in chunk.items()
+            if number in person.numbers
+        ]
+        probability = np.concatenate(spoken) if spoken else np.zeros(0, np.float32)
+        speaks = probability[np.nan_to_num(probability) >= _SPEAKS]
+        return {
+            "id": person.number,
+            "number": person.number,
+            "name": person.name,
+            "seen_s": round(person.seconds_on_screen, 1),
+            "speaking_s": round(len(speaks) / 25, 1),
+            "confidence": round(float(speaks.mean()), 2) if len(speaks) else None,
+            "still": person.still,
+            "merged": list(person.also),
+        }
+
+    def _progress(self) -> dict[str, Any]:
+        analysis, total = self.analysis, self.recording.duration_s
+        voices = sum(analysis.final(chunk) for chunk in range(self.recording.chunks))
+
+        def of(one: Pass, done: int) -> dict[str, Any]:
+            left = self.recording.chunks - done
+            seconds = None if one.seconds is None else round(one.seconds * left, 1)
+            return {
+                "done_s": round(min(total, done * CHUNK_S), 1),
+                "total_s": round(total, 1),
+                "left_s": seconds if left else 0.0,
+                "here": one.at == analysis.playhead,
+            }
+
+        def at(chunk: int) -> str:
+            return f"{chunk * CHUNK_S // 60}:{chunk * CHUNK_S % 60:02d}"
+
+        doing = []
+        if (face := analysis.faces.at) is not None:
+            doing.append(f"looking for faces at {at(face)}")
+        if (voice := analysis.voices.at) is not None:
+            doing.append(f"separating voices at {at(voice)}")
+        return {
+            "faces": of(analysis.faces, len(analysis.faces.done)),
+            "voices": of(analysis.voices, voices),
+            "doing": ", ".join(doing),
+        }
+
+    def set_playhead(self, time_s: float, *, playing: bool, wanted: Sequence[int]) -> None:
+        """Say where the person listens."""
+        self.analysis.move(time_s, playing=playing)
+
+    def faces(self, chunk: int) -> dict[str, Any] | None:
+        """Where faces are in a chunk; None if that is not known yet."""
+        if chunk not in self.analysis.faces.done:
+            return None
+        late = self.recording.sound_start_s
+        begin, stop = self._bounds(chunk)
+        people, tracks = self.analysis.people, []
+        for person in people:
+            times = person.times + late
+            low, high = np.searchsorted(times, [begin - 0.1, stop + 0.1])
+            rows = range(int(low), int(high))
+            if rows:
+                tracks.append(
+                    {
+                        "person": person.number,
+                        "times": [round(float(times[i]), 3) for i in rows],
+                        "boxes": [[round(float(v), 4) for v in person.boxes[i]] for i in rows],
+                    }
+                )
+        cuts = [float(cut) + late for cut in people.cuts]
+        return {
+            "start": begin,
+            "stop": stop,
+            "tracks": tracks,
+            "cuts": [round(cut, 3) for cut in cuts if begin <= cut < stop],
+        }
+
+    def voices(self, chunk: int) -> dict[str, Any] | None:
+        """What the time line shows of a chunk; None if that is not known yet."""
+        store = self.analysis.store
+        lanes, speaking = store.lanes.get(chunk), store.speaking.get(chunk)
+        if lanes is None or speaking is None:
+            return None
+        begin, stop = self._bounds(chunk)
+        frames = max(1, round((stop - begin) * 25))
+        out = {}
+        for person in self.analysis.people:
+            theirs = [lanes[n] for n in person.numbers if n in lanes]
+            told = [speaking[n] for n in person.numbers if n in speaking]
+            out[str(person.number)] = _lane_json(theirs, told, begin, frames)
+        out[OFFSCREEN] = _lane_json([lanes[0]], [], begin, frames)
+        for stem in (REST, ORIGINAL):
+            sound = self.sound(chunk, stem)
+            made = [] if sound is None else [make_lane(sound.samples)]
+            out[stem] = _lane_json(made, [], begin, frames)
+        rate = self.recording.audio.sample_rate
+        return {
+            "start": begin,
+            "stop": stop,
+            "rate": rate,
+            "channels": self.recording.audio.channels,
+            "samples": self._samples(chunk),
+            "stems": out,
+        }
+
+    def _bounds(self, chunk: int) -> tuple[float, float]:
+        begin = float(chunk * CHUNK_S)
+        return begin, min(begin + CHUNK_S, self.recording.duration_s)
+
+    def _samples(self, chunk: int) -> int:
+        recording = self.recording
+        return recording.first_sample(chunk + 1) - recording.first_sample(chunk)
+
+    def sound(self, chunk: int, stem: str) -> StemSound | None:
+        """A chunk of a stem; None if it is not there yet, or there is no such chunk."""
+        if not 0 <= chunk < self.recording.chunks:
+            return None
+        rate = self.recording.audio.sample_rate
+        start = chunk * CHUNK_S * rate
+        if stem == ORIGINAL:
+            return StemSound(start, rate, self._original(chunk))
+        stems = self.analysis.store.stems(chunk)
+        if stems is None:
+            return None
+        silence = np.zeros((self.recording.audio.channels, self._samples(chunk)), np.float32)
+        if stem == REST:
+            shown = {n for person in self.analysis.people for n in person.numbers} | {0}
+            taken = sum((stems[n] for n in stems if n in shown), silence)
+            return StemSound(start, rate, self._original(chunk) - taken)
+        if stem == OFFSCREEN:
+            return StemSound(start, rate, stems.get(0, silence))
+        person = self.analysis.people.numbered(int(stem))
+        if person is None:
+            return None
+        theirs = sum((stems[n] for n in person.numbers if n in stems), silence)
+        return StemSound(start, rate, theirs)
+
+    def _original(self, chunk: int) -> FloatArray:
+        """(channels, n) of the recording, silence where its sound has not begun or has ended."""
+        with self._lock:
+            if chunk in self._originals:
+                self._originals.move_to_end(chunk)
+                return self._originals[chunk]
+        recording = self.recording
+        first, count = recording.first_sample(chunk), self._samples(chunk)
+        out = np.zeros((recording.audio.channels, max(0, count)), np.float32)
+        ahead = max(0, -first)
+        if count > ahead:
+            rate = recording.audio.sample_rate
+            with AudioReader(
+                recording.path,
+                track=recording.scene(People((), 0, 0)).track,
+                block_s=(count - ahead) / rate,
+                start=recording.origin + Fraction(max(0, first), rate),
+            ) as reader:
+                block = next(reader, None)
+            if block is not None:
+                samples = block.samples[:, : count - ahead]
+                out[:, ahead : ahead + samples.shape[-1]] = samples
+        with self._lock:
+            self._originals[chunk] = out
+            while len(self._originals) > _KEPT_CHUNKS:
+                self._originals.popitem(last=False)
+        return out
+
+    def thumbnail(self, person: int) -> bytes | None:
+        """A JPEG of a face."""
+        from PIL import Image
+
+        found = self.analysis.people.numbered(person)
+        if found is None:
+            return None
+        data = io.BytesIO()
+        Image.fromarray(found.thumbnail).save(data, "JPEG", quality=88)
+        return data.getvalue()
+
+    # Corrections.
+
+    def rename(self, person: int, name: str | None) -> None:
+        """Give a person a name, or take it away."""
+        anchors = self._anchors(person)
+        wanted = name.strip() if name else ""
+
+        def change(old: Corrections) -> Corrections:
+            names = tuple(one for one in old.names if one.at not in anchors)
+            if wanted:
+                names = (*names, Named(anchors[0], wanted))
+            return dataclasses.replace(old, names=names)
+
+        # Names given before are found by where they point, not by which point they were given.
+        stale = [one.at for one in self._corrections.names if self._is_at(one.at, person)]
+        anchors = [*anchors, *stale]
+        self._change(change)
+
+    def merge(self, people: Sequence[int]) -> None:
+        """Two or more are one person."""
+        if len(set(people)) < 2:
+            raise UsageError("one person cannot be merged", "choose two people")
+        anchors = tuple(self._anchors(person)[0] for person in dict.fromkeys(people))
+        self._change(lambda old: dataclasses.replace(old, same=(*old.same, anchors)))
+
+    def remove(self, person: int) -> None:
+        """This is not a person."""
+        anchors = tuple(self._anchors(person))
+        self._change(lambda old: dataclasses.replace(old, removed=(*old.removed, *anchors)))
+
+    def add_face(self, time_s: float, box: tuple[float, float, float, float]) -> None:
+        """A face was missed here."""
+        face = AddedFace(time_s, box)
+        self._change(lambda old: dataclasses.replace(old, added=(*old.added, face)))
+        self.analysis.add_face(time_s, box)
+
+    def set_offset(self, ms: float | None) -> None:
+        """Sound is later than the picture by so much; None for what is measured."""
+        if ms is not None and not abs(ms) <= _FARTHEST_MS:
+            raise UsageError(
+                f"an offset of {ms:g} ms is out of range", f"choose {_FARTHEST_MS:g} ms at most"
+            )
+        self._change(lambda old: dataclasses.replace(old, offset_ms=ms), lips_changed=True)
+
+    def undo(self) -> None:
+        """Take back the last correction."""
+        with self._lock:
+            if not self._before:
+                raise UsageError("there is nothing to undo", "corrections can be made anew")
+            before = self._before.pop()
+        moved = before.offset_ms != self._corrections.offset_ms
+        self._change(lambda _: before, lips_changed=moved, keep=False)
+
+    def _change(
+        self,
+        change: Callable[[Corrections], Corrections],
+        *,
+        lips_changed: bool = False,
+        keep: bool = True,
+    ) -> None:
+        with self._lock:
+            before = self._corrections
+            self._corrections = change_corrections(
+                self._sha, change, recording=self.recording.path.name
+            )
+            if keep:
+                self._before.append(before)
+            self.analysis.set_sync = self._set_sync()
+        self.analysis.corrected(lips_changed=lips_changed)
+        self._tell("state", {})
+
+    def _anchors(self, person: int) -> list[Any]:
+        """Points at which a person, or those who were joined to make them, are found.
+
+        Raises:
+            UsageError: nobody has that number.
+        """
+        found = self.analysis.people.numbered(person)
+        if found is None:
+            raise UsageError(f"there is no person {person}", "choose one of those that are shown")
+        raw, late = self.analysis.found, self.recording.sound_start_s
+        one_each = [one for one in raw if set(one.numbers) & set(found.numbers)]
+        points = [anchor_of(raw, one, late) for one in one_each]
+        known = [point for point in points if point is not None]
+        if not known:
+            raise UsageError(
+                f"person {person} cannot be told from the others in any picture",
+                "correct somebody else",
+            )
+        return known
+
+    def _is_at(self, anchor: Any, person: int) -> bool:
+        found = self.analysis.people.at(
+            anchor.time - self.recording.sound_start_s, anchor.x, anchor.y
+        )
+        return found is not None and person in found.numbers
+
+    def _correct(self, people: People) -> People:
+        recording, done = self.recording, self.analysis.faces.done
+
+        def holds(time_s: float) -> bool:
+            return int(time_s // CHUNK_S) in done
+
+        corrected, self._notes = apply_corrections(
+            people, self._corrections, recording.sound_start_s, holds
+        )
+        return corrected
+
+    def _set_sync(self) -> Sync | None:
+        ms = self._corrections.offset_ms
+        return None if ms is None else set_by_hand(ms)
+
+    # Exports.
+
+    def export(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Begin an export; see `avse.page.export`."""
+        return self.exports.begin(request)
+
+    def cancel(self, export: int) -> None:
+        """Give an export up."""
+        self.exports.cancel(export)
+
+    def export_file(self, export: int, name: str) -> Path | None:
+        """A file that an export made."""
+        return self.exports.file(export, name)
+
+
+def _lane_json(
+    lanes: Sequence[Lane], told: Sequence[FloatArray], begin: float, frames: int
+) -> dict[str, Any]:
+    """What the time line shows of one stem, which may be joined from several."""
+    peaks = np.max([lane.peaks for lane in lanes], axis=0) if lanes else np.zeros(frames)
+    power = sum(10 ** (lane.level_db / 10) for lane in lanes)
+    lane: dict[str, Any] = {
+        "peaks": [round(float(v), 3) for v in peaks[:frames]],
+        "level_db": round(float(10 * np.log10(power + 1e-12)), 1),
+        "unsure": [],
+    }
+    if told:
+        seen = np.stack(told)[:, :frames]
+        known = ~np.isnan(seen).all(axis=0)
+        best = np.where(known, np.nan_to_num(seen, nan=-1.0).max(axis=0), np.nan)
+        lane["speaking"] = [None if np.isnan(v) else round(float(v), 2) for v in best]
+        count = min(len(peaks), len(best))
+        guess = (peaks[:count] > _HEARD) & (
+            np.isnan(best[:count]) | ((best[:count] > 0.3) & (best[:count] < 0.6))
+        )
+        edges = np.flatnonzero(np.diff(np.pad(guess.astype(int), 1)))
+        lane["unsure"] = [
+            [round(begin + a / 25, 2), round(begin + b / 25, 2)]
+            for a, b in edges.reshape(-1, 2)
+            if b - a >= 5
+        ]
+    return lane

@@ -1,0 +1,148 @@
+"""Stems of a page, chunk by chunk, on disk: some of a long recording, those near the playhead."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+CHUNK_S = 4
+"""Length of a chunk in seconds; the last one ends with the recording."""
+
+MOST_BYTES = 2_000_000_000
+"""Stems that are kept; beyond that those farthest from the playhead go, to be made again."""
+
+
+@dataclass(frozen=True)
+class VoiceChunk:
+    """The voices of a chunk.
+
+    Attributes:
+        numbers: of the people.
+        stems: (people + 1, channels, n) float32, off-screen speech last.
+        speaking: (people, frames) probability of speech, 25 a second; NaN where out of sight.
+    """
+
+    numbers: tuple[int, ...]
+    stems: FloatArray
+    speaking: FloatArray
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What the time line shows of a stem: 25 values a second.
+
+    Attributes:
+        peaks: (frames,) largest value, 0..1.
+        level_db: root mean square of the chunk, re full scale.
+    """
+
+    peaks: FloatArray
+    level_db: float
+
+
+class StemStore:
+    """Keeps stems as 16-bit integers with a scale for each, and what is drawn of them.
+
+    Args:
+        folder: where files go; it is removed by `close`.
+
+    Attributes:
+        speaking: chunk -> number -> (frames,) probability of speech.
+        lanes: chunk -> number (0 for off-screen speech) -> lane.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.speaking: dict[int, dict[int, FloatArray]] = {}
+        self.lanes: dict[int, dict[int, Lane]] = {}
+        self._lock = threading.Lock()
+        self._sizes: dict[int, int] = {}
+        self._playhead = 0
+
+    def put(self, chunk: int, voices: VoiceChunk, playhead: int) -> None:
+        """Keep a chunk in place of what is there of it.
+
+        Args:
+            chunk: its number.
+            voices: see `VoiceChunk`.
+            playhead: chunk at which the person listens.
+        """
+        keys = [*voices.numbers, 0]
+        scale = np.abs(voices.stems).max(axis=(1, 2), initial=0.0)
+        heard = scale > 1e-6
+        whole = voices.stems[heard] / scale[heard][:, None, None]
+        data = np.round(whole * 32767).astype(np.int16)
+        lanes = {
+            key: make_lane(stem) for key, stem in zip(keys, voices.stems, strict=True)
+        }
+        with self._lock:
+            path = self._path(chunk)
+            temporary = path.with_suffix(".part")
+            with temporary.open("wb") as file:
+                np.savez(
+                    file,
+                    keys=np.array(keys)[heard],
+                    scale=scale[heard],
+                    data=data,
+                    length=np.array(voices.stems.shape[1:]),
+                )
+            temporary.replace(path)
+            self._sizes[chunk] = path.stat().st_size
+            self.lanes[chunk] = lanes
+            self.speaking[chunk] = dict(zip(voices.numbers, voices.speaking, strict=True))
+            self._playhead = playhead
+            self._drop()
+
+    def stems(self, chunk: int) -> dict[int, FloatArray] | None:
+        """Number -> (channels, n) of what is not silent in a chunk; None if it is not there."""
+        with self._lock:
+            try:
+                with np.load(self._path(chunk), allow_pickle=False) as file:
+                    scale = file["scale"].astype(np.float32) / np.float32(32767)
+                    data = file["data"] * scale[:, None, None]
+                    return dict(zip(file["keys"].tolist(), data, strict=True))
+            except FileNotFoundError:
+                return None
+
+    def __contains__(self, chunk: int) -> bool:
+        return chunk in self._sizes
+
+    def keep_near(self, playhead: int) -> None:
+        """Say which chunk is listened to."""
+        self._playhead = playhead
+
+    def close(self) -> None:
+        """Remove everything."""
+        with self._lock:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._sizes.clear()
+
+    def _path(self, chunk: int) -> Path:
+        return self.folder / f"{int(chunk)}.npz"
+
+    def _drop(self) -> None:
+        while sum(self._sizes.values()) > MOST_BYTES and len(self._sizes) > 8:
+            farthest = max(self._sizes, key=lambda chunk: abs(chunk - self._playhead))
+            self._path(farthest).unlink(missing_ok=True)
+            del self._sizes[farthest]
+
+
+def make_lane(stem: FloatArray, frames: int = 25 * CHUNK_S) -> Lane:
+    """Peaks and level of a stem.
+
+    Args:
+        stem: (channels, n).
+        frames: how many peaks a whole chunk has; a shorter one has fewer.
+    """
+    loud = np.abs(stem).max(axis=0, initial=0.0)
+    edges = np.linspace(0, len(loud), frames + 1).astype(int)[:-1]
+    peaks = np.maximum.reduceat(loud, edges) if len(loud) >= frames else np.zeros(frames)
+    power = float(np.mean(np.square(stem, dtype=np.float64))) if stem.size else 0.0
+    return Lane(peaks.astype(np.float32), round(10 * np.log10(power + 1e-12), 1))
