@@ -5,32 +5,28 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from avse.cache import FileCache, open_file_cache
 from avse.clock import clock, read_clock
-from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
-from avse.faces.detect import FaceBackend, open_backend
+from avse.errors import NoAudioError, NoVideoError, UnknownSpeakerError, UsageError
+from avse.faces.detect import FaceBackend, backend_version, open_backend
 from avse.faces.known import name_people
 from avse.faces.people import People, Person, joined
-from avse.faces.recognition import open_recogniser
 from avse.faces.references import describe_references
-from avse.faces.track import FaceSettings, find_people
-from avse.faces.track import Frame as PictureAt
-from avse.faces.turning import Samples, find_turn, turn_back, turn_frames
+from avse.looking import Look, Tools, find_faces
 from avse.media import (
     AudioReader,
     AudioStream,
-    Frame,
     MediaInfo,
     VideoStream,
     find_splices,
     probe,
-    read_frames,
 )
 from avse.media.probe import undecodable
 from avse.models.device import pick_device
@@ -48,9 +44,6 @@ Progress = Callable[[str, float, "float | None"], None]
 Speaker: TypeAlias = "int | str | Sequence[int]"
 """A number, several, "all", a point in time and picture ("@12.5s:0.31,0.40"), or names and numbers
 with commas between them: "anna,3"."""
-
-_FEWEST_HZ = 1
-"""Pictures a second below which faces are lost from one picture to the next."""
 
 _NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{1,12})?|-?\.\d{1,12}", re.ASCII)
 
@@ -79,6 +72,7 @@ class Scene:
         turned: by how many quarters, counter-clockwise, the picture had to be turned to show
             faces upright; boxes are those of the picture as it is.
         part: what of the recording is worked on.
+        kept: where what is found in it is kept; None if nothing is.
     """
 
     info: MediaInfo
@@ -89,6 +83,7 @@ class Scene:
     about_file: tuple[str, ...] = ()
     turned: int = 0
     part: Part = WHOLE
+    kept: FileCache | None = field(default=None, repr=False)
 
     @property
     def notes(self) -> list[str]:
@@ -406,64 +401,33 @@ def look(
     """
     info, video, audio, notes = examine(path, settings, need_audio=need_audio)
     known = read_people(user_path(settings.people)) if settings.people else []
-    recogniser = open_recogniser()
     part = find_part(info, settings)
     begin, length = part.begin(info.start), part.length(info.start, info.duration)
     total = None if length is None else float(length)
     origin = begin if audio is None else part.begin(audio.start)
-    if backend is None:
-        backend = open_backend(settings.faces, device=pick_device(settings.device))
-    known = describe_references(known, backend, recogniser)
-    longer = max(video.width, video.height)
-
-    def frames() -> Iterator[Frame]:
-        return read_frames(
-            path,
-            picture=settings.picture,
-            max_side=settings.face_side,
-            start=part.start,
-            stop=part.stop,
-        )
-
-    def find(pictures: Iterator[PictureAt]) -> People:
-        return find_people(
-            pictures,
-            backend,
-            scale=max(1.0, longer / settings.face_side),
-            recogniser=recogniser,
-            progress=lambda time: progress("faces", float(time + origin - begin), total),
-        )
-
-    pictures, samples = _Pictures(frames(), origin), Samples()
-    people, turned = find(samples.watch(iter(pictures))), 0
-    if not len(people):
-        turned = find_turn(samples.images, backend)
-    if turned:
-        people = turn_back(find(turn_frames(iter(_Pictures(frames(), origin)), turned)), turned)
-    if not len(people):
-        pictures.check_enough(info.path.name, part)
-        raise NoFaceError(
-            f"{info.path.name}: no face was found in the picture, whichever way up",
-            _too_small(video, settings.face_side),
-        )
+    tools = _tools(settings, backend)
+    if known:
+        known = describe_references(known, tools.backend, tools.recogniser)
+    kept = open_file_cache(info.path) if settings.cache else None
+    people, turned = find_faces(
+        Look(info, video, settings.picture, part, origin, settings.face_side),
+        tools,
+        kept,
+        lambda time: progress("faces", float(time + origin - begin), total),
+    )
     people = _one_each(info.path.name, people, settings)
     people = name_people(people, known) if known else people
-    return Scene(info, video, audio, people, origin, notes, turned, part)
+    return Scene(info, video, audio, people, origin, notes, turned, part, kept)
 
 
-_SMALLEST_PX, _SQUARE_PX = 40, 440
-"""Width of the smallest face that is found for certain, in a square of so many pixels in which
-the default backend looks closely; see `avse.faces.closer`."""
+def _tools(settings: Settings, backend: FaceBackend | None) -> Tools:
+    def opened() -> FaceBackend:
+        return open_backend(settings.faces, device=pick_device(settings.device))
 
-
-def _too_small(video: VideoStream, side: int) -> str:
-    """What a face must be like to be found."""
-    longer = max(video.width, video.height)
-    width = round(_SMALLEST_PX * max(1.0, longer / side) * min(1.0, longer / _SQUARE_PX))
-    return (
-        f"faces must be in sight for more than half a second, look towards the camera and be wider "
-        f"than about {width} pixels of {video.width}x{video.height}"
-    )
+    # MediaPipe is on the CPU wherever all else is; asking for a device would load PyTorch.
+    asked = settings.faces != "mediapipe" and backend is None
+    device = pick_device(settings.device) if asked else "cpu"
+    return Tools(opened, backend_version(settings.faces, device=device), backend)
 
 
 def _one_each(name: str, people: People, settings: Settings) -> People:
@@ -478,52 +442,3 @@ def _one_each(name: str, people: People, settings: Settings) -> People:
             f"{name}: there is no person {error.args[0]} to join to another",
             f"--same takes numbers that `avse inspect` shows: {numbers}",
         ) from None
-
-
-class _Pictures:
-    """Frames whose times count from an instant; knows afterwards how many there were."""
-
-    def __init__(self, frames: Iterator[Frame], origin: Fraction) -> None:
-        self._frames, self._origin = frames, origin
-        self._count = 0
-        self._first = self._last = Fraction(0)
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._frames:
-            self._first = self._first if self._count else frame.time
-            self._last = frame.time
-            self._count += 1
-            yield Frame(frame.time - self._origin, frame.image)
-
-    def check_enough(self, name: str, part: Part) -> None:
-        """Refuse what is too little to find anybody in, which is not the same as nobody.
-
-        Args:
-            name: of the recording.
-            part: of it that the pictures are from.
-
-        Raises:
-            NoFaceError: there are too few pictures, or they last too short.
-        """
-        least_s = FaceSettings.min_seconds
-        length_s = float(self._last - self._first)
-        if not self._count and not part.is_whole:
-            raise NoFaceError(
-                f"{name}: there are no pictures in the part that is worked on",
-                f"choose another --start or --end: a face must be in sight for {least_s:g} s",
-            )
-        if not self._count:
-            raise NoFaceError(
-                f"{name}: none of its pictures can be decoded", "copy or download the file again"
-            )
-        if length_s < least_s:
-            raise NoFaceError(
-                f"{name}: the picture is too short to find a face in ({length_s:.1f} s)",
-                f"a face must be in sight for {least_s:g} s",
-            )
-        if self._count < length_s * _FEWEST_HZ:
-            raise NoFaceError(
-                f"{name}: there are too few pictures to follow a face: {self._count} in "
-                f"{length_s:.1f} s",
-                "lips can be read from about 10 pictures a second on; 25 are good",
-            )

@@ -31,6 +31,7 @@ class Settings:
         carry: whether somebody whose face is out of sight is known by their voice, found so far.
         offscreen_model: name of shipped weights for what is out of sight, or path of a file.
         same: people who were numbered more than once: the numbers of each, such as ((2, 3),).
+        cache: whether what is found in a picture is kept, and used again; see `avse.cache`.
         start, end: the part of the recording to work on, in playing time: seconds, or text such as
             "1:02:03.5", which becomes seconds. None for the beginning, and for the end.
     """
@@ -50,6 +51,7 @@ class Settings:
     offscreen_model: str = "avse-offscreen"
     same: tuple[tuple[int, ...], ...] = ()
     picture: int = 0
+    cache: bool = True
     start: Time | None = None
     end: Time | None = None
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,9 @@ import torch
 
 from avse.models.network import AVSENet
 from avse.models.spec import AVSESpec
+
+os.environ["AVSE_CACHE"] = tempfile.mkdtemp(prefix="avse-tests-")  # of fixtures of modules
+atexit.register(shutil.rmtree, os.environ["AVSE_CACHE"], ignore_errors=True)
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -42,6 +49,15 @@ def randomise(network: AVSENet, seed: int = 0) -> AVSENet:
             elif value.is_floating_point() and "mel" not in name:
                 value.add_(0.1 * torch.randn(value.shape, generator=generator))
     return network.eval()
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, which is empty: the user's is neither read nor written."""
+    folder = tmp_path_factory.mktemp("cache") / "avse"
+    monkeypatch.setenv("AVSE_CACHE", str(folder))
+    monkeypatch.delenv("AVSE_CACHE_GB", raising=False)
+    return folder
 
 
 @pytest.fixture

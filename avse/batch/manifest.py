@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from avse.batch.marks import Mark
 from avse.errors import OutputError, UsageError
+from avse.marks import Mark
 from avse.media.placing import writing
 from avse.paths import is_below
 from avse.records import RecordError, build, load_json

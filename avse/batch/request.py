@@ -12,9 +12,9 @@ from avse.job import Chosen, Job
 from avse.naming import Naming, check_template
 from avse.settings import Settings
 
-_ELSEWHERE = ("model", "offscreen_model", "device", "people")
-"""Settings that are not part of the digest: weights and people have a hash of their own, and where
-something is computed changes nothing that is asked for."""
+_ELSEWHERE = ("model", "offscreen_model", "device", "people", "cache")
+"""Settings that are not part of the digest: weights and people have a hash of their own; where
+something is computed, and whether it is kept, changes nothing that is asked for."""
 
 
 @dataclass(frozen=True)

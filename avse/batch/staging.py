@@ -19,8 +19,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from avse.batch.manifest import Manifest, Output, Record, refuse_link
-from avse.batch.marks import mark, mark_of
 from avse.errors import AvseError, InputError, OutputExistsError
+from avse.marks import mark, mark_of
 from avse.media.placing import writing
 from avse.paths import inside
 from avse.records import load_json

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from avse.cli.terminal import Terminal
 from avse.errors import AvseError
 
 FAILED, USAGE, MISSING, INTERRUPTED = 1, 2, 3, 130
+
+_LOG = logging.getLogger("avse")
 
 
 def guarded(work: Callable[[], object], terminal: Terminal) -> int:
@@ -70,11 +73,34 @@ def quieten_libraries(terminal: Terminal) -> None:
     os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
 
 
+class _Telling(logging.Handler):
+    """Tells the curious what the library has to say."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__(logging.INFO)
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._terminal.detail(record.getMessage())
+
+
+def listen_to_library(terminal: Terminal) -> None:
+    """Have what avse logs told with -v."""
+    if terminal.verbosity >= 1 and not any(isinstance(h, _Telling) for h in _LOG.handlers):
+        _LOG.setLevel(logging.INFO)
+        _LOG.addHandler(_Telling(terminal))
+
+
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-    """Undo on the way out what `quieten_libraries` does to warnings."""
+    """Undo on the way out what `quieten_libraries` and `listen_to_library` do."""
     with warnings.catch_warnings():
-        yield
+        try:
+            yield
+        finally:
+            for handler in list(_LOG.handlers):
+                if isinstance(handler, _Telling):
+                    _LOG.removeHandler(handler)
 
 
 @contextlib.contextmanager

@@ -72,6 +72,7 @@ def inspect(
     remember: Remember = None,
     picture: options.Picture = Settings.picture,
     faces: options.Faces = Settings.faces,
+    cache: options.Cache = Settings.cache,
     device: options.Device = Settings.device,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -92,6 +93,7 @@ def inspect(
         people = str(memory)
     settings = Settings(
         faces=faces,
+        cache=cache,
         device=device,
         people=people,
         picture=picture,

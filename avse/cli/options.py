@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from avse.cli.boundary import quieten_libraries
+from avse.cli.boundary import listen_to_library, quieten_libraries
 from avse.cli.configuration import use_configuration
 from avse.cli.terminal import terminal_of
 from avse.clock import read_clock
@@ -60,6 +60,7 @@ def _hear(context: typer.Context, count: int) -> int:
         terminal = terminal_of(context)
         terminal.verbosity = max(terminal.verbosity, count) if terminal.verbosity >= 0 else -1
         quieten_libraries(terminal)
+        listen_to_library(terminal)
     return count
 
 
@@ -357,6 +358,14 @@ Sync = Annotated[
         rich_help_panel=QUALITY,
         help="Measure whether sound and picture are in step, and correct for it where they "
         "certainly are not (see `avse sync`).",
+    ),
+]
+Cache = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        envvar="AVSE_USE_CACHE",
+        help="Keep what is found in the picture, and use what was found before (see `avse cache`).",
     ),
 ]
 Jobs = Annotated[

@@ -11,6 +11,7 @@ import typer
 from avse import __version__
 from avse.cli import (
     batch,
+    cache,
     doctor,
     enhance,
     evaluate,
@@ -45,6 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _models = typer.Typer(name="models", invoke_without_command=True, rich_markup_mode=None)
+_cache = typer.Typer(name="cache", invoke_without_command=True, rich_markup_mode=None)
 
 app.command("open", epilog=open.EXAMPLES)(open.open_page)
 app.command(cls=GroupedCommand, epilog=separate.EXAMPLES)(separate.separate)
@@ -61,6 +63,9 @@ _models.command("list", epilog=models.LIST_EXAMPLES)(models.list_models)
 _models.command("verify", epilog=models.VERIFY_EXAMPLES)(models.verify)
 _models.command("export", epilog=models.EXPORT_EXAMPLES)(models.export)
 app.add_typer(_models, epilog=models.LIST_EXAMPLES)
+_cache.command("show", epilog=cache.SHOW_EXAMPLES)(cache.show)
+_cache.command("clear", epilog=cache.CLEAR_EXAMPLES)(cache.clear)
+app.add_typer(_cache, epilog=cache.SHOW_EXAMPLES)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
@@ -85,6 +90,12 @@ def _program(
 @_models.callback()
 def _of_models(context: typer.Context) -> None:
     """Show, check and make files of weights."""
+    _ask_for_verb(context)
+
+
+@_cache.callback()
+def _of_cache(context: typer.Context) -> None:
+    """Show and clear what avse keeps of recordings."""
     _ask_for_verb(context)
 
 

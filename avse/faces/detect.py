@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -85,7 +86,11 @@ class FaceLandmarks:
 
 
 class FaceBackend(Protocol):
-    """Finds faces, and the points of a face."""
+    """Finds faces, and the points of a face.
+
+    What it finds is kept in the cache if it has a `version` too, a text as `backend_version` gives
+    it: one that has none is asked every time.
+    """
 
     @property
     def name(self) -> str:
@@ -116,6 +121,27 @@ def available_backends() -> list[str]:
     """Names of the backends whose packages are installed, best first."""
     modules = {"mediapipe": "mediapipe", "face-alignment": "face_alignment"}
     return [name for name in BACKENDS if importlib.util.find_spec(modules[name]) is not None]
+
+
+def backend_version(name: str, *, device: str = "cpu") -> str:
+    """A text that is another one whenever a backend may find something else.
+
+    Args:
+        name: as `open_backend` takes it; nothing is opened.
+        device: where it computes.
+    """
+    base = name.partition(":")[0]
+    packages = ["mediapipe"] if base == "mediapipe" else ["face-alignment", "torch"]
+    versions = [f"{package} {package_version(package)}" for package in packages]
+    return ", ".join([name, *versions, *([] if base == "mediapipe" else [device])])
+
+
+def package_version(package: str) -> str:
+    """The version of an installed package, found without importing it; "none" if it is not."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
 
 
 def open_backend(name: str = "mediapipe", *, device: str = "cpu") -> FaceBackend:

@@ -19,7 +19,7 @@ from urllib.error import URLError
 import numpy as np
 
 from avse.errors import CorruptWeightsError, MissingExtraError, MissingWeightsError, UsageError
-from avse.faces.detect import Box, Detection, FaceLandmarks, Image
+from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_version
 from avse.faces.lips import (
     INNER,
     OUTER,
@@ -74,6 +74,7 @@ class FaceAlignmentBackend:
             )
         self.name = f"face-alignment:{detector}"
         self.close_px: int | None = None
+        self.version = None if package is not None else backend_version(self.name, device=device)
         self._net: Any = package if package is not None else _load(detector, device)
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:

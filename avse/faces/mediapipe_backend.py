@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from avse.faces.detect import Box, Detection, FaceLandmarks, Image
+from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_version
 from avse.faces.lips import FloatArray, fit_head, trust
 
 # Indices into the mesh; see mediapipe's face_mesh_connections. Contours start at the person's
@@ -39,6 +39,8 @@ SHAPE = (
 
 _MARGIN = 1.5
 """Side of the square given to the mesh over the longer side of the face; what it was trained on."""
+
+_MIN_SCORE = 0.5
 
 _ENOUGH = 640
 """Longer side of the picture that the detector is shown, in pixels."""
@@ -94,7 +96,8 @@ class MediaPipeBackend:
     name = "mediapipe"
     close_px: int | None = 440
 
-    def __init__(self, min_score: float = 0.5) -> None:
+    def __init__(self, min_score: float = _MIN_SCORE) -> None:
+        self.version = backend_version(self.name) if min_score == _MIN_SCORE else None
         with _quiet():
             import mediapipe.python.solutions.face_mesh  # noqa: F401  registers the calculators
             from google.protobuf import text_format  # type: ignore[import-untyped, unused-ignore]

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from avse.errors import CorruptWeightsError, MissingExtraError
-from avse.faces.detect import FaceLandmarks, Image
+from avse.faces.detect import FaceLandmarks, Image, package_version
 from avse.faces.identity import shrink
 from avse.faces.lips import FloatArray, Head
 
@@ -91,6 +91,14 @@ class DlibRecogniser:
 def available() -> bool:
     """Whether the extra is installed."""
     return _weights() is not None
+
+
+def recogniser_version() -> str | None:
+    """A text that is another one whenever a network may say something else; None without one."""
+    if not available():
+        return None
+    packages = ("dlib-bin", "dlib", "face-recognition-models")
+    return ", ".join([DlibRecogniser.name, *map(package_version, packages)])
 
 
 def open_recogniser() -> Recogniser | None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 
+import av
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from avse.cache import SYNC, code_digest
 from avse.faces.lips import AnyLips
 from avse.inference.inputs import LipComponents
 from avse.media import AudioReader
 from avse.models.blocks import reach
 from avse.models.network import AVSENet
+from avse.records import build, load_json
 from avse.scene import Progress, Scene, no_progress
 from avse.stft import FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, VIDEO_RATE
 from avse.sync.agreement import hear, slide
@@ -25,6 +31,9 @@ FloatArray = npt.NDArray[np.float32]
 Curves = npt.NDArray[np.float64]
 
 WINDOW_S = 5.0
+
+_FORMAT = 1
+"""Of what is kept: raise it when `Sync` changes."""
 
 _MARGIN_HOPS = REACH + 60
 """Sound heard before and after a window: what delays reach, and what the voice stream looks at."""
@@ -47,7 +56,7 @@ class Evidence:
 
 
 def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress) -> Sync:
-    """How far the sound of a recording is from its picture.
+    """How far the sound of a recording is from its picture; measured once, and kept.
 
     Args:
         scene: the recording, with its sound, and the people in it.
@@ -57,6 +66,47 @@ def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress)
     Raises:
         MediaError: the sound cannot be read.
     """
+    if scene.kept is None:
+        return _measure(scene, network, progress)
+    facts = _facts(scene, network)
+    payload = scene.kept.get(SYNC, **facts)
+    if payload is not None:
+        with suppress(ValueError):  # whoever wrote it: it is written anew
+            return build(Sync, load_json(bytes(payload)), "what was measured")
+    found = _measure(scene, network, progress)
+    scene.kept.put(SYNC, json.dumps(asdict(found)).encode("ascii"), **facts)
+    return found
+
+
+def _facts(scene: Scene, network: AVSENet) -> dict[str, object]:
+    """All that decides what is measured, but for the content of the file."""
+    lips = hashlib.sha256()
+    for person in scene.people:
+        lips.update(f"person {person.number}".encode())
+        for one in person.lips.stretches:
+            lips.update(f"{one.first} {len(one.points)}".encode())
+            lips.update(np.ascontiguousarray(one.points).data)
+            lips.update(np.ascontiguousarray(one.confidence).data)
+    weights = hashlib.sha256(network.spec.to_json().encode())
+    for name, value in network.state_dict().items():
+        weights.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return {
+        "format": _FORMAT,
+        "code": code_digest("sync", "models", "media", "stft.py", "masking.py"),
+        "container": scene.info.format,
+        "track": scene.track,
+        "part": [str(scene.part.start), str(scene.part.stop)],
+        "lips": lips.hexdigest(),
+        "weights": weights.hexdigest(),
+        # What decides the last bits.
+        "device": str(next(network.parameters()).device),
+        "threads": torch.get_num_threads(),
+        "packages": [av.__version__, np.__version__, torch.__version__],
+    }
+
+
+def _measure(scene: Scene, network: AVSENet, progress: Progress) -> Sync:
     part, total = scene.part, scene.length_s
     lips = {person.number: person.lips for person in scene.people}
     with AudioReader(

@@ -17,7 +17,6 @@ from typing import Any
 from avse.batch.crew import Crew, Limits
 from avse.batch.living import Hook, Work
 from avse.batch.manifest import Record, read_records
-from avse.batch.marks import mark
 from avse.batch.request import Request
 from avse.batch.run import Batch, Outcome, run
 from avse.batch.staging import CARD, finished_files
@@ -25,6 +24,7 @@ from avse.batch.watching import Watcher
 from avse.batch.worker import Cleaned, CleanTask, Probed, ProbeTask, Tried, TryTask
 from avse.errors import InputError, MediaError
 from avse.hashing import sha256
+from avse.marks import mark
 from avse.media.placing import writing
 from avse.naming import DEFAULT_NAME
 from avse.settings import Settings

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from avse.batch.manifest import Manifest, Output, Record, Trouble, read_records, repair
-from avse.batch.marks import Mark, mark
 from avse.errors import OutputError, UsageError
+from avse.marks import Mark, mark
 
 MARK = Mark("ab" * 32, 10, 1, 2, 3)
 DONE = Record(

@@ -50,7 +50,8 @@ Run = Callable[..., Ran]
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Run in an empty folder, without the settings of whoever runs the tests."""
     for name in [name for name in os.environ if name.startswith("AVSE_")]:
-        monkeypatch.delenv(name)
+        if name != "AVSE_CACHE":  # the test's own
+            monkeypatch.delenv(name)
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)

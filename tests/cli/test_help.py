@@ -24,6 +24,9 @@ VERBS = [
     ("models", "list"),
     ("models", "verify"),
     ("models", "export"),
+    ("cache",),
+    ("cache", "show"),
+    ("cache", "clear"),
     ("train",),
     ("doctor",),
 ]
@@ -62,7 +65,7 @@ def test_help_has_examples_and_imports_nothing_heavy(verb: tuple[str, ...]) -> N
     assert "_" not in "".join(names)
 
 
-@pytest.mark.parametrize("arguments", [(), ("models",)])
+@pytest.mark.parametrize("arguments", [(), ("models",), ("cache",)])
 def test_without_a_verb_the_help_is_shown_as_an_error(run: Run, arguments: tuple[str, ...]) -> None:
     ran = run(*arguments)
     assert (ran.code, ran.out) == (2, "")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import avse.looking
 import avse.scene
 from avse.faces import recognition
 from avse.scene import Scene
@@ -30,7 +31,7 @@ def quick(short: Path, seen: Scene, monkeypatch: pytest.MonkeyPatch) -> Path:
         for person in seen.people
     )
     people = dataclasses.replace(seen.people, persons=persons)
-    monkeypatch.setattr(avse.scene, "find_people", lambda *_, **__: people)
+    monkeypatch.setattr(avse.looking, "find_people", lambda *_, **__: people)
     monkeypatch.setattr(avse.scene, "open_backend", lambda *_, **__: None)
     return short
 
@@ -46,7 +47,7 @@ class Network:
 def extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the extra were installed."""
     monkeypatch.setattr(recognition, "available", lambda: True)
-    monkeypatch.setattr(avse.scene, "open_recogniser", Network)
+    monkeypatch.setattr(avse.looking, "open_recogniser", Network)
 
 
 @pytest.fixture

@@ -39,13 +39,17 @@ class Mark:
             return False
         if now.st_size != self.bytes:
             return False
-        same = (now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
-        if not verify and same == (self.mtime_ns, self.ctime_ns, self.inode):
+        if not verify and self.still(now):
             return True
         try:
             return sha256(path) == self.sha256
         except OSError:
             return False
+
+    def still(self, state: os.stat_result) -> bool:
+        """Whether a file in this state is the same, as far as the system knows."""
+        now = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+        return now == (self.bytes, self.mtime_ns, self.ctime_ns, self.inode)
 
 
 def mark(path: Path) -> Mark:

@@ -1,0 +1,102 @@
+"""`avse cache`: what is kept of recordings, and how to be rid of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from avse.cli import options
+from avse.cli.tables import table
+from avse.cli.terminal import printable, terminal_of
+
+if TYPE_CHECKING:
+    from avse.cache import Cache, Entry
+
+SHOW_EXAMPLES = options.examples(
+    ("recordings, sizes, last use", "avse cache show"),
+    ("for a program", "avse cache show --json"),
+)
+CLEAR_EXAMPLES = options.examples(("remove all of it", "avse cache clear"))
+
+_WHAT = {"faces": "faces and lips", "sync": "A/V offset"}
+
+
+def show(
+    context: typer.Context,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show what is kept of recordings, the last used first.
+
+    It is in the folder AVSE_CACHE, else in the user's cache folder. The longest unused goes when
+    there are more than AVSE_CACHE_GB gigabytes (2).
+    """
+    from avse.media.placing import size
+
+    terminal = terminal_of(context)
+    cache = _cache()
+    entries = [entry for entry in cache.entries() if entry.kind in _WHAT]
+    total = cache.bytes()
+    if as_json:
+        terminal.result_json(
+            {
+                "folder": str(cache.folder),
+                "bytes": total,
+                "limit_bytes": cache.limit_bytes,
+                "entries": [_as_json(entry) for entry in entries],
+            }
+        )
+        return
+    if entries:
+        rows = [
+            [printable(one.recording), _WHAT[one.kind], size(one.bytes), _when(one.used)]
+            for one in entries
+        ]
+        for line in table(["recording", "what", "size", "last used"], rows, right="size"):
+            terminal.result(line)
+    terminal.note(f"{size(total)} of {size(cache.limit_bytes)} in {cache.folder}")
+
+
+def clear(
+    context: typer.Context,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Remove what is kept of recordings; it is found again when it is needed."""
+    from avse.media.placing import size
+
+    terminal = terminal_of(context)
+    cache = _cache()
+    terminal.note(f"{size(cache.clear())} removed from {cache.folder}")
+
+
+def _cache() -> Cache:
+    """The cache, even if nothing may be kept any more.
+
+    Raises:
+        InputError: there is no folder for it.
+    """
+    from avse.cache import Cache, cache_folder, cache_limit
+    from avse.errors import InputError
+
+    folder = cache_folder()
+    if folder is None:
+        raise InputError("there is no home folder for a cache", "set AVSE_CACHE to a folder")
+    return Cache(folder, cache_limit())
+
+
+def _as_json(entry: Entry) -> dict[str, object]:
+    used = datetime.fromtimestamp(entry.used, UTC).isoformat(timespec="seconds")
+    return {
+        "recording": entry.recording,
+        "kind": entry.kind,
+        "bytes": entry.bytes,
+        "used": used,
+    }
+
+
+def _when(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
