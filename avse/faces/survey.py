@@ -154,9 +154,7 @@ class FaceSurvey:
         Returns:
             Whether a face was found there.
         """
-        tracker = FaceTracker(
-            self._backend, self._settings, self._scale, self._recogniser, [hint]
-        )
+        tracker = FaceTracker(self._backend, self._settings, self._scale, self._recogniser, [hint])
         begin, end = hint.time - HINT_S, hint.time + HINT_S
         frames = thinned(self._open(max(self._begin, Fraction(begin))), self._settings.max_rate_hz)
         for frame in frames:

@@ -452,9 +452,10 @@ class Analysis:
             person.number: replace(person.lips.window(begin, stop - begin), first=0)
             for person in people
         }
-        sound = _until(recording.scene(people).sound.downmix(begin), (stop - begin) / VIDEO_RATE)
         if not lips:
             return
+        blocks = _until(recording.scene(people).sound.downmix(begin), (stop - begin) / VIDEO_RATE)
+        sound = (block[0] for block in blocks)
         sync = conclude(gather(self.engine().network, lips, sound, lambda _: self._check_open()))
         with self._changed:
             before = self._measured
@@ -591,7 +592,7 @@ class _Paced:
 def _until(
     blocks: Iterator[FloatArray], seconds: float, rate_hz: int = 16_000
 ) -> Iterator[FloatArray]:
-    """The first seconds of sound; (n,) blocks if there is one channel and it is a downmix."""
+    """The first seconds of sound."""
     left = round(seconds * rate_hz)
     with contextlib.closing(blocks):  # type: ignore[type-var]
         for block in blocks:
@@ -665,9 +666,7 @@ class _Collector:
         self._start = max(start, stop)
         frame = recording.first_frame(chunk)
         nothing = np.full(len(self.numbers), np.nan, np.float32)
-        spoken = np.stack(
-            [self._speaking.get(frame + n, nothing) for n in range(FRAMES)], axis=-1
-        )
+        spoken = np.stack([self._speaking.get(frame + n, nothing) for n in range(FRAMES)], axis=-1)
         self._speaking = {n: p for n, p in self._speaking.items() if n >= frame + FRAMES}
         self._ready[chunk] = VoiceChunk(self.numbers, out, spoken)
         self.chunk += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import queue
 import shutil
 import threading
@@ -185,18 +184,13 @@ class Exports:
         recording = self._session.recording
         audio, suffix = recording.audio, f".{kind}"
         if kind in SOUND:
-            check_stem(
-                Path(f"x{suffix}"), audio.sample_rate, audio.channels, audio, bits
-            )
+            check_stem(Path(f"x{suffix}"), audio.sample_rate, audio.channels, audio, bits)
         elif kind in VIDEO:
-            codec = track_encoding(suffix, audio, bits) if what == "tracks" else ("auto", bits)
-            check_remux(
-                recording.path,
-                suffix,
-                track=self._session.settings.track,
-                codec=codec[0],
-                bits=codec[1],
-            )
+            how: tuple[Any, Any] = ("auto", bits)
+            if what == "tracks":
+                how = track_encoding(suffix, audio, bits)
+            track = self._session.settings.track
+            check_remux(recording.path, suffix, track=track, codec=how[0], bits=how[1])
 
     def _work(self) -> None:
         while (export := self._queue.get()) is not None:
@@ -264,9 +258,7 @@ class Exports:
         paths, voices = self._targets(export, separation, stem, kind)
         tracks = export.folder / f"{stem}.tracks.{kind}" if what == "tracks" else None
         rest = export.folder / f"{stem}.everything-else.{kind}" if what == "each" else None
-        written = save_stems(
-            voices, paths, residual=rest, tracks=tracks, bits=self._bits(request)
-        )
+        written = save_stems(voices, paths, residual=rest, tracks=tracks, bits=self._bits(request))
         export.warnings = list(dict.fromkeys(written.warnings))
         made = [*written.stems.values(), written.residual, written.tracks]
         export.files = [path for path in made if path is not None]

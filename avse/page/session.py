@@ -114,9 +114,7 @@ class RecordingSession:
         self._folder = tempfile.TemporaryDirectory(prefix="avse-page-")
         stems = Path(self._folder.name) / "stems"
         stems.mkdir()
-        self.analysis = Analysis(
-            recording, settings, stems, tell=self._tell, correct=self._correct
-        )
+        self.analysis = Analysis(recording, settings, stems, tell=self._tell, correct=self._correct)
         self.analysis.set_sync = self._set_sync()
         self.exports = Exports(self, Path(self._folder.name) / "exports")
         for face in self._corrections.added:

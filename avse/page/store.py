@@ -79,9 +79,7 @@ class StemStore:
         heard = scale > 1e-6
         whole = voices.stems[heard] / scale[heard][:, None, None]
         data = np.round(whole * 32767).astype(np.int16)
-        lanes = {
-            key: make_lane(stem) for key, stem in zip(keys, voices.stems, strict=True)
-        }
+        lanes = {key: make_lane(stem) for key, stem in zip(keys, voices.stems, strict=True)}
         with self._lock:
             path = self._path(chunk)
             temporary = path.with_suffix(".part")
