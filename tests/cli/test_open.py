@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -61,11 +61,11 @@ def address_of(process: subprocess.Popen[str]) -> str:
 
 
 def ask(address: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
-    parts = urlsplit(address)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    base, token = address.split("/?")
     mark = "&" if "?" in path else "?"
-    connection.request("GET" if body is None else "POST", f"{path}{mark}{parts.query}", body)
-    return connection.getresponse()
+    answer = urlopen(f"{base}{path}{mark}{token}", body, timeout=10)
+    assert isinstance(answer, http.client.HTTPResponse)
+    return answer
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -79,8 +79,10 @@ def test_it_ends_in_order(short: Path, tmp_path: Path, number: signal.Signals) -
         assert process.stderr.readline() == "avse: Ctrl-C ends it\n"
         events = ask(address, "/api/events")
         assert events.readline() == b"retry: 1000\n"
-        assert b'"name": "short.mp4"' in ask(address, "/api/state").read()
-        assert ask(address, "/api/open?name=a.mp4", short.read_bytes()).status == 200
+        with ask(address, "/api/state") as answer:
+            assert b'"name": "short.mp4"' in answer.read()
+        with ask(address, "/api/open?name=a.mp4", short.read_bytes()) as answer:
+            assert b'"name": "a.mp4"' in answer.read()
         assert list(temporary.iterdir())
         began = time.monotonic()
         process.send_signal(number)
@@ -108,7 +110,8 @@ def test_without_a_file_the_browser_asks_for_one(tmp_path: Path) -> None:
         assert process.stderr is not None
         lines = {process.stderr.readline() for _ in range(2)}
         assert lines == {"avse: Ctrl-C ends it\n", f"browser {address}\n"}
-        assert b'"file": null' in ask(address, "/api/state").read()
+        with ask(address, "/api/state") as answer:
+            assert b'"file": null' in answer.read()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=10)
     assert process.returncode == 0
@@ -117,7 +120,7 @@ def test_without_a_file_the_browser_asks_for_one(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_requests_are_logged_to_stderr_for_those_who_ask(tmp_path: Path) -> None:
     with opened("--no-browser", "-v", temporary=tmp_path) as process:
-        ask(address_of(process), "/api/state").read()
+        ask(address_of(process), "/api/state").close()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
     assert out == ""

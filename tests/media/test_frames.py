@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from avse.errors import MediaError, NoVideoError
 from avse.media import FrameReader, frames, read_frames
 from avse.media.orientation import Orientation
 
-from .media_files import SHARED, Picture, Sound
+from .media_files import SHARED, Picture, Sound, write_media
 
 
 def test_times_are_exact(media):
