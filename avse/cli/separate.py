@@ -11,7 +11,7 @@ from avse.cli import options
 from avse.cli.inputs import one_input, read_speaker
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
-from avse.job import Job
+from avse.job import Chosen, Job
 from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs
 from avse.settings import Settings, read_same
 
@@ -85,6 +85,7 @@ def separate(
     faces: options.Faces = Settings.faces,
     sync: options.Sync = Settings.sync,
     cache: options.Cache = Settings.cache,
+    corrections: options.Corrections = Settings.corrections,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -102,6 +103,7 @@ def separate(
         device=device,
         faces=faces,
         cache=cache,
+        corrections=corrections,
         window_s=window,
         overlap=overlap,
         mix=mix,
@@ -117,8 +119,8 @@ def separate(
         end=end,
     )
     source = one_input(inputs)
-    chosen = read_speaker(speaker, people)
-    several = chosen == "all" or isinstance(chosen, list) or (people is not None and "," in speaker)
+    chosen = read_speaker(speaker, people, source if corrections else None)
+    several = chosen == "all" or isinstance(chosen, list) or _several_names(chosen)
     naming = name_outputs(
         source, output, name, several=several, what=f"--speaker {speaker} gives one for each person"
     )
@@ -140,6 +142,7 @@ def separate(
         terminal,
     )
     if as_json:
+        named = people is not None or any(person.name for person in done.people)
         terminal.result_json(
             {
                 "input": str(source),
@@ -147,7 +150,7 @@ def separate(
                 "stems": [
                     {
                         "speaker": n,
-                        **({} if people is None else {"name": done.name_of(n)}),
+                        **({"name": done.name_of(n)} if named else {}),
                         "path": str(path),
                         "out_of_sight": _absences(done.out_of_sight.get(n)),
                         "subtitles": str(done.subtitles[n]) if n in done.subtitles else None,
@@ -182,3 +185,7 @@ def _absences(stretches: list[OutOfSight] | None) -> list[dict[str, float | None
         }
         for lost in stretches
     ]
+
+
+def _several_names(chosen: Chosen) -> bool:
+    return isinstance(chosen, str) and not chosen.startswith("@") and "," in chosen
