@@ -308,11 +308,11 @@ def _save(job: Job, separation: Separation, voices: Mapping[int, Path]) -> list[
 
 def _report(job: Job, separation: Separation, done: Done) -> None:
     """Write what was done, as JSON and as text."""
+    from avse.models.device import pick_device
     from avse.saving import CROWD as CROWD_NUMBER
     from avse.saving import NARRATOR as NARRATOR_NUMBER
     from avse.saving import RESIDUAL as RESIDUAL_NUMBER
     from avse.saving import title
-    from avse.models.device import pick_device
     from avse.sidecar import describe, write_sidecar
 
     numbers = {NARRATOR: NARRATOR_NUMBER, CROWD: CROWD_NUMBER, RESIDUAL: RESIDUAL_NUMBER}

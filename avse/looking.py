@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -17,9 +17,9 @@ from avse.faces.detect import FaceBackend
 from avse.faces.people import People
 from avse.faces.recognition import Recogniser, open_recogniser, recogniser_version
 from avse.faces.storing import pack, unpack
-from avse.faces.track import FaceSettings, find_people
+from avse.faces.track import FaceSettings, Hint, find_people
 from avse.faces.track import Frame as PictureAt
-from avse.faces.turning import Samples, find_turn, turn_back, turn_frames
+from avse.faces.turning import Samples, find_turn, turn_back, turn_boxes, turn_frames
 from avse.media import Frame, MediaInfo, VideoStream, read_frames
 from avse.part import Part
 
@@ -67,6 +67,7 @@ class Look:
         part: what of the recording is worked on.
         origin: the instant, on the container's clock, that times count from.
         side: pictures are made smaller than this (longer side, pixels).
+        hints: faces that may be missed; see `avse.faces.track.FaceTracker`.
     """
 
     info: MediaInfo
@@ -75,6 +76,7 @@ class Look:
     part: Part
     origin: Fraction
     side: int
+    hints: tuple[Hint, ...] = ()
 
     @property
     def scale(self) -> float:
@@ -101,6 +103,7 @@ class Look:
             "part": [str(self.part.start), str(self.part.stop)],
             "origin": str(self.origin),
             "side": self.side,
+            "hints": [[hint.time, *hint.box] for hint in self.hints],
             "backend": tools.version,
             "recogniser": recogniser_version(),
             "packages": [av.__version__, cv2.__version__, np.__version__],
@@ -125,25 +128,33 @@ def find_faces(
     """
     if kept is None or tools.version is None:
         return _find(look, tools, progress)
-    facts = look.facts(tools)
-    payload = kept.get(FACES, **facts)
-    if payload is not None:
-        try:
-            return unpack(payload)
-        except ValueError:  # whoever wrote it: it is written anew
-            pass
+    known = faces_in_cache(look, tools, kept)
+    if known is not None:
+        return known
     people, turned = _find(look, tools, progress)
-    kept.put(FACES, pack(people, turned), **facts)
+    kept.put(FACES, pack(people, turned), **look.facts(tools))
     return people, turned
 
 
+def faces_in_cache(look: Look, tools: Tools, kept: FileCache) -> tuple[People, int] | None:
+    """What `find_faces` found before; None if it did not, or what is there is damaged."""
+    payload = None if tools.version is None else kept.get(FACES, **look.facts(tools))
+    if payload is None:
+        return None
+    try:
+        return unpack(payload)
+    except ValueError:  # whoever wrote it: it is written anew
+        return None
+
+
 def _find(look: Look, tools: Tools, progress: Callable[[Fraction], None]) -> tuple[People, int]:
-    def find(pictures: Iterator[PictureAt]) -> People:
+    def find(pictures: Iterator[PictureAt], hints: Sequence[Hint] = look.hints) -> People:
         return find_people(
             pictures,
             tools.backend,
             scale=look.scale,
             recogniser=tools.recogniser,
+            hints=hints,
             progress=progress,
         )
 
@@ -153,7 +164,11 @@ def _find(look: Look, tools: Tools, progress: Callable[[Fraction], None]) -> tup
         turned = find_turn(samples.images, tools.backend)
     if turned:
         again = iter(_Pictures(look.frames(), look.origin))
-        people = turn_back(find(turn_frames(again, turned)), turned)
+        hints = tuple(
+            replace(hint, box=tuple(turn_boxes(np.array([hint.box]), turned)[0].tolist()))
+            for hint in look.hints
+        )
+        people = turn_back(find(turn_frames(again, turned), hints), turned)
     if not len(people):
         pictures.check_enough(look.info.path.name, look.part)
         raise NoFaceError(

@@ -14,12 +14,20 @@ import numpy as np
 
 from avse.cache import FileCache, open_file_cache
 from avse.clock import clock, read_clock
-from avse.errors import NoAudioError, NoVideoError, UnknownSpeakerError, UsageError
+from avse.corrections import (
+    NOTHING,
+    Corrections,
+    apply_corrections,
+    corrections_of,
+    keep_names,
+)
+from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
 from avse.faces.detect import FaceBackend, backend_version, open_backend
 from avse.faces.known import name_people
 from avse.faces.people import People, Person, joined
 from avse.faces.references import describe_references
-from avse.looking import Look, Tools, find_faces
+from avse.faces.track import Hint
+from avse.looking import Look, Tools, faces_in_cache, find_faces
 from avse.media import (
     AudioReader,
     AudioStream,
@@ -68,11 +76,12 @@ class Scene:
         people: in order of their numbers. Their times count from `origin`.
         origin: the instant, on the container's clock, that people's times are relative to: the
             first sample of the sound that is worked on, so that lips and sound share one time line.
-        about_file: what was noticed in the file: its tracks, its clock.
+        about_file: what was noticed in the file: its tracks, its clock, corrections of the user's.
         turned: by how many quarters, counter-clockwise, the picture had to be turned to show
             faces upright; boxes are those of the picture as it is.
         part: what of the recording is worked on.
         kept: where what is found in it is kept; None if nothing is.
+        offset_ms: by how much the sound is late, where the user has set that; None if not.
     """
 
     info: MediaInfo
@@ -84,6 +93,7 @@ class Scene:
     turned: int = 0
     part: Part = WHOLE
     kept: FileCache | None = field(default=None, repr=False)
+    offset_ms: float | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -409,15 +419,64 @@ def look(
     if known:
         known = describe_references(known, tools.backend, tools.recogniser)
     kept = open_file_cache(info.path) if settings.cache else None
+    corrections = corrections_of(info.path) if settings.corrections else NOTHING
     people, turned = find_faces(
-        Look(info, video, settings.picture, part, origin, settings.face_side),
+        _what_to_look_at(info, video, part, origin, settings, corrections),
         tools,
         kept,
         lambda time: progress("faces", float(time + origin - begin), total),
     )
+    people, corrected = apply_corrections(
+        people,
+        corrections,
+        float(info.start - origin),
+        lambda time: part.holds(Fraction(time) + info.start),
+    )
+    if not len(people):
+        raise NoFaceError(
+            f"{info.path.name}: corrections say of every face that it is not a person",
+            "change them, or ignore them with --no-corrections",
+        )
     people = _one_each(info.path.name, people, settings)
-    people = name_people(people, known) if known else people
-    return Scene(info, video, audio, people, origin, notes, turned, part, kept)
+    people = keep_names(name_people(people, known), people) if known else people
+    notes, offset_ms = (*notes, *corrected), corrections.offset_ms
+    return Scene(info, video, audio, people, origin, notes, turned, part, kept, offset_ms)
+
+
+def known_people(
+    info: MediaInfo,
+    video: VideoStream,
+    origin: Fraction,
+    settings: Settings,
+    corrections: Corrections,
+) -> People | None:
+    """Everybody in a whole recording, uncorrected, if `look` has found them before.
+
+    Args:
+        info, video, origin: see `Scene`.
+        settings: see `Settings`.
+        corrections: of the recording.
+    """
+    kept = open_file_cache(info.path) if settings.cache else None
+    if kept is None:
+        return None
+    what = _what_to_look_at(info, video, WHOLE, origin, settings, corrections)
+    known = faces_in_cache(what, _tools(settings, None), kept)
+    return None if known is None else known[0]
+
+
+def _what_to_look_at(
+    info: MediaInfo,
+    video: VideoStream,
+    part: Part,
+    origin: Fraction,
+    settings: Settings,
+    corrections: Corrections,
+) -> Look:
+    hints = tuple(
+        Hint(face.time + float(info.start - origin), face.box) for face in corrections.added
+    )
+    return Look(info, video, settings.picture, part, origin, settings.face_side, hints)
 
 
 def _tools(settings: Settings, backend: FaceBackend | None) -> Tools:

@@ -32,6 +32,8 @@ class Settings:
         offscreen_model: name of shipped weights for what is out of sight, or path of a file.
         same: people who were numbered more than once: the numbers of each, such as ((2, 3),).
         cache: whether what is found in a picture is kept, and used again; see `avse.cache`.
+        corrections: whether what the user has corrected in a recording is used; see
+            `avse.corrections`.
         start, end: the part of the recording to work on, in playing time: seconds, or text such as
             "1:02:03.5", which becomes seconds. None for the beginning, and for the end.
     """
@@ -52,6 +54,7 @@ class Settings:
     same: tuple[tuple[int, ...], ...] = ()
     picture: int = 0
     cache: bool = True
+    corrections: bool = True
     start: Time | None = None
     end: Time | None = None
 

@@ -127,6 +127,7 @@ class Carrying:
             self._record(item, report.seconds),
             status="done",
             input_mark=cleaned.input_mark,
+            settings_sha256=self.request.digest(cleaned.corrected),
             outputs=cleaned.outputs,
             people=cleaned.people,
             warnings=warnings,

@@ -66,7 +66,7 @@ class Record:
         status: "done" or "failed".
         input: absolute path.
         input_mark: what was read; None if it could not be.
-        settings_sha256: `Request.digest`.
+        settings_sha256: `Request.digest`, with the corrections of the recording.
         model_sha256: of the weights.
         outputs: every file written; of a recording that failed, what an earlier run has left.
         seconds: how long the work took.

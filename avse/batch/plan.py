@@ -14,8 +14,9 @@ from avse.batch.manifest import Record, Trouble
 from avse.batch.request import Request
 from avse.batch.staging import key_of
 from avse.batch.worker import Probed
-from avse.errors import AvseError, OutputError, OutputExistsError
+from avse.errors import AvseError, InputError, OutputError, OutputExistsError
 from avse.job import ENHANCED
+from avse.marks import Mark
 from avse.media.placing import writing
 from avse.naming import RESIDUAL
 from avse.paths import inside
@@ -178,7 +179,6 @@ def make_plan(
     Raises:
         OutputExistsError: outputs exist that are not in the manifest, and not `force`.
     """
-    digest = request.digest()
 
     def is_done(item: Item) -> bool:
         record = latest.get(str(item.source))
@@ -186,10 +186,10 @@ def make_plan(
             not force
             and record is not None
             and record.status == "done"
-            and record.settings_sha256 == digest
             and record.model_sha256 == model_sha256
             and record.input_mark is not None
             and record.input_mark.holds(item.source, verify=verify)
+            and record.settings_sha256 == _digest(request, record.input_mark)
             and all(o.mark.holds(output / o.path, verify=verify) for o in record.outputs)
         )
 
@@ -209,6 +209,13 @@ def make_plan(
     for item in plan.todo:
         item.trouble = _unwritable(item, request, output)
     return plan
+
+
+def _digest(request: Request, mark: Mark) -> str | None:
+    try:
+        return request.digest(request.corrected(mark.sha256))
+    except InputError:  # which is told when the recording is worked on
+        return None
 
 
 def _refuse_strangers(

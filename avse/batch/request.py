@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from avse.corrections import read_corrections
 from avse.job import Chosen, Job
 from avse.naming import Naming, check_template
 from avse.settings import Settings
@@ -43,14 +44,30 @@ class Request:
     people_sha256: str | None = None
     offscreen_sha256: str | None = None
 
+    def corrected(self, sha256: str) -> str | None:
+        """Digest of the corrections of a recording of that content, if they are to be used.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return read_corrections(sha256).digest() if self.settings.corrections else None
+
     @property
     def suffix(self) -> str:
         """Ending of every output, with the dot."""
         return check_template(self.template)
 
-    def digest(self) -> str:
-        """sha256 of all that decides what comes out, except for the weights."""
+    def digest(self, corrected: str | None = None) -> str:
+        """sha256 of all that decides what comes out, except for the weights.
+
+        Args:
+            corrected: digest of the corrections of the recording, if there are any.
+        """
         about = asdict(self)
+        if self.settings.corrections:  # as in the manifests of versions without corrections
+            del about["settings"]["corrections"]
+        if corrected is not None:
+            about["corrected"] = corrected
         for name in _ELSEWHERE:
             del about["settings"][name]
         if not self.settings.same:  # as in the manifests of versions that could not join people

@@ -118,12 +118,14 @@ class Cleaned:
         outputs: the files, still in the folder of the task.
         people: how many were seen.
         warnings: what the user should know.
+        corrected: digest of the corrections that were used, if there are any.
     """
 
     input_mark: Mark
     outputs: tuple[Output, ...]
     people: int
     warnings: tuple[str, ...]
+    corrected: str | None = None
 
 
 def make_bench(number: int, *, device: str) -> Work:
@@ -206,6 +208,7 @@ class Bench:
             ) from error
         device = pick_device(self._device)
         job = task.request.job(source, folder, window_s=task.window_s, device=device)
+        corrected = task.request.corrected(digest)
         network, backend = self._tools(task.request, device, hook)
         done = carry_out(job, progress=hook, network=network, backend=backend)
         hook("finishing", 0.0, None)
@@ -213,7 +216,9 @@ class Bench:
             raise MediaError(f"{source} changed while it was read", "run again when it is whole")
         outputs = finished_files(folder, done.paths, Path(task.below))
         write_card(folder / CARD, source, task.request.settings, done)
-        return Cleaned(mark_of(state, digest), tuple(outputs), len(done.people), done.warnings)
+        return Cleaned(
+            mark_of(state, digest), tuple(outputs), len(done.people), done.warnings, corrected
+        )
 
     def _tools(self, request: Request, device: str, hook: Hook) -> tuple[AVSENet, FaceBackend]:
         from avse.faces.detect import open_backend

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,17 @@ SHOW_EXAMPLES = options.examples(
     ("recordings, sizes, last use", "avse cache show"),
     ("for a program", "avse cache show --json"),
 )
-CLEAR_EXAMPLES = options.examples(("remove all of it", "avse cache clear"))
+CLEAR_EXAMPLES = options.examples(
+    ("remove all of it", "avse cache clear"),
+    ("and what was corrected by hand", "avse cache clear --corrections"),
+)
+
+Corrections = Annotated[
+    bool,
+    typer.Option(
+        "--corrections", help="Remove what was corrected by hand as well, which cannot be undone."
+    ),
+]
 
 _WHAT = {"faces": "faces and lips", "sync": "A/V offset"}
 
@@ -62,15 +72,23 @@ def show(
 
 def clear(
     context: typer.Context,
+    corrections: Corrections = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Remove what is kept of recordings; it is found again when it is needed."""
+    """Remove what is kept of recordings; it is found again when it is needed.
+
+    What was corrected by hand stays, unless --corrections is given.
+    """
+    from avse.corrections import clear_corrections
     from avse.media.placing import size
 
     terminal = terminal_of(context)
     cache = _cache()
     terminal.note(f"{size(cache.clear())} removed from {cache.folder}")
+    if corrections:
+        count = clear_corrections()
+        terminal.note(f"the corrections of {count} recording{'s' * (count != 1)} removed")
 
 
 def _cache() -> Cache:

@@ -49,6 +49,7 @@ def enhance(
     faces: options.Faces = Settings.faces,
     sync: options.Sync = Settings.sync,
     cache: options.Cache = Settings.cache,
+    corrections: options.Corrections = Settings.corrections,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -68,6 +69,7 @@ def enhance(
         device=device,
         faces=faces,
         cache=cache,
+        corrections=corrections,
         window_s=window,
         overlap=overlap,
         mix=mix,
@@ -103,12 +105,13 @@ def enhance(
     )
     ((_, path),) = done.stems
     if as_json:
+        named = people is not None or any(person.name for person in done.people)
         terminal.result_json(
             {
                 "input": str(source),
                 "sample_rate": done.sample_rate,
                 "output": str(path),
-                **({} if people is None else {"people": [p.name for p in done.people]}),
+                **({"people": [p.name for p in done.people]} if named else {}),
                 "residual": None if done.residual is None else str(done.residual),
                 "reports": [str(path) for path in done.reports],
                 "sync": None if done.sync is None else done.sync.as_json(),

@@ -220,6 +220,7 @@ def evaluate(
         device=device,
         faces=faces,
         cache=cache,
+        corrections=False,
         window_s=window,
         overlap=overlap,
         gate=gate,

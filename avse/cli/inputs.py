@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from avse.errors import InputError, UsageError
@@ -43,12 +44,13 @@ def several_inputs(patterns: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(path for pattern in patterns for path in _expand(pattern)))
 
 
-def read_speaker(text: str, people: str | None = None) -> Chosen:
+def read_speaker(text: str, people: str | None = None, corrected: Path | None = None) -> Chosen:
     """Read --speaker: "2", "1,3", "all", "@12.5s:0.31,0.40", or names such as "anna,ben".
 
     Args:
         text: as given.
-        people: as given with --people; without it there are no names.
+        people: as given with --people.
+        corrected: a recording whose corrections hold names too; without both there are none.
 
     Raises:
         UsageError: it is none of these.
@@ -61,18 +63,28 @@ def read_speaker(text: str, people: str | None = None) -> Chosen:
     if _NUMBERS.fullmatch(text):
         numbers = sorted({int(part) for part in text.split(",")})
         return numbers[0] if len(numbers) == 1 else numbers
-    if people is None or text.startswith("@"):
+    names: set[str] = set() if text.startswith("@") else _names(people, corrected)
+    if text.startswith("@") or (people is None and not names):
         read_point(text)
         return text
-    from avse.people_file import read_people
-
-    names = {one.name for one in read_people(user_path(people))}
     for part in (part.strip() for part in text.split(",")):
         if part not in names and not part.isdecimal():
             raise UsageError(
-                f"--speaker {part!r} names nobody", f"{people} knows: {', '.join(sorted(names))}"
+                f"--speaker {part!r} names nobody",
+                f"{people or 'corrections'} knows: {', '.join(sorted(names))}",
             )
     return text
+
+
+def _names(people: str | None, corrected: Path | None) -> set[str]:
+    from avse.corrections import corrections_of
+    from avse.people_file import read_people
+
+    names = set() if people is None else {one.name for one in read_people(user_path(people))}
+    if corrected is not None:
+        with suppress(OSError):  # which is told when the recording is opened
+            names |= {one.name for one in corrections_of(corrected).names}
+    return names
 
 
 def _expand(pattern: str) -> list[Path]:

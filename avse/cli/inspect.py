@@ -73,6 +73,7 @@ def inspect(
     picture: options.Picture = Settings.picture,
     faces: options.Faces = Settings.faces,
     cache: options.Cache = Settings.cache,
+    corrections: options.Corrections = Settings.corrections,
     device: options.Device = Settings.device,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -94,6 +95,7 @@ def inspect(
     settings = Settings(
         faces=faces,
         cache=cache,
+        corrections=corrections,
         device=device,
         people=people,
         picture=picture,
@@ -120,14 +122,16 @@ def inspect(
             continue
         if memory is not None:
             remember_people(memory, source, scene, terminal)
+        found = () if scene is None else scene.people
+        named = people is not None or any(person.name for person in found)
         if as_json:
-            about = _as_json(source, info, scene, named=people is not None)
+            about = _as_json(source, info, scene, named=named)
             if start is not None or end is not None:
                 about["part"] = {"start_s": settings.start, "end_s": settings.end}
             terminal.result_json(about)
         else:
             between = [""] if shown else []
-            for line in [*between, *_report(source, info, scene, named=people is not None)]:
+            for line in [*between, *_report(source, info, scene, named=named)]:
                 terminal.result(line)
             _note_part(info, settings, terminal)
         shown += 1

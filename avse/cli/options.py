@@ -368,6 +368,15 @@ Cache = Annotated[
         help="Keep what is found in the picture, and use what was found before (see `avse cache`).",
     ),
 ]
+Corrections = Annotated[
+    bool,
+    typer.Option(
+        "--corrections/--no-corrections",
+        envvar="AVSE_CORRECTIONS",
+        help="Use what was corrected in the recording by hand: names, who is one person, what is "
+        "not a person, faces that were missed, the A/V offset.",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(

@@ -12,7 +12,7 @@ from avse.cli.inputs import one_input, read_speaker
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
-from avse.job import Job
+from avse.job import Chosen, Job
 from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs, name_tracks
 from avse.settings import Settings, read_same
 
@@ -95,6 +95,7 @@ def separate(
     faces: options.Faces = Settings.faces,
     sync: options.Sync = Settings.sync,
     cache: options.Cache = Settings.cache,
+    corrections: options.Corrections = Settings.corrections,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -112,6 +113,7 @@ def separate(
         device=device,
         faces=faces,
         cache=cache,
+        corrections=corrections,
         window_s=window,
         overlap=overlap,
         mix=mix,
@@ -127,8 +129,8 @@ def separate(
         end=end,
     )
     source = one_input(inputs)
-    chosen = read_speaker(speaker, people)
-    several = chosen == "all" or isinstance(chosen, list) or (people is not None and "," in speaker)
+    chosen = read_speaker(speaker, people, source if corrections else None)
+    several = chosen == "all" or isinstance(chosen, list) or _several_names(chosen)
     naming = name_outputs(
         source, output, name, several=several, what=f"--speaker {speaker} gives one for each person"
     )
@@ -161,6 +163,7 @@ def separate(
         terminal,
     )
     if as_json:
+        named = people is not None or any(person.name for person in done.people)
         terminal.result_json(
             {
                 "input": str(source),
@@ -168,7 +171,7 @@ def separate(
                 "stems": [
                     {
                         "speaker": n,
-                        **({} if people is None else {"name": done.name_of(n)}),
+                        **({"name": done.name_of(n)} if named else {}),
                         "path": str(path),
                         "out_of_sight": _absences(done.out_of_sight.get(n)),
                         "subtitles": str(done.subtitles[n]) if n in done.subtitles else None,
@@ -205,3 +208,7 @@ def _absences(stretches: list[OutOfSight] | None) -> list[dict[str, float | None
         }
         for lost in stretches
     ]
+
+
+def _several_names(chosen: Chosen) -> bool:
+    return isinstance(chosen, str) and not chosen.startswith("@") and "," in chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +67,7 @@ def sync(
     device: options.Device = Settings.device,
     faces: options.Faces = Settings.faces,
     cache: options.Cache = Settings.cache,
+    corrections: options.Corrections = Settings.corrections,
     same: options.Same = None,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -85,6 +87,7 @@ def sync(
         device=device,
         faces=faces,
         cache=cache,
+        corrections=corrections,
         track=track,
         picture=picture,
         same=read_same(same or ()),
@@ -148,7 +151,12 @@ def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scen
 
         network = load(settings.model, device=pick_device(settings.device))
         scene = look(source, settings, progress=progress)
-        return scene, measure(scene, network, progress=progress)
+        if scene.offset_ms is not None:
+            terminal.note(
+                f"{source.name}: an offset of {scene.offset_ms:g} ms is set by hand, which other "
+                "verbs use; this is what is measured"
+            )
+        return scene, measure(replace(scene, offset_ms=None), network, progress=progress)
 
 
 def _fix(source: Path, target: Path, found: Sync, force: bool, terminal: Terminal) -> None:

@@ -170,6 +170,7 @@ def _one_person(one: Person, other: Person) -> Person:
         boxes=np.concatenate([large.boxes, small.boxes[fills]])[order],
         lips=Lips(large.lips.stretches).filled_from(Lips(small.lips.stretches)),
         face=large.face if large.face is not None else small.face,
+        name=large.name if large.name is not None else small.name,
         also=tuple(sorted({*one.numbers, *other.numbers} - {min(one.number, other.number)})),
         still=one.still and other.still,
     )

@@ -49,6 +49,7 @@ class Track:
         self.score_sum = 0.0
         self.score_count = 0
         self.missed = 0
+        self.hinted = False
         self.strange: Fraction | None = None
         self.quality = 0.0
         self.thumbnail: Image | None = None
@@ -73,6 +74,7 @@ class Track:
         other.sightings = [self.sightings[0].part(self.strange)]
         other.last_seen, other.confirmed = self.last_seen, self.confirmed
         other.score_sum, other.score_count = self.score, 1
+        other.hinted = self.hinted
         self.last_seen = self.confirmed = self.strange - _INSTANT
         return other
 
@@ -107,6 +109,7 @@ class Track:
         self.portrait.absorb(other.portrait)
         self.score_sum += other.score_sum
         self.score_count += other.score_count
+        self.hinted |= other.hinted
         if other.quality > self.quality:
             self.quality, self.thumbnail = other.quality, other.thumbnail
 

@@ -64,6 +64,22 @@ class FaceSettings:
     thumbnail: int = 160
 
 
+@dataclass(frozen=True)
+class Hint:
+    """A face that somebody has pointed at.
+
+    Attributes:
+        time: seconds.
+        box: x, y, width, height as fractions of the picture.
+    """
+
+    time: float
+    box: tuple[float, float, float, float]
+
+
+HINT_S = 2.0
+"""For so long before and after its time a hint counts as seen by the detector."""
+
 _SAME_FACE = 0.25
 """Overlap from which a detection is the face that is being followed."""
 
@@ -85,6 +101,9 @@ class FaceTracker:
         settings: see `FaceSettings`.
         scale: pixels of the source per pixel of the frames that are shown to `step`.
         recogniser: the face recognition network, if there is one.
+        hints: faces that the detector may miss. Within 2 s of a hint its box is offered wherever
+            the detector looks, unless a face is followed there. Who is found so is followed as
+            long as landmarks are found, whether the detector ever sees the face or not.
     """
 
     def __init__(
@@ -93,7 +112,9 @@ class FaceTracker:
         settings: FaceSettings | None = None,
         scale: float = 1.0,
         recogniser: Recogniser | None = None,
+        hints: Sequence[Hint] = (),
     ) -> None:
+        self._hints = tuple(hints)
         self._backend = backend
         self._recogniser = recogniser
         self._settings = settings or FaceSettings()
@@ -135,7 +156,10 @@ class FaceTracker:
         if due or newly_lost:
             found = self._backend.detect([image])[0] if detections is None else detections
             close = self._look_closely(time, image, found, seen)
-            self._detected(time, image, [*found, *close], seen)
+            hinted = self._hinted(time, image)
+            found = [*found, *close]
+            found += self._missed(image, hinted, found, seen)
+            self._detected(time, image, found, seen, hinted)
         self._live = [
             self._note(track, time, image, face, portray=due) for track, face in seen.items()
         ]
@@ -179,12 +203,32 @@ class FaceTracker:
         sure = [item for item, face in zip(fresh, faces, strict=True) if face is not None]
         return [*(item for item in again if item is not None), *sure]
 
+    def _hinted(self, time: Fraction, image: Image) -> list[Box]:
+        """The boxes of the hints that count now, in pixels."""
+        height, width = image.shape[:2]
+        near = (hint.box for hint in self._hints if abs(float(time) - hint.time) <= HINT_S)
+        return [Box(x * width, y * height, w * width, h * height) for x, y, w, h in near]
+
+    def _missed(
+        self,
+        image: Image,
+        hinted: Sequence[Box],
+        found: Sequence[Detection],
+        seen: dict[Track, FaceLandmarks],
+    ) -> list[Detection]:
+        """Faces that somebody has pointed at, and nobody else has found."""
+        taken = [*(item.box for item in found), *(face.box for face in seen.values())]
+        left = [box for box in hinted if not any(_covers(box, other) for other in taken)]
+        faces = self._backend.landmarks(image, left)
+        return [Detection(b, 1.0) for b, face in zip(left, faces, strict=True) if face is not None]
+
     def _detected(
         self,
         time: Fraction,
         image: Image,
         found: Sequence[Detection],
         seen: dict[Track, FaceLandmarks],
+        hinted: Sequence[Box],
     ) -> None:
         """Confirm followed faces, pick up lost ones, begin new ones."""
         followed = list(seen)
@@ -214,6 +258,7 @@ class FaceTracker:
             track.missed += track not in taken.values()
         for column, (item, face) in enumerate(fresh):
             track = taken.get(column) or Track(item.box, time, self._recogniser)
+            track.hinted |= any(_covers(item.box, box) for box in hinted)
             track.confirmed = time
             track.score_sum += item.score
             track.score_count += 1 + track.missed
@@ -265,13 +310,14 @@ class FaceTracker:
         gone = [t for t in self._lost if time - t.last_seen > self._settings.max_gap_s]
         self._lost = [t for t in self._lost if t not in gone]
         limit = self._settings.max_unconfirmed_s
-        drifted = [t for t in self._live if time - t.confirmed > limit]
+        drifted = [t for t in self._live if time - t.confirmed > limit and not t.hinted]
         self._live = [t for t in self._live if t not in drifted]
         self._end(gone + drifted)
 
     def _end(self, tracks: Iterable[Track]) -> None:
         for track in tracks:
-            if track.last_seen - track.confirmed > self._settings.max_unconfirmed_s:
+            unconfirmed = track.last_seen - track.confirmed
+            if unconfirmed > self._settings.max_unconfirmed_s and not track.hinted:
                 track.sightings[0].forget_after(track.confirmed)
                 track.last_seen = track.confirmed
             track.close()
@@ -337,7 +383,8 @@ def people_of(
 def is_somebody(track: Track, settings: FaceSettings) -> bool:
     """Whether a track is a face whose lips are in sight for long enough to count as a person."""
     readable = Sightings.joined(track.sightings).readable().seconds(settings.max_gap_s)
-    return readable >= settings.min_seconds and track.score >= settings.min_score
+    sure = track.hinted or track.score >= settings.min_score
+    return readable >= settings.min_seconds and sure
 
 
 def person_of(
@@ -380,6 +427,7 @@ def find_people(
     *,
     scale: float = 1.0,
     recogniser: Recogniser | None = None,
+    hints: Sequence[Hint] = (),
     progress: Callable[[Fraction], None] | None = None,
 ) -> People:
     """Find everybody whose face can be seen.
@@ -390,10 +438,11 @@ def find_people(
         settings: see `FaceSettings`.
         scale: pixels of the source per pixel of the frames, if they were made smaller.
         recogniser: the face recognition network, if there is one.
+        hints: see `FaceTracker`.
         progress: called with the instant of each frame that is done with.
     """
     settings = settings or FaceSettings()
-    tracker = FaceTracker(backend, settings, scale, recogniser)
+    tracker = FaceTracker(backend, settings, scale, recogniser, hints)
     block: list[Frame] = []
     size = settings.batch * settings.detect_every
 
@@ -413,6 +462,11 @@ def find_people(
     if block:
         flush()
     return tracker.finish()
+
+
+def _covers(one: Box, other: Box) -> bool:
+    """Whether boxes are of one face, one of them perhaps drawn by hand."""
+    return one.overlap(other) >= _SAME_FACE or one.centred_in(other)
 
 
 def thinned(frames: Iterable[Frame], max_rate_hz: float) -> Iterator[Frame]:

@@ -1,8 +1,8 @@
 """The work behind a page: faces, then voices, from where the person listens onwards.
 
-One thread looks for faces, another separates voices; both take the chunk at the playhead first, then
-what follows it, then the rest. A voice needs the lips of the next seconds too, so the chunk at the
-playhead is separated twice: at once from what is there, as a draft, and again when more is known.
+One thread looks for faces, another separates voices; both take the chunk at the playhead first,
+then what follows it, then the rest. A voice needs the lips of the next seconds too, so the chunk
+at the playhead is separated twice: at once as a draft, and again when more is known.
 """
 
 from __future__ import annotations
@@ -138,6 +138,7 @@ class Analysis:
         folder: where stems are kept; emptied by `close`.
         tell: called from the threads with an event and its data.
         correct: gives people as the user has corrected them.
+        known: everybody, if the whole picture was looked at before.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class Analysis:
         *,
         tell: Callable[[str, dict[str, Any]], None],
         correct: Callable[[People], People],
+        known: People | None = None,
     ) -> None:
         self.recording, self.settings = recording, settings
         self._tell, self._correct = tell, correct
@@ -156,8 +158,11 @@ class Analysis:
         self._changed = threading.Condition()
         self._closed = False
         self._playhead, self._playing = 0, False
-        self._found = People((), 0, 0)
+        self._found = People((), 0, 0) if known is None else _without_stills(known)
         self._people = self._found
+        self._known = known is not None
+        if known is not None:
+            self.faces.done = dict.fromkeys(range(recording.chunks), 1)
         self._hints: list[tuple[float, tuple[float, float, float, float]]] = []
         self._epoch = 0
         self._final: dict[int, int] = {}
@@ -175,6 +180,7 @@ class Analysis:
 
     def start(self) -> None:
         """Begin to work."""
+        self._people = self._correct(self._found)
         for thread in self._threads:
             thread.start()
 
@@ -328,9 +334,7 @@ class Analysis:
 
     def _take(self, survey: FaceSurvey, chunk: int, seconds: float | None) -> None:
         """Take over what a survey knows after a chunk, and tell of it."""
-        found = survey.people()
-        persons = (one.silenced() if one.still else one for one in found)
-        found = replace(found, persons=tuple(persons))
+        found = _without_stills(survey.people())
         with self._changed:
             before = {person.number for person in self._people}
             version = self.faces.finished(chunk, seconds)
@@ -346,6 +350,10 @@ class Analysis:
     ) -> None:
         """Look for a face that was missed, around a playing time."""
         late = self.recording.sound_start_s
+        if self._known:  # a survey knows nothing of what was found by another program
+            with self._changed:
+                self._known = False
+                self.faces.done.clear()
         if survey.look_again(Hint(time_s - late, box)):
             chunk = min(int(time_s // CHUNK_S), self.recording.chunks - 1)
             with self._changed:
@@ -546,6 +554,12 @@ class Analysis:
             self._changed.notify_all()
         self._tell("voices", {"chunk": chunk, "version": version})
         self._tell("progress", {})
+
+
+def _without_stills(people: People) -> People:
+    """People, of whom still pictures have no lips and so no voice."""
+    persons = (one.silenced() if one.still else one for one in people)
+    return replace(people, persons=tuple(persons))
 
 
 class _Paced:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 import avse
-from avse.cache import know_content, open_cache
+from avse.cache import know_content, open_cache, open_file_cache
 from avse.corrections import (
     AddedFace,
     Corrections,
@@ -117,8 +117,9 @@ class RecordingSession:
         self.analysis = Analysis(recording, settings, stems, tell=self._tell, correct=self._correct)
         self.analysis.set_sync = self._set_sync()
         self.exports = Exports(self, Path(self._folder.name) / "exports")
-        for face in self._corrections.added:
-            self.analysis.add_face(face.time, face.box)
+        if not self.analysis.faces.done:
+            for face in self._corrections.added:
+                self.analysis.add_face(face.time, face.box)
         self.analysis.start()
 
     @property
@@ -157,7 +158,9 @@ class RecordingSession:
     def whole_scene(self) -> Scene:
         """The recording and everybody in it, once faces are known everywhere."""
         return dataclasses.replace(
-            self.recording.scene(self.analysis.people), offset_ms=self._corrections.offset_ms
+            self.recording.scene(self.analysis.people),
+            offset_ms=self._corrections.offset_ms,
+            kept=open_file_cache(self.path) if self.settings.cache else None,
         )
 
     def _tell(self, name: str, data: dict[str, Any]) -> None:

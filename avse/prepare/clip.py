@@ -144,7 +144,7 @@ def _watch(
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, float]]:
     """Lips and looks of the one face, or of the dominant one."""
     watcher = Watcher(backend)
-    choices = Settings(faces=settings.faces, device="cpu", cache=False)
+    choices = Settings(faces=settings.faces, device="cpu", cache=False, corrections=False)
     scene = look(
         source.root / source.path, choices, need_audio=source.sound is None, backend=watcher
     )

@@ -25,7 +25,7 @@ from avse.stft import FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, VIDEO_
 from avse.sync.agreement import hear, slide
 from avse.sync.certainty import REACH, judge
 from avse.sync.drift import along, find_slope
-from avse.sync.result import Drift, Offset, PersonOffset, Sync, WindowOffset
+from avse.sync.result import Drift, Offset, PersonOffset, Sync, WindowOffset, set_by_hand
 
 FloatArray = npt.NDArray[np.float32]
 Curves = npt.NDArray[np.float64]
@@ -58,6 +58,8 @@ class Evidence:
 def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress) -> Sync:
     """How far the sound of a recording is from its picture; measured once, and kept.
 
+    Where the user has set the offset (`Scene.offset_ms`), it is that, and nothing is measured.
+
     Args:
         scene: the recording, with its sound, and the people in it.
         network: in evaluation mode, on its device.
@@ -66,6 +68,8 @@ def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress)
     Raises:
         MediaError: the sound cannot be read.
     """
+    if scene.offset_ms is not None:
+        return set_by_hand(scene.offset_ms)
     if scene.kept is None:
         return _measure(scene, network, progress)
     facts = _facts(scene, network)
@@ -93,7 +97,7 @@ def _facts(scene: Scene, network: AVSENet) -> dict[str, object]:
         weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return {
         "format": _FORMAT,
-        "code": code_digest("sync", "models", "media", "stft.py", "masking.py"),
+        "code": code_digest("sync", "inference", "models", "media", "stft.py"),
         "container": scene.info.format,
         "track": scene.track,
         "part": [str(scene.part.start), str(scene.part.stop)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -89,12 +89,14 @@ class Sync:
         people: by each person's, in order of their numbers.
         windows: over time.
         drift: None if the offset is constant, as far as can be told.
+        by_hand: whether the user has set the offset of the whole; see `set_by_hand`.
     """
 
     whole: Offset
     people: tuple[PersonOffset, ...]
     windows: tuple[WindowOffset, ...]
     drift: Drift | None = None
+    by_hand: bool = False
 
     @property
     def confident(self) -> bool:
@@ -115,14 +117,17 @@ class Sync:
 
     @property
     def out_of_step(self) -> bool:
-        """Whether sound and picture are certainly apart: what separation corrects."""
-        return self.confident and self.apart
+        """Whether sound and picture are certainly apart: what separation corrects.
+
+        An offset that was set by hand is certain, however small it is.
+        """
+        return bool(self.whole.offset_ms) if self.by_hand else self.confident and self.apart
 
     def describe(self) -> str:
         """What was found, in words."""
         if self.whole.offset_ms is None:
             return "nothing tells whether sound and picture are in step"
-        sure = f"(confidence {self.whole.confidence:.2f})"
+        sure = "(set by hand)" if self.by_hand else f"(confidence {self.whole.confidence:.2f})"
         late = lateness(self.whole.offset_ms)
         if not self.probable:
             return f"not known; lips and voices agree best with the sound {late} {sure}"
@@ -147,6 +152,7 @@ class Sync:
                 "end_ms": round(drift.end_ms, 1),
             },
             "out_of_step": self.out_of_step,
+            **({"set_by_hand": True} if self.by_hand else {}),
         }
 
     def late_s(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -167,6 +173,17 @@ class Sync:
         # Neighbouring frames stay neighbours, however they drift; gaps stay gaps.
         longest = Fraction(3, 2 * RATE_HZ)
         return resample_stretches(times + self.late_s(times), points, confidence, max_gap_s=longest)
+
+
+def set_by_hand(offset_ms: float, measured: Sync | None = None) -> Sync:
+    """What `in_step` shall go by where the user has set the offset.
+
+    Args:
+        offset_ms: by which the sound is late.
+        measured: what was measured, whose people and windows are kept.
+    """
+    others = Sync(Offset(None, 0.0), (), ()) if measured is None else measured
+    return replace(others, whole=Offset(offset_ms, 1.0), drift=None, by_hand=True)
 
 
 def in_step(lips: Sequence[AnyLips], sync: Sync | None) -> list[AnyLips]:

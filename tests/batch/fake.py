@@ -79,7 +79,8 @@ def _cleaned(task: CleanTask, source: Path, word: str, voices: int) -> Cleaned:
             path.write_text(f"voice {number + 1} of {sha256(source)}\n" * 50)
     outputs = finished_files(folder, paths, Path(task.below))
     (folder / CARD).write_text('{"faces": [], "before": [0.5], "after": {"voice": [0.2]}}')
-    return Cleaned(mark(source), tuple(outputs), voices, ())
+    corrected = task.request.corrected(sha256(source))
+    return Cleaned(mark(source), tuple(outputs), voices, (), corrected)
 
 
 def write_tree(folder: Path, **words: str) -> Path:

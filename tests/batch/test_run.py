@@ -11,7 +11,9 @@ import pytest
 from avse.batch.crew import Limits
 from avse.batch.manifest import Manifest
 from avse.batch.staging import WORK
+from avse.corrections import change_corrections
 from avse.errors import OutputError, OutputExistsError, UsageError
+from avse.hashing import sha256
 
 from .fake import REQUEST, Told, clean, records, results, write_tree
 
@@ -51,6 +53,18 @@ def test_a_rerun_does_what_failed_changed_or_is_new_and_nothing_else(tmp_path: P
     told = Told()
     clean(source, output, watcher=told, request=replace(REQUEST, residual=False, clip="clamp"))
     assert len(told.done) == 6
+
+
+def test_what_was_corrected_since_is_done_again(tmp_path: Path) -> None:
+    source, output = write_tree(tmp_path / "in", **TREE), tmp_path / "out"
+    clean(source, output)
+    key = sha256(source / "a" / "x.mp4")
+    change_corrections(key, lambda old: replace(old, offset_ms=80.0), recording="x.mp4")
+    ignoring = replace(REQUEST, settings=replace(REQUEST.settings, corrections=False))
+    for request, done in ((REQUEST, ["x"]), (REQUEST, []), (ignoring, ["x", "x", "y"])):
+        told = Told()
+        clean(source, output, watcher=told, request=request)
+        assert sorted(told.done) == done
 
 
 def test_only_what_failed_before_and_everything_again(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from avse import cache as caching
+from avse.corrections import Anchor, Named, any_corrections, change_corrections
+from avse.hashing import sha256
 
 from .conftest import Run
 
@@ -73,3 +76,49 @@ def test_a_wrong_size_is_a_usage_error(
     for arguments in (("inspect", short), ("cache", "show")):
         ran = run(*arguments)
         assert (ran.code, ran.errors[0]) == (2, "avse: error: AVSE_CACHE_GB=big is not a size")
+
+
+def test_clearing_keeps_corrections_unless_asked(run: Run, cache_folder: Path) -> None:
+    set_offset("ab" * 32)
+    assert "corrections" not in run("cache", "clear").err
+    assert any_corrections()
+    ran = run("cache", "clear", "--corrections")
+    assert ran.errors[-1] == "avse: the corrections of 1 recording removed"
+    assert not any_corrections()
+
+
+def set_offset(key: str) -> None:
+    change_corrections(key, lambda old: replace(old, offset_ms=120.0), recording="short.mp4")
+
+
+def test_corrections_name_speakers_and_are_told(run: Run, short: Path, model: Path) -> None:
+    ran = run("separate", short, "-m", model, "-s", "anna")
+    assert (ran.code, "names no speaker" in ran.err) == (2, True)
+    named = Named(Anchor(0.5, 0.25, 0.5), "anna")
+    key = sha256(short)
+    change_corrections(key, lambda old: replace(old, names=(named,)), recording="short.mp4")
+    ran = run("inspect", short, "--json")
+    assert [one["name"] for one in json.loads(ran.out)["people"]] == ["anna", None]
+    assert "are used: 1 name; --no-corrections ignores them" in ran.err
+    assert run("inspect", short).out.splitlines()[-2].split()[:2] == ["1", "anna"]
+    asked = ("separate", short, "-m", model, "-n", "--json")
+    (stem,) = json.loads(run(*asked, "-s", "anna", "--name", "{person}.wav").out)["stems"]
+    assert (stem["speaker"], stem["name"], stem["path"]) == (1, "anna", "anna.wav")
+    ran = run(*asked, "-s", "ben")
+    assert (ran.code, ran.errors[-1]) == (2, "hint: corrections knows: anna")
+    ran = run(*asked, "-s", "anna", "--no-corrections")
+    assert (ran.code, "names no speaker" in ran.err) == (2, True)
+    people = Path("people.toml")
+    people.write_text("[zoe]\nnumber = 2\n")
+    ran = run(*asked, "-s", "anna,zoe", "--people", people)
+    assert [one["name"] for one in json.loads(ran.out)["stems"]] == ["anna", "zoe"]
+
+
+def test_sync_measures_whatever_is_set_by_hand(run: Run, short: Path, model: Path) -> None:
+    before = run("sync", short, "-m", model).out
+    set_offset(sha256(short))
+    ran = run("sync", short, "-m", model)
+    assert (ran.code, ran.out) == (0, before)
+    assert "an offset of 120 ms is set by hand" in ran.err
+    told = json.loads(run("separate", short, "-m", model, "--json").out)["sync"]
+    assert (told["offset_ms"], told["set_by_hand"]) == (120.0, True)

@@ -8,7 +8,7 @@ import pytest
 from avse.faces.detect import Box
 from avse.faces.matching import number
 from avse.faces.people import joined
-from avse.faces.track import FaceSettings, FaceTracker, find_people
+from avse.faces.track import FaceSettings, FaceTracker, Hint, find_people
 
 from .film import Actor, FakeBackend, Film, Still, watch
 
@@ -321,3 +321,58 @@ def test_of_two_faces_of_one_person_the_larger_counts():
     assert whose(person) == {220}
     assert person.number == 1
     assert person.seconds_on_screen == pytest.approx(2, abs=0.1)
+
+
+def hinted(film: Film, times, *hints: Hint, every: int = 5):
+    backend = FakeBackend(film)
+    return find_people(
+        watch(backend, times), backend, FaceSettings(detect_every=every), hints=hints
+    )
+
+
+class Unseen(FakeBackend):
+    """A detector that sees nobody; landmarks are there."""
+
+    def detect(self, images):
+        return [[] for _ in images]
+
+
+def test_a_face_that_the_detector_misses_is_followed_from_a_hint_on():
+    film = Film([Actor(RED, between(0, 8, 60)), Actor(GREEN, stays(200))])
+    backend = Unseen(film)
+    assert len(find_people(watch(backend, clock(2)), backend)) == 0
+    hint = Hint(1.0, (65 / 320, 62 / 180, 30 / 320, 36 / 180))  # drawn by hand, not exactly
+    people = find_people(watch(backend, clock(10)), backend, hints=[hint])
+    (person,) = people.persons
+    assert whose(person) == {220}
+    assert person.first_seen == 0
+    assert person.seconds_on_screen == pytest.approx(8, abs=0.1)  # for longer than 2 s unconfirmed
+
+
+def test_a_hint_counts_for_two_seconds_before_and_after():
+    backend = Unseen(Film([Actor(RED, stays(60))]))
+    people = find_people(
+        watch(backend, clock(9)),
+        backend,
+        hints=[Hint(5.0, (60 / 320, 60 / 180, 40 / 320, 40 / 180))],
+    )
+    assert float(people.persons[0].first_seen) == pytest.approx(3.0, abs=0.25)
+    late = Unseen(Film([Actor(RED, between(7.5, 9, 60))]))
+    hints = [Hint(5.0, (60 / 320, 60 / 180, 40 / 320, 40 / 180))]
+    assert len(find_people(watch(late, clock(9)), late, hints=hints)) == 0
+
+
+def test_a_hint_at_a_face_that_is_seen_changes_nothing():
+    film = Film([Actor(RED, stays(60)), Actor(GREEN, stays(200))])
+    hint = Hint(1.0, (55 / 320, 55 / 180, 50 / 320, 50 / 180))
+    with_hint, without = hinted(film, clock(3), hint), hinted(film, clock(3))
+    assert [whose(p) for p in with_hint] == [whose(p) for p in without] == [{220}, {40}]
+    for one, other in zip(with_hint, without, strict=True):
+        assert np.array_equal(one.boxes, other.boxes)
+        assert np.array_equal(one.times, other.times)
+
+
+def test_a_hint_where_nobody_is_finds_nobody():
+    film = Film([Actor(RED, stays(60))])
+    people = hinted(film, clock(5), Hint(2.0, (0.7, 0.3, 0.2, 0.3)))
+    assert [whose(p) for p in people] == [{220}]
