@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -28,6 +30,7 @@ EXAMPLES = options.examples(
     ("for a program, with the probability 25 times a second", "avse who talk.mp4 --json --frames"),
     ("for programs that score diarisation", "avse who talk.mp4 --rttm talk.rttm"),
     ("subtitles that say who speaks", "avse who talk.mp4 --srt talk.srt --vtt talk.vtt"),
+    ("for editing programs", "avse who talk.mp4 -o talk.otio -o talk.edl"),
     ("leave out dubbing and voice-over", "avse who talk.mp4 --dubbing"),
     ("look at it: boxes, numbers and bars", "avse who talk.mp4 --preview seen.mp4"),
 )
@@ -40,6 +43,20 @@ def _file(option: str, metavar: str, text: str) -> typer.models.OptionInfo:
     return made
 
 
+_ENDINGS = {f".{kind}": kind for kind in ("otio", "edl", "rttm", "srt", "vtt")}
+
+Output = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        show_default=False,
+        help="Write who speaks when to a file, whose ending chooses the kind: .otio "
+        "(OpenTimelineIO) and .edl (CMX 3600) for editing programs, .rttm, .srt, .vtt. May be "
+        "given more than once.",
+    ),
+]
 Rttm = Annotated[
     str | None, _file("--rttm", "FILE", "Write RTTM, which NIST's scoring tools read.")
 ]
@@ -66,6 +83,7 @@ Dubbing = Annotated[
 def who(
     context: typer.Context,
     inputs: options.Input,
+    output: Output = None,
     rttm: Rttm = None,
     srt: Srt = None,
     vtt: Vtt = None,
@@ -80,6 +98,7 @@ def who(
     window: options.Window = Settings.window_s,
     overlap: options.Overlap = Settings.overlap,
     faces: options.Faces = Settings.faces,
+    people: options.People = None,
     same: options.Same = None,
     sync: options.Sync = Settings.sync,
     cache: options.Cache = Settings.cache,
@@ -107,6 +126,7 @@ def who(
         overlap=overlap,
         track=track,
         picture=picture,
+        people=people,
         sync=sync,
         same=read_same(same or ()),
         start=start,
@@ -115,13 +135,18 @@ def who(
     source = one_input(inputs)
     if frames and not as_json:
         raise UsageError("--frames is a part of --json", "add --json")
-    named = {"rttm": rttm, "srt": srt, "vtt": vtt, "preview": preview}
-    files = {kind: user_path(name) for kind, name in named.items() if name is not None}
-    missing = _check_preview(files, terminal)
+    named = {"rttm": rttm, "srt": srt, "vtt": vtt}
+    files = [(kind, user_path(name)) for kind, name in named.items() if name is not None]
+    files += [(_kind_of(name), user_path(name)) for name in output or ()]
+    seen = None if preview is None else user_path(preview)
+    missing = seen is not None and not _can_preview(seen, bool(files), terminal)
     from avse.media import probe
 
     info = probe(source)
-    check_outputs(list(files.values()), source, force=force)
+    outputs = [path for _, path in files]
+    if seen is not None and not missing:
+        outputs.append(seen)
+    check_outputs(outputs, source, force=force)
     with Stages(terminal) as progress:
         from avse.scene import examine
 
@@ -130,12 +155,12 @@ def who(
         from avse.activity.who import who as find_out
 
         activity = find_out(source, dubbing=dubbing, settings=settings, progress=progress)
-        if "preview" in files:
+        if seen is not None and not missing:
             from avse.activity.preview import write_preview
 
-            write_preview(activity, files["preview"], overwrite=force, progress=progress)
-    _write(activity, files, source, force)
-    for warning in _warnings(activity):
+            write_preview(activity, seen, overwrite=force, progress=progress)
+    written = _write(activity, files, source, force)
+    for warning in (*_warnings(activity), *written):
         terminal.warn(f"{source.name}: {warning}")
     if as_json:
         terminal.result_json(_as_json(source, activity, frames))
@@ -146,26 +171,33 @@ def who(
         raise typer.Exit(MISSING)
 
 
-def _check_preview(files: dict[str, Path], terminal: Terminal) -> bool:
-    """Whether a preview is wanted that cannot be made; it is then taken from the files.
+def _kind_of(name: str) -> str:
+    suffix = user_path(name).suffix.lower()
+    if suffix not in _ENDINGS:
+        raise UsageError(
+            f"--output {name}: cannot write {suffix or 'a name without an ending'}",
+            f"choose one of {' '.join(_ENDINGS)}; --preview writes a video",
+        )
+    return _ENDINGS[suffix]
+
+
+def _can_preview(path: Path, others: bool, terminal: Terminal) -> bool:
+    """Whether the preview that is wanted can be made.
 
     Raises:
         UsageError: its name is of no use.
         MissingExtraError: it cannot be made, and no other file is wanted.
     """
-    if "preview" not in files:
-        return False
     from avse.activity.preview import check_preview
 
     try:
-        check_preview(files["preview"])
+        check_preview(path)
     except MissingExtraError as error:
-        if len(files) == 1:
+        if not others:
             raise
-        del files["preview"]
         terminal.error(f"{error.message}; all else is written", error.hint)
-        return True
-    return False
+        return False
+    return True
 
 
 def _warnings(activity: Activity) -> list[str]:
@@ -186,19 +218,72 @@ def _warnings(activity: Activity) -> list[str]:
     return found
 
 
-def _write(activity: Activity, files: dict[str, Path], source: Path, force: bool) -> None:
+def _write(
+    activity: Activity, files: list[tuple[str, Path]], source: Path, force: bool
+) -> list[str]:
+    """Write all texts; gives what the user should know of them."""
     from avse.activity import texts
     from avse.media.placing import place_text
 
     spoken = activity.spoken
-    for kind, path in files.items():
-        if kind != "preview":
+    warnings = []
+    for kind, path in files:
+        if kind in ("otio", "edl"):
+            text, warned = _timeline(activity, kind, path, source)
+            warnings += warned
+        else:
             text = {
                 "rttm": lambda: texts.rttm(spoken, source.stem),
                 "srt": lambda: texts.srt(spoken),
                 "vtt": lambda: texts.vtt(spoken),
             }[kind]()
-            place_text(path, text, overwrite=force)
+        place_text(path, text, overwrite=force)
+    return warnings
+
+
+def _timeline(activity: Activity, kind: str, path: Path, source: Path) -> tuple[str, list[str]]:
+    """Text of a file for editing programs, and what the user should know of it."""
+    from avse.activity import timelines
+    from avse.media.timecode import timecode_of
+
+    scene = activity.scene
+    timecode = timecode_of(source, scene.video)
+    called = [(t.person.name or f"Person {t.person.number}", t.segments) for t in activity.talks]
+    named = dict(called)
+    warnings = []
+    if not timecode.exact:
+        warnings.append(
+            f"{path.name} counts {float(timecode.rate):.5g} frames a second, which the picture "
+            "does not have evenly: times are right, frames may be off by one"
+        )
+    if kind == "edl":
+        text, left_out = timelines.edl(named, timecode, title=source.stem, clip=source.name)
+        if left_out:
+            warnings.append(
+                f"{path.name} lacks {left_out} stretches of speech: an EDL has four sound "
+                "channels, and more people speak at once; .otio has no such limit"
+            )
+        return text, warnings
+    last = max((segment.stop for _, theirs in called for segment in theirs), default=0.0)
+    duration = scene.info.duration
+    return (
+        timelines.otio(
+            named,
+            timecode,
+            name=source.stem,
+            url=_url(source, path.parent),
+            duration_s=max(last, 0.0 if duration is None else float(duration)),
+        ),
+        warnings,
+    )
+
+
+def _url(source: Path, folder: Path) -> str:
+    """Where a file is, as seen from a folder; absolute where there is no way from one there."""
+    try:
+        return quote(Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix())
+    except ValueError:  # on another drive
+        return source.resolve().as_uri()
 
 
 def _as_json(source: Path, activity: Activity, frames: bool) -> dict[str, object]:

@@ -106,3 +106,29 @@ def test_bad_inputs(run: Run, recordings: dict[str, Path], kind: str, code: int)
     ran = run("who", recordings[kind])
     assert (ran.code, ran.out) == (code, "")
     assert len(ran.errors) == 2
+
+
+def test_files_for_editing_programs_by_their_endings(run: Run, duet: Path, model: Path) -> None:
+    Path("edit").mkdir()
+    ran = run("who", duet, "-m", model, "-o", "edit/a.otio", "-o", "b.edl", "-o", "c.srt", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    people = json.loads(ran.out)["people"]
+    timeline = json.loads(Path("edit/a.otio").read_text(encoding="utf-8"))
+    picture, *voices = timeline["tracks"]["children"]
+    assert [voice["name"] for voice in voices] == ["Person 1", "Person 2"]
+    reference = picture["children"][0]["media_references"]["DEFAULT_MEDIA"]
+    assert (Path("edit") / reference["target_url"]).resolve() == duet.resolve()
+    for voice, person in zip(voices, people, strict=True):
+        spoken = [one for one in voice["children"] if one["OTIO_SCHEMA"] == "Clip.2"]
+        assert len(spoken) == len(person["segments"])
+    events = [line for line in Path("b.edl").read_text().splitlines() if line[:3].isdigit()]
+    assert len(events) == sum(len(person["segments"]) for person in people)
+    assert Path("c.srt").exists()
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.mp4"])
+def test_other_endings_are_refused_before_any_work(run: Run, duet: Path, name: str) -> None:
+    ran = run("who", duet, "-m", "nowhere", "-o", name)
+    assert ran.code == 2
+    assert ".otio" in ran.errors[1]
+    assert run("who", duet, "-m", "nowhere", "-o", "a.srt", "--srt", "a.srt").code == 2

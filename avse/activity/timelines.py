@@ -1,0 +1,143 @@
+"""Who speaks when, for editing programs: OpenTimelineIO and EDL (CMX 3600).
+
+OpenTimelineIO is written without its library, which has no wheels for every Python that this
+program runs on and would be 3 MB for what is a screen of JSON; a test reads it with the library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from avse.activity.segments import Segment
+from avse.media.timecode import Timecode
+
+CHANNELS = ("A", "A2", "A3", "A4")
+"""All the sound channels that an EDL has."""
+
+Named = Mapping[str, Sequence[Segment]]
+"""The segments of each person, by what they are called; in playing time."""
+
+
+def otio(named: Named, timecode: Timecode, *, name: str, url: str, duration_s: float) -> str:
+    """An OpenTimelineIO timeline (JSON): the recording, and a track of each person's speech.
+
+    Clips lie on the timeline where they lie in the recording.
+
+    Args:
+        named: see `Named`.
+        timecode: of the recording.
+        name: of the timeline.
+        url: where the recording is, absolute or as seen from the timeline's folder.
+        duration_s: of the recording.
+    """
+    last = timecode.frame(duration_s)
+
+    def spot(frame: int) -> dict[str, Any]:
+        return {"OTIO_SCHEMA": "RationalTime.1", "rate": float(timecode.rate), "value": frame}
+
+    def stretch(start: int, stop: int) -> dict[str, Any]:
+        length = spot(stop - start)
+        return {"OTIO_SCHEMA": "TimeRange.1", "start_time": spot(start), "duration": length}
+
+    def item(schema: str, name: str, **more: Any) -> dict[str, Any]:
+        common = {"name": name, "enabled": True, "effects": [], "markers": [], "metadata": {}}
+        return {"OTIO_SCHEMA": schema, **common, "source_range": None, **more}
+
+    def clip(name: str, start: int, stop: int) -> dict[str, Any]:
+        media = {
+            "OTIO_SCHEMA": "ExternalReference.1",
+            "name": "",
+            "metadata": {},
+            "available_range": stretch(timecode.first, last),
+            "available_image_bounds": None,
+            "target_url": url,
+        }
+        return item(
+            "Clip.2",
+            name,
+            source_range=stretch(start, stop),
+            media_references={"DEFAULT_MEDIA": media},
+            active_media_reference_key="DEFAULT_MEDIA",
+        )
+
+    def track(name: str, kind: str, children: list[dict[str, Any]]) -> dict[str, Any]:
+        return item("Track.1", name, kind=kind, children=children)
+
+    tracks = [track("Recording", "Video", [clip(name, timecode.first, last)])]
+    for person, segments in named.items():
+        children = []
+        at = timecode.first
+        for start, stop in _frames(segments, timecode):
+            if start > at:
+                children.append(item("Gap.1", "", source_range=stretch(0, start - at)))
+            children.append(clip(person, start, stop))
+            at = stop
+        tracks.append(track(person, "Audio", children))
+    timeline = {
+        "OTIO_SCHEMA": "Timeline.1",
+        "name": name,
+        "metadata": {},
+        "global_start_time": spot(timecode.first),
+        "tracks": item("Stack.1", "tracks", children=tracks),
+    }
+    return json.dumps(timeline, indent=2, ensure_ascii=False) + "\n"
+
+
+def edl(named: Named, timecode: Timecode, *, title: str, clip: str) -> tuple[str, int]:
+    """An edit decision list (CMX 3600): an event for each segment, the person as its comment.
+
+    Source and record times are the same, so that events lie where they lie in the recording. Up to
+    four people who speak have a sound channel each; of more, each event is on the first that is
+    free.
+
+    Args:
+        named: see `Named`.
+        timecode: of the recording.
+        title: of the list.
+        clip: name of the recording.
+
+    Returns:
+        The list, and how many segments are not in it since four others are spoken at once.
+    """
+    speak = [person for person, segments in named.items() if segments]
+    own = dict(zip(speak, CHANNELS, strict=False)) if len(speak) <= len(CHANNELS) else {}
+    busy = dict.fromkeys(CHANNELS, timecode.first)  # until which frame
+    reel = re.sub(r"[^A-Z0-9]", "", title.upper())[:8] or "AX"
+    lines = [f"TITLE: {_line(title)}", f"FCM: {'' if timecode.drop else 'NON-'}DROP FRAME"]
+    events = sorted(
+        (*frames, person) for person in speak for frames in _frames(named[person], timecode)
+    )
+    number = left_out = 0
+    for start, stop, person in events:
+        channel = own.get(person) or next((c for c in CHANNELS if busy[c] <= start), None)
+        if channel is None:
+            left_out += 1
+            continue
+        busy[channel] = stop
+        number += 1
+        times = f"{timecode.text(start)} {timecode.text(stop)}"
+        lines += [
+            "",
+            f"{number:03d}  {reel:<8} {channel:<5} C        {times} {times}",
+            f"* FROM CLIP NAME: {_line(clip)}",
+            f"* COMMENT: {_line(person)}",
+        ]
+    return "\n".join(lines) + "\n", left_out
+
+
+def _frames(segments: Sequence[Segment], timecode: Timecode) -> list[tuple[int, int]]:
+    """First frame of each segment and the one after its last; apart, and not empty."""
+    found: list[tuple[int, int]] = []
+    at = timecode.first
+    for segment in segments:
+        start = max(at, timecode.frame(segment.start))
+        at = max(start + 1, timecode.frame(segment.stop))
+        found.append((start, at))
+    return found
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
