@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import avse.page.requests
 import avse.page.server
 from avse.errors import UsageError
+from avse.page.proxy import Proxy, UnwantedError
 from avse.page.serving import bind
 
 from .conftest import Served, eventually
@@ -111,6 +113,31 @@ def test_the_picture_in_segments(served: Served) -> None:
     assert served.ask("/proxy/2.mp4").status == 404
     for height in (0, 100000):
         assert served.ask(f"/proxy/0.mp4?height={height}").status == 422
+
+
+def test_a_segment_that_nobody_waits_for_is_given_up(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, given_up = threading.Semaphore(0), threading.Semaphore(0)
+
+    def segment(self: Proxy, number: int, *, height: int, wanted: Callable[[], bool]) -> None:
+        begun.release()
+        assert eventually(lambda: not wanted())
+        given_up.release()
+        raise UnwantedError
+
+    monkeypatch.setattr(Proxy, "segment", segment)
+    connections = [served.connect() for _ in range(2)]
+    for connection in connections:
+        connection.request("GET", "/proxy/0.mp4", headers=served.cookie)
+        assert begun.acquire(timeout=5)
+    connections[0].close()
+    assert given_up.acquire(timeout=2)
+    assert not given_up.acquire(timeout=0.3)
+    served.server.stop()
+    assert given_up.acquire(timeout=2)
+    connections[1].close()
+    assert served.defects == []
 
 
 def test_what_is_asked_for_reaches_the_session(served: Served) -> None:
