@@ -46,12 +46,13 @@ def speaks(stem: str, at: np.ndarray) -> np.ndarray:
     return ((at % 20 > 13) if stem == "offscreen" else (at >= 0)).astype(float)
 
 
-def tone(stem: str, start: int, stop: int) -> np.ndarray:
-    """The samples [start, stop) of a stem: (channels, samples), float32."""
+def tone(stem: str, start: int, stop: int, *, steady: bool = False) -> np.ndarray:
+    """The samples [start, stop) of a stem: (channels, samples), float32; steady: people never pause."""
     at = np.arange(start, stop) / RATE
     level = {"rest": 0.01, "offscreen": 0.05}.get(stem, 0.1)
     wave = level * np.sin(2 * np.pi * PITCHES[stem] * at)
-    return np.stack([wave * speaks(stem, at)] * CHANNELS).astype(np.float32)
+    heard = 1.0 if steady and stem.isdigit() else speaks(stem, at)
+    return np.stack([wave * heard] * CHANNELS).astype(np.float32)
 
 
 def where(person: int, at: float) -> tuple[float, float, float, float] | None:
@@ -92,7 +93,9 @@ def encode(start_s: float, stop_s: float, options: dict[str, str], *, sound: boo
         video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
         audio = container.add_stream("aac", rate=RATE) if sound else None
         for i in range(round((stop_s - start_s) * FPS)):
-            frame = av.VideoFrame.from_image(draw(start_s + i / FPS))
+            if i % 2 == 0:
+                image = draw(start_s + i / FPS)
+            frame = av.VideoFrame.from_image(image)
             frame.pts, frame.time_base = i, Fraction(1, FPS)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -130,6 +133,7 @@ class Fake:
     duration: float = 24.0
     media_type: str | None = 'video/mp4; codecs="avc1.42c01e, mp4a.40.2"'
     with_file: bool = True
+    steady: bool = False  # people never pause
     pace_s: float | None = None  # seconds for the voices of a chunk; None: only what is released
     playhead: float = 0.0
     revision: int = 1
@@ -218,12 +222,12 @@ class Fake:
     def samples(self, chunk: int, stem: str) -> tuple[int, np.ndarray]:
         start, stop = round(chunk * CHUNK_S * RATE), round(min((chunk + 1) * CHUNK_S, self.duration) * RATE)
         if stem == "original":
-            return start, np.sum([tone(one, start, stop) for one in PITCHES], 0, dtype=np.float32)
-        made = tone(stem, start, stop)
+            return start, np.sum([tone(one, start, stop, steady=self.steady) for one in PITCHES], 0, dtype=np.float32)
+        made = tone(stem, start, stop, steady=self.steady)
         gone = {str(old): str(p["id"]) for p in self.people for old in p["merged"]}
         for old, new in gone.items():
             if new == stem:
-                made = made + tone(old, start, stop)
+                made = made + tone(old, start, stop, steady=self.steady)
         return start, made
 
     def voices(self, chunk: int) -> dict[str, Any]:
@@ -371,7 +375,7 @@ def app(fake: Fake) -> Starlette:
 def serving(fake: Fake, port: int = 0) -> Iterator[str]:
     """The address of the fake, while it runs in a thread."""
     listening = socket.create_server(("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(app(fake), log_level="warning", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app(fake), log_level="warning", ws="none", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     worker = threading.Thread(target=fake.work, daemon=True)
     thread.start()
