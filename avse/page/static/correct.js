@@ -13,9 +13,13 @@ import { badge, el, nameOf, part } from "./words.js";
 const OFFSET_WAIT_MS = 300;
 
 export class Corrections {
-  /** @param {Recording} recording @param {Notices} notices */
-  constructor(recording, notices) {
+  /**
+   * @param {Recording} recording @param {Notices} notices
+   * @param {(state: State, askedAt: number) => void} take what the server answers
+   */
+  constructor(recording, notices, take) {
     this.recording = recording;
+    this.take = take;
     this.notices = notices;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
@@ -34,9 +38,10 @@ export class Corrections {
    * @param {string} [done] what to say when it is done, with a way back
    */
   async #post(path, body, done) {
+    const askedAt = performance.now();
     try {
       const state = await post(path, body);
-      if (state) this.recording.take(/** @type {State} */ (state));
+      if (state) this.take(/** @type {State} */ (state), askedAt);
       if (done) {
         const action = { label: "Undo", run: () => void this.undo() };
         this.notices.say(done, { key: "corrected", seconds: 10, action });
@@ -79,8 +84,9 @@ export class Corrections {
     };
     field.addEventListener("keydown", (event) => {
       event.stopPropagation();
-      if (event.key === "Enter") close(true);
-      else if (event.key === "Escape") close(false);
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      event.preventDefault(); // the button that comes gets the focus: the key must not press it
+      close(event.key === "Enter");
     });
     field.addEventListener("blur", () => close(true, false));
     place.replaceChildren(field);

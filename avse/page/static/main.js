@@ -30,7 +30,7 @@ const notices = new Notices(part("notices", HTMLElement));
 /** @type {Room | null} */
 let room = null;
 
-/** @param {State} state with a file */
+/** Show a recording, and make it sound. @param {State} state with a file */
 async function open(state) {
   const recording = new Recording(state);
   const { file } = recording;
@@ -45,7 +45,7 @@ async function open(state) {
   const player = new Player(file, state.chunk_s);
   const failed = (/** @type {unknown} */ error) => notices.problem(error);
   const picture = new Picture(part("video", HTMLVideoElement), recording, player, failed);
-  const corrections = new Corrections(recording, notices);
+  const corrections = new Corrections(recording, notices, take);
   corrections.connectOffset(picture);
   const exports = new Exports(recording, mix, notices);
   room = { recording, player, picture, exports };
@@ -109,13 +109,7 @@ async function open(state) {
     event.preventDefault();
   });
 
-  let sounds = null;
-  try {
-    await player.start();
-    sounds = new Sounds(recording, player, failed);
-  } catch (error) {
-    notices.problem(error);
-  }
+  const sounds = new Sounds(recording, player, failed);
   const frame = () => {
     picture.follow();
     boxes.follow();
@@ -128,15 +122,16 @@ async function open(state) {
   let asked = performance.now();
   setInterval(() => {
     recording.focus = player.time;
-    sounds?.tick();
+    sounds.tick();
     if (!player.waiting) asked = performance.now();
     else if (performance.now() - asked > ASK_AGAIN_MS) {
       asked = performance.now(); // news may have crossed an older answer on the way
       void begin();
     }
   }, 250);
-  sounds?.tick();
+  sounds.tick();
   transport.tellServer();
+  await player.start();
 }
 
 /** Keys in a text field, a list of choices or a dialog mean what they mean there. @param {KeyboardEvent} event */
@@ -147,8 +142,25 @@ function isTyping(event) {
   return target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
 }
 
-/** @param {State} state */
-function take(state) {
+/** What the server told lately. @type {{kind: "faces" | "voices", chunk: number, version: number, at: number}[]} */
+const news = [];
+
+/** @param {"faces" | "voices"} kind @param {{chunk: number, version: number}} told */
+function hear(kind, told) {
+  news.push({ kind, ...told, at: performance.now() });
+  if (news.length > 500) news.shift();
+  room?.recording.takeNews(kind, told);
+}
+
+/**
+ * @param {State} state
+ * @param {number} [askedAt] where it is an answer: news that came since may be newer than it
+ */
+function take(state, askedAt = Infinity) {
+  for (const { kind, chunk, version, at } of news) {
+    const ready = kind === "faces" ? state.faces_ready : state.voices_ready;
+    if (at >= askedAt) ready[String(chunk)] = Math.max(version, ready[String(chunk)] ?? 0);
+  }
   part("version", HTMLElement).textContent = `avse ${state.version}`;
   if (room) room.recording.take(state);
   else if (state.file) {
@@ -158,8 +170,9 @@ function take(state) {
 }
 
 async function begin() {
+  const askedAt = performance.now();
   try {
-    take(await get("/api/state"));
+    take(await get("/api/state"), askedAt);
     notices.remove("connection");
   } catch (error) {
     notices.problem(error);
@@ -202,8 +215,8 @@ void begin().then(() => {
     {
       state: take,
       progress: (progress) => room?.recording.takeProgress(progress),
-      faces: (news) => room?.recording.takeNews("faces", news),
-      voices: (news) => room?.recording.takeNews("voices", news),
+      faces: (told) => hear("faces", told),
+      voices: (told) => hear("voices", told),
       export: (one) => room?.exports.take(one),
       problem: ({ error, hint }) => notices.say(error, { hint: hint ?? "", problem: true }),
     },

@@ -149,6 +149,11 @@ export class Mixer {
       this.loudness.blocks = 0;
     }
     this.#moveGains(length);
+    if (this.playing && this.goal === null && this.position >= this.total) {
+      this.playing = false;
+      this.ended = true;
+      this.run = 0;
+    }
     const go = this.#mayRun();
     this.frames += length;
     if (!go && this.run === 0) return;
@@ -159,11 +164,6 @@ export class Mixer {
     } else this.#listen(meanSquare(result), meanSquare(original), length);
     this.#blend(heard, result, original, length, go);
     for (const gain of this.gains.values()) gain.now = gain.next;
-    if (this.position >= this.total && this.playing) {
-      this.playing = false;
-      this.ended = true;
-      this.run = 0;
-    }
   }
 
   #mayRun() {

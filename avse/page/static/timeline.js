@@ -88,7 +88,7 @@ export class Timeline {
 
   /** @param {number} x in pixels of the window */
   #timeAt(x) {
-    const bounds = this.canvas.getBoundingClientRect();
+    const bounds = this.area.getBoundingClientRect();
     return this.start + ((x - bounds.left) / Math.max(1, bounds.width)) * this.span;
   }
 
@@ -98,7 +98,7 @@ export class Timeline {
       this.touchedAt = performance.now();
       if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
         const pixels = event.deltaX || event.deltaY;
-        this.show(this.start + (pixels / Math.max(1, this.canvas.clientWidth)) * this.span, this.span);
+        this.show(this.start + (pixels / Math.max(1, this.area.clientWidth)) * this.span, this.span);
       } else this.zoom(Math.exp(Math.min(40, Math.max(-40, event.deltaY)) * 0.008), this.#timeAt(event.clientX));
     }, { passive: false });
     let moved = 0;
@@ -119,7 +119,7 @@ export class Timeline {
         this.zoom(factor, this.#timeAt((event.clientX + other) / 2));
         moved = Infinity;
       } else if (moved > 4) {
-        this.show(this.start - ((event.clientX - before) / Math.max(1, this.canvas.clientWidth)) * this.span, this.span);
+        this.show(this.start - ((event.clientX - before) / Math.max(1, this.area.clientWidth)) * this.span, this.span);
       }
       this.pointers.set(event.pointerId, event.clientX);
     });
@@ -167,7 +167,7 @@ export class Timeline {
     }
     const share = (time - this.start) / this.span;
     this.head.hidden = share < 0 || share > 1;
-    this.head.style.transform = `translateX(${(share * this.canvas.clientWidth).toFixed(1)}px)`;
+    this.head.style.transform = `translateX(${(share * this.area.clientWidth).toFixed(1)}px)`;
     this.#speak(time);
   }
 
