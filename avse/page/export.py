@@ -6,14 +6,14 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from avse.activity import texts
-from avse.activity.who import Activity, listen
+from avse.activity.formats import as_text
+from avse.activity.who import listen
 from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import check_remux, check_stem
@@ -249,7 +249,10 @@ class Exports:
             engine = session.analysis.engine()
             activity = listen(scene, engine.network, session.settings, progress=progress)
             target = export.folder / f"{stem}.{kind}"
-            target.write_text(write_activity(activity, kind, chosen), "utf-8")
+            # The page's file is fetched to some other folder: an .otio names the recording only.
+            beside = session.path.parent / target.name
+            text, export.warnings = as_text(activity, kind, beside, session.path, chosen)
+            target.write_text(text, "utf-8")
             export.files = [target]
             return
         separation = Separation(
@@ -318,15 +321,6 @@ class Exports:
         places = sidecar_paths(export.files[0])
         write_sidecar(about, places, overwrite=False)
         export.files += places
-
-
-def write_activity(activity: Activity, kind: str, chosen: set[int]) -> str:
-    """Who speaks when, as text of a kind: srt, vtt, rttm, otio or edl."""
-    spoken = {n: theirs for n, theirs in activity.spoken.items() if n in chosen}
-    if kind == "rttm":
-        return texts.rttm(spoken, activity.scene.info.path.stem)
-    writers: dict[str, Callable[[texts.Spoken], str]] = {"srt": texts.srt, "vtt": texts.vtt}
-    return writers[kind](spoken)
 
 
 def _gains(request: Mapping[str, Any], separation: Separation) -> dict[int, float]:

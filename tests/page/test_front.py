@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="needs playwright: pip install playwright"
+)
 
 from tests.page.fake import PITCHES, RATE, Fake, encode, serving  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
@@ -41,7 +45,9 @@ class Visit:
         self.errors: list[str] = []
         self.requests: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda told: self.errors.append(told.text) if told.type == "error" else None)
+        page.on(
+            "console", lambda told: self.errors.append(told.text) if told.type == "error" else None
+        )
         page.on("request", lambda request: self.requests.append(request.url))
 
     def state(self, key: str) -> Any:
@@ -74,7 +80,9 @@ class Visit:
     def click_face(self, person: int) -> None:
         face = self.page.locator(f'.face[data-person="{person}"]')
         face.wait_for()
-        box = face.bounding_box()  # the face moves: Playwright's own click waits until it stands still
+        box = (
+            face.bounding_box()
+        )  # the face moves: Playwright's own click waits until it stands still
         self.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
     def heard(self) -> np.ndarray:
@@ -96,11 +104,15 @@ class Visit:
 def visit(browser: Any, media: bytes) -> Iterator[Callable[..., Visit]]:
     open_ones: list[tuple[Any, Any]] = []
 
-    def start(*, width: int = 1200, height: int = 800, scheme: str = "light", **given: Any) -> Visit:
+    def start(
+        *, width: int = 1200, height: int = 800, scheme: str = "light", **given: Any
+    ) -> Visit:
         fake = Fake(media=media, **given)
         server = serving(fake)
         address = server.__enter__()
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
         open_ones.append((context, server))
         page = Visit(context.new_page(), fake, address)
         page.page.goto(address)
@@ -261,7 +273,9 @@ def test_corrections_send_what_the_server_expects(visit: Any) -> None:
     page.keyboard.type("<img src=x onerror=alert(1)>")
     page.keyboard.press("Enter")
     on.until(lambda: on.sent("/api/people/1") == [{"name": "<img src=x onerror=alert(1)>"}])
-    on.until(lambda: "<img" in page.locator('[data-stem="1"] .name').inner_text())  # text, no element
+    on.until(
+        lambda: "<img" in page.locator('[data-stem="1"] .name').inner_text()
+    )  # text, no element
     page.locator('[data-stem="3"] .more').click()
     page.get_by_role("menuitem", name="Same person as").click()
     page.get_by_role("radio").first.check()
@@ -306,8 +320,14 @@ def test_export_sends_the_mix_and_gives_links(visit: Any) -> None:
     page.locator("#export-go").click()
     (sent,) = on.until(lambda: on.sent("/api/export"))
     assert sent["gains"].pop("rest") == pytest.approx(10 ** (-6 / 20))
-    assert sent == {"what": "video", "people": [1, 2, 3], "gains": {"1": 1, "2": 0, "3": 1, "offscreen": 1},
-                    "format": "mkv", "bits": 16, "report": True}
+    assert sent == {
+        "what": "video",
+        "people": [1, 2, 3],
+        "gains": {"1": 1, "2": 0, "3": 1, "offscreen": 1},
+        "format": "mkv",
+        "bits": 16,
+        "report": True,
+    }
     page.get_by_role("radio", name="Each voice").check()
     page.locator("#export-format").select_option("wav")
     page.locator("#export-bits").select_option("32")
@@ -354,7 +374,11 @@ def test_keys(visit: Any) -> None:
     on.page.keyboard.press("End")
     on.until(lambda: not on.state("playing"))
     on.page.keyboard.press("Home")
-    on.until(lambda: (on.page.locator("#lanes").get_attribute("aria-valuetext") or "").startswith("0:00 of 0:24"))
+    on.until(
+        lambda: (on.page.locator("#lanes").get_attribute("aria-valuetext") or "").startswith(
+            "0:00 of 0:24"
+        )
+    )
 
 
 def test_a_click_on_the_timeline_goes_there(visit: Any) -> None:
@@ -423,5 +447,3 @@ def test_the_modules_pass_the_type_checker() -> None:
         pytest.skip("needs TypeScript: npm install --global typescript")
     checked = subprocess.run([tsc, "-p", ROOT / "jsconfig.json"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
-
-
