@@ -102,7 +102,8 @@ class Cache:
         """The payload kept under a key; None if there is none, or it is damaged."""
         path = self._path(kind, key)
         try:
-            if not stat.S_ISREG(path.lstat().st_mode):
+            state = path.lstat()
+            if not stat.S_ISREG(state.st_mode) or state.st_size > self.limit_bytes:
                 return None
             with path.open("rb") as file:
                 head = _read_head(file.readline(_LONGEST_LINE))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -199,6 +200,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--moments", type=int, default=20)
     options = parser.parse_args()
+    os.environ["AVSE_CACHE_GB"] = "0"  # each run looks for itself
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if "tree" in options.parts:

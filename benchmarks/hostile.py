@@ -440,6 +440,7 @@ def main() -> None:
     parser.add_argument("--only", type=int, nargs="+", help="numbers of cases")
     parser.add_argument("--keep", type=Path, help="folder for the damaged files that failed")
     chosen = parser.parse_args()
+    os.environ["AVSE_CACHE_GB"] = "0"  # each run looks for itself
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(chosen.jobs) as pool:
         (Path(scratch) / "good").mkdir()

@@ -12,6 +12,7 @@ the other, in this process.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -102,6 +103,7 @@ def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10])
     options = parser.parse_args()
+    os.environ["AVSE_CACHE_GB"] = "0"  # each run looks for itself
     with tempfile.TemporaryDirectory() as folder:
         for minutes in sorted(options.minutes):
             path = Path(folder) / f"{minutes:g}min.mkv"

@@ -71,7 +71,7 @@ def read_speaker(text: str, people: str | None = None, corrected: Path | None = 
         if part not in names and not part.isdecimal():
             raise UsageError(
                 f"--speaker {part!r} names nobody",
-                f"{people or 'corrections'} knows: {', '.join(sorted(names))}",
+                f"{f'{people} knows' if people else 'there are'}: {', '.join(sorted(names))}",
             )
     return text
 

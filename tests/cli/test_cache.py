@@ -105,7 +105,7 @@ def test_corrections_name_speakers_and_are_told(run: Run, short: Path, model: Pa
     (stem,) = json.loads(run(*asked, "-s", "anna", "--name", "{person}.wav").out)["stems"]
     assert (stem["speaker"], stem["name"], stem["path"]) == (1, "anna", "anna.wav")
     ran = run(*asked, "-s", "ben")
-    assert (ran.code, ran.errors[-1]) == (2, "hint: corrections knows: anna")
+    assert (ran.code, ran.errors[-1]) == (2, "hint: there are: anna")
     ran = run(*asked, "-s", "anna", "--no-corrections")
     assert (ran.code, "names no speaker" in ran.err) == (2, True)
     people = Path("people.toml")
