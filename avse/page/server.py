@@ -314,6 +314,9 @@ class Page:
                     yield as_event(*event)
             except AvseError:  # it was closed just now
                 pass
+            except Exception as error:  # the answer has begun: its end is all that can be sent
+                self._on_defect(error)
+                return
             finally:
                 if session is not None:
                     session.unsubscribe(events)
