@@ -15,6 +15,7 @@ from avse.batch.carrying import Carrying
 from avse.batch.crew import Crew, Limits, Report, Workforce
 from avse.batch.discover import absolute, discover
 from avse.batch.manifest import Manifest
+from avse.batch.originals import copy_originals
 from avse.batch.outlook import look_ahead, try_out
 from avse.batch.plan import Item, Plan, in_shard, make_items, make_plan
 from avse.batch.request import Request
@@ -56,6 +57,7 @@ class Batch:
         fail_fast: stop at the first failure.
         dry_run: plan only, write nothing.
         report: whether to write the HTML report.
+        originals: whether to put copies of the original sound beside the report.
         recruit: makes the workforce; None for processes of this machine.
     """
 
@@ -73,6 +75,7 @@ class Batch:
     fail_fast: bool = False
     dry_run: bool = False
     report: bool = True
+    originals: bool = False
     recruit: Recruit | None = None
 
     @property
@@ -183,6 +186,17 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
         if batch.report:
             from avse.batch.report import write_report
 
+            if batch.originals and not summary.interrupted and not summary.halted:
+                copy_originals(
+                    crew,
+                    items,
+                    manifest,
+                    output,
+                    staging.cards,
+                    batch.request.settings,
+                    watcher,
+                    interrupts,
+                )
             report = output / f"{Path(REPORT).stem}{batch.ending}{Path(REPORT).suffix}"
             write_report(report, items, manifest, staging.cards, summary, batch.request)
         return Outcome(summary, plan, outlook, report)

@@ -79,6 +79,7 @@ def batch(
     item_gpus: given.ItemGpus = 0.0,
     progress: given.ProgressStyle = given.Style.AUTO,
     no_report: given.NoReport = False,
+    report_originals: given.ReportOriginals = False,
     as_json: options.AsJson = False,
     force: given.Force = False,
     dry_run: options.DryRun = False,
@@ -98,6 +99,8 @@ def batch(
         raise UsageError("--output has to be a folder", "such as: -o cleaned")
     if not inputs and not input_list:
         raise UsageError("there is nothing to work on", "give files, folders or --input-list")
+    if no_report and report_originals:
+        raise UsageError("--report-originals needs the report", "leave out --no-report")
     from avse.batch.request import Request
     from avse.batch.run import Batch, read_shard, run
     from avse.cli.batch_telling import tell
@@ -149,6 +152,7 @@ def batch(
         fail_fast=fail_fast,
         dry_run=dry_run,
         report=not no_report,
+        originals=report_originals,
         recruit=_recruit(cluster, item_cpus, item_gpus, device, jobs),
     )
     check_order(wanted.request.settings)

@@ -147,6 +147,15 @@ ProgressStyle = Annotated[
     ),
 ]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")]
+ReportOriginals = Annotated[
+    bool,
+    typer.Option(
+        "--report-originals",
+        envvar="AVSE_REPORT_ORIGINALS",
+        help="Put a compressed copy of each original sound beside the HTML report, so that the "
+        "report plays before and after. About 1 MB a minute.",
+    ),
+]
 Force = Annotated[
     bool, typer.Option("--force", "-f", help="Do everything again, and replace what is there.")
 ]
