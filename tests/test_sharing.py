@@ -17,7 +17,7 @@ NAMES = [
     "javascript:alert(1).wav",
     "//host/x".lstrip("/"),
     "ünï 語\n.wav",
-    "sub/it's \"q\" <b>.wav",
+    'sub/it\'s "q" <b>.wav',
     "back\\slash.wav",
     os.fsdecode(b"\xff\xfe.wav"),
 ]

@@ -109,7 +109,8 @@ def write_card(path: Path, source: Path, settings: Settings, done: Done) -> None
         ],
         before=listen(source, settings),
         after={
-            output.name: listen(output, stem=stem) for stem, output in [*stems, *done.beside.items()]
+            output.name: listen(output, stem=stem)
+            for stem, output in [*stems, *done.beside.items()]
         },
     )
     path.write_text(json.dumps(asdict(card)), encoding="ascii")

@@ -275,11 +275,11 @@ def _original(
         if record.input_mark is not None:
             copy = name_of_copy(record.input_mark, request.settings)
         if copy is not None and (output / copy).is_file():
-            return Player("Original sound", "compressed copy", link(copy), "audio", drawn), 0.0
+            return Player("Original", "compressed copy", link(copy), "audio", drawn), 0.0
     if below is None:
         return None, 0.0
     begin = 0.0 if sound is None else sound.start_s
-    return replace(_linked(below, plays), label="Original sound", wave=drawn), begin
+    return replace(_linked(below, plays), label="Original", wave=drawn), begin
 
 
 def _label(stem: str, face: Face | None) -> str:

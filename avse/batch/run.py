@@ -163,7 +163,7 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
         plan.sort()
         trials: list[Tried] = []
         if batch.dry_run and not any(r.status == "done" for r in manifest.latest.values()):
-            watcher.say("timing the work on the beginnings of some recordings")
+            watcher.say("measuring the speed on the first seconds of some recordings")
             trials = try_out(crew, plan, batch.request, interrupts)
         outlook = look_ahead(
             plan,
@@ -276,11 +276,13 @@ def _beside(batch: Batch, output: Path) -> list[Path]:
 
 def _tell_repairs(manifest: Manifest, finished: int, watcher: Watcher) -> None:
     if manifest.repaired:
-        watcher.warn(f"{manifest.path.name}: a torn last line was taken away")
+        watcher.warn(f"{manifest.path.name}: an incomplete last line was removed")
     if manifest.unread:
-        watcher.warn(f"{manifest.path.name}: {manifest.unread} lines are no records")
+        watcher.warn(
+            f"{manifest.path.name}: {manifest.unread} lines cannot be read and were ignored"
+        )
     if finished:
-        watcher.say(f"{finished} recordings of a run that was cut off were put in their places")
+        watcher.say(f"{finished} recordings of an interrupted run were completed")
 
 
 def _refuse_small_disk(outlook: Outlook, output: Path) -> None:
@@ -303,4 +305,6 @@ def read_shard(text: str) -> tuple[int, int]:
         i, n = int(number), int(count)
         if 1 <= i <= n:
             return i, n
-    raise UsageError(f"--shard {text!r} is not a part", "give I/N, such as 3/8: the third of eight")
+    raise UsageError(
+        f"--shard must be I/N with I from 1 to N, not {text!r}", "such as 3/8: the third of eight"
+    )

@@ -166,7 +166,8 @@ class Bench:
         if isinstance(task, ProbeTask):
             return look_into(task)
         if isinstance(task, CopyTask):
-            return copy_sound(task)
+            copy_sound(task)
+            return None
         return self._try(task, hook) if isinstance(task, TryTask) else self._clean(task, hook)
 
     def _try(self, task: TryTask, hook: Hook) -> Tried:

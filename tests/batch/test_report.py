@@ -42,7 +42,7 @@ def test_a_recording_has_a_player_for_each_person_and_words(tmp_path: Path) -> N
     clean(source, output, originals=True)
     page = Page(output / REPORT)
     before, first, second = page.players()
-    assert before["aria-label"] == "Before: Original sound, a/x.mp4"
+    assert before["aria-label"] == "Before: Original, a/x.mp4"
     assert first["aria-label"] == "After: Person 1, a/x.mp4"
     assert page.file(first["src"]) == output / "a/x.1.wav"
     assert page.file(second["src"]) == output / "a/x.2.wav"

@@ -115,7 +115,7 @@ def test_the_window_is_lowered_before_a_file_is_given_up(tmp_path: Path) -> None
     (some,) = [r for r in records(tmp_path / "out") if r.status == "done"]
     assert some.window_s == 1.0
     assert "a window of 1 s was used" in some.warnings[0]
-    assert any("trying a window of 2 s" in warning for warning in told.warnings)
+    assert any("retrying with a window of 2 s" in warning for warning in told.warnings)
 
 
 def test_the_first_failure_can_end_it(tmp_path: Path) -> None:
