@@ -1,4 +1,4 @@
-"""What the report shows of a recording: faces, and the sound before and after, made by the worker.
+"""What the report shows of a recording: faces, waveforms and what a browser plays, by the worker.
 
 A card is a small JSON file. It is no part of the result: one that is missing costs its pictures.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avse.job import ENHANCED
 from avse.part import find_part
 from avse.records import build, load_json
 from avse.settings import Settings
@@ -22,25 +23,73 @@ from avse.settings import Settings
 if TYPE_CHECKING:
     from avse.faces.people import Person
     from avse.job import Done
+    from avse.media import MediaInfo
 
 _POINTS = 240
 _SIDE = 72
 _MOST_FACES = 12
 
+# What Chromium, Firefox and Safari play: codecs of picture and sound by the ending of the file.
+_SOUNDS = {
+    ".wav": {"pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"},
+    ".flac": {"flac"},
+    ".mp3": {"mp3"},
+    ".m4a": {"aac"},
+    ".mp4": {"aac", "mp3", "opus", "flac"},
+    ".m4v": {"aac", "mp3", "opus", "flac"},
+    ".mov": {"aac", "mp3"},
+    ".webm": {"opus", "vorbis"},
+}
+_PICTURES = {"h264", "vp8", "vp9", "av1"}
+
+
+@dataclass(frozen=True)
+class Face:
+    """A person in the picture.
+
+    Attributes:
+        number: of the person.
+        seconds: in sight.
+        jpeg: the face, in base64.
+        name: from the file of people, if it has one.
+    """
+
+    number: int
+    seconds: float
+    jpeg: str
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A recording, or a file that was made of it.
+
+    Attributes:
+        peaks: the peak in each stretch of time, 0..1.
+        start_s: when what was worked on begins in the file, as a player counts.
+        plays: "audio" or "video" if browsers play it, else "".
+        stem: what is heard: the number of a person, "enhanced", "residual"; "" in the original.
+    """
+
+    peaks: list[float]
+    start_s: float
+    plays: str
+    stem: str = ""
+
 
 @dataclass(frozen=True)
 class Card:
-    """Pictures of a recording.
+    """What the report shows of a recording.
 
     Attributes:
-        faces: (number, seconds in sight, JPEG in base64) of each person.
-        before: peak of the original in each stretch of time, 0..1.
-        after: name of an output -> the same.
+        faces: everybody in the picture.
+        before: the original.
+        after: name of an output -> its sound.
     """
 
-    faces: list[tuple[int, float, str]]
-    before: list[float]
-    after: dict[str, list[float]]
+    faces: list[Face]
+    before: Sound
+    after: dict[str, Sound]
 
 
 def write_card(path: Path, source: Path, settings: Settings, done: Done) -> None:
@@ -52,13 +101,17 @@ def write_card(path: Path, source: Path, settings: Settings, done: Done) -> None
         settings: for the sound track, and the part, that were worked on.
         done: what came of it.
     """
+    stems = [(str(number or ENHANCED), output) for number, output in done.stems]
     card = Card(
         faces=[
-            (person.number, round(person.seconds_on_screen, 2), _face(person))
-            for person in done.people[:_MOST_FACES]
+            Face(p.number, round(p.seconds_on_screen, 2), _jpeg(p), p.name)
+            for p in done.people[:_MOST_FACES]
         ],
-        before=peaks(source, settings),
-        after={output.name: peaks(output) for output in done.paths},
+        before=listen(source, settings),
+        after={
+            output.name: listen(output, stem=stem)
+            for stem, output in [*stems, *done.beside.items()]
+        },
     )
     path.write_text(json.dumps(asdict(card)), encoding="ascii")
 
@@ -71,26 +124,54 @@ def read_card(path: Path) -> Card | None:
         return None
 
 
-def peaks(path: Path, settings: Settings | None = None) -> list[float]:
-    """Peak in each of about 240 stretches of a sound track, read in constant memory.
+def listen(path: Path, settings: Settings | None = None, *, stem: str = "") -> Sound:
+    """What the report shows of a sound track, read in constant memory.
 
     Args:
         path: a recording.
         settings: for the track and the part; None for the track that plays by default, which is
             the voice in a video that was written, and all of it.
+        stem: what is heard in it.
     """
     from avse.media import AudioReader, probe
 
-    settings = settings or Settings()
-    part = find_part(probe(path), settings)
+    settings, info = settings or Settings(), probe(path)
+    part = find_part(info, settings)
     highest: list[float] = []
     with AudioReader(
         path, track=settings.track, block_s=0.05, start=part.start, stop=part.stop
     ) as sound:
+        begin = float(sound.start - info.start)
         for block in sound:
             if block.samples.size:
                 highest.append(float(np.abs(block.samples).max()))
-    return [round(min(1.0, peak), 3) for peak in thinned(highest, _POINTS)]
+    peaks = [round(min(1.0, peak), 3) for peak in thinned(highest, _POINTS)]
+    return Sound(peaks, round(begin, 4), how_it_plays(info, settings.track), stem)
+
+
+def how_it_plays(info: MediaInfo, track: int | None = None) -> str:
+    """Whether browsers play a file, and that sound track of it: "audio", "video", or "" for no.
+
+    Args:
+        info: what it holds.
+        track: the sound that is wanted; browsers play the default one and offer no choice.
+    """
+    sounds = _SOUNDS.get(info.path.suffix.lower(), set())
+    if not info.audio or track not in (None, info.default_track):
+        return ""
+    if info.audio[info.default_track].codec not in sounds:
+        return ""
+    if info.video is None:
+        return "audio"
+    return "video" if info.video.codec in _PICTURES else ""
+
+
+def likely_plays(name: str) -> str:
+    """The same by the name of a file alone, where nobody has looked into it."""
+    suffix = Path(name).suffix.lower()
+    if suffix not in _SOUNDS:
+        return ""
+    return "video" if suffix in (".mp4", ".m4v", ".mov", ".webm") else "audio"
 
 
 def thinned(values: list[float], count: int) -> list[float]:
@@ -101,7 +182,7 @@ def thinned(values: list[float], count: int) -> list[float]:
     return [max(values[a:b]) for a, b in pairwise(edges)]
 
 
-def _face(person: Person) -> str:
+def _jpeg(person: Person) -> str:
     from PIL import Image
 
     picture = Image.fromarray(person.thumbnail)

@@ -69,7 +69,7 @@ class Carrying:
             if interrupts.count:
                 self.summary.interrupted = True
             if fail_fast and self.summary.failed:
-                self.summary.halted = "the first failure ends the run (--fail-fast)"
+                self.summary.halted = "a recording failed and --fail-fast was given"
                 break
             stopping = self.summary.interrupted or self.summary.halted
             while self._waiting and not stopping and crew.idle():
@@ -110,19 +110,19 @@ class Carrying:
         if report.short_of_memory and item.window_s / 2 >= SMALLEST_WINDOW_S:
             item.window_s /= 2
             self.watcher.warn(
-                f"{item.source.name}: memory ran short; trying a window of {item.window_s:g} s"
+                f"{item.source.name}: out of memory; retrying with a window of {item.window_s:g} s"
             )
             self._waiting.append(item)
             return
         self._fail(report.worker, item, trouble, report.seconds)
         if trouble.kind == FULL:
-            self.summary.halted = "the disk is full, so nothing more was begun"
+            self.summary.halted = "the disk is full"
 
     def _commit(self, item: Item, folder: Path, report: Report) -> Trouble | None:
         cleaned: Cleaned = report.result
         warnings = cleaned.warnings
         if item.window_s != self.request.settings.window_s:
-            warnings += (f"memory was short: a window of {item.window_s:g} s was used",)
+            warnings += (f"memory was short, so a window of {item.window_s:g} s was used",)
         record = replace(
             self._record(item, report.seconds),
             status="done",

@@ -262,7 +262,7 @@ class Crew:
             if largest.stopped is None:
                 largest.stopped = Trouble(
                     "memory",
-                    f"it took {holds[id(largest)] / 1e9:.1f} GB of memory, more than there is",
+                    f"it took {holds[id(largest)] / 1e9:.1f} GB of memory, more than the limit",
                     "allow more with --memory, or work on fewer at once with --jobs",
                 )
                 largest.process.kill()

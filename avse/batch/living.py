@@ -1,4 +1,4 @@
-"""The life of a worker process, and the words for its death."""
+"""The main loop of a worker process, and the diagnosis of crashes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _hook(pipe: Connection) -> Hook:
 def trouble_of(error: BaseException) -> Trouble:
     """An exception, as the manifest keeps it."""
     if is_short_of_memory(error):
-        return Trouble("memory", "memory ran out", "try fewer --jobs or a smaller --window")
+        return Trouble("memory", "out of memory", "try fewer --jobs or a smaller --window")
     if isinstance(error, AvseError):
         cause = getattr(error.__cause__, "errno", None)
         if cause in (errno.ENOSPC, errno.EDQUOT):
@@ -107,12 +107,12 @@ def cause_of_death(code: int, log: Path) -> Trouble:
     with suppress(OSError):
         lines = log.read_bytes()[-_LAST_WORDS:].decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    said = f" (its last words: {last})" if last else ""
+    said = f" (last output: {last})" if last else ""
     if code == -signal.SIGKILL:
         return Trouble(
             "died",
             "its process was killed from outside" + said,
-            "perhaps memory ran out: try fewer --jobs or a smaller --window",
+            "it may have run out of memory: try fewer --jobs or a smaller --window",
         )
     if code < 0:
         try:

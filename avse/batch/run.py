@@ -15,6 +15,7 @@ from avse.batch.carrying import Carrying
 from avse.batch.crew import Crew, Limits, Report, Workforce
 from avse.batch.discover import absolute, discover
 from avse.batch.manifest import Manifest
+from avse.batch.originals import copy_originals
 from avse.batch.outlook import look_ahead, try_out
 from avse.batch.plan import Item, Plan, in_shard, make_items, make_plan
 from avse.batch.request import Request
@@ -56,6 +57,7 @@ class Batch:
         fail_fast: stop at the first failure.
         dry_run: plan only, write nothing.
         report: whether to write the HTML report.
+        originals: whether to put copies of the original sound beside the report.
         recruit: makes the workforce; None for processes of this machine.
     """
 
@@ -73,6 +75,7 @@ class Batch:
     fail_fast: bool = False
     dry_run: bool = False
     report: bool = True
+    originals: bool = False
     recruit: Recruit | None = None
 
     @property
@@ -160,7 +163,7 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
         plan.sort()
         trials: list[Tried] = []
         if batch.dry_run and not any(r.status == "done" for r in manifest.latest.values()):
-            watcher.say("timing the work on the beginnings of some recordings")
+            watcher.say("measuring the speed on the first seconds of some recordings")
             trials = try_out(crew, plan, batch.request, interrupts)
         outlook = look_ahead(
             plan,
@@ -183,6 +186,17 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
         if batch.report:
             from avse.batch.report import write_report
 
+            if batch.originals and not summary.interrupted and not summary.halted:
+                copy_originals(
+                    crew,
+                    items,
+                    manifest,
+                    output,
+                    staging.cards,
+                    batch.request.settings,
+                    watcher,
+                    interrupts,
+                )
             report = output / f"{Path(REPORT).stem}{batch.ending}{Path(REPORT).suffix}"
             write_report(report, items, manifest, staging.cards, summary, batch.request)
         return Outcome(summary, plan, outlook, report)
@@ -262,11 +276,13 @@ def _beside(batch: Batch, output: Path) -> list[Path]:
 
 def _tell_repairs(manifest: Manifest, finished: int, watcher: Watcher) -> None:
     if manifest.repaired:
-        watcher.warn(f"{manifest.path.name}: a torn last line was taken away")
+        watcher.warn(f"{manifest.path.name}: an incomplete last line was removed")
     if manifest.unread:
-        watcher.warn(f"{manifest.path.name}: {manifest.unread} lines are no records")
+        watcher.warn(
+            f"{manifest.path.name}: {manifest.unread} lines cannot be read and were ignored"
+        )
     if finished:
-        watcher.say(f"{finished} recordings of a run that was cut off were put in their places")
+        watcher.say(f"{finished} recordings of an interrupted run were completed")
 
 
 def _refuse_small_disk(outlook: Outlook, output: Path) -> None:
@@ -289,4 +305,6 @@ def read_shard(text: str) -> tuple[int, int]:
         i, n = int(number), int(count)
         if 1 <= i <= n:
             return i, n
-    raise UsageError(f"--shard {text!r} is not a part", "give I/N, such as 3/8: the third of eight")
+    raise UsageError(
+        f"--shard must be I/N with I from 1 to N, not {text!r}", "such as 3/8: the third of eight"
+    )

@@ -55,7 +55,7 @@ class Outlook:
 
 
 class Watcher:
-    """Is told what happens; does nothing about it. To be derived from."""
+    """Base class for listeners to batch events; every method does nothing."""
 
     def say(self, text: str) -> None:
         """Something that is good to know."""
@@ -133,7 +133,7 @@ def counted_interrupts(watcher: Watcher) -> Iterator[Interrupts]:
         seen.count += 1
         if seen.count > 1:
             raise KeyboardInterrupt
-        watcher.warn("stopping when what is in hand is finished; Ctrl-C again to drop that too")
+        watcher.warn("finishing the running recordings; press Ctrl-C again to abort them")
 
     before = signal.signal(signal.SIGINT, note)
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from avse.batch.living import Hook, Work
 from avse.batch.manifest import Output
+from avse.batch.originals import CopyTask, copy_sound
 from avse.batch.request import Request
 from avse.batch.staging import CARD, finished_files
 from avse.errors import MediaError
@@ -158,7 +159,7 @@ class Bench:
         self._networks: dict[str, AVSENet] = {}
         self._backends: dict[str, FaceBackend] = {}
 
-    def __call__(self, task: Any, hook: Hook) -> Probed | Tried | Cleaned:
+    def __call__(self, task: Any, hook: Hook) -> Probed | Tried | Cleaned | None:
         """Do a task.
 
         Raises:
@@ -166,6 +167,9 @@ class Bench:
         """
         if isinstance(task, ProbeTask):
             return look_into(task)
+        if isinstance(task, CopyTask):
+            copy_sound(task)
+            return None
         return self._try(task, hook) if isinstance(task, TryTask) else self._clean(task, hook)
 
     def _try(self, task: TryTask, hook: Hook) -> Tried:

@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 
 EXAMPLES = options.examples(
     ("every voice in every video of a folder", "avse batch recordings/ -o cleaned/"),
-    ("what would be done, and how long it would take", "avse batch recordings/ -o cleaned/ -n"),
     (
-        "videos with nothing but the people in sight",
+        "the plan and how long it would take, without doing it",
+        "avse batch recordings/ -o cleaned/ -n",
+    ),
+    (
+        "videos with only the voices of the people in the picture",
         'avse batch recordings/ -o cleaned/ --verb enhance --name "{stem}.mp4"',
     ),
     (
-        "a list of files, four at a time, at most an hour each",
+        "a list of files, four at a time, with a timeout of an hour each",
         "avse batch --input-list videos.txt --base /data -o cleaned/ -j 4 --timeout 3600",
     ),
-    ("the third of eight machines", "avse batch /data/videos -o /data/cleaned --shard 3/8"),
+    ("on the third of eight machines", "avse batch /data/videos -o /data/cleaned --shard 3/8"),
     ("on a Ray cluster", "avse batch /data/videos -o /data/cleaned --cluster auto"),
 )
 
@@ -81,6 +84,7 @@ def batch(
     item_gpus: given.ItemGpus = 0.0,
     progress: given.ProgressStyle = given.Style.AUTO,
     no_report: given.NoReport = False,
+    report_originals: given.ReportOriginals = False,
     as_json: options.AsJson = False,
     force: given.Force = False,
     dry_run: options.DryRun = False,
@@ -88,18 +92,22 @@ def batch(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Clean folders of videos: many at a time, unattended, and taken up again where it stopped.
+    """Separate the voices in folders of videos, unattended and several at a time.
 
-    The same command again does what is missing, has changed or has failed. One failure does not
-    stop the rest; failures are listed at the end, and the exit code is then 1.
+    Run the same command again to resume: it processes recordings that are new, have changed or
+    have failed. A failure does not stop the other recordings. Failures are listed at the end, and
+    the exit code is then 1.
 
-    Prints the paths of the files written, below the folder, one a line.
+    Prints the path of each file written, one a line. An HTML report in the output folder plays
+    the results.
     """
     terminal = terminal_of(context)
     if not output.strip() or output == "-":
-        raise UsageError("--output has to be a folder", "such as: -o cleaned")
+        raise UsageError("--output must be a folder", "such as: -o cleaned")
     if not inputs and not input_list:
         raise UsageError("there is nothing to work on", "give files, folders or --input-list")
+    if no_report and report_originals:
+        raise UsageError("--report-originals needs the report", "leave out --no-report")
     from avse.batch.request import Request
     from avse.batch.run import Batch, read_shard, run
     from avse.cli.batch_telling import tell
@@ -153,6 +161,7 @@ def batch(
         fail_fast=fail_fast,
         dry_run=dry_run,
         report=not no_report,
+        originals=report_originals,
         recruit=_recruit(cluster, item_cpus, item_gpus, device, jobs),
     )
     check_order(wanted.request.settings)

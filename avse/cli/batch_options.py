@@ -19,7 +19,7 @@ class Verb(StrEnum):
 
 
 class Style(StrEnum):
-    """How to tell what is going on."""
+    """How progress is shown."""
 
     AUTO = "auto"
     LINES = "lines"
@@ -31,12 +31,14 @@ Inputs = Annotated[
     typer.Argument(
         metavar="INPUT...",
         show_default=False,
-        help="Videos, folders (searched through, sub-folders are kept) and patterns.",
+        help="Videos, folders and patterns. Folders are searched; outputs keep their sub-folders.",
     ),
 ]
 Output = Annotated[
     str,
-    typer.Option("--output", "-o", metavar="FOLDER", help="Where outputs go; made if missing."),
+    typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Folder for all outputs; created if missing."
+    ),
 ]
 InputList = Annotated[
     list[str] | None,
@@ -44,12 +46,16 @@ InputList = Annotated[
         "--input-list",
         metavar="FILE|-",
         show_default=False,
-        help="A file with an input in each line (or ended by NUL each); - is stdin.",
+        help="File that lists inputs, one a line or each ended by NUL; - reads stdin.",
     ),
 ]
 VerbOption = Annotated[
     Verb,
-    typer.Option("--verb", envvar="AVSE_VERB", help="A file for each voice, or one with all."),
+    typer.Option(
+        "--verb",
+        envvar="AVSE_VERB",
+        help="separate writes a file for each voice; enhance writes one file with all of them.",
+    ),
 ]
 Base = Annotated[
     str | None,
@@ -57,7 +63,7 @@ Base = Annotated[
         "--base",
         metavar="FOLDER",
         show_default=False,
-        help="Keep the sub-folders below this one, for inputs that are given one by one.",
+        help="Folder whose sub-folders the outputs keep, where inputs are given one by one.",
     ),
 ]
 ManifestFile = Annotated[
@@ -66,7 +72,7 @@ ManifestFile = Annotated[
         "--manifest",
         metavar="FILE.jsonl",
         show_default="avse-batch.jsonl in the folder",
-        help="What is done and what has failed.",
+        help="File that records which recordings are done and which have failed.",
     ),
 ]
 Threads = Annotated[
@@ -75,8 +81,8 @@ Threads = Annotated[
         "--threads",
         metavar="N|auto",
         envvar="AVSE_THREADS",
-        help="Threads of each process. Results depend on it in the last bit, which is why it is "
-        "the same whatever --jobs is; auto divides the processors among the jobs.",
+        help="Threads of each process. The number changes the last bit of the results, so it does "
+        "not depend on --jobs; auto divides the processors among the jobs.",
     ),
 ]
 
@@ -101,7 +107,7 @@ Timeout = Annotated[
         parser=read_timeout,
         envvar="AVSE_TIMEOUT",
         show_default="none",
-        help="Give a file up after so long.",
+        help="Timeout for each recording, in seconds or as a clock time such as 1:30:00.",
     ),
 ]
 Memory = Annotated[
@@ -111,22 +117,26 @@ Memory = Annotated[
         metavar="GB",
         min=0.001,
         envvar="AVSE_MEMORY",
-        show_default="nine tenths of what is free",
-        help="Of all processes together. Who takes more is tried again with smaller windows.",
+        show_default="90 % of what is free",
+        help="Total memory of all processes, in GB. Recordings that exceed it are retried with a "
+        "smaller window.",
     ),
 ]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop the run at the first failure.")]
 RetryFailed = Annotated[
     bool,
     typer.Option(
         "--retry-failed",
-        help="Take up nothing but what failed before. (Any rerun tries that again, and does what "
-        "is new besides.)",
+        help="Retry only recordings that failed. (A normal rerun retries them too, and also "
+        "processes new recordings.)",
     ),
 ]
 Verify = Annotated[
     bool,
-    typer.Option("--verify", help="Hash every file again, even those that nobody has touched."),
+    typer.Option(
+        "--verify",
+        help="Compare files with the manifest by hash, even where size and times are unchanged.",
+    ),
 ]
 Shard = Annotated[
     str | None,
@@ -135,7 +145,7 @@ Shard = Annotated[
         metavar="I/N",
         envvar="AVSE_SHARD",
         show_default=False,
-        help="Do the I-th of N parts: one for each machine or task of a job array.",
+        help="Process part I of N: one part for each machine or task of a job array.",
     ),
 ]
 ProgressStyle = Annotated[
@@ -143,12 +153,22 @@ ProgressStyle = Annotated[
     typer.Option(
         "--progress",
         envvar="AVSE_PROGRESS",
-        help="On stderr: auto is bars on a terminal, else lines; json is an object a line.",
+        help="Progress on stderr: auto shows bars on a terminal and lines elsewhere; json prints "
+        "one JSON object a line.",
     ),
 ]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")]
+ReportOriginals = Annotated[
+    bool,
+    typer.Option(
+        "--report-originals",
+        envvar="AVSE_REPORT_ORIGINALS",
+        help="Put a compressed copy of each original sound beside the HTML report, so that the "
+        "report plays before and after. About 1 MB a minute.",
+    ),
+]
 Force = Annotated[
-    bool, typer.Option("--force", "-f", help="Do everything again, and replace what is there.")
+    bool, typer.Option("--force", "-f", help="Process everything again and replace existing files.")
 ]
 Cluster = Annotated[
     str | None,
@@ -157,17 +177,27 @@ Cluster = Annotated[
         metavar="ray://HOST:PORT|auto",
         envvar="AVSE_CLUSTER",
         show_default=False,
-        help="Work on a Ray cluster; files must have the same paths on every machine. Needs "
+        help="Run on a Ray cluster; files must have the same paths on every machine. Needs "
         'pip install "avse[cluster]".',
     ),
 ]
 ItemCpus = Annotated[
     float,
-    typer.Option("--item-cpus", metavar="N", min=0.01, help="Of a cluster, for each recording."),
+    typer.Option(
+        "--item-cpus",
+        metavar="N",
+        min=0.01,
+        help="CPUs that a cluster reserves for each recording.",
+    ),
 ]
 ItemGpus = Annotated[
     float,
-    typer.Option("--item-gpus", metavar="N", min=0, help="Of a cluster; 0.25: four share one."),
+    typer.Option(
+        "--item-gpus",
+        metavar="N",
+        min=0,
+        help="GPUs that a cluster reserves for each recording; with 0.25, four share one GPU.",
+    ),
 ]
 
 
@@ -181,4 +211,6 @@ def read_threads(text: str, jobs: int, processors: int) -> int:
         return max(1, processors // jobs)
     if text.isdecimal() and int(text) >= 1:
         return int(text)
-    raise UsageError(f"--threads {text!r} is not a number", "give 1 or more, or auto")
+    raise UsageError(
+        f"--threads must be a positive whole number or auto, not {text!r}", "such as: --threads 1"
+    )

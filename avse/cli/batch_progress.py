@@ -31,9 +31,9 @@ clock = partial(avse.clock.clock, decimals=0, hours=True)
 _LOOKING_S = 10.0
 
 _BASES = {
-    "records": " (by what earlier ones took)",
-    "trial": " (by a trial)",
-    "rule": " (by rule of thumb)",
+    "records": " (from earlier recordings)",
+    "trial": " (from a trial)",
+    "rule": " (rule of thumb)",
 }
 
 
@@ -74,7 +74,7 @@ class Lines(Watcher):
         """How many files have been looked into."""
         if time.monotonic() - self._told > _LOOKING_S:
             self._told = time.monotonic()
-            self.say(f"looked into {done} of {total} files")
+            self.say(f"checked {done} of {total} files")
 
     def planned(self, outlook: Outlook) -> None:
         """The work begins."""
@@ -98,7 +98,7 @@ class Lines(Watcher):
         todo = 0 if self.outlook is None else self.outlook.todo
         count = f"[{self.ended_count}/{todo}]"
         if record.error is not None:
-            self.terminal.error(f"{count} {printable(record.input)}: {record.error.message}")
+            self.terminal.error(f"{count} {printable(failure(record.input, record.error.message))}")
         else:
             people = "" if record.people is None else f", people: {record.people}"
             self.say(f"{count} {printable(record.input)}: {record.seconds:.1f} s{people}")
@@ -184,7 +184,7 @@ class Bars(Lines):
             *columns, console=Console(stderr=True), transient=True, speed_estimate_period=600
         )
         self._stack.enter_context(self._bars)
-        self._whole = self._bars.add_task("Looking into files", total=None, note="")
+        self._whole = self._bars.add_task("Checking files", total=None, note="")
         return self
 
     def __exit__(
@@ -259,7 +259,7 @@ class Bars(Lines):
     def tell(self, record: Record) -> None:
         """Failures stay on the screen; the rest is in the bars."""
         if record.error is not None:
-            self._print(f"avse: error: {printable(f'{record.input}: {record.error.message}')}")
+            self._print(f"avse: error: {printable(failure(record.input, record.error.message))}")
 
     def _update(self, task: TaskID | None, **about: Any) -> None:
         if self._bars is not None and task is not None:
@@ -268,6 +268,11 @@ class Bars(Lines):
     def _print(self, text: str) -> None:
         if self._bars is not None:
             self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def failure(path: str, message: str) -> str:
+    """What is wrong with a file; most messages name it already."""
+    return message if message.startswith(path) else f"{path}: {message}"
 
 
 def said(outlook: Outlook) -> str:

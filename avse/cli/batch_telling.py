@@ -10,7 +10,7 @@ import typer
 
 from avse.batch.plan import expected_outputs
 from avse.batch.run import Batch, Outcome
-from avse.cli.batch_progress import clock
+from avse.cli.batch_progress import clock, failure
 from avse.cli.boundary import FAILED, INTERRUPTED
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, printable
@@ -70,7 +70,7 @@ def _tell_plan(batch: Batch, outcome: Outcome, terminal: Terminal, *, as_json: b
             terminal.result(line)
     everybody = batch.request.verb == "separate" and batch.request.speaker == "all"
     if everybody and rows:
-        terminal.note("number 1 stands for everybody who will be found")
+        terminal.note("person 1 stands for everybody who will be found")
     terminal.note("dry run: nothing was written")
 
 
@@ -107,20 +107,20 @@ def _tell_people(outcome: Outcome, terminal: Terminal) -> None:
         ["done", str(summary.done)],
         ["done before", str(summary.done_before)],
         ["failed", str(len(summary.failed))],
-        *([["not begun", str(summary.not_begun)]] if summary.not_begun else []),
-        *([["left alone", str(summary.left_alone)]] if summary.left_alone else []),
+        *([["not started", str(summary.not_begun)]] if summary.not_begun else []),
+        *([["left out", str(summary.left_alone)]] if summary.left_alone else []),
         ["files written", str(summary.outputs)],
         ["warnings", str(summary.warnings)],
-        ["video", clock(summary.media_s)],
-        ["time", clock(summary.seconds)],
+        ["recorded time", clock(summary.media_s)],
+        ["time taken", clock(summary.seconds)],
     ]
     for line in table(["", "sum"], rows, right="sum")[1:]:
         terminal.note(line)
     for path, trouble in summary.failed[:_LISTED]:
-        terminal.error(f"{printable(str(path))}: {trouble.message}", trouble.hint)
+        terminal.error(printable(failure(str(path), trouble.message)), trouble.hint)
     if len(summary.failed) > _LISTED:
         terminal.error(f"{len(summary.failed) - _LISTED} more failed: see the report or manifest")
     if summary.halted:
-        terminal.error(summary.halted, "the same command goes on from here")
+        terminal.error(summary.halted, "run the same command again to continue")
     if outcome.report is not None:
         terminal.note(f"report: {printable(str(outcome.report))}")

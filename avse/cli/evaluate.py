@@ -17,6 +17,7 @@ from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, OutputExistsError, UsageError
 from avse.paths import user_path
 from avse.settings import Settings
+from avse.sharing import without_folders
 
 if TYPE_CHECKING:
     from avse.evaluate.evaluation import Judged, Request
@@ -257,7 +258,9 @@ def evaluate(
             judged = _on_test_set(
                 manifest, request, settings, scratch, progress, network_only=network_only
             )
-        incomparable = None if other is None else _compare(judged, other, str(compare))
+        incomparable = (
+            None if other is None else _compare(judged, other, without_folders(str(compare)))
+        )
         progress("Writing the report", 0.0, None)
         from avse.evaluate.report import write_all
 

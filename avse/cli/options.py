@@ -152,7 +152,7 @@ People = Annotated[
         envvar="AVSE_PEOPLE",
         show_default=False,
         rich_help_panel=PEOPLE,
-        help="Names for people, whom it knows by number or, with avse[identity], by their faces.",
+        help="Names people by number or, with avse[identity], by face.",
     ),
 ]
 Same = Annotated[
@@ -206,7 +206,7 @@ Mix = Annotated[
         metavar="0..1",
         envvar="AVSE_MIX",
         rich_help_panel=QUALITY,
-        help="Share of the original to leave in: 0 is none, 1 nothing but.",
+        help="Share of the original sound in the output: 0 is none, 1 is all.",
     ),
 ]
 Clipping = Annotated[
@@ -214,9 +214,9 @@ Clipping = Annotated[
     typer.Option(
         "--clip",
         envvar="AVSE_CLIP",
-        help="Where a file would clip (floating point does not): make all files of the recording "
-        "softer by one gain, so that they still add up, cut the peaks, or (none) cut them "
-        "silently; the first two are told.",
+        help="What to do where an integer file would clip: rescale attenuates all files of the "
+        "recording by one gain, so that they still add up; clamp cuts the peaks; both print a "
+        "warning. none cuts the peaks without a warning.",
     ),
 ]
 KeepOriginalAudio = Annotated[
@@ -302,7 +302,7 @@ Window = Annotated[
         metavar="SECONDS",
         parser=read_time,
         envvar="AVSE_WINDOW",
-        help="Sound that the network hears at once. Shorter needs less memory.",
+        help="Length of a window of the network. Shorter windows need less memory.",
     ),
 ]
 Overlap = Annotated[
@@ -311,7 +311,7 @@ Overlap = Annotated[
         "--overlap",
         metavar="0..0.9",
         envvar="AVSE_OVERLAP",
-        help="Share of a window that the next one hears too.",
+        help="Share of a window that overlaps the next one.",
     ),
 ]
 Faces = Annotated[
@@ -320,7 +320,7 @@ Faces = Annotated[
         "--faces",
         metavar="BACKEND",
         envvar="AVSE_FACES",
-        help="Who finds faces: mediapipe, or face-alignment[:DETECTOR].",
+        help="Face detection backend: mediapipe, or face-alignment[:DETECTOR].",
     ),
 ]
 Carry = Annotated[
@@ -329,7 +329,7 @@ Carry = Annotated[
         "--carry/--no-carry",
         envvar="AVSE_CARRY",
         rich_help_panel=QUALITY,
-        help="Where a face is out of sight, know the person by the voice that was found so far.",
+        help="While a face is out of sight, keep following that speaker by voice.",
     ),
 ]
 OffscreenModel = Annotated[
@@ -356,8 +356,8 @@ Sync = Annotated[
         "--sync/--no-sync",
         envvar="AVSE_SYNC",
         rich_help_panel=QUALITY,
-        help="Measure whether sound and picture are in step, and correct for it where they "
-        "certainly are not (see `avse sync`).",
+        help="Measure the offset between sound and picture, and correct it where it is certain "
+        "(see `avse sync`).",
     ),
 ]
 Cache = Annotated[
@@ -386,7 +386,7 @@ Jobs = Annotated[
         metavar="N",
         envvar="AVSE_JOBS",
         show_default="one for each processor",
-        help="Processes that work side by side.",
+        help="Number of parallel processes.",
     ),
 ]
 AsJson = Annotated[

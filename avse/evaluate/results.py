@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from avse.evaluate.statistics import summarise
 from avse.media.placing import appearing, writing
 from avse.metrics import METRICS, Score
 from avse.records import RecordError, fit, load_json
+from avse.sharing import without_folders
 
 FORMAT = "avse-evaluation-1"
 SYSTEMS = {
@@ -39,7 +40,7 @@ class Provenance:
 
     Attributes:
         mode: "estimates", "pipeline" or "network".
-        command: as it was typed.
+        command: as it was typed; absolute paths are shortened to names.
         model: name and sha256 of the weights; None for given estimates.
         manifest: name and sha256 of the test set; None for folders.
         rule: how names were matched, in words; None for a manifest.
@@ -78,8 +79,10 @@ def build(
         results: in any order; sorted by name here, so that worker processes do not show.
         metrics: names, in order.
         provenance: what was done.
+
+    Results are shown to others: files go by their names, whatever folders they lie in.
     """
-    mixtures = sorted(results, key=lambda mixture: mixture.name)
+    mixtures = sorted(map(_sendable, results), key=lambda mixture: mixture.name)
     items = sorted((i for m in mixtures for i in m.items), key=lambda item: item.name)
     systems = [system for system in SYSTEMS if any(system in i.scores for i in items)]
     summary = {
@@ -98,9 +101,9 @@ def build(
     return {
         "format": FORMAT,
         "mode": provenance.mode,
-        "command": list(provenance.command),
+        "command": [_plain(word) for word in provenance.command],
         "versions": versions(),
-        "model": None if provenance.model is None else dict(provenance.model),
+        "model": _named(provenance.model),
         "manifest": None if provenance.manifest is None else dict(provenance.manifest),
         "settings": dict(provenance.settings),
         "rule": provenance.rule,
@@ -122,6 +125,40 @@ def build(
         ],
         "items": [_item(item) for item in items],
     }
+
+
+def _plain(word: str) -> str:
+    """A word of a command, or the name of weights, without the folders of an absolute path."""
+    return Path(word).name if Path(word).is_absolute() else without_folders(word)
+
+
+def _named(model: Mapping[str, str] | None) -> dict[str, str] | None:
+    return None if model is None else {**model, "name": _plain(model["name"])}
+
+
+def _sendable(mixture: MixtureResult) -> MixtureResult:
+    """The same with no folder of this machine in its messages."""
+
+    def said(score: Score) -> Score:
+        return score if score.reason is None else Score(None, without_folders(score.reason))
+
+    items = tuple(
+        replace(
+            item,
+            failure=None if item.failure is None else without_folders(item.failure),
+            scores={
+                system: {metric: said(score) for metric, score in scores.items()}
+                for system, scores in item.scores.items()
+            },
+        )
+        for item in mixture.items
+    )
+    return replace(
+        mixture,
+        items=items,
+        contrast=said(mixture.contrast),
+        reference_contrast=said(mixture.reference_contrast),
+    )
 
 
 def _counts(items: Sequence[ItemResult]) -> dict[str, int]:

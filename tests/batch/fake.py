@@ -7,6 +7,7 @@ An input holds words: "voices N" gives N files; "slow S", "crash", "kill", "full
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 from avse.batch.crew import Crew, Limits
 from avse.batch.living import Hook, Work
 from avse.batch.manifest import Record, read_records
+from avse.batch.originals import CopyTask
 from avse.batch.request import Request
 from avse.batch.run import Batch, Outcome, run
 from avse.batch.staging import CARD, finished_files
@@ -40,8 +42,11 @@ def make(number: int) -> Work:
     return work
 
 
-def work(task: Any, hook: Hook) -> Probed | Tried | Cleaned:
+def work(task: Any, hook: Hook) -> Probed | Tried | Cleaned | None:
     source = Path(task.source)
+    if isinstance(task, CopyTask):
+        Path(task.target).write_text(f"sound of {source.read_text()}")
+        return None
     words = source.read_text(encoding="utf-8").split()
     word, amount = [*words, "voices", "1"][:2]
     if isinstance(task, ProbeTask):
@@ -78,9 +83,20 @@ def _cleaned(task: CleanTask, source: Path, word: str, voices: int) -> Cleaned:
                 raise OSError(errno.ENOSPC, "No space left on device")
             path.write_text(f"voice {number + 1} of {sha256(source)}\n" * 50)
     outputs = finished_files(folder, paths, Path(task.below))
-    (folder / CARD).write_text('{"faces": [], "before": [0.5], "after": {"voice": [0.2]}}')
+    (folder / CARD).write_text(json.dumps(card([path.name for path in paths])))
     corrected = task.request.corrected(sha256(source))
     return Cleaned(mark(source), tuple(outputs), voices, (), corrected)
+
+
+def card(names: list[str]) -> dict[str, Any]:
+    """What the report shows of a recording with a person for each output, and one more."""
+    sound = {"peaks": [0.5, 0.2], "start_s": 0.0, "plays": "audio"}
+    people = range(1, len(names) + 2)
+    return {
+        "faces": [{"number": n, "seconds": 1.5, "jpeg": "AAAA", "name": None} for n in people],
+        "before": {**sound, "start_s": 0.25, "plays": "video", "stem": ""},
+        "after": {name: {**sound, "stem": str(n)} for n, name in enumerate(names, 1)},
+    }
 
 
 def write_tree(folder: Path, **words: str) -> Path:

@@ -72,7 +72,7 @@ def test_enhance_to_video_and_a_plan(tree: Path, model: Path, tmp_path: Path) ->
         "batch", tree / "a", "-o", tmp_path / "out", "--name", "{stem}.webm", *wanted[-4:], "-n"
     )
     assert (webm.returncode, "WebM cannot hold its picture" in webm.stdout) == (1, True)
-    assert "(by a trial)" in plan.stderr
+    assert "(from a trial)" in plan.stderr
     assert not (tmp_path / "out").exists()
     ran = avse("batch", tree / "a", "-o", tmp_path / "out", *wanted)
     assert (ran.returncode, ran.stdout) == (0, f"{tmp_path / 'out' / 'x.mp4'}\n")

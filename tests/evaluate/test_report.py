@@ -193,6 +193,23 @@ def test_names_that_are_no_text(folders: Folders, tmp_path: Path) -> None:
     assert "talk\udcff" in names
 
 
+def test_results_name_no_folder_of_this_machine(folders: Folders, tmp_path: Path) -> None:
+    (folders.estimates / "talk0.1.wav").write_bytes(b"no sound")
+    (folders.references / "talk1.1.wav").write_bytes(b"no sound")
+    request = Request(
+        Plan(("si-sdr",), ceilings=False),
+        command=("avse", "evaluate", "--estimates", str(folders.estimates), f"-o={tmp_path}/x y"),
+    )
+    judged = judge_folders(folders.estimates, folders.references, None, request, no_progress)
+    write_all(tmp_path, judged.results, judged.mixtures, overwrite=False)
+    for name in ("report.html", "items.csv", "results.json"):
+        text = (tmp_path / name).read_text()
+        assert "talk0.1.wav" in text
+        assert str(folders.estimates.parent) not in text
+        assert str(tmp_path) not in text
+    assert judged.results["command"][3:] == [folders.estimates.name, "-o=x y"]
+
+
 def test_comparison_is_paired(folders: Folders) -> None:
     plan = Plan(("si-sdr", "si-sdri"), ceilings=False)
     before = judge(folders, plan=plan).results
