@@ -17,6 +17,7 @@ from avse.evaluate.word_errors import word_error_rate
 from avse.metrics import METRICS, Score, not_defined
 from avse.metrics.extra import package
 from avse.settings import Settings
+from avse.sharing import without_folders
 from avse.transcription.transcribers import open_transcriber
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ def _transcripts(
                 groups["mixture"].append(mixture.name)
         progress("Transcribing", float(number), float(len(mixtures)))
     found: dict[str, Any] = {
-        "recogniser": request.transcriber,
+        "recogniser": without_folders(str(request.transcriber)),
         "references_from_text": written,
         "references_from_recogniser": len(names) - written,
         "items": {n: s.value for n, s in zip(names, rates["estimate"], strict=True)},

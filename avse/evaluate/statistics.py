@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.metrics import Score
+from avse.sharing import without_folders
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -24,7 +25,7 @@ class Summary:
         undefined: how many are not.
         median, mean: of those that are defined; None without any.
         low, high: bounds of the 95 % interval of the mean; None with fewer than two groups.
-        reasons: reason -> how often, of those that are not defined.
+        reasons: reason -> how often, of those that are not defined; files by their names.
     """
 
     scored: int
@@ -46,7 +47,7 @@ def summarise(scores: Sequence[Score], groups: Sequence[str], *, seed: int = 0) 
     """
     pairs = zip(scores, groups, strict=True)
     defined = [(s.value, group) for s, group in pairs if s.value is not None]
-    reasons = Counter(s.reason for s in scores if s.reason is not None)
+    reasons = Counter(without_folders(s.reason) for s in scores if s.reason is not None)
     values = np.array([value for value, _ in defined])
     low, high = interval(values, [group for _, group in defined], seed=seed)
     return Summary(

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -199,6 +200,7 @@ def test_results_name_no_folder_of_this_machine(folders: Folders, tmp_path: Path
     request = Request(
         Plan(("si-sdr",), ceilings=False),
         command=("avse", "evaluate", "--estimates", str(folders.estimates), f"-o={tmp_path}/x y"),
+        transcriber=f"{shutil.which('false')} {tmp_path}/words.py {{}}",
     )
     judged = judge_folders(folders.estimates, folders.references, None, request, no_progress)
     write_all(tmp_path, judged.results, judged.mixtures, overwrite=False)
