@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -219,14 +217,17 @@ def _write(
 ) -> list[str]:
     """Write all texts; gives what the user should know of them."""
     from avse.activity import texts
+    from avse.activity.timelines import timeline
     from avse.media.placing import place_text
 
     spoken = activity.spoken
+    people = [talk.person for talk in activity.talks]
+    named = {one.name or f"Person {one.number}": spoken[one.number] for one in people}
     warnings = []
     for kind, path in files:
         if kind in ("otio", "edl"):
-            text, warned = _timeline(activity, kind, path, source)
-            warnings += warned
+            text, told = timeline(path, named, activity.scene.info, activity.scene.video)
+            warnings += told
         else:
             text = {
                 "rttm": lambda: texts.rttm(spoken, source.stem),
@@ -235,51 +236,6 @@ def _write(
             }[kind]()
         place_text(path, text, overwrite=force)
     return warnings
-
-
-def _timeline(activity: Activity, kind: str, path: Path, source: Path) -> tuple[str, list[str]]:
-    """Text of a file for editing programs, and what the user should know of it."""
-    from avse.activity import timelines
-    from avse.media.timecode import timecode_of
-
-    scene = activity.scene
-    timecode = timecode_of(source, scene.video)
-    called = [(t.person.name or f"Person {t.person.number}", t.segments) for t in activity.talks]
-    named = dict(called)
-    warnings = []
-    if not timecode.exact:
-        warnings.append(
-            f"{path.name} counts {float(timecode.rate):.5g} frames a second, which the picture "
-            "does not have evenly: times are right, frames may be off by one"
-        )
-    if kind == "edl":
-        text, left_out = timelines.edl(named, timecode, title=source.stem, clip=source.name)
-        if left_out:
-            warnings.append(
-                f"{path.name} lacks {left_out} stretches of speech: an EDL has four sound "
-                "channels, and more people speak at once; .otio has no such limit"
-            )
-        return text, warnings
-    last = max((segment.stop for _, theirs in called for segment in theirs), default=0.0)
-    duration = scene.info.duration
-    return (
-        timelines.otio(
-            named,
-            timecode,
-            name=source.stem,
-            url=_url(source, path.parent),
-            duration_s=max(last, 0.0 if duration is None else float(duration)),
-        ),
-        warnings,
-    )
-
-
-def _url(source: Path, folder: Path) -> str:
-    """Where a file is, as seen from a folder; absolute where there is no way from one there."""
-    try:
-        return quote(Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix())
-    except ValueError:  # on another drive
-        return source.resolve().as_uri()
 
 
 def _as_json(source: Path, activity: Activity, frames: bool) -> dict[str, object]:
