@@ -23,6 +23,7 @@ from avse.inference.engine import Block as EngineBlock
 from avse.inference.engine import Doubt, Engine, Run
 from avse.inference.sound import FileSound
 from avse.inference.speaker_tracking import Absence
+from avse.media.encoding import Bits
 from avse.media.quantising import on_grid
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
@@ -218,9 +219,11 @@ class Separation:
 
     def save(
         self,
-        path: Target | Mapping[int, Target],
+        path: Target | Mapping[int, Target] | None = None,
         *,
         residual: Target | None = None,
+        tracks: Target | None = None,
+        bits: Bits | None = None,
         clip: Any = "rescale",
         keep_original_audio: bool = False,
         overwrite: bool = False,
@@ -229,14 +232,18 @@ class Separation:
 
         Args:
             path: a file if there is one stem, else number of the stem -> file. The ending
-                chooses the kind: .wav or .flac for sound, .mp4, .m4v, .mov, .mkv or .webm for a
-                copy of the video with that sound, the picture untouched.
+                chooses the kind: .wav, .flac, .mp3, .m4a or .opus for sound, .mp4, .m4v, .mov,
+                .mkv or .webm for a copy of the video with that sound, the picture untouched. None
+                for no file of a single stem.
             residual: where to write everything that is in none of the stems.
+            tracks: .mkv, .mov or .mp4: one video with a track for each stem.
+            bits: 16, 24, or 32 for floating point; None for the depth of the recording.
             clip: "rescale", "clamp" or "none", for integer formats that would clip.
             keep_original_audio: keep the original sound as a further track of videos.
             overwrite: replace files that exist.
 
         Raises:
+            UsageError: there is not one path for each stem, or no path at all.
             OutputExistsError: a file exists and `overwrite` is false.
             OutputError: a file cannot be written. Nothing is left half-written; of several
                 files, those that were whole by then stay.
@@ -245,6 +252,8 @@ class Separation:
             self,
             path,
             residual=residual,
+            tracks=tracks,
+            bits=bits,
             clip=clip,
             keep_original_audio=keep_original_audio,
             overwrite=overwrite,

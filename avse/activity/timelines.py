@@ -7,18 +7,60 @@ program runs on and would be 3 MB for what is a screen of JSON; a test reads it 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from avse.activity.segments import Segment
-from avse.media.timecode import Timecode
+from avse.media.probe import MediaInfo, VideoStream
+from avse.media.timecode import Timecode, timecode_of
 
 CHANNELS = ("A", "A2", "A3", "A4")
 """All the sound channels that an EDL has."""
 
 Named = Mapping[str, Sequence[Segment]]
 """The segments of each person, by what they are called; in playing time."""
+
+
+def timeline(
+    path: Path, named: Named, info: MediaInfo, video: VideoStream
+) -> tuple[str, list[str]]:
+    """Who speaks when in a recording, as a file for editing programs.
+
+    Args:
+        path: where the file will lie; its ending is .otio or .edl.
+        named: see `Named`.
+        info: the recording.
+        video: its picture, whose frames are counted.
+
+    Returns:
+        Content of the file, and what the user should know of it, in words.
+
+    Raises:
+        MediaError: the recording cannot be read.
+    """
+    timecode, warnings = timecode_of(info.path, video), []
+    if not timecode.exact:
+        warnings.append(
+            f"{path.name} counts {float(timecode.rate):.5g} frames a second, at which the picture "
+            "does not run evenly: times are right, frames may be off by one"
+        )
+    stem = info.path.stem
+    if path.suffix.lower() == ".edl":
+        text, left_out = edl(named, timecode, title=stem, clip=info.path.name)
+        if left_out:
+            warnings.append(
+                f"{path.name} lacks {left_out} stretches of speech: an EDL has four sound "
+                "channels, and more people speak at once; .otio has no such limit"
+            )
+        return text, warnings
+    last = max((segment.stop for theirs in named.values() for segment in theirs), default=0.0)
+    duration_s = max(last, 0.0 if info.duration is None else float(info.duration))
+    url = _url(info.path, path.parent)
+    return otio(named, timecode, name=stem, url=url, duration_s=duration_s), warnings
 
 
 def otio(named: Named, timecode: Timecode, *, name: str, url: str, duration_s: float) -> str:
@@ -126,6 +168,14 @@ def edl(named: Named, timecode: Timecode, *, title: str, clip: str) -> tuple[str
             f"* COMMENT: {_line(person)}",
         ]
     return "\n".join(lines) + "\n", left_out
+
+
+def _url(source: Path, folder: Path) -> str:
+    """Where a file is, as seen from a folder; absolute where no way leads from one there."""
+    try:
+        return quote(Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix())
+    except ValueError:  # on another drive
+        return source.resolve().as_uri()
 
 
 def _frames(segments: Sequence[Segment], timecode: Timecode) -> list[tuple[int, int]]:
