@@ -124,7 +124,7 @@ def duet(seen: Scene, short: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     def look(path: Path, settings: Settings, *, progress: Any = None, **more: Any) -> Scene:
         if progress is not None:
             progress("faces", 1.0, 1.5)
-        return dataclasses.replace(seen, info=probe(path))
+        return dataclasses.replace(seen, info=probe(path), kept=None)
 
     monkeypatch.setattr(avse.scene, "look", look)
     monkeypatch.setattr(avse.separation, "look", look)
