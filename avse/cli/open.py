@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import webbrowser
@@ -115,6 +116,11 @@ def open_page(
             closing = threading.Thread(target=page.close, daemon=True)
             closing.start()
             closing.join(_CLOSING_S)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread.daemon for thread in threading.enumerate()):
+        # A thread inside of a network cannot be stopped, and must not see the program fall apart.
+        os._exit(0)
 
 
 def _check(source: Path | None, settings: Settings) -> None:

@@ -184,7 +184,7 @@ class Analysis:
         for thread in self._threads:
             thread.start()
 
-    def close(self, wait_s: float = 0.7) -> None:
+    def close(self, wait_s: float = 0.4) -> None:
         """Stop all work and remove the stems."""
         with self._changed:
             self._closed = True

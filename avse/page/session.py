@@ -37,7 +37,7 @@ from avse.page.export import SOUND, TEXT, VIDEO, Exports
 from avse.page.protocol import Event
 from avse.page.proxy import PROXY_TYPE, media_type
 from avse.page.store import CHUNK_S, Lane, make_lane
-from avse.scene import Scene, examine
+from avse.scene import Scene, examine, known_people
 from avse.settings import Settings
 from avse.sync.result import Sync, set_by_hand
 
@@ -114,7 +114,16 @@ class RecordingSession:
         self._folder = tempfile.TemporaryDirectory(prefix="avse-page-")
         stems = Path(self._folder.name) / "stems"
         stems.mkdir()
-        self.analysis = Analysis(recording, settings, stems, tell=self._tell, correct=self._correct)
+        self.analysis = Analysis(
+            recording,
+            settings,
+            stems,
+            tell=self._tell,
+            correct=self._correct,
+            known=known_people(
+                recording.info, recording.video, recording.origin, settings, self._corrections
+            ),
+        )
         self.analysis.set_sync = self._set_sync()
         self.exports = Exports(self, Path(self._folder.name) / "exports")
         if not self.analysis.faces.done:

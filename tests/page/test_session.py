@@ -1,0 +1,194 @@
+"""An open recording without its page: chunks, corrections and exports on the example."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from avse.errors import UsageError
+from avse.media import AudioReader, probe
+from avse.page import store
+from avse.page.session import RecordingSession, open_recording
+from avse.page.store import StemStore, VoiceChunk
+from avse.settings import Settings
+from tests.conftest import EXAMPLES
+
+pytestmark = pytest.mark.slow
+
+
+def until(what: Callable[[], Any], seconds: float = 90.0) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def duet(tmp_path: Path) -> Path:
+    return Path(shutil.copy(EXAMPLES / "duet.mp4", tmp_path / "duet.mp4"))
+
+
+@pytest.fixture
+def session(duet: Path, cache_folder: Path) -> Iterator[RecordingSession]:
+    opened = open_recording(duet, Settings())
+    yield opened
+    folder = Path(opened._folder.name)
+    opened.close()
+    assert not folder.exists()
+
+
+def finished(session: RecordingSession) -> bool:
+    return all(session.analysis.final(k) for k in range(session.recording.chunks))
+
+
+def exported(session: RecordingSession, **request: Any) -> dict[str, Any]:
+    made = session.export(request)
+
+    def ended() -> dict[str, Any] | None:
+        (one,) = (x for x in session.state()["exports"] if x["id"] == made["id"])
+        return one if one["state"] not in ("waiting", "running") else None
+
+    return until(ended)
+
+
+def test_chunks_add_up_to_the_recording(session: RecordingSession, duet: Path) -> None:
+    assert session.sound(0, "original") is not None
+    assert session.sound(7, "original") is None
+    until(lambda: finished(session))
+    with AudioReader(duet) as reader:
+        whole = np.concatenate([block.samples for block in reader], axis=1)
+    stems = session.state()["stems"]
+    assert stems == ["1", "2", "offscreen", "rest"]
+    for chunk in range(session.recording.chunks):
+        sounds = {stem: session.sound(chunk, stem) for stem in (*stems, "original")}
+        begin, samples = sounds["1"].start, sounds["1"].samples
+        original = whole[:, begin : begin + samples.shape[1]]
+        assert session.voices(chunk)["samples"] == samples.shape[1] == original.shape[1]
+        # AAC fills bands with noise that depends on where decoding began.
+        np.testing.assert_allclose(sounds["original"].samples, original, atol=5e-3)
+        together = sum(sounds[stem].samples for stem in stems)
+        np.testing.assert_allclose(together, sounds["original"].samples, atol=1e-6)
+        spoken = session.voices(chunk)["stems"]["1"]["speaking"]
+        assert max(p for p in spoken if p is not None) > 0.9
+    tracks = session.faces(0)["tracks"]
+    assert [track["person"] for track in tracks] == [1, 2]
+    assert all(0 <= v <= 1 for track in tracks for box in track["boxes"] for v in box)
+    json.dumps(session.state(), allow_nan=False)
+
+
+def test_corrections_are_made_and_undone(session: RecordingSession) -> None:
+    until(lambda: finished(session))
+    session.rename(1, "Eileen")
+    session.rename(1, "Eileen C.")
+    assert [person["name"] for person in session.state()["people"]] == ["Eileen C.", None]
+    session.merge([1, 2])
+    (person,) = session.state()["people"]
+    assert (person["id"], person["merged"]) == (1, [2])
+    both = session.sound(0, "1").samples
+    session.undo()
+    apart = [session.sound(0, stem).samples for stem in ("1", "2")]
+    np.testing.assert_allclose(both, sum(apart), atol=1e-6)
+    session.remove(2)
+    assert [person["id"] for person in session.state()["people"]] == [1]
+    rest = session.sound(0, "rest").samples
+    session.undo()
+    np.testing.assert_allclose(rest, session.sound(0, "rest").samples + apart[1], atol=1e-6)
+    session.undo()
+    session.undo()
+    assert not session.state()["can_undo"]
+    with pytest.raises(UsageError, match="nothing to undo"):
+        session.undo()
+    with pytest.raises(UsageError, match="no person 9"):
+        session.rename(9, "Nobody")
+    with pytest.raises(UsageError, match="cannot be the name"):
+        session.rename(1, "../up")
+
+
+def test_an_offset_set_by_hand_makes_voices_anew(session: RecordingSession) -> None:
+    until(lambda: finished(session))
+    before = session.sound(0, "1").samples
+    version = session.state()["voices_ready"]["0"]
+    session.set_offset(400.0)
+    until(lambda: finished(session) and session.state()["voices_ready"]["0"] > version)
+    assert np.abs(session.sound(0, "1").samples - before).max() > 0.01
+    session.undo()
+    until(lambda: finished(session))
+    np.testing.assert_allclose(session.sound(0, "1").samples, before, atol=0.02)
+
+
+def test_exports(session: RecordingSession, duet: Path) -> None:
+    until(lambda: len(session.analysis.people) == 2)
+    voice = exported(session, what="voice", format="mp3", people=[2])
+    assert [file["name"] for file in voice["files"]] == ["duet.Person 2.mp3"]
+    each = exported(session, what="each", format="wav", bits=24, report=True)
+    names = [file["name"] for file in each["files"]]
+    assert names[:3] == [f"duet.{name}.wav" for name in ("Person 1", "Person 2", "everything-else")]
+    assert names[3].endswith(".avse.json")
+    sounds = [soundfile.read(session.export_file(each["id"], name))[0] for name in names[:3]]
+    original = soundfile.read(session.export_file(each["id"], names[0]))[1]
+    assert original == session.recording.audio.sample_rate
+    mix = exported(session, what="mix", format="wav", gains={"1": 0.0, "2": 1.0, "rest": 0.0})
+    (name,) = (file["name"] for file in mix["files"])
+    mixed = soundfile.read(session.export_file(mix["id"], name))[0]
+    np.testing.assert_allclose(mixed, sounds[1], atol=1e-2)
+    tracks = exported(session, what="tracks", format="mkv")
+    (name,) = (file["name"] for file in tracks["files"])
+    titles = [one.title for one in probe(session.export_file(tracks["id"], name)).audio]
+    assert titles == ["Person 1", "Person 2", "Everything else"]
+    subtitles = exported(session, what="subtitles", format="srt", people=[1])
+    (name,) = (file["name"] for file in subtitles["files"])
+    text = session.export_file(subtitles["id"], name).read_text()
+    assert "Speaker 1" in text
+    assert "Speaker 2" not in text
+    assert session.export_file(each["id"], "../duet.mp4") is None
+    for wrong in (
+        {"what": "mix", "format": "srt"},
+        {"what": "voice", "format": "wav", "people": [1, 2]},
+        {"what": "each", "format": "wav", "people": [5]},
+    ):
+        with pytest.raises(UsageError):
+            session.export(wrong)
+
+
+def test_the_picture_is_known_from_an_earlier_look(duet: Path, cache_folder: Path) -> None:
+    import avse
+
+    avse.look(duet, Settings())
+    session = open_recording(duet, Settings())
+    try:
+        assert len(session.analysis.faces.done) == session.recording.chunks
+        assert [person["id"] for person in session.state()["people"]] == [1, 2]
+    finally:
+        session.close()
+
+
+def test_stems_far_from_the_playhead_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    stems = rng.normal(0, 0.1, (3, 2, 4000)).astype(np.float32)
+    stems[1] = 0
+    voices = VoiceChunk((1, 4), stems, np.ones((2, 100), np.float32))
+    kept = StemStore(tmp_path)
+    kept.put(0, voices, 0)
+    read = kept.stems(0)
+    assert set(read) == {1, 0}  # silence takes no room
+    np.testing.assert_allclose(read[1], stems[0], atol=2e-5)
+    assert kept.lanes[0][4].level_db == -120
+    size = next(tmp_path.iterdir()).stat().st_size
+    monkeypatch.setattr(store, "MOST_BYTES", 10 * size)
+    for chunk in range(1, 30):
+        kept.put(chunk, dataclasses.replace(voices), 3)
+    assert [chunk for chunk in range(30) if chunk in kept] == list(range(10))
+    kept.close()
+    assert not tmp_path.exists()
