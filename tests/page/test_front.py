@@ -10,13 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="needs playwright: pip install playwright"
+)
 
 from tests.page.fake import PITCHES, RATE, Fake, encode, serving  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +48,9 @@ class Visit:
         self.errors: list[str] = []
         self.requests: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda told: self.errors.append(told.text) if told.type == "error" else None)
+        page.on(
+            "console", lambda told: self.errors.append(told.text) if told.type == "error" else None
+        )
         page.on("request", lambda request: self.requests.append(request.url))
 
     def state(self, key: str) -> Any:
@@ -74,7 +83,9 @@ class Visit:
     def click_face(self, person: int) -> None:
         face = self.page.locator(f'.face[data-person="{person}"]')
         face.wait_for()
-        box = face.bounding_box()  # the face moves: Playwright's own click waits until it stands still
+        box = (
+            face.bounding_box()
+        )  # the face moves: Playwright's own click waits until it stands still
         self.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
     def heard(self) -> np.ndarray:
@@ -96,11 +107,15 @@ class Visit:
 def visit(browser: Any, media: bytes) -> Iterator[Callable[..., Visit]]:
     open_ones: list[tuple[Any, Any]] = []
 
-    def start(*, width: int = 1200, height: int = 800, scheme: str = "light", **given: Any) -> Visit:
+    def start(
+        *, width: int = 1200, height: int = 800, scheme: str = "light", **given: Any
+    ) -> Visit:
         fake = Fake(media=media, **given)
         server = serving(fake)
         address = server.__enter__()
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
         open_ones.append((context, server))
         page = Visit(context.new_page(), fake, address)
         page.page.goto(address)
@@ -130,6 +145,19 @@ def test_boxes_follow_the_faces_as_soon_as_they_are_found(visit: Any) -> None:
     left = picture["x"] + (picture["width"] - 640 * scale) / 2
     expected = 0.12 + 0.03 * np.sin(0.9 * 5 + 1)  # as fake.where
     assert abs((box["x"] - left) / (640 * scale) - expected) < 0.005
+
+
+def test_people_are_listed_as_they_are_found(visit: Any) -> None:
+    on = visit()
+    found = on.fake.people.copy()
+    on.fake.people.clear()
+    on.fake.changed()
+    on.until(lambda: on.page.locator(".strip").count() == 2)  # off-screen speech, everything else
+    assert on.page.locator("#hint").inner_text() == "Looking for faces …"
+    on.fake.people.extend(found[:1])
+    on.fake.changed()
+    on.until(lambda: on.page.locator(".strip").count() == 3)
+    assert on.page.locator("#hint").inner_text() == "Click a face to hear only that person"
 
 
 def test_a_clicked_face_is_heard_alone_and_again_all_are(visit: Any) -> None:
@@ -201,7 +229,8 @@ def test_the_mixer_adds_up_sample_by_sample_over_chunks(visit: Any) -> None:
     script = """async () => {
       const { Mixer } = await import("/static/mixer.js");
       const total = 2500, mixer = new Mixer({ rate: 1000, total, chunk_s: 1 });
-      const stem = (factor) => (k, n) => [Float32Array.from({ length: n }, (_, i) => factor * (1000 * k + i))];
+      const stem = (factor) => (k, n) =>
+        [Float32Array.from({ length: n }, (_, i) => factor * (1000 * k + i))];
       for (const k of [0, 1, 2]) {
         const n = Math.min(1000, total - 1000 * k);
         mixer.obey({ kind: "put", chunk: k, start: 1000 * k, length: n, original: stem(3)(k, n),
@@ -261,7 +290,9 @@ def test_corrections_send_what_the_server_expects(visit: Any) -> None:
     page.keyboard.type("<img src=x onerror=alert(1)>")
     page.keyboard.press("Enter")
     on.until(lambda: on.sent("/api/people/1") == [{"name": "<img src=x onerror=alert(1)>"}])
-    on.until(lambda: "<img" in page.locator('[data-stem="1"] .name').inner_text())  # text, no element
+    on.until(
+        lambda: "<img" in page.locator('[data-stem="1"] .name').inner_text()
+    )  # text, no element
     page.locator('[data-stem="3"] .more').click()
     page.get_by_role("menuitem", name="Same person as").click()
     page.get_by_role("radio").first.check()
@@ -306,8 +337,14 @@ def test_export_sends_the_mix_and_gives_links(visit: Any) -> None:
     page.locator("#export-go").click()
     (sent,) = on.until(lambda: on.sent("/api/export"))
     assert sent["gains"].pop("rest") == pytest.approx(10 ** (-6 / 20))
-    assert sent == {"what": "video", "people": [1, 2, 3], "gains": {"1": 1, "2": 0, "3": 1, "offscreen": 1},
-                    "format": "mkv", "bits": 16, "report": True}
+    assert sent == {
+        "what": "video",
+        "people": [1, 2, 3],
+        "gains": {"1": 1, "2": 0, "3": 1, "offscreen": 1},
+        "format": "mkv",
+        "bits": 16,
+        "report": True,
+    }
     page.get_by_role("radio", name="Each voice").check()
     page.locator("#export-format").select_option("wav")
     page.locator("#export-bits").select_option("32")
@@ -354,7 +391,11 @@ def test_keys(visit: Any) -> None:
     on.page.keyboard.press("End")
     on.until(lambda: not on.state("playing"))
     on.page.keyboard.press("Home")
-    on.until(lambda: (on.page.locator("#lanes").get_attribute("aria-valuetext") or "").startswith("0:00 of 0:24"))
+    on.until(
+        lambda: (on.page.locator("#lanes").get_attribute("aria-valuetext") or "").startswith(
+            "0:00 of 0:24"
+        )
+    )
 
 
 def test_a_click_on_the_timeline_goes_there(visit: Any) -> None:
@@ -414,7 +455,7 @@ def test_without_a_recording_one_is_chosen(visit: Any, tmp_path: Path) -> None:
     video.write_bytes(b"video")
     on.page.locator("#choose").set_input_files(video)
     on.page.locator("#work").wait_for()
-    assert [path for path, _ in on.fake.posts][0] == "/api/open"
+    assert next(path for path, _ in on.fake.posts) == "/api/open"
 
 
 def test_the_modules_pass_the_type_checker() -> None:
@@ -423,5 +464,3 @@ def test_the_modules_pass_the_type_checker() -> None:
         pytest.skip("needs TypeScript: npm install --global typescript")
     checked = subprocess.run([tsc, "-p", ROOT / "jsconfig.json"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
-
-
