@@ -1,6 +1,7 @@
 """A server that keeps the contract of the page with made people: tones for voices, drawn faces.
 
-Run it to look at the page: `python tests/page/fake.py --port 8123 --pace 1.5` (seconds for the voices of a chunk).
+Run it to look at the page: `python tests/page/fake.py --port 8123 --pace 1.5`, where the voices of
+a chunk take 1.5 s.
 """
 
 import argparse
@@ -36,7 +37,7 @@ NAMES = {"index.html": "text/html", "style.css": "text/css", "icon.svg": "image/
 
 
 def speaks(stem: str, at: np.ndarray) -> np.ndarray:
-    """Whether a person speaks: 1 most of the time, 2 and 3 with pauses; 2 is silent for its first second."""
+    """Whether a person speaks: 1 most of the time, 2 (not at first) and 3 with pauses."""
     if stem == "1":
         return (at % 8 < 7).astype(float)
     if stem == "2":
@@ -47,7 +48,7 @@ def speaks(stem: str, at: np.ndarray) -> np.ndarray:
 
 
 def tone(stem: str, start: int, stop: int, *, steady: bool = False) -> np.ndarray:
-    """The samples [start, stop) of a stem: (channels, samples), float32; steady: people never pause."""
+    """The samples [start, stop) of a stem: (channels, samples); steady: people never pause."""
     at = np.arange(start, stop) / RATE
     level = {"rest": 0.01, "offscreen": 0.05}.get(stem, 0.1)
     wave = level * np.sin(2 * np.pi * PITCHES[stem] * at)
@@ -56,8 +57,8 @@ def tone(stem: str, start: int, stop: int, *, steady: bool = False) -> np.ndarra
 
 
 def where(person: int, at: float) -> tuple[float, float, float, float] | None:
-    """Where a face is, as fractions of the picture; person 3 comes in at 3 s."""
-    if person == 3 and at < 3:
+    """Where a face is, as fractions of the picture; person 3 comes in at 3 s, others never."""
+    if person > 3 or (person == 3 and at < 3):
         return None
     x = {1: 0.12, 2: 0.42, 3: 0.74}[person] + 0.03 * math.sin(0.9 * at + person)
     return (x, 0.30 + 0.02 * math.sin(1.3 * at + 2 * person), 0.15, 0.36)
@@ -141,7 +142,7 @@ def segment(chunk: int, duration: float) -> bytes:
 
 @dataclass
 class Fake:
-    """The state behind the fake server. Tests read `posts` and release chunks themselves or set a pace."""
+    """The state behind the fake server. Tests read `posts`, and say which chunks are `ready`."""
 
     duration: float = 24.0
     media_type: str | None = 'video/mp4; codecs="avc1.42c01e, mp4a.40.2"'
@@ -380,7 +381,10 @@ class Fake:
 
 def thumbnail(person: int) -> Response:
     at = 5.0
-    x, y, w, h = where(person, at) or (0, 0, 1, 1)
+    box = where(person, at)
+    if box is None:
+        return Response(status_code=404)
+    x, y, w, h = box
     width, height = SIZE
     target = io.BytesIO()
     face = draw(at).crop(

@@ -20,7 +20,10 @@ CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +147,19 @@ def test_boxes_follow_the_faces_as_soon_as_they_are_found(visit: Any) -> None:
     assert abs((box["x"] - left) / (640 * scale) - expected) < 0.005
 
 
+def test_people_are_listed_as_they_are_found(visit: Any) -> None:
+    on = visit()
+    found = on.fake.people.copy()
+    on.fake.people.clear()
+    on.fake.changed()
+    on.until(lambda: on.page.locator(".strip").count() == 2)  # off-screen speech, everything else
+    assert on.page.locator("#hint").inner_text() == "Looking for faces …"
+    on.fake.people.extend(found[:1])
+    on.fake.changed()
+    on.until(lambda: on.page.locator(".strip").count() == 3)
+    assert on.page.locator("#hint").inner_text() == "Click a face to hear only that person"
+
+
 def test_a_clicked_face_is_heard_alone_and_again_all_are(visit: Any) -> None:
     on = visit(steady=True)
     on.compute(*range(6))
@@ -213,7 +229,8 @@ def test_the_mixer_adds_up_sample_by_sample_over_chunks(visit: Any) -> None:
     script = """async () => {
       const { Mixer } = await import("/static/mixer.js");
       const total = 2500, mixer = new Mixer({ rate: 1000, total, chunk_s: 1 });
-      const stem = (factor) => (k, n) => [Float32Array.from({ length: n }, (_, i) => factor * (1000 * k + i))];
+      const stem = (factor) => (k, n) =>
+        [Float32Array.from({ length: n }, (_, i) => factor * (1000 * k + i))];
       for (const k of [0, 1, 2]) {
         const n = Math.min(1000, total - 1000 * k);
         mixer.obey({ kind: "put", chunk: k, start: 1000 * k, length: n, original: stem(3)(k, n),
@@ -438,7 +455,7 @@ def test_without_a_recording_one_is_chosen(visit: Any, tmp_path: Path) -> None:
     video.write_bytes(b"video")
     on.page.locator("#choose").set_input_files(video)
     on.page.locator("#work").wait_for()
-    assert [path for path, _ in on.fake.posts][0] == "/api/open"
+    assert next(path for path, _ in on.fake.posts) == "/api/open"
 
 
 def test_the_modules_pass_the_type_checker() -> None:

@@ -103,20 +103,22 @@ export async function bytes(path, signal) {
  * @param {string} stem
  * @param {number} version
  * @param {AbortSignal} signal
- * @returns {Promise<{start: number, length: number, channels: Float32Array<ArrayBuffer>[]}>}
+ * @returns {Promise<{start: number, length: number, channels: Float32Array[], buffer: ArrayBuffer}>}
+ *   the channels are views on the one buffer
  */
 export async function sound(chunk, stem, version, signal) {
   const answer = await ask(`/api/sound/${chunk}/${encodeURIComponent(stem)}?v=${version}`, { signal });
   const count = Number(answer.headers.get("X-Channels"));
   const length = Number(answer.headers.get("X-Samples"));
   const start = Number(answer.headers.get("X-Start-Sample"));
-  const samples = new Float32Array(await answer.arrayBuffer());
+  const buffer = await answer.arrayBuffer();
+  const samples = new Float32Array(buffer);
   if (!(count > 0) || samples.length !== count * length) {
     throw new Refusal("The server sent sound of another length than it said.", "", answer.status);
   }
   const channels = [];
-  for (let c = 0; c < count; c++) channels.push(samples.slice(c * length, (c + 1) * length));
-  return { start, length, channels };
+  for (let c = 0; c < count; c++) channels.push(samples.subarray(c * length, (c + 1) * length));
+  return { start, length, channels, buffer };
 }
 
 /**

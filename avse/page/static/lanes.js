@@ -201,7 +201,7 @@ export class Lanes {
     /** @type {Stretch[]} */
     const missing = [];
     for (let k = first; k <= last; k++) {
-      if (!this.recording.voices.has(k)) missing.push([k * chunk_s, Math.min(duration, (k + 1) * chunk_s)]);
+      if (this.recording.voicesVersion(k) === null) missing.push([k * chunk_s, Math.min(duration, (k + 1) * chunk_s)]);
     }
     const height = count * LANE_PX - 2;
     for (const [from, to] of joined(missing, 0.01)) {

@@ -52,8 +52,19 @@ async function open(state) {
 
   const transport = new Transport(recording, player, mix);
   const hint = part("hint", HTMLElement);
-  const hintKnown = () => (hint.hidden = true);
-  hint.hidden = false;
+  const hintKnown = () => {
+    hint.hidden = known = true;
+  };
+  let known = false;
+  const showHint = () => {
+    hint.hidden = known;
+    const { people, progress } = recording.state;
+    const looking = progress.faces.done_s < progress.faces.total_s;
+    hint.textContent = people.length > 0 ? "Click a face to hear only that person"
+      : looking ? "Looking for faces …" : "No face was found. Off-screen speech and the rest are on the desk.";
+  };
+  for (const name of ["state", "progress"]) recording.addEventListener(name, showHint);
+  showHint();
   const boxes = new Boxes(part("boxes", HTMLElement), recording, picture, mix, (stem) => {
     hintKnown();
     mix.only(stem);

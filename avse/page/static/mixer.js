@@ -103,7 +103,7 @@ export class Mixer {
       original: original ?? old?.original ?? null,
       stems: stems ?? old?.stems ?? null,
     });
-    if (old && old.stems && stems && k === this.chunkAt(this.position)) {
+    if (old?.stems && stems && this.run > 0 && k === this.chunkAt(this.position)) {
       this.replaced = { chunk: k, old, left: RUN_S * this.rate };
     }
   }

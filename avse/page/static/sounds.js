@@ -12,6 +12,8 @@ import { Refusal, get, sound } from "./api.js";
 
 const BEHIND_S = 8;
 const AHEAD_S = 24;
+const MOST_BYTES = 64e6; // with many people less far behind and ahead
+const LEAST = 0.4;
 const AT_ONCE = 2; // chunks; a browser opens six connections to a server
 const AGAIN_MS = 1000;
 
@@ -38,8 +40,10 @@ export class Sounds {
     const { state, file } = this.recording;
     const time = this.player.time;
     const here = this.recording.chunkAt(time);
-    const last = Math.min(file.chunks - 1, Math.floor((time + AHEAD_S) / state.chunk_s));
-    const first = Math.max(0, Math.floor((time - BEHIND_S) / state.chunk_s));
+    const bytes = (BEHIND_S + AHEAD_S) * file.rate * file.channels * 4 * (state.stems.length + 1);
+    const reach = Math.max(LEAST, Math.min(1, MOST_BYTES / bytes));
+    const last = Math.min(file.chunks - 1, Math.floor((time + reach * AHEAD_S) / state.chunk_s));
+    const first = Math.max(0, Math.floor((time - reach * BEHIND_S) / state.chunk_s));
     const wanted = [];
     for (let k = here; k <= last; k++) wanted.push(k);
     for (let k = here - 1; k >= first; k--) wanted.push(k);
@@ -75,9 +79,8 @@ export class Sounds {
     const { signal } = held.loading;
     try {
       if (!held.original) {
-        const { start, length, channels } = await sound(k, "original", 0, signal);
-        const transfer = channels.map((channel) => channel.buffer);
-        this.player.order({ kind: "put", chunk: k, start, length, original: channels }, transfer);
+        const { start, length, channels, buffer } = await sound(k, "original", 0, signal);
+        this.player.order({ kind: "put", chunk: k, start, length, original: channels }, [buffer]);
         held.original = true;
       }
       if (version !== null) await this.#loadStems(k, held, version, signal);
@@ -102,7 +105,7 @@ export class Sounds {
     names.forEach((stem, i) => (stems[stem] = sounds[i].channels));
     if (sounds.length > 0) {
       const { start, length } = sounds[0];
-      const transfer = sounds.flatMap(({ channels }) => channels.map((channel) => channel.buffer));
+      const transfer = sounds.map(({ buffer }) => buffer);
       this.player.order({ kind: "put", chunk: k, start, length, stems }, transfer);
     }
     held.version = version;

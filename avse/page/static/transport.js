@@ -150,8 +150,8 @@ export class Transport {
     if (!missing || (player.original && !player.waiting)) return player.waiting ? "Loading the sound …" : "";
     const what = soloed.length === 1 ? "this voice" : "the voices";
     const left = this.chunkTakes === null ? null : this.chunkTakes - (performance.now() - this.lastVoices) / 1000;
-    const about = left === null ? "" : ` about ${lengthInWords(Math.max(1, left))}`;
-    return `Finding ${what} at ${clock(player.time)} …${about}`;
+    const about = left === null || left < 0.5 ? "" : ` about ${lengthInWords(left)}`;
+    return `Finding ${what} at ${clock(player.time + 0.05)} …${about}`;
   }
 
   /** To be called for each frame that is drawn. */
