@@ -1,9 +1,9 @@
 """How long a person waits in `avse open`: the first faces, the first voice, a jump; and memory.
 
-Loops a clip, starts `avse open` on it in a process of its own, and opens the page in Chromium. Times
-count from the moment at which the browser goes to the address; those of a voice from the click on a
-face to the moment at which that voice sounds. Memory is the largest resident set of the server and
-of the tab's process.
+Loops a clip, starts `avse open` on it in a process of its own, and opens the page in Chromium.
+Times count from the moment at which the browser goes to the address; those of a voice from the
+click on a face to the moment at which that voice sounds. Memory is the largest resident set of the
+server and of the tab's process.
 
     python benchmarks/page.py some-720p-clip.mp4 --minutes 30 --jump 25
 
@@ -41,7 +41,7 @@ class Memory(threading.Thread):
 
     def run(self) -> None:
         while not self.ended:
-            for pid in filter(str.isdigit, os.listdir("/proc")):
+            for pid in (one.name for one in Path("/proc").iterdir() if one.name.isdigit()):
                 kind = self.kind(pid)
                 if kind is not None:
                     self.most[kind] = max(self.most[kind], resident(pid))

@@ -22,13 +22,14 @@ import numpy.typing as npt
 
 from avse.errors import AvseError
 from avse.faces.detect import open_backend
+from avse.faces.lips import POINTS, LipSequence
 from avse.faces.people import People
 from avse.faces.recognition import open_recogniser
 from avse.faces.survey import FaceSurvey
 from avse.faces.track import Hint
 from avse.inference.engine import Block, Engine, Run
 from avse.inference.mask_estimator import MaskBlock
-from avse.inference.sound import FileSound
+from avse.inference.sound import ArraySound, FileSound
 from avse.inference.voice_activity import speaking
 from avse.media import AudioStream, Frame, MediaInfo, VideoStream, read_frames
 from avse.models.device import pick_device
@@ -171,6 +172,7 @@ class Analysis:
         self._measured_chunks = 0
         self.set_sync: Sync | None = None
         self._engine: Engine | None = None
+        self._ready = self._drafting = False
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), daemon=True)
             for work in (self._look_for_faces, self._separate)
@@ -380,12 +382,19 @@ class Analysis:
             for frame in frames:
                 yield Frame(frame.time - origin, frame.image)
 
+    def _draft_is_due(self) -> bool:
+        """Whether the voices at the playhead can be separated for the first time, with no delay."""
+        return self._ready and (self._pick() or ("", 0))[0] == "draft"
+
     def _next_faces(self) -> int | None:
         """The chunk to look at next, or `_HINT`; waits while there is none; None at the end."""
         with self._changed:
             while not self._closed:
                 if self._hints:
                     return _HINT
+                if self._drafting or self._draft_is_due():
+                    self._changed.wait(_POLL_S)  # the first sound needs all processors
+                    continue
                 for chunk in self._order():
                     if chunk not in self.faces.done:
                         return chunk
@@ -398,7 +407,8 @@ class Analysis:
         return self._closed or (chunk not in ahead and self._playhead not in self.faces.done)
 
     def _separate(self) -> None:
-        self.engine()
+        self._warm_up()
+        self._ready = True
         while (job := self._next_voices()) is not None:
             what, chunk = job
             with contextlib.suppress(_AbandonedError):
@@ -407,6 +417,18 @@ class Analysis:
                 else:
                     self._separate_from(chunk, draft=what == "draft")
             self.voices.at = None
+            with self._changed:
+                self._drafting = False
+                self._changed.notify_all()
+
+    def _warm_up(self) -> None:
+        """Load the networks and run them once, as the first time takes several times as long."""
+        sound = ArraySound(np.zeros((1, 16_000 * CHUNK_S), np.float32), 16_000)
+        nobody = LipSequence(
+            0, np.zeros((FRAMES, POINTS, 3), np.float32), np.ones((FRAMES, POINTS), np.float32)
+        )
+        for _ in self.engine().run([nobody, nobody], sound, offscreen=True).masks():
+            pass
 
     def _next_voices(self) -> tuple[str, int] | None:
         """What to compute next; waits while there is nothing; None at the end."""
@@ -414,6 +436,7 @@ class Analysis:
             while not self._closed:
                 job = self._pick()
                 if job is not None:
+                    self._drafting = job[0] == "draft"
                     return job
                 self._changed.wait(_POLL_S)
         return None

@@ -25,7 +25,7 @@ const notices = new Notices(part("notices", HTMLElement));
 
 /**
  * Everything that belongs to a recording that is open.
- * @typedef {{recording: Recording, player: Player, picture: Picture, exports: Exports}} Room
+ * @typedef {{recording: Recording, player: Player, picture: Picture, exports: Exports, transport: Transport}} Room
  */
 /** @type {Room | null} */
 let room = null;
@@ -48,9 +48,8 @@ async function open(state) {
   const corrections = new Corrections(recording, notices, take);
   corrections.connectOffset(picture);
   const exports = new Exports(recording, mix, notices);
-  room = { recording, player, picture, exports };
-
   const transport = new Transport(recording, player, mix);
+  room = { recording, player, picture, exports, transport };
   const hint = part("hint", HTMLElement);
   const hintKnown = () => {
     hint.hidden = known = true;
@@ -204,7 +203,7 @@ part("help", HTMLButtonElement).addEventListener("click", () => part("keys", HTM
  * For automation: what is heard, measured in the audio graph, and where the page is.
  * levels(): RMS in dB of each stem after its fader, and of the buses `result`, `original` (at the
  *   loudness of the result) and `heard`; state(): what the page knows and does; time(): seconds of the
- *   recording; drift_ms(): picture ahead of the sound; recent(): the last samples that were heard.
+ *   recording; seek(time): go there; drift_ms(): picture ahead of the sound; recent(): the last samples that were heard.
  */
 Reflect.set(window, "avse", {
   levels: () => (room ? { ...room.player.stemLevels(), ...room.player.busLevels() } : {}),
@@ -217,6 +216,7 @@ Reflect.set(window, "avse", {
     proxy: Boolean(room?.picture.segments),
   }),
   time: () => room?.player.time ?? 0,
+  seek: (/** @type {number} */ time) => room?.transport.seek(time),
   drift_ms: () => room?.picture.driftMs ?? 0,
   recent: () => room?.player.recent() ?? new Float32Array(0),
 });
