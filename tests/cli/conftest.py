@@ -114,7 +114,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def seen(short: Path) -> Scene:
     """One look at the beginning of the duet."""
-    return avse.scene.look(short, Settings())
+    return avse.scene.look(short, Settings(cache=False))
 
 
 @pytest.fixture
