@@ -6,6 +6,7 @@ a chunk take 1.5 s.
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import math
@@ -116,6 +117,7 @@ def encode(start_s: float, stop_s: float, options: dict[str, str], *, sound: boo
     return target.getvalue()
 
 
+@functools.lru_cache
 def segment(chunk: int, duration: float) -> bytes:
     """Chunk of the picture as a fragment whose decode time is its place on the time line."""
     start = chunk * CHUNK_S

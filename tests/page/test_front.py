@@ -59,7 +59,7 @@ class Visit:
     def time(self) -> float:
         return self.page.evaluate("avse.time()")
 
-    def until(self, what: Callable[[], Any], seconds: float = 8.0) -> Any:
+    def until(self, what: Callable[[], Any], seconds: float = 20.0) -> Any:
         end = time.monotonic() + seconds
         while not (found := what()):
             assert time.monotonic() < end, "it did not happen"

@@ -11,7 +11,9 @@ import { Segments } from "./segments.js";
 
 const CLOSE_S = 0.008; // nearer than this is in step
 const FAR_S = 0.6; // farther than this is reached by a jump
+const LAST_FRAME_S = 0.05; // there is no picture at the very end
 const JUMP_EVERY_MS = 1500;
+const SLOW_JUMP_MS = 4000;
 
 export class Picture {
   /**
@@ -51,7 +53,7 @@ export class Picture {
   /** The time of the picture that belongs to what is heard now. */
   get wanted() {
     const late = this.trial ?? this.recording.late;
-    return Math.min(Math.max(0, this.player.time - late), this.recording.file.duration);
+    return Math.max(0, Math.min(this.player.time - late, this.recording.file.duration - LAST_FRAME_S));
   }
 
   /** The time of the picture that is shown. */
@@ -76,13 +78,15 @@ export class Picture {
       return;
     }
     if (video.paused && !video.ended) video.play().catch(() => {}); // it is muted: allowed; asked again
-    if (video.seeking) return;
-    const now = performance.now();
-    if (Math.abs(off) > FAR_S && now - this.jumpedAt > JUMP_EVERY_MS) {
-      this.jumpedAt = now;
+    // A jump to where segments were dropped meanwhile never ends: after a while jump again.
+    const since = performance.now() - this.jumpedAt;
+    if (video.seeking && since < (this.segments ? JUMP_EVERY_MS : SLOW_JUMP_MS)) return;
+    if (Math.abs(off) > FAR_S && since > JUMP_EVERY_MS) {
+      this.jumpedAt = performance.now();
       video.currentTime = Math.min(wanted + this.jumpTakes, this.recording.file.duration);
       return;
     }
+    if (video.seeking) return;
     const rate = Math.abs(off) < CLOSE_S ? 1 : Math.min(1.6, Math.max(0.4, 1 - 2 * off));
     const rounded = Math.round(rate * 50) / 50;
     if (video.playbackRate !== rounded) video.playbackRate = rounded;
