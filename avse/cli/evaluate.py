@@ -111,7 +111,7 @@ Curves = Annotated[
         metavar="LIST",
         show_default=False,
         help="Robustness against offset, missing, frozen (lips), snr, speakers, size, rate (of the "
-        "picture), or all. Needs --manifest.",
+        "picture), sync (late sound in the file, corrected), or all. Needs --manifest.",
     ),
 ]
 CurveItems = Annotated[

@@ -1,7 +1,8 @@
 """How scores change when the input gets worse, one thing at a time.
 
 Most curves act on what the network takes: lips are shifted, taken away or frozen, voices are mixed
-anew. Picture size and frame rate act on the video, which is encoded again and looked at again.
+anew. Picture size, frame rate and sound that is late act on the video, which goes through the whole
+pipeline again.
 """
 
 from __future__ import annotations
@@ -52,9 +53,14 @@ CURVES: Mapping[str, Curve] = {
         Curve("speakers", "People talking", (2, 3, 4)),
         Curve("size", "Height of the picture (pixels)", (360, 240, 180, 120, 90, 60)),
         Curve("rate", "Pictures a second", (25, 15, 12.5, 10, 5)),
+        Curve(
+            "sync",
+            "Sound late in the file (ms), corrected where certain",
+            (-200, -120, 0, 120, 200),
+        ),
     )
 }
-ON_VIDEO = ("size", "rate")
+ON_VIDEO = ("size", "rate", "sync")
 CURVE_METRICS = ("si-sdr", "si-sdri", "wrong-speaker")
 
 

@@ -1,4 +1,4 @@
-"""Curves that act on the video: smaller pictures, fewer of them, through the whole pipeline."""
+"""Curves that act on the video: smaller pictures, fewer of them, late sound; whole pipeline."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from avse.evaluate.running import NO_FACE, separate_video
 from avse.evaluate.sounds import read_sound
 from avse.evaluate.testset import TestSet
 from avse.media import read_frames
+from avse.media.moving import move_sound
 from avse.media.opening import open_input
 from avse.metrics import Score, not_defined
 from avse.mixtures.items import Item
@@ -24,7 +25,7 @@ from avse.separation import Separator
 def trace_videos(
     curve: str, separator: Separator, test_set: TestSet, items: Sequence[Item]
 ) -> Iterator[dict[str, object]]:
-    """Every point of the curves "size" and "rate"; videos are never enlarged or sped up.
+    """Every point of the curves "size", "rate" and "sync"; videos are never enlarged or sped up.
 
     Args:
         curve: which.
@@ -38,16 +39,20 @@ def trace_videos(
         with tempfile.TemporaryDirectory() as folder:
             for item in items:
                 assert item.picture is not None
-                at = item.picture.height if curve == "size" else item.picture.fps
-                if point > at:
+                video = test_set.video(item)
+                worse = Path(folder) / f"{item.id}.mkv"
+                if curve == "sync":
+                    # Matroska keeps every packet of the sound, however early it comes.
+                    move_sound(video, worse, Fraction(-point) / 1000)
+                elif point > (item.picture.height if curve == "size" else item.picture.fps):
                     continue
-                worse = Path(folder) / f"{item.id}{test_set.video(item).suffix}"
-                write_worse(
-                    test_set.video(item),
-                    worse,
-                    height=int(point) if curve == "size" else None,
-                    fps=Fraction(point) if curve == "rate" else None,
-                )
+                else:
+                    write_worse(
+                        video,
+                        worse,
+                        height=int(point) if curve == "size" else None,
+                        fps=Fraction(point) if curve == "rate" else None,
+                    )
                 for name, found in _score(worse, item, test_set, separator).items():
                     scores[name] += found
                 groups += [item.id] * len(item.sources)
