@@ -18,7 +18,16 @@ from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import check_remux, check_stem
 from avse.models.device import pick_device
-from avse.saving import NARRATOR, RESIDUAL, Mix, Voices, save_stems, title, track_encoding
+from avse.saving import (
+    NARRATOR,
+    RESIDUAL,
+    TOGETHER,
+    Mix,
+    Voices,
+    save_stems,
+    title,
+    track_encoding,
+)
 from avse.separation import Separation
 from avse.sidecar import describe, sidecar_paths, write_sidecar
 
@@ -36,7 +45,7 @@ _WHAT = {
     "video": VIDEO,
     "tracks": VIDEO,
     "subtitles": ("srt", "vtt", "rttm"),
-    "timeline": ("otio", "edl"),
+    "timeline": ("rttm", "otio", "edl"),
 }
 _FACES_SHARE = 0.5
 """Share of the progress of an export that the faces of the whole recording take."""
@@ -120,8 +129,6 @@ class Exports:
                 f"{what} cannot be saved as {kind}", f"choose from: {', '.join(_WHAT[what])}"
             )
         people = self._people(request)
-        if what == "voice" and len(people) != 1:
-            raise UsageError("one voice is of one person", "choose one, or save each voice")
         self._check_format(what, kind, self._bits(request))
         number = len(self._all) + 1
         folder = self._folder / str(number)
@@ -177,7 +184,7 @@ class Exports:
 
     @staticmethod
     def _bits(request: Mapping[str, Any]) -> Any:
-        return request.get("bits") if request["format"] in ("wav", "flac", *VIDEO) else None
+        return request.get("bits") if request["format"] in ("wav", "flac") else None
 
     def _check_format(self, what: str, kind: str, bits: Any) -> None:
         """Refuse what the container cannot hold, before the work."""
@@ -256,7 +263,12 @@ class Exports:
             export.files = [target]
             return
         separation = Separation(
-            scene, people, session.analysis.engine(), progress, offscreen=what in ("mix", "video")
+            scene,
+            people,
+            session.analysis.engine(),
+            progress,
+            together=what == "voice" and len(people) > 1,
+            offscreen=what in ("mix", "video"),
         )
         paths, voices = self._targets(export, separation, stem, kind)
         tracks = export.folder / f"{stem}.tracks.{kind}" if what == "tracks" else None
@@ -279,7 +291,7 @@ class Exports:
         if what in ("mix", "video"):
             mix = Mix(separation, _gains(request, separation))
             return {mix.numbers[0]: folder / f"{stem}.mix.{kind}"}, mix
-        called = {person.number: person.name for person in separation.people}
+        called = _called(separation)
         taken: set[str] = set()
         paths = {}
         for number in separation.numbers:
@@ -300,7 +312,7 @@ class Exports:
     ) -> None:
         """Write what was done beside the outputs."""
         settings = self._session.settings
-        called = {person.number: person.name for person in separation.people}
+        called = _called(separation)
         holds = {path: title(number, called.get(number)) for number, path in stems.items()}
         if rest is not None:
             holds[rest] = title(RESIDUAL)
@@ -321,6 +333,14 @@ class Exports:
         places = sidecar_paths(export.files[0])
         write_sidecar(about, places, overwrite=False)
         export.files += places
+
+
+def _called(separation: Separation) -> dict[int, str | None]:
+    """Number of a stem -> the name of the person, or the names of several together."""
+    people = separation.people
+    names = [title(person.number, person.name) for person in people]
+    several = " and ".join(names) if len(names) <= 3 else f"{len(names)} people"
+    return {person.number: person.name for person in people} | {TOGETHER: several}
 
 
 def _gains(request: Mapping[str, Any], separation: Separation) -> dict[int, float]:

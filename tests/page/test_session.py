@@ -150,10 +150,15 @@ def test_exports(session: RecordingSession, duet: Path) -> None:
     text = session.export_file(subtitles["id"], name).read_text()
     assert "Speaker 1" in text
     assert "Speaker 2" not in text
+    both = exported(session, what="voice", format="flac", people=[1, 2], bits=16)
+    assert [file["name"] for file in both["files"]] == ["duet.Person 1 and Person 2.flac"]
+    # The page sends a depth whatever the format is, and offers RTTM as a timeline.
+    video = exported(session, what="video", format="mp4", bits=16)
+    assert [file["name"] for file in video["files"]] == ["duet.mix.mp4"]
+    assert exported(session, what="timeline", format="rttm", bits=16)["state"] == "done"
     assert session.export_file(each["id"], "../duet.mp4") is None
     for wrong in (
         {"what": "mix", "format": "srt"},
-        {"what": "voice", "format": "wav", "people": [1, 2]},
         {"what": "each", "format": "wav", "people": [5]},
     ):
         with pytest.raises(UsageError):
