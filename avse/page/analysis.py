@@ -40,6 +40,7 @@ from avse.settings import Settings
 from avse.stft import VIDEO_RATE
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import Sync, in_step
+from avse.sync.verifying import verify
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -487,7 +488,10 @@ class Analysis:
             return
         blocks = _until(recording.scene(people).sound.downmix(begin), (stop - begin) / VIDEO_RATE)
         sound = (block[0] for block in blocks)
-        sync = conclude(gather(self.engine().network, lips, sound, lambda _: self._check_open()))
+        network = self.engine().network
+        found = conclude(gather(network, lips, sound, lambda _: self._check_open()))
+        later = _Later(recording.scene(people).sound, begin)
+        sync = verify(network, list(lips.values()), later, found)
         with self._changed:
             before = self._measured
             self._measured, self._measured_chunks = sync, last + 1 - first
@@ -577,6 +581,23 @@ class Analysis:
             self._changed.notify_all()
         self._tell("voices", {"chunk": chunk, "version": version})
         self._tell("progress", {})
+
+
+class _Later:
+    """The sound of a recording from a video frame on, as if it began there."""
+
+    def __init__(self, sound: FileSound, begin: int) -> None:
+        self.sound, self.begin = sound, begin
+        self.rate_hz, self.channels = sound.rate_hz, sound.channels
+        self.frames = max(0, sound.frames - begin)
+
+    def original(self, begin: int) -> Iterator[FloatArray]:
+        """See `avse.inference.sound.Sound`."""
+        return self.sound.original(self.begin + begin)
+
+    def downmix(self, begin: int) -> Iterator[FloatArray]:
+        """See `avse.inference.sound.Sound`."""
+        return self.sound.downmix(self.begin + begin)
 
 
 def _without_stills(people: People) -> People:
