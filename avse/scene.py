@@ -82,6 +82,14 @@ class Scene:
         part: what of the recording is worked on.
         kept: where what is found in it is kept; None if nothing is.
         offset_ms: by how much the sound is late, where the user has set that; None if not.
+
+    Examples:
+        >>> import avse
+        >>> scene = avse.look("talk.mp4", avse.Settings())
+        >>> [(person.number, round(person.seconds_on_screen, 1)) for person in scene.people]
+        [(1, 6.4), (2, 6.4)]
+        >>> [person.number for person in scene.choose("@2.5s:0.75,0.50")]
+        [2]
     """
 
     info: MediaInfo
@@ -396,9 +404,12 @@ def look(
     Args:
         path: the recording.
         settings: see `Settings`.
-        progress: see `Progress`.
+        progress: called with (stage, seconds done, seconds in all or None).
         need_audio: whether a recording without sound is refused.
-        backend: who finds faces, if it is open already; else the one that the settings name.
+        backend: an open face detection backend; else the one that the settings name.
+
+    Returns:
+        The recording and everybody in it.
 
     Raises:
         MediaError: the file cannot be read.

@@ -12,30 +12,39 @@ from avse.errors import UsageError
 
 @dataclass(frozen=True)
 class Settings:
-    """How to separate.
+    """How to separate. The command line and Python share these defaults.
 
     Attributes:
         model: name of shipped weights, or path of a .safetensors file.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         faces: face backend: "mediapipe", or "face-alignment[:DETECTOR]".
-        window_s: seconds of sound that the network hears at once.
-        overlap: share of a window that the next one hears too, 0 up to 0.9.
-        mix: share of the original left in, 0 (none) to 1 (nothing but).
+        window_s: length of the network's window in seconds, 0.4 to 600.
+        overlap: share of a window that overlaps the next one, 0 to 0.9.
+        mix: share of the original in the output, 0 (none) to 1 (all).
         track: which sound track of the file, counted from 0; None for the one that plays by
             default: the first that the file marks so, else the first.
         picture: which moving picture of the file, counted from 0.
         people: path of a file of people, who then go by their names; see docs/identity.md.
-        gate: whether who does not speak is silenced.
-        face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
-        sync: whether to measure how far sound and picture are apart, and to correct for it.
-        carry: whether somebody whose face is out of sight is known by their voice, found so far.
-        offscreen_model: name of shipped weights for what is out of sight, or path of a file.
-        same: people who were numbered more than once: the numbers of each, such as ((2, 3),).
-        cache: whether what is found in a picture is kept, and used again; see `avse.cache`.
-        corrections: whether what the user has corrected in a recording is used; see
-            `avse.corrections`.
-        start, end: the part of the recording to work on, in playing time: seconds, or text such as
-            "1:02:03.5", which becomes seconds. None for the beginning, and for the end.
+        gate: whether to silence people while they do not speak.
+        face_side: largest side in pixels of the pictures in which faces are detected.
+        sync: whether to measure the A/V offset and correct it where it is certain.
+        carry: whether to follow a speaker by voice while the face is out of sight.
+        offscreen_model: name of shipped weights for off-screen speech, or path of a file.
+        same: numbers that are one person, such as ((2, 3),).
+        cache: whether to keep the faces found in a recording, and use those found before.
+        corrections: whether to use what the user has corrected in a recording.
+        start: playing time at which the part to work on begins: seconds, or text such as
+            "1:02:03.5", which becomes seconds. None for the beginning.
+        end: playing time at which it ends. None for the end.
+
+    Raises:
+        UsageError: a value is out of range.
+
+    Examples:
+        >>> import avse
+        >>> settings = avse.Settings(window_s=2.0, gate=False, start="1:30")
+        >>> settings.start
+        90.0
     """
 
     model: str = "avse-small"
