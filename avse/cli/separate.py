@@ -14,7 +14,7 @@ from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
 from avse.job import Chosen, Job
 from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs, name_tracks
-from avse.settings import Settings, read_same
+from avse.settings import Settings
 
 if TYPE_CHECKING:
     from avse.separation import OutOfSight
@@ -64,7 +64,9 @@ Transcribe = Annotated[
 ]
 
 
+@options.takes_settings()
 def separate(
+    *,
     context: typer.Context,
     inputs: options.Input,
     speaker: options.Speaker = "all",
@@ -77,25 +79,8 @@ def separate(
     keep_original_audio: options.KeepOriginalAudio = False,
     transcribe: Transcribe = None,
     report: options.Report = False,
-    mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
-    people: options.People = None,
-    same: options.Same = None,
-    start: options.Start = None,
-    end: options.End = None,
-    track: options.Track = Settings.track,
-    picture: options.Picture = Settings.picture,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    window: options.Window = Settings.window_s,
-    overlap: options.Overlap = Settings.overlap,
-    gate: options.Gate = Settings.gate,
-    carry: options.Carry = Settings.carry,
-    offscreen_model: options.OffscreenModel = Settings.offscreen_model,
-    faces: options.Faces = Settings.faces,
-    sync: options.Sync = Settings.sync,
-    cache: options.Cache = Settings.cache,
-    corrections: options.Corrections = Settings.corrections,
+    settings: Settings,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -108,28 +93,8 @@ def separate(
     Prints the paths of the files written, one a line.
     """
     terminal = terminal_of(context)
-    settings = Settings(
-        model=model,
-        device=device,
-        faces=faces,
-        cache=cache,
-        corrections=corrections,
-        window_s=window,
-        overlap=overlap,
-        mix=mix,
-        track=track,
-        picture=picture,
-        people=people,
-        gate=gate,
-        carry=carry,
-        offscreen_model=offscreen_model,
-        sync=sync,
-        same=read_same(same or ()),
-        start=start,
-        end=end,
-    )
     source = one_input(inputs)
-    chosen = read_speaker(speaker, people, source if corrections else None)
+    chosen = read_speaker(speaker, settings.people, source if settings.corrections else None)
     several = chosen == "all" or isinstance(chosen, list) or _several_names(chosen)
     naming = name_outputs(
         source, output, name, several=several, what=f"--speaker {speaker} gives one for each person"
@@ -163,7 +128,7 @@ def separate(
         terminal,
     )
     if as_json:
-        named = people is not None or any(person.name for person in done.people)
+        named = settings.people is not None or any(person.name for person in done.people)
         terminal.result_json(
             {
                 "input": str(source),

@@ -17,7 +17,7 @@ from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, UsageError
 from avse.naming import check_outputs
 from avse.paths import user_path
-from avse.settings import Settings, read_same
+from avse.settings import Settings
 
 if TYPE_CHECKING:
     from avse.scene import Scene
@@ -53,22 +53,17 @@ OverTime = Annotated[
 ]
 
 
+@options.takes_settings(
+    "start", "end", "track", "picture", "model", "device", "faces", "cache", "corrections", "same"
+)
 def sync(
+    *,
     context: typer.Context,
     inputs: options.Input,
     fix: Fix = False,
     output: Fixed = None,
     over_time: OverTime = False,
-    start: options.Start = None,
-    end: options.End = None,
-    track: options.Track = Settings.track,
-    picture: options.Picture = Settings.picture,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    faces: options.Faces = Settings.faces,
-    cache: options.Cache = Settings.cache,
-    corrections: options.Corrections = Settings.corrections,
-    same: options.Same = None,
+    settings: Settings,
     as_json: options.AsJson = False,
     force: options.Force = False,
     config: options.Config = None,
@@ -82,18 +77,6 @@ def sync(
     --fix still writes the whole recording.
     """
     terminal = terminal_of(context)
-    settings = Settings(
-        model=model,
-        device=device,
-        faces=faces,
-        cache=cache,
-        corrections=corrections,
-        track=track,
-        picture=picture,
-        same=read_same(same or ()),
-        start=start,
-        end=end,
-    )
     source = one_input(inputs)
     target = _target(source, fix=fix, output=output, force=force)
     _check(source, settings)
