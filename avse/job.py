@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Literal
 from avse.errors import AvseError
 from avse.naming import CROWD, NARRATOR, RESIDUAL, Naming, check_outputs, folder_for
 from avse.settings import Settings
+from avse.speakers import Speakers
 from avse.transcription.subtitles import SubtitleFiles
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.faces.people import Person
     from avse.models.network import AVSENet
+    from avse.scene import Examined
     from avse.separation import OutOfSight, Separation
     from avse.sync.result import Sync
     from avse.transcription.transcribers import Transcriber
 
 ENHANCED = "enhanced"
 """What stands for the speaker in the name of an output that holds everybody."""
-
-Chosen = int | list[int] | str
-"""A speaker as the library takes it."""
 
 Progress = Callable[[str, float, "float | None"], None]
 """See `avse.scene.Progress`; said again here, where nothing heavy is imported."""
@@ -37,7 +36,7 @@ class Job:
 
     Attributes:
         source: the recording.
-        speaker: whose voices.
+        speakers: whose voices.
         together: whether they are one output, their sum.
         naming: where outputs go.
         settings: how to separate.
@@ -56,7 +55,7 @@ class Job:
     """
 
     source: Path
-    speaker: Chosen
+    speakers: Speakers
     together: bool
     naming: Naming
     settings: Settings
@@ -81,13 +80,13 @@ class Job:
             paths.append(self.naming.path(ENHANCED))
         elif self.naming.needs_names:
             pass
-        elif isinstance(self.speaker, int | list):
-            asked = [self.speaker] if isinstance(self.speaker, int) else self.speaker
+        elif self.speakers.numbers:
             same = {n: min(group) for group in self.settings.same for n in group}
-            paths += [self.naming.path(n) for n in dict.fromkeys(same.get(n, n) for n in asked)]
+            numbers = dict.fromkeys(same.get(n, n) for n in self.speakers.numbers)
+            paths += [self.naming.path(n) for n in numbers]
         elif self.naming.file is not None:  # a point: one person, who has no number yet
             paths.append(self.naming.file)
-        elif self.speaker == "all":  # if there is anybody, there is a first
+        elif self.speakers.all:  # if there is anybody, there is a first
             paths.append(self.naming.path(1))
         paths += [self.subtitles(path) for path in paths if self.transcribe is not None]
         return [*paths, *self.beside().values(), *self.apart()]
@@ -188,7 +187,7 @@ def carry_out(
     Raises:
         AvseError: see `avse.separation` and `avse.naming`.
     """
-    check(job)
+    examined = check(job)
     warnings: list[str] = []
     if job.keep_original_audio and not job.naming.is_video and job.tracks is None:
         warnings.append(
@@ -196,17 +195,15 @@ def carry_out(
         )
     progress("model", 0.0, None)
     transcriber = _open_transcriber(job)
-    from avse.separation import separate
+    from avse.separation import Separator
 
-    separation = separate(
+    separation = Separator(job.settings, network=network, backend=backend).separate(
         job.source,
-        job.speaker,
+        job.speakers,
         together=job.together,
         offscreen=job.offscreen,
-        settings=job.settings,
-        network=network,
-        backend=backend,
         progress=progress,
+        examined=examined,
     )
     voices, beside = _voices(job, separation), job.beside()
     texts = SubtitleFiles({n: job.subtitles(path) for n, path in voices.items() if transcriber})
@@ -238,8 +235,8 @@ def carry_out(
     return done
 
 
-def check(job: Job) -> None:
-    """Refuse what can be refused before any work: inputs, clashes, containers.
+def check(job: Job) -> Examined:
+    """Refuse what can be refused before any work: inputs, names, clashes, containers.
 
     Raises:
         AvseError: see `carry_out`.
@@ -249,8 +246,10 @@ def check(job: Job) -> None:
     from avse.saving import track_encoding
     from avse.scene import examine
 
-    audio = examine(job.source, job.settings)[2]
+    examined = examine(job.source, job.settings)
+    audio = examined.audio
     assert audio is not None
+    _check_names(job, examined)
     check_outputs(job.paths_known(), job.source, force=job.force)
     if job.naming.file is not None:  # of which the folder is not made for the user
         check_destination(job.naming.file, overwrite=job.force)
@@ -276,6 +275,19 @@ def check(job: Job) -> None:
             codec=codec,
             bits=bits,
         )
+    return examined
+
+
+def _check_names(job: Job, examined: Examined) -> None:
+    """Refuse names that are neither in the file of people nor among corrections."""
+    if not job.speakers.names:
+        return
+    names = {one.name for one in examined.known}
+    if job.settings.corrections:
+        from avse.corrections import corrections_of
+
+        names |= {one.name for one in corrections_of(job.source).names}
+    job.speakers.check_names(names, job.settings.people)
 
 
 def _voices(job: Job, separation: Separation) -> dict[int, Path]:
@@ -330,7 +342,7 @@ def _report(job: Job, separation: Separation, done: Done) -> None:
         job.settings,
         holds,
         asked={
-            "speaker": job.speaker,
+            "speaker": job.speakers.as_json(),
             "one_file_for_all": job.together,
             "bits": job.bits,
             "clip": job.clip,

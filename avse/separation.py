@@ -28,8 +28,9 @@ from avse.media.quantising import on_grid
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
 from avse.saving import CROWD, NARRATOR, TOGETHER, Target, Written, save_stems
-from avse.scene import Progress, Scene, Speaker, examine, look, no_progress
+from avse.scene import Examined, Progress, Scene, examine, look, no_progress
 from avse.settings import Settings
+from avse.speakers import Speaker, Speakers
 from avse.stft import VIDEO_RATE
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
@@ -316,11 +317,12 @@ class Separator:
     def separate(
         self,
         path: str | os.PathLike[str],
-        speaker: Speaker = "all",
+        speaker: Speaker | Speakers = "all",
         *,
         together: bool = False,
         offscreen: bool = False,
         progress: Progress = no_progress,
+        examined: Examined | None = None,
     ) -> Separation:
         """Find the people in a recording and prepare to separate the voices of some.
 
@@ -333,6 +335,7 @@ class Separator:
             together: one stem with the voices of all who were asked for, instead of one for each.
             offscreen: two more stems: off-screen speakers, and crowds.
             progress: called with (stage, seconds done, seconds in all or None).
+            examined: what `avse.scene.examine` gave, if it was asked already.
 
         Raises:
             MediaError, NoAudioError, NoVideoError, NoFaceError: see `avse.errors`.
@@ -340,10 +343,13 @@ class Separator:
             UsageError: the part asked for does not lie in the recording.
             MissingError: weights or a face backend are not there.
         """
-        examine(path, self.settings)
+        speakers = Speakers.read(speaker)
+        examined = examined or examine(path, self.settings)
         engine = self.engine
-        scene = look(path, self.settings, progress=progress, backend=self.backend)
-        people = scene.choose(speaker)
+        scene = look(
+            path, self.settings, progress=progress, backend=self.backend, examined=examined
+        )
+        people = speakers.resolve(scene)
         return Separation(scene, people, engine, progress, together=together, offscreen=offscreen)
 
     def separate_arrays(

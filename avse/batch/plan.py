@@ -138,10 +138,8 @@ def expected_outputs(item: Item, request: Request, output: Path) -> list[Path]:
     naming = request.naming(item.source, output / item.below)
     if request.verb == "enhance":
         paths = [naming.path(ENHANCED)]
-    elif isinstance(request.speaker, list):
-        paths = [naming.path(number) for number in request.speaker]
     else:
-        paths = [naming.path(request.speaker if isinstance(request.speaker, int) else 1)]
+        paths = [naming.path(number) for number in request.speakers.numbers or (1,)]
     return [*paths, naming.beside(RESIDUAL)] if request.residual else paths
 
 
@@ -272,11 +270,8 @@ def bytes_needed(items: Iterable[Item], request: Request, people: Mapping[str, i
     for item in items:
         if item.probed is None:
             continue
-        if request.verb == "enhance" or isinstance(request.speaker, int):
-            voices = 1
-        elif isinstance(request.speaker, list):
-            voices = len(request.speaker)
-        else:
+        voices = 1 if request.verb == "enhance" else request.speakers.count
+        if voices is None:
             voices = people.get(str(item.source), _USUAL_PEOPLE)
         voices += request.residual
         if request.naming(item.source, Path()).is_video:

@@ -97,13 +97,17 @@ def batch(
     from avse.batch.request import Request
     from avse.batch.run import Batch, read_shard, run
     from avse.cli.batch_telling import tell
-    from avse.cli.inputs import read_speaker
+    from avse.hashing import sha256
     from avse.models.weights import find_verified
     from avse.naming import check_template
-    from avse.people_file import hash_people
+    from avse.people_file import read_people
+    from avse.speakers import Speakers
 
     check_template(name)
     people = None if settings.people is None else user_path(settings.people).resolve()
+    speakers = Speakers.read(speaker)
+    known = [] if people is None else read_people(people)
+    speakers.check_names((one.name for one in known), settings.people)
     settings = replace(settings, people=None if people is None else str(people))
     wanted = Batch(
         inputs=inputs or [],
@@ -111,13 +115,13 @@ def batch(
         output=user_path(output),
         request=Request(
             verb=verb.value,
-            speaker=read_speaker(speaker, settings.people),
+            speakers=speakers,
             template=name,
             settings=settings,
             residual=residual,
             clip=clip.value,
             keep_original_audio=keep_original_audio,
-            people_sha256=None if people is None else hash_people(people),
+            people_sha256=None if people is None else sha256(people),
             offscreen_sha256=find_verified(settings.offscreen_model) if settings.carry else None,
         ),
         limits=_limits(jobs, threads, timeout, memory),

@@ -11,6 +11,7 @@ from avse.cli.terminal import terminal_of
 from avse.job import Job
 from avse.naming import DEFAULT_NAME, name_outputs
 from avse.settings import Settings
+from avse.speakers import Speakers
 
 EXAMPLES = options.examples(
     ("the voices of all who are seen, in talk.enhanced.wav", "avse enhance talk.mp4"),
@@ -54,7 +55,7 @@ def enhance(
     done = carry_out(
         Job(
             source=source,
-            speaker="all",
+            speakers=Speakers.read("all"),
             together=True,
             naming=naming,
             settings=settings,

@@ -117,7 +117,7 @@ def _check(source: Path | None, settings: Settings) -> None:
         from avse.scene import examine
 
         examine(source, settings)
-    if settings.people is not None:
+    elif settings.people is not None:
         from avse.people_file import read_people
 
         read_people(user_path(settings.people))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avse.cli import options
-from avse.cli.inputs import one_input, read_speaker
+from avse.cli.inputs import one_input
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
-from avse.job import Chosen, Job
+from avse.job import Job
 from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs, name_tracks
 from avse.settings import Settings
+from avse.speakers import Speakers
 
 if TYPE_CHECKING:
     from avse.separation import OutOfSight
@@ -94,8 +95,8 @@ def separate(
     """
     terminal = terminal_of(context)
     source = one_input(inputs)
-    chosen = read_speaker(speaker, settings.people, source if settings.corrections else None)
-    several = chosen == "all" or isinstance(chosen, list) or _several_names(chosen)
+    speakers = Speakers.read(speaker)
+    several = speakers.count != 1
     naming = name_outputs(
         source, output, name, several=several, what=f"--speaker {speaker} gives one for each person"
     )
@@ -109,7 +110,7 @@ def separate(
     done = carry_out(
         Job(
             source=source,
-            speaker=chosen,
+            speakers=speakers,
             together=False,
             naming=naming,
             settings=settings,
@@ -173,7 +174,3 @@ def _absences(stretches: list[OutOfSight] | None) -> list[dict[str, float | None
         }
         for lost in stretches
     ]
-
-
-def _several_names(chosen: Chosen) -> bool:
-    return isinstance(chosen, str) and not chosen.startswith("@") and "," in chosen

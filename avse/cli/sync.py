@@ -20,7 +20,8 @@ from avse.paths import user_path
 from avse.settings import Settings
 
 if TYPE_CHECKING:
-    from avse.scene import Scene
+    from avse.media import MediaInfo
+    from avse.scene import Examined, Scene
     from avse.sync.result import Offset, Sync
 
 EXAMPLES = options.examples(
@@ -78,9 +79,15 @@ def sync(
     """
     terminal = terminal_of(context)
     source = one_input(inputs)
-    target = _target(source, fix=fix, output=output, force=force)
-    _check(source, settings)
-    scene, found = _measure(source, settings, terminal)
+    target = _target(fix=fix, output=output)
+    if target is not None:
+        check_outputs([target], source, force=force)
+    from avse.scene import examine
+
+    examined = examine(source, settings)
+    if target is not None:
+        _check_copy(examined.info, target, force)
+    scene, found = _measure(examined, settings, terminal)
     for note in scene.notes:
         terminal.warn(f"{source.name}: {note}")
     if target is not None:
@@ -94,38 +101,28 @@ def sync(
             terminal.result(line)
 
 
-def _target(source: Path, *, fix: bool, output: str | None, force: bool) -> Path | None:
-    """Where to write, checked before any work."""
+def _target(*, fix: bool, output: str | None) -> Path | None:
+    """Where to write."""
     if not fix:
         if output is not None:
             raise UsageError("--output is for --fix", "add --fix, or leave -o out")
         return None
     if output is None:
         raise UsageError("--fix needs a file to write", "such as: --fix -o fixed.mp4")
-    from avse.media import probe
+    return user_path(output)
+
+
+def _check_copy(info: MediaInfo, target: Path, force: bool) -> None:
+    """Refuse, before the network is loaded, what the copy cannot hold."""
     from avse.media.copying import check_copy, check_streams
 
-    target = user_path(output)
-    check_outputs([target], source, force=force)
-    info = probe(source)
     check_copy(info.path, target, overwrite=force)
     check_streams(info, target)
-    return target
 
 
-def _check(source: Path, settings: Settings) -> None:
-    """Refuse what has no such picture or sound before the network is loaded."""
-    from avse.media import probe
-    from avse.scene import choose_tracks
-
-    choose_tracks(probe(source), settings.track, settings.picture)
-
-
-def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scene, Sync]:
+def _measure(examined: Examined, settings: Settings, terminal: Terminal) -> tuple[Scene, Sync]:
+    source = examined.info.path
     with Stages(terminal) as progress:
-        from avse.scene import examine
-
-        examine(source, settings)
         progress("model", 0.0, None)
         from avse.models.device import pick_device
         from avse.models.weights import load
@@ -133,7 +130,7 @@ def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scen
         from avse.sync.measuring import measure
 
         network = load(settings.model, device=pick_device(settings.device))
-        scene = look(source, settings, progress=progress)
+        scene = look(source, settings, progress=progress, examined=examined)
         if scene.offset_ms is not None:
             terminal.note(
                 f"{source.name}: an offset of {scene.offset_ms:g} ms is set by hand, which other "

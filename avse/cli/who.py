@@ -126,21 +126,20 @@ def who(
     files += [(_kind_of(name), user_path(name)) for name in output or ()]
     seen = None if preview is None else user_path(preview)
     missing = seen is not None and not _can_preview(seen, bool(files), terminal)
-    from avse.media import probe
+    from avse.scene import examine
 
-    info = probe(source)
+    examined = examine(source, settings, need_audio=None)
     outputs = [path for _, path in files]
     if seen is not None and not missing:
         outputs.append(seen)
     check_outputs(outputs, source, force=force)
     with Stages(terminal) as progress:
-        from avse.scene import examine
-
-        examine(source, settings, need_audio=bool(info.audio))
         progress("model", 0.0, None)
         from avse.activity.who import who as find_out
 
-        activity = find_out(source, dubbing=dubbing, settings=settings, progress=progress)
+        activity = find_out(
+            source, dubbing=dubbing, settings=settings, progress=progress, examined=examined
+        )
         if seen is not None and not missing:
             from avse.activity.preview import write_preview
 

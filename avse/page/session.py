@@ -80,14 +80,17 @@ def open_recording(path: Path, settings: Settings) -> RecordingSession:
         AvseError: see `avse.scene.examine`.
     """
     settings = dataclasses.replace(settings, start=None, end=None)
-    info, video, audio, notes = examine(path, settings)
+    found = examine(path, settings)
+    info, audio = found.info, found.audio
     if audio is None:
         raise NoAudioError(f"{path.name}: there is no sound track", "open a video with sound")
     if info.duration is None:
         raise InputError(
             f"{path.name}: the file does not say how long it is", "remux it first: `avse doctor`"
         )
-    recording = Recording(path, info, video, audio, audio.start, float(info.duration), notes)
+    recording = Recording(
+        path, info, found.video, audio, audio.start, float(info.duration), found.notes
+    )
     return RecordingSession(recording, settings)
 
 
