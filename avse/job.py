@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from avse.errors import AvseError
-from avse.naming import CROWD, NARRATOR, RESIDUAL, Naming, check_outputs, folder_for
+from avse.naming import Naming, Stem, StemKey, check_outputs, folder_for
 from avse.settings import Settings
 from avse.speakers import Speakers
 from avse.transcription.subtitles import SubtitleFiles
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from avse.separation import OutOfSight, Separation
     from avse.sync.result import Sync
     from avse.transcription.transcribers import Transcriber
-
-ENHANCED = "enhanced"
-"""What stands for the speaker in the name of an output that holds everybody."""
 
 Progress = Callable[[str, float, "float | None"], None]
 """See `avse.scene.Progress`; said again here, where nothing heavy is imported."""
@@ -77,7 +74,7 @@ class Job:
         if not self.stem_files:
             pass
         elif self.together:
-            paths.append(self.naming.path(ENHANCED))
+            paths.append(self.naming.path(Stem.TOGETHER))
         elif self.naming.needs_names:
             pass
         elif self.speakers.numbers:
@@ -106,13 +103,13 @@ class Job:
             beside = self.tracks
         return sidecar_paths(self.naming.file or beside)
 
-    def beside(self) -> dict[str, Path]:
+    def beside(self) -> dict[StemKey, Path]:
         """The outputs that are nobody's voice."""
         if not self.stem_files:
             return {}
-        kinds = [NARRATOR, CROWD] if self.offscreen else []
+        kinds = [Stem.NARRATOR, Stem.CROWD] if self.offscreen else []
         if self.residual:
-            kinds.append(RESIDUAL)
+            kinds.append(Stem.RESIDUAL)
         return {kind: self.naming.beside(kind) for kind in kinds}
 
     @staticmethod
@@ -127,8 +124,8 @@ class Done:
 
     Attributes:
         sample_rate: of every output.
-        stems: (number, path) of each voice; `avse.saving.TOGETHER` stands for all.
-        beside: path of each output that is nobody's voice: "narrator", "crowd", "residual".
+        stems: (number, path) of each voice, or (`Stem.TOGETHER`, path) of all in one.
+        beside: path of each output that is nobody's voice.
         people: everybody who was seen, asked for or not.
         warnings: what the user should know, in words.
         sync: how far sound and picture are apart; None if it was not measured.
@@ -140,13 +137,13 @@ class Done:
     """
 
     sample_rate: int
-    stems: list[tuple[int, Path]]
-    beside: dict[str, Path]
+    stems: list[tuple[StemKey, Path]]
+    beside: dict[StemKey, Path]
     people: tuple[Person, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
     sync: Sync | None = field(default=None, repr=False)
-    out_of_sight: dict[int, list[OutOfSight] | None] = field(default_factory=dict, repr=False)
-    subtitles: dict[int, Path] = field(default_factory=dict)
+    out_of_sight: dict[StemKey, list[OutOfSight] | None] = field(default_factory=dict, repr=False)
+    subtitles: dict[StemKey, Path] = field(default_factory=dict)
     failure: AvseError | None = None
     tracks: Path | None = None
     reports: tuple[Path, ...] = ()
@@ -154,7 +151,7 @@ class Done:
     @property
     def residual(self) -> Path | None:
         """Path of everything else, if asked for."""
-        return self.beside.get(RESIDUAL)
+        return self.beside.get(Stem.RESIDUAL)
 
     @property
     def paths(self) -> list[Path]:
@@ -164,9 +161,9 @@ class Done:
         beside = self.beside.values()
         return [*voices, *beside, *self.subtitles.values(), *tracks, *self.reports]
 
-    def name_of(self, number: int) -> str | None:
-        """What the person of that number is called, if anything."""
-        return next((person.name for person in self.people if person.number == number), None)
+    def name_of(self, stem: StemKey) -> str | None:
+        """What a person is called, if anything."""
+        return next((person.name for person in self.people if person.number == stem), None)
 
 
 def carry_out(
@@ -290,26 +287,26 @@ def _check_names(job: Job, examined: Examined) -> None:
     job.speakers.check_names(names, job.settings.people)
 
 
-def _voices(job: Job, separation: Separation) -> dict[int, Path]:
-    """Number of each voice -> its path; below 0 are numbers of what is nobody's."""
+def _voices(job: Job, separation: Separation) -> dict[StemKey, Path]:
+    """A path for each voice."""
     if not job.stem_files:
         return {}
-    called = {person.number: person.name for person in separation.people}
-    return {n: job.naming.path(n or ENHANCED, called.get(n)) for n in separation.numbers if n >= 0}
+    if job.together:
+        return {Stem.TOGETHER: job.naming.path(Stem.TOGETHER)}
+    return {p.number: job.naming.path(p.number, p.name) for p in separation.people}
 
 
-def _save(job: Job, separation: Separation, voices: Mapping[int, Path]) -> list[str]:
+def _save(job: Job, separation: Separation, voices: Mapping[StemKey, Path]) -> list[str]:
     """Write all sound; gives what the user should know."""
-    from avse import saving
+    from avse.saving import save_stems
 
-    beside = job.beside()
-    numbered = {saving.NARRATOR: NARRATOR, saving.CROWD: CROWD}
-    others = {n: beside[kind] for n, kind in numbered.items() if kind in beside}
+    files = {**voices, **job.beside()}
+    residual = files.pop(Stem.RESIDUAL, None)
     with folder_for(job.naming):
-        return saving.save_stems(
+        return save_stems(
             separation,
-            {**voices, **others} if job.stem_files else None,
-            residual=beside.get(RESIDUAL),
+            files if job.stem_files else None,
+            residual=residual,
             tracks=job.tracks,
             bits=job.bits,
             clip=job.clip,
@@ -321,20 +318,16 @@ def _save(job: Job, separation: Separation, voices: Mapping[int, Path]) -> list[
 def _report(job: Job, separation: Separation, done: Done) -> None:
     """Write what was done, as JSON and as text."""
     from avse.models.device import pick_device
-    from avse.saving import CROWD as CROWD_NUMBER
-    from avse.saving import NARRATOR as NARRATOR_NUMBER
-    from avse.saving import RESIDUAL as RESIDUAL_NUMBER
     from avse.saving import title
     from avse.sidecar import describe, write_sidecar
 
-    numbers = {NARRATOR: NARRATOR_NUMBER, CROWD: CROWD_NUMBER, RESIDUAL: RESIDUAL_NUMBER}
     holds = {path: title(n, done.name_of(n)) for n, path in done.stems}
-    holds |= {path: title(numbers[kind]) for kind, path in done.beside.items()}
+    holds |= {path: title(stem) for stem, path in done.beside.items()}
     holds |= {
         path: f"subtitles of {title(n, done.name_of(n))}" for n, path in done.subtitles.items()
     }
     if done.tracks is not None:
-        names = [title(n, done.name_of(n)) for n in (*separation.numbers, RESIDUAL_NUMBER)]
+        names = [title(n, done.name_of(n)) for n in (*separation.numbers, Stem.RESIDUAL)]
         names += ["Original"] if job.keep_original_audio else []
         holds[done.tracks] = f"the picture, and a track for each of: {', '.join(names)}"
     about = describe(
@@ -369,7 +362,7 @@ def _open_transcriber(job: Job) -> Transcriber | None:
 def _write_subtitles(
     job: Job,
     separation: Separation,
-    voices: Mapping[int, Path],
+    voices: Mapping[StemKey, Path],
     transcriber: Transcriber,
     progress: Progress,
 ) -> SubtitleFiles:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -27,7 +27,8 @@ from avse.media.encoding import Bits
 from avse.media.quantising import on_grid
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
-from avse.saving import CROWD, NARRATOR, TOGETHER, Target, Written, save_stems
+from avse.naming import Stem, StemKey
+from avse.saving import Target, Targets, Written, save_stems
 from avse.scene import Examined, Progress, Scene, examine, look, no_progress
 from avse.settings import Settings
 from avse.speakers import Speaker, Speakers
@@ -109,10 +110,12 @@ class Separation:
         return self.audio.sample_rate
 
     @property
-    def numbers(self) -> list[int]:
-        """The number of each stem: that of the person, or one of those in `avse.saving`."""
-        voices = [TOGETHER] if self.together else [person.number for person in self.people]
-        return [*voices, NARRATOR, CROWD] if self.offscreen else voices
+    def numbers(self) -> list[StemKey]:
+        """What each stem is: the number of a person, or an `avse.naming.Stem`."""
+        voices: list[StemKey] = [Stem.TOGETHER]
+        if not self.together:
+            voices = [person.number for person in self.people]
+        return [*voices, Stem.NARRATOR, Stem.CROWD] if self.offscreen else voices
 
     @cached_property
     def sync(self) -> Sync | None:
@@ -220,7 +223,7 @@ class Separation:
 
     def save(
         self,
-        path: Target | Mapping[int, Target] | None = None,
+        path: Target | Targets | None = None,
         *,
         residual: Target | None = None,
         tracks: Target | None = None,
@@ -232,7 +235,7 @@ class Separation:
         """Write the voices.
 
         Args:
-            path: a file if there is one stem, else number of the stem -> file. The ending
+            path: a file if there is one stem, else a file for each of `numbers`. The ending
                 chooses the kind: .wav, .flac, .mp3, .m4a or .opus for sound, .mp4, .m4v, .mov,
                 .mkv or .webm for a copy of the video with that sound, the picture untouched. None
                 for no file of a single stem.

@@ -15,10 +15,9 @@ from avse.batch.request import Request
 from avse.batch.staging import key_of
 from avse.batch.worker import Probed
 from avse.errors import AvseError, InputError, OutputError, OutputExistsError
-from avse.job import ENHANCED
 from avse.marks import Mark
 from avse.media.placing import writing
-from avse.naming import RESIDUAL
+from avse.naming import Stem
 from avse.paths import inside
 
 _SHOWN = 3
@@ -137,10 +136,10 @@ def expected_outputs(item: Item, request: Request, output: Path) -> list[Path]:
     """Outputs that can be named before anybody has looked: with "all", person 1 stands for all."""
     naming = request.naming(item.source, output / item.below)
     if request.verb == "enhance":
-        paths = [naming.path(ENHANCED)]
+        paths = [naming.path(Stem.TOGETHER)]
     else:
         paths = [naming.path(number) for number in request.speakers.numbers or (1,)]
-    return [*paths, naming.beside(RESIDUAL)] if request.residual else paths
+    return [*paths, naming.beside(Stem.RESIDUAL)] if request.residual else paths
 
 
 def in_shard(item: Item, number: int, count: int) -> bool:

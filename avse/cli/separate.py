@@ -13,7 +13,7 @@ from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
 from avse.job import Job
-from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs, name_tracks
+from avse.naming import DEFAULT_NAME, Stem, name_outputs, name_tracks
 from avse.settings import Settings
 from avse.speakers import Speakers
 
@@ -144,7 +144,10 @@ def separate(
                     }
                     for n, path in done.stems
                 ],
-                **{kind: _text(done.beside.get(kind)) for kind in (NARRATOR, CROWD, RESIDUAL)},
+                **{
+                    kind: _text(done.beside.get(kind))
+                    for kind in (Stem.NARRATOR, Stem.CROWD, Stem.RESIDUAL)
+                },
                 "tracks": _text(done.tracks),
                 "reports": [str(path) for path in done.reports],
                 "sync": None if done.sync is None else done.sync.as_json(),

@@ -18,7 +18,8 @@ from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import check_remux, check_stem
 from avse.models.device import pick_device
-from avse.saving import NARRATOR, RESIDUAL, Mix, Voices, save_stems, title, track_encoding
+from avse.naming import Stem, StemKey
+from avse.saving import Mix, Voices, save_stems, title, track_encoding
 from avse.separation import Separation
 from avse.sidecar import describe, sidecar_paths, write_sidecar
 
@@ -270,7 +271,7 @@ class Exports:
 
     def _targets(
         self, export: _Export, separation: Separation, stem: str, kind: str
-    ) -> tuple[dict[int, Path] | None, Voices]:
+    ) -> tuple[dict[StemKey, Path] | None, Voices]:
         """Number of each stem -> its path, and what to write."""
         request, folder = export.request, export.folder
         what = request["what"]
@@ -279,9 +280,11 @@ class Exports:
         if what in ("mix", "video"):
             mix = Mix(separation, _gains(request, separation))
             return {mix.numbers[0]: folder / f"{stem}.mix.{kind}"}, mix
-        called = {person.number: person.name for person in separation.people}
+        called: dict[StemKey, str | None] = {
+            person.number: person.name for person in separation.people
+        }
         taken: set[str] = set()
-        paths = {}
+        paths: dict[StemKey, Path] = {}
         for number in separation.numbers:
             name = title(number, called.get(number))
             if name.casefold() in taken:
@@ -294,18 +297,20 @@ class Exports:
         self,
         export: _Export,
         separation: Separation,
-        stems: Mapping[int, Path],
+        stems: Mapping[StemKey, Path],
         rest: Path | None,
         tracks: Path | None,
     ) -> None:
         """Write what was done beside the outputs."""
         settings = self._session.settings
-        called = {person.number: person.name for person in separation.people}
+        called: dict[StemKey, str | None] = {
+            person.number: person.name for person in separation.people
+        }
         holds = {path: title(number, called.get(number)) for number, path in stems.items()}
         if rest is not None:
-            holds[rest] = title(RESIDUAL)
+            holds[rest] = title(Stem.RESIDUAL)
         if tracks is not None:
-            names = [title(n, called.get(n)) for n in (*separation.numbers, RESIDUAL)]
+            names = [title(n, called.get(n)) for n in (*separation.numbers, Stem.RESIDUAL)]
             holds[tracks] = f"the picture, and a track for each of: {', '.join(names)}"
         about = describe(
             separation.scene,
@@ -323,15 +328,18 @@ class Exports:
         export.files += places
 
 
-def _gains(request: Mapping[str, Any], separation: Separation) -> dict[int, float]:
+def _gains(request: Mapping[str, Any], separation: Separation) -> dict[StemKey, float]:
     """Number of a stem -> factor, from the names of stems."""
     asked = request.get("gains") or {}
-    gains = {NARRATOR: asked.get("offscreen", 1.0), RESIDUAL: asked.get("rest", 1.0)}
+    gains: dict[StemKey, float] = {
+        Stem.NARRATOR: asked.get("offscreen", 1.0),
+        Stem.RESIDUAL: asked.get("rest", 1.0),
+    }
     for person in separation.people:
         gains[person.number] = asked.get(str(person.number), 1.0)
-    rest = gains[RESIDUAL]
+    rest = gains[Stem.RESIDUAL]
     # A crowd is among everything else on the desk.
-    return {n: float(gains.get(n, rest)) for n in (*separation.numbers, RESIDUAL)}
+    return {n: float(gains.get(n, rest)) for n in (*separation.numbers, Stem.RESIDUAL)}
 
 
 def _label(what: str, kind: str, people: Sequence[Person]) -> str:
