@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -27,9 +27,11 @@ from avse.media.encoding import Bits
 from avse.media.quantising import on_grid
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
-from avse.saving import CROWD, NARRATOR, TOGETHER, Target, Written, save_stems
-from avse.scene import Progress, Scene, Speaker, examine, look, no_progress
+from avse.naming import Stem, StemKey
+from avse.saving import Target, Targets, Written, save_stems
+from avse.scene import Examined, Progress, Scene, examine, look, no_progress
 from avse.settings import Settings
+from avse.speakers import Speaker, Speakers
 from avse.stft import VIDEO_RATE
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
@@ -122,10 +124,12 @@ class Separation:
         return self.audio.sample_rate
 
     @property
-    def numbers(self) -> list[int]:
-        """The number of each stem: that of the person, or one of those in `avse.saving`."""
-        voices = [TOGETHER] if self.together else [person.number for person in self.people]
-        return [*voices, NARRATOR, CROWD] if self.offscreen else voices
+    def numbers(self) -> list[StemKey]:
+        """What each stem is: the number of a person, or an `avse.naming.Stem`."""
+        voices: list[StemKey] = [Stem.TOGETHER]
+        if not self.together:
+            voices = [person.number for person in self.people]
+        return [*voices, Stem.NARRATOR, Stem.CROWD] if self.offscreen else voices
 
     @cached_property
     def sync(self) -> Sync | None:
@@ -249,7 +253,7 @@ class Separation:
 
     def save(
         self,
-        path: Target | Mapping[int, Target] | None = None,
+        path: Target | Targets | None = None,
         *,
         residual: Target | None = None,
         tracks: Target | None = None,
@@ -261,7 +265,7 @@ class Separation:
         """Compute the voices and write them.
 
         Args:
-            path: a file if there is one stem, else number of the stem -> file. The ending
+            path: a file if there is one stem, else a file for each of `numbers`. The ending
                 chooses the kind: .wav, .flac, .mp3, .m4a or .opus for sound, .mp4, .m4v, .mov,
                 .mkv or .webm for a copy of the video with that sound, the picture untouched. None
                 for no file of a single stem.
@@ -362,11 +366,12 @@ class Separator:
     def separate(
         self,
         path: str | os.PathLike[str],
-        speaker: Speaker = "all",
+        speaker: Speaker | Speakers = "all",
         *,
         together: bool = False,
         offscreen: bool = False,
         progress: Progress = no_progress,
+        examined: Examined | None = None,
     ) -> Separation:
         """Find the people in a recording and prepare to separate the voices of some.
 
@@ -380,6 +385,7 @@ class Separator:
             together: one stem with the voices of all who were asked for, instead of one for each.
             offscreen: two more stems: off-screen speakers, and crowds.
             progress: called with (stage, seconds done, seconds in all or None).
+            examined: what `avse.scene.examine` gave, if it was asked already.
 
         Returns:
             The people found; their voices are computed later.
@@ -393,10 +399,13 @@ class Separator:
             UsageError: the part asked for does not lie in the recording.
             MissingError: weights or a face backend are not there.
         """
-        examine(path, self.settings)
+        speakers = Speakers.read(speaker)
+        examined = examined or examine(path, self.settings)
         engine = self.engine
-        scene = look(path, self.settings, progress=progress, backend=self.backend)
-        people = scene.choose(speaker)
+        scene = look(
+            path, self.settings, progress=progress, backend=self.backend, examined=examined
+        )
+        people = speakers.resolve(scene)
         return Separation(scene, people, engine, progress, together=together, offscreen=offscreen)
 
     def separate_arrays(

@@ -20,11 +20,10 @@ from avse.faces.people import Person
 from avse.inference.activity_features import COUNT, NEAR
 from avse.inference.engine import Engine
 from avse.inference.voice_activity import HEARD, WATCHED, speaking
-from avse.media import probe
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.scene import Progress, Scene, examine, look, no_progress
+from avse.scene import Examined, Progress, Scene, examine, look, no_progress
 from avse.settings import Settings
 from avse.stft import VIDEO_RATE
 from avse.sync.measuring import measure
@@ -93,6 +92,7 @@ def who(
     network: AVSENet | None = None,
     backend: FaceBackend | None = None,
     progress: Progress = no_progress,
+    examined: Examined | None = None,
     **options: Any,
 ) -> Activity:
     """Find out who speaks when.
@@ -107,6 +107,7 @@ def who(
         network: use this one instead of loading `settings.model`.
         backend: an open face detection backend; else the one that the settings name.
         progress: called with (stage, seconds done, seconds in all or None).
+        examined: what `avse.scene.examine` gave, if it was asked already.
         options: fields of `Settings` to change, such as `track=1`.
 
     Returns:
@@ -128,11 +129,10 @@ def who(
         (0.8, 6.12)
     """
     settings = dataclasses.replace(settings or Settings(), **options)
-    need_audio = bool(probe(path).audio)  # a track that is not there is still an error
-    examine(path, settings, need_audio=need_audio)
+    examined = examined or examine(path, settings, need_audio=None)
     if network is None:
         network = load(settings.model, device=pick_device(settings.device))
-    scene = look(path, settings, progress=progress, backend=backend, need_audio=need_audio)
+    scene = look(path, settings, progress=progress, backend=backend, examined=examined)
     return listen(scene, network, settings, rule=rule, dubbing=dubbing, progress=progress)
 
 

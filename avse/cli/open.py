@@ -59,17 +59,14 @@ Browser = Annotated[
 ]
 
 
+@options.takes_settings("track", "picture", "model", "device", "faces", "people")
 def open_page(
+    *,
     context: typer.Context,
     file: File = None,
     port: Port = 0,
     browser: Browser = True,
-    track: options.Track = Settings.track,
-    picture: options.Picture = Settings.picture,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    faces: options.Faces = Settings.faces,
-    people: options.People = Settings.people,
+    settings: Settings,
     config: options.Config = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -80,9 +77,6 @@ def open_page(
     browser in. Ctrl-C ends it.
     """
     terminal = terminal_of(context)
-    settings = Settings(
-        model=model, device=device, faces=faces, people=people, track=track, picture=picture
-    )
     source = None if file is None else one_input([file])
     _check(source, settings)
     from avse.page.server import Page
@@ -106,7 +100,7 @@ def open_page(
         page = Page(
             open_session,
             None if source is None else open_session(source),
-            picture=picture,
+            picture=settings.picture,
             on_defect=terminal.trace,
         )
         try:
@@ -129,7 +123,7 @@ def _check(source: Path | None, settings: Settings) -> None:
         from avse.scene import examine
 
         examine(source, settings)
-    if settings.people is not None:
+    elif settings.people is not None:
         from avse.people_file import read_people
 
         read_people(user_path(settings.people))

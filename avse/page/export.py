@@ -18,16 +18,8 @@ from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import check_remux, check_stem
 from avse.models.device import pick_device
-from avse.saving import (
-    NARRATOR,
-    RESIDUAL,
-    TOGETHER,
-    Mix,
-    Voices,
-    save_stems,
-    title,
-    track_encoding,
-)
+from avse.naming import Stem, StemKey
+from avse.saving import Mix, Voices, save_stems, title, track_encoding
 from avse.separation import Separation
 from avse.sidecar import describe, sidecar_paths, write_sidecar
 
@@ -282,7 +274,7 @@ class Exports:
 
     def _targets(
         self, export: _Export, separation: Separation, stem: str, kind: str
-    ) -> tuple[dict[int, Path] | None, Voices]:
+    ) -> tuple[dict[StemKey, Path] | None, Voices]:
         """Number of each stem -> its path, and what to write."""
         request, folder = export.request, export.folder
         what = request["what"]
@@ -293,7 +285,7 @@ class Exports:
             return {mix.numbers[0]: folder / f"{stem}.mix.{kind}"}, mix
         called = _called(separation)
         taken: set[str] = set()
-        paths = {}
+        paths: dict[StemKey, Path] = {}
         for number in separation.numbers:
             name = title(number, called.get(number))
             if name.casefold() in taken:
@@ -306,7 +298,7 @@ class Exports:
         self,
         export: _Export,
         separation: Separation,
-        stems: Mapping[int, Path],
+        stems: Mapping[StemKey, Path],
         rest: Path | None,
         tracks: Path | None,
     ) -> None:
@@ -315,9 +307,9 @@ class Exports:
         called = _called(separation)
         holds = {path: title(number, called.get(number)) for number, path in stems.items()}
         if rest is not None:
-            holds[rest] = title(RESIDUAL)
+            holds[rest] = title(Stem.RESIDUAL)
         if tracks is not None:
-            names = [title(n, called.get(n)) for n in (*separation.numbers, RESIDUAL)]
+            names = [title(n, called.get(n)) for n in (*separation.numbers, Stem.RESIDUAL)]
             holds[tracks] = f"the picture, and a track for each of: {', '.join(names)}"
         about = describe(
             separation.scene,
@@ -335,23 +327,27 @@ class Exports:
         export.files += places
 
 
-def _called(separation: Separation) -> dict[int, str | None]:
+def _called(separation: Separation) -> dict[StemKey, str | None]:
     """Number of a stem -> the name of the person, or the names of several together."""
     people = separation.people
     names = [title(person.number, person.name) for person in people]
     several = " and ".join(names) if len(names) <= 3 else f"{len(names)} people"
-    return {person.number: person.name for person in people} | {TOGETHER: several}
+    called: dict[StemKey, str | None] = {person.number: person.name for person in people}
+    return called | {Stem.TOGETHER: several}
 
 
-def _gains(request: Mapping[str, Any], separation: Separation) -> dict[int, float]:
+def _gains(request: Mapping[str, Any], separation: Separation) -> dict[StemKey, float]:
     """Number of a stem -> factor, from the names of stems."""
     asked = request.get("gains") or {}
-    gains = {NARRATOR: asked.get("offscreen", 1.0), RESIDUAL: asked.get("rest", 1.0)}
+    gains: dict[StemKey, float] = {
+        Stem.NARRATOR: asked.get("offscreen", 1.0),
+        Stem.RESIDUAL: asked.get("rest", 1.0),
+    }
     for person in separation.people:
         gains[person.number] = asked.get(str(person.number), 1.0)
-    rest = gains[RESIDUAL]
+    rest = gains[Stem.RESIDUAL]
     # A crowd is among everything else on the desk.
-    return {n: float(gains.get(n, rest)) for n in (*separation.numbers, RESIDUAL)}
+    return {n: float(gains.get(n, rest)) for n in (*separation.numbers, Stem.RESIDUAL)}
 
 
 def _label(what: str, kind: str, people: Sequence[Person]) -> str:
