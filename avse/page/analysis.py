@@ -91,8 +91,11 @@ class Recording:
         return min(chunk * CHUNK_S * rate, last) - lead
 
     def first_frame(self, chunk: int) -> int:
-        """The video frame, 25 a second from the first sample of the sound, before a chunk."""
-        return max(0, math.floor((chunk * CHUNK_S - self.sound_start_s) * VIDEO_RATE))
+        """The video frame, 25 a second from the first sample of the sound, before a chunk.
+
+        It is negative before the sound.
+        """
+        return math.floor((chunk * CHUNK_S - self.sound_start_s) * VIDEO_RATE)
 
     def chunk_at(self, frame: int) -> int:
         """The chunk in which a video frame lies."""
@@ -479,7 +482,8 @@ class Analysis:
             while last + 1 in self.faces.done:
                 last += 1
             people = self._people
-        begin, stop = recording.first_frame(first), recording.first_frame(last + 1)
+        begin = max(0, recording.first_frame(first))
+        stop = max(0, recording.first_frame(last + 1))
         lips = {
             person.number: replace(person.lips.window(begin, stop - begin), first=0)
             for person in people
@@ -511,7 +515,7 @@ class Analysis:
         with self._changed:
             people, epoch = self._people, self._epoch
         lips = in_step([person.lips for person in people], self.sync)
-        begin = recording.first_frame(first)
+        begin = max(0, recording.first_frame(first))
         scene = recording.scene(people)
         collector = _Collector(recording, first, tuple(p.number for p in people), scene.sound)
         sound = _Paced(scene.sound)
