@@ -35,7 +35,14 @@ def test_json_is_one_object_of_the_promised_shape(run: Run, duet: Path, model: P
     ran = run("separate", duet, "-m", model, "--residual", "--json", "-o", "voices")
     assert (ran.code, ran.err) == (0, "")
     found = json.loads(ran.out)
-    assert set(found.pop("sync")) == {"people", "offset_ms", "confidence", "drift", "out_of_step"}
+    assert set(found.pop("sync")) == {
+        "people",
+        "offset_ms",
+        "confidence",
+        "drift",
+        "verified",
+        "out_of_step",
+    }
     assert found == {
         "input": str(duet),
         "sample_rate": 48000,
@@ -290,9 +297,10 @@ def test_what_cannot_be_written_is_refused_before_any_work(
 
 def test_options_stand_under_titles_the_needed_ones_first(run: Run) -> None:
     text = run("separate", "--help").out
-    titles = ["Arguments:", "Output:", "People:", "Part of the recording:", "Quality:", "Advanced:"]
+    titles = ["Arguments:", "Most used:", "Output:", "People:", "Quality:", "Advanced:"]
     places = [text.index(f"\n{title}\n") for title in titles]
     assert places == sorted(places)
-    output = text[places[1] : places[2]]
-    assert all(name in output for name in ("--output", "--tracks", "--bits", "--report"))
+    most_used, output = text[places[1] : places[2]], text[places[2] : places[3]]
+    assert all(name in most_used for name in ("--speaker", "--output", "--tracks", "--start"))
+    assert all(name in output for name in ("--bits", "--report"))
     assert "--help" in text[places[5] :]
