@@ -5,39 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from avse.clock import Time, read_clock
 from avse.errors import UsageError
 
+_T = TypeVar("_T")
 
-def _option(
-    names: str,
+
+def _setting(
+    default: _T,
+    option: str,
     panel: Literal["People", "Part of the recording", "Quality", "Advanced"],
     envvar: str,
     help: str,  # these are the names that typer gives them
-    *,
-    metavar: str | None = None,
     show_default: str | bool = True,
-) -> dict[str, object]:
-    """How the command line offers a setting; `avse.cli.options` makes an option of it.
+) -> _T:
+    """A field that the command line offers; `avse.cli.options` makes an option of its metadata.
 
     Args:
-        names: of the option, with spaces between them.
+        default: value of the field.
+        option: its names, then what stands for its value.
         panel: title in the help of verbs with many options.
         envvar: the environment variable.
         help: what it does.
-        metavar: what stands for the value.
         show_default: words for the default, or False for none.
     """
-    return {
-        "names": names,
-        "rich_help_panel": panel,
-        "envvar": envvar,
-        "help": help,
-        "metavar": metavar,
-        "show_default": show_default,
-    }
+    words = option.split()
+    names = [word for word in words if word.startswith("-")]
+    metavar = next((word for word in words if word not in names), None)
+    about: dict[str, object] = {"names": names, "metavar": metavar, "envvar": envvar, "help": help}
+    about |= {"rich_help_panel": panel, "show_default": show_default}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -77,190 +76,141 @@ class Settings:
         90.0
     """
 
-    model: str = field(
-        default="avse-small",
-        metadata=_option(
-            "--model -m",
-            "Quality",
-            "AVSE_MODEL",
-            "Shipped weights (see `avse models list`) or a .safetensors file.",
-            metavar="NAME|PATH",
-        ),
+    model: str = _setting(
+        "avse-small",
+        "--model -m NAME|PATH",
+        "Quality",
+        "AVSE_MODEL",
+        "Shipped weights (see `avse models list`) or a .safetensors file.",
     )
-    device: str = field(
-        default="auto",
-        metadata=_option(
-            "--device -d",
-            "Advanced",
-            "AVSE_DEVICE",
-            "Where to compute.",
-            metavar="auto|cpu|cuda[:N]|mps",
-        ),
+    device: str = _setting(
+        "auto",
+        "--device -d auto|cpu|cuda[:N]|mps",
+        "Advanced",
+        "AVSE_DEVICE",
+        "Where to compute.",
     )
-    faces: str = field(
-        default="mediapipe",
-        metadata=_option(
-            "--faces",
-            "Advanced",
-            "AVSE_FACES",
-            "Face detection backend: mediapipe, or face-alignment[:DETECTOR].",
-            metavar="BACKEND",
-        ),
+    faces: str = _setting(
+        "mediapipe",
+        "--faces BACKEND",
+        "Advanced",
+        "AVSE_FACES",
+        "Face detection backend: mediapipe, or face-alignment[:DETECTOR].",
     )
-    window_s: float = field(
-        default=4.0,
-        metadata=_option(
-            "--window",
-            "Advanced",
-            "AVSE_WINDOW",
-            "Length of a window of the network. Shorter windows need less memory.",
-            metavar="SECONDS",
-        ),
+    window_s: float = _setting(
+        4.0,
+        "--window SECONDS",
+        "Advanced",
+        "AVSE_WINDOW",
+        "Length of a window of the network. Shorter windows need less memory.",
     )
-    overlap: float = field(
-        default=0.5,
-        metadata=_option(
-            "--overlap",
-            "Advanced",
-            "AVSE_OVERLAP",
-            "Share of a window that overlaps the next one.",
-            metavar="0..0.9",
-        ),
+    overlap: float = _setting(
+        0.5,
+        "--overlap 0..0.9",
+        "Advanced",
+        "AVSE_OVERLAP",
+        "Share of a window that overlaps the next one.",
     )
-    mix: float = field(
-        default=0.0,
-        metadata=_option(
-            "--mix",
-            "Quality",
-            "AVSE_MIX",
-            "Share of the original sound in the output: 0 is none, 1 is all.",
-            metavar="0..1",
-        ),
+    mix: float = _setting(
+        0.0,
+        "--mix 0..1",
+        "Quality",
+        "AVSE_MIX",
+        "Share of the original sound in the output: 0 is none, 1 is all.",
     )
-    track: int | None = field(
-        default=None,
-        metadata=_option(
-            "--track",
-            "Part of the recording",
-            "AVSE_TRACK",
-            "Which sound track, counted from 0.",
-            metavar="N",
-            show_default="the one that plays by default",
-        ),
+    track: int | None = _setting(
+        None,
+        "--track N",
+        "Part of the recording",
+        "AVSE_TRACK",
+        "Which sound track, counted from 0.",
+        show_default="the one that plays by default",
     )
-    people: str | None = field(
-        default=None,
-        metadata=_option(
-            "--people",
-            "People",
-            "AVSE_PEOPLE",
-            "Names people by number or, with avse[identity], by face.",
-            metavar="FILE.toml",
-            show_default=False,
-        ),
+    people: str | None = _setting(
+        None,
+        "--people FILE.toml",
+        "People",
+        "AVSE_PEOPLE",
+        "Names people by number or, with avse[identity], by face.",
+        show_default=False,
     )
-    gate: bool = field(
-        default=True,
-        metadata=_option(
-            "--gate/--no-gate",
-            "Quality",
-            "AVSE_GATE",
-            "Silence people while they do not speak, with smooth edges.",
-        ),
+    gate: bool = _setting(
+        True,
+        "--gate/--no-gate",
+        "Quality",
+        "AVSE_GATE",
+        "Silence people while they do not speak, with smooth edges.",
     )
     face_side: int = 1920
-    sync: bool = field(
-        default=True,
-        metadata=_option(
-            "--sync/--no-sync",
-            "Quality",
-            "AVSE_SYNC",
-            "Measure the offset between sound and picture, and correct it where it is certain (see "
-            "`avse sync`).",
-        ),
+    sync: bool = _setting(
+        True,
+        "--sync/--no-sync",
+        "Quality",
+        "AVSE_SYNC",
+        "Measure the offset between sound and picture, and correct it where it is certain (see "
+        "`avse sync`).",
     )
-    carry: bool = field(
-        default=True,
-        metadata=_option(
-            "--carry/--no-carry",
-            "Quality",
-            "AVSE_CARRY",
-            "While a face is out of sight, keep following that speaker by voice.",
-        ),
+    carry: bool = _setting(
+        True,
+        "--carry/--no-carry",
+        "Quality",
+        "AVSE_CARRY",
+        "While a face is out of sight, keep following that speaker by voice.",
     )
-    offscreen_model: str = field(
-        default="avse-offscreen",
-        metadata=_option(
-            "--offscreen-model",
-            "Advanced",
-            "AVSE_OFFSCREEN_MODEL",
-            "Weights for what is out of sight: shipped ones, or a .safetensors file.",
-            metavar="NAME|PATH",
-        ),
+    offscreen_model: str = _setting(
+        "avse-offscreen",
+        "--offscreen-model NAME|PATH",
+        "Advanced",
+        "AVSE_OFFSCREEN_MODEL",
+        "Weights for what is out of sight: shipped ones, or a .safetensors file.",
     )
-    same: tuple[tuple[int, ...], ...] = field(
-        default=(),
-        metadata=_option(
-            "--same",
-            "People",
-            "AVSE_SAME",
-            "Two numbers that are one person, who then goes by the lower one; 2=3=5 joins three. "
-            "May be given more than once. Other numbers stay.",
-            metavar="N=M",
-            show_default=False,
-        ),
+    same: tuple[tuple[int, ...], ...] = _setting(
+        (),
+        "--same N=M",
+        "People",
+        "AVSE_SAME",
+        "Two numbers that are one person, who then goes by the lower one; 2=3=5 joins three. "
+        "May be given more than once. Other numbers stay.",
+        show_default=False,
     )
-    picture: int = field(
-        default=0,
-        metadata=_option(
-            "--picture",
-            "Part of the recording",
-            "AVSE_PICTURE",
-            "Which moving picture, counted from 0, where there are several.",
-            metavar="N",
-        ),
+    picture: int = _setting(
+        0,
+        "--picture N",
+        "Part of the recording",
+        "AVSE_PICTURE",
+        "Which moving picture, counted from 0, where there are several.",
     )
-    cache: bool = field(
-        default=True,
-        metadata=_option(
-            "--cache/--no-cache",
-            "Advanced",
-            "AVSE_USE_CACHE",
-            "Keep what is found in the picture, and use what was found before (see `avse cache`).",
-        ),
+    cache: bool = _setting(
+        True,
+        "--cache/--no-cache",
+        "Advanced",
+        "AVSE_USE_CACHE",
+        "Keep what is found in the picture, and use what was found before (see `avse cache`).",
     )
-    corrections: bool = field(
-        default=True,
-        metadata=_option(
-            "--corrections/--no-corrections",
-            "Advanced",
-            "AVSE_CORRECTIONS",
-            "Use what was corrected in the recording by hand: names, who is one person, what is "
-            "not a person, faces that were missed, the A/V offset.",
-        ),
+    corrections: bool = _setting(
+        True,
+        "--corrections/--no-corrections",
+        "Advanced",
+        "AVSE_CORRECTIONS",
+        "Use what was corrected in the recording by hand: names, who is one person, what is "
+        "not a person, faces that were missed, the A/V offset.",
     )
-    start: Time | None = field(
-        default=None,
-        metadata=_option(
-            "--start",
-            "Part of the recording",
-            "AVSE_START",
-            "Work on the part of the recording from this time on only: seconds, or a clock time "
-            "such as 1:02:03.5. Little before it is decoded.",
-            metavar="TIME",
-            show_default="the beginning",
-        ),
+    start: Time | None = _setting(
+        None,
+        "--start TIME",
+        "Part of the recording",
+        "AVSE_START",
+        "Work on the part of the recording from this time on only: seconds, or a clock time "
+        "such as 1:02:03.5. Little before it is decoded.",
+        show_default="the beginning",
     )
-    end: Time | None = field(
-        default=None,
-        metadata=_option(
-            "--end",
-            "Part of the recording",
-            "AVSE_END",
-            "Work on the part of the recording up to this time only.",
-            metavar="TIME",
-            show_default="the end",
-        ),
+    end: Time | None = _setting(
+        None,
+        "--end TIME",
+        "Part of the recording",
+        "AVSE_END",
+        "Work on the part of the recording up to this time only.",
+        show_default="the end",
     )
 
     def __post_init__(self) -> None:

@@ -92,7 +92,7 @@ def setting(name: str) -> Any:
     """The option of a field of `Settings`, for the annotation of a parameter."""
     about = dict(_SETTINGS[name].metadata)
     parser = read_time if about["metavar"] in ("TIME", "SECONDS") else None
-    return typer.Option(*about.pop("names").split(), parser=parser, **about)
+    return typer.Option(*about.pop("names"), parser=parser, **about)
 
 
 def takes_settings(*names: str) -> Callable[[_Verb], _Verb]:

@@ -83,7 +83,7 @@ def test_verbs_and_options_stand_under_titles(run: Run) -> None:
     assert len(re.findall(r"^  -", most_used, re.MULTILINE)) == 10
     for option in dataclasses.fields(Settings):
         if option.metadata:
-            name = option.metadata["names"].split("/")[0].split()[0]
+            name = option.metadata["names"][0].split("/")[0]
             assert f"{name} " in most_used + rest
             assert option.metadata["envvar"] in "".join((most_used + rest).split())
 
