@@ -3,6 +3,16 @@
 Each carries a one-line message and a hint that says what to do next; the command line prints both
 and exits with `exit_code`. Library code never prints and never exits.
 
+Examples:
+    >>> import avse
+    >>> try:
+    ...     avse.separate("talk.mp4", speaker=3)
+    ... except avse.AvseError as error:
+    ...     print(f"{type(error).__name__}, exit {error.exit_code}: {error} ({error.hint})")
+    UnknownSpeakerError, exit 2: talk.mp4: there is no speaker 3 (choose from: 1, 2)
+
+The tree:
+
     AvseError                     exit 1
     ├── UsageError                exit 2   the request itself cannot be met as asked
     │   ├── UnknownSpeakerError            no such person in this recording

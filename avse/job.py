@@ -9,23 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from avse.errors import AvseError
-from avse.naming import CROWD, NARRATOR, RESIDUAL, Naming, check_outputs, folder_for
+from avse.naming import Naming, Stem, StemKey, check_outputs, folder_for
 from avse.settings import Settings
+from avse.speakers import Speakers
 from avse.transcription.subtitles import SubtitleFiles
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.faces.people import Person
     from avse.models.network import AVSENet
+    from avse.scene import Examined
     from avse.separation import OutOfSight, Separation
     from avse.sync.result import Sync
     from avse.transcription.transcribers import Transcriber
-
-ENHANCED = "enhanced"
-"""What stands for the speaker in the name of an output that holds everybody."""
-
-Chosen = int | list[int] | str
-"""A speaker as the library takes it."""
 
 Progress = Callable[[str, float, "float | None"], None]
 """See `avse.scene.Progress`; said again here, where nothing heavy is imported."""
@@ -37,7 +33,7 @@ class Job:
 
     Attributes:
         source: the recording.
-        speaker: whose voices.
+        speakers: whose voices.
         together: whether they are one output, their sum.
         naming: where outputs go.
         settings: how to separate.
@@ -56,7 +52,7 @@ class Job:
     """
 
     source: Path
-    speaker: Chosen
+    speakers: Speakers
     together: bool
     naming: Naming
     settings: Settings
@@ -78,16 +74,16 @@ class Job:
         if not self.stem_files:
             pass
         elif self.together:
-            paths.append(self.naming.path(ENHANCED))
+            paths.append(self.naming.path(Stem.TOGETHER))
         elif self.naming.needs_names:
             pass
-        elif isinstance(self.speaker, int | list):
-            asked = [self.speaker] if isinstance(self.speaker, int) else self.speaker
+        elif self.speakers.numbers:
             same = {n: min(group) for group in self.settings.same for n in group}
-            paths += [self.naming.path(n) for n in dict.fromkeys(same.get(n, n) for n in asked)]
+            numbers = dict.fromkeys(same.get(n, n) for n in self.speakers.numbers)
+            paths += [self.naming.path(n) for n in numbers]
         elif self.naming.file is not None:  # a point: one person, who has no number yet
             paths.append(self.naming.file)
-        elif self.speaker == "all":  # if there is anybody, there is a first
+        elif self.speakers.all:  # if there is anybody, there is a first
             paths.append(self.naming.path(1))
         paths += [self.subtitles(path) for path in paths if self.transcribe is not None]
         return [*paths, *self.beside().values(), *self.apart()]
@@ -107,13 +103,13 @@ class Job:
             beside = self.tracks
         return sidecar_paths(self.naming.file or beside)
 
-    def beside(self) -> dict[str, Path]:
+    def beside(self) -> dict[StemKey, Path]:
         """The outputs that are nobody's voice."""
         if not self.stem_files:
             return {}
-        kinds = [NARRATOR, CROWD] if self.offscreen else []
+        kinds = [Stem.NARRATOR, Stem.CROWD] if self.offscreen else []
         if self.residual:
-            kinds.append(RESIDUAL)
+            kinds.append(Stem.RESIDUAL)
         return {kind: self.naming.beside(kind) for kind in kinds}
 
     @staticmethod
@@ -128,8 +124,8 @@ class Done:
 
     Attributes:
         sample_rate: of every output.
-        stems: (number, path) of each voice; `avse.saving.TOGETHER` stands for all.
-        beside: path of each output that is nobody's voice: "narrator", "crowd", "residual".
+        stems: (number, path) of each voice, or (`Stem.TOGETHER`, path) of all in one.
+        beside: path of each output that is nobody's voice.
         people: everybody who was seen, asked for or not.
         warnings: what the user should know, in words.
         sync: how far sound and picture are apart; None if it was not measured.
@@ -141,13 +137,13 @@ class Done:
     """
 
     sample_rate: int
-    stems: list[tuple[int, Path]]
-    beside: dict[str, Path]
+    stems: list[tuple[StemKey, Path]]
+    beside: dict[StemKey, Path]
     people: tuple[Person, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
     sync: Sync | None = field(default=None, repr=False)
-    out_of_sight: dict[int, list[OutOfSight] | None] = field(default_factory=dict, repr=False)
-    subtitles: dict[int, Path] = field(default_factory=dict)
+    out_of_sight: dict[StemKey, list[OutOfSight] | None] = field(default_factory=dict, repr=False)
+    subtitles: dict[StemKey, Path] = field(default_factory=dict)
     failure: AvseError | None = None
     tracks: Path | None = None
     reports: tuple[Path, ...] = ()
@@ -155,7 +151,7 @@ class Done:
     @property
     def residual(self) -> Path | None:
         """Path of everything else, if asked for."""
-        return self.beside.get(RESIDUAL)
+        return self.beside.get(Stem.RESIDUAL)
 
     @property
     def paths(self) -> list[Path]:
@@ -165,9 +161,9 @@ class Done:
         beside = self.beside.values()
         return [*voices, *beside, *self.subtitles.values(), *tracks, *self.reports]
 
-    def name_of(self, number: int) -> str | None:
-        """What the person of that number is called, if anything."""
-        return next((person.name for person in self.people if person.number == number), None)
+    def name_of(self, stem: StemKey) -> str | None:
+        """What a person is called, if anything."""
+        return next((person.name for person in self.people if person.number == stem), None)
 
 
 def carry_out(
@@ -188,7 +184,7 @@ def carry_out(
     Raises:
         AvseError: see `avse.separation` and `avse.naming`.
     """
-    check(job)
+    examined = check(job)
     warnings: list[str] = []
     if job.keep_original_audio and not job.naming.is_video and job.tracks is None:
         warnings.append(
@@ -196,17 +192,15 @@ def carry_out(
         )
     progress("model", 0.0, None)
     transcriber = _open_transcriber(job)
-    from avse.separation import separate
+    from avse.separation import Separator
 
-    separation = separate(
+    separation = Separator(job.settings, network=network, backend=backend).separate(
         job.source,
-        job.speaker,
+        job.speakers,
         together=job.together,
         offscreen=job.offscreen,
-        settings=job.settings,
-        network=network,
-        backend=backend,
         progress=progress,
+        examined=examined,
     )
     voices, beside = _voices(job, separation), job.beside()
     texts = SubtitleFiles({n: job.subtitles(path) for n, path in voices.items() if transcriber})
@@ -238,8 +232,8 @@ def carry_out(
     return done
 
 
-def check(job: Job) -> None:
-    """Refuse what can be refused before any work: inputs, clashes, containers.
+def check(job: Job) -> Examined:
+    """Refuse what can be refused before any work: inputs, names, clashes, containers.
 
     Raises:
         AvseError: see `carry_out`.
@@ -249,8 +243,10 @@ def check(job: Job) -> None:
     from avse.saving import track_encoding
     from avse.scene import examine
 
-    audio = examine(job.source, job.settings)[2]
+    examined = examine(job.source, job.settings)
+    audio = examined.audio
     assert audio is not None
+    _check_names(job, examined)
     check_outputs(job.paths_known(), job.source, force=job.force)
     if job.naming.file is not None:  # of which the folder is not made for the user
         check_destination(job.naming.file, overwrite=job.force)
@@ -276,28 +272,41 @@ def check(job: Job) -> None:
             codec=codec,
             bits=bits,
         )
+    return examined
 
 
-def _voices(job: Job, separation: Separation) -> dict[int, Path]:
-    """Number of each voice -> its path; below 0 are numbers of what is nobody's."""
+def _check_names(job: Job, examined: Examined) -> None:
+    """Refuse names that are neither in the file of people nor among corrections."""
+    if not job.speakers.names:
+        return
+    names = {one.name for one in examined.known}
+    if job.settings.corrections:
+        from avse.corrections import corrections_of
+
+        names |= {one.name for one in corrections_of(job.source).names}
+    job.speakers.check_names(names, job.settings.people)
+
+
+def _voices(job: Job, separation: Separation) -> dict[StemKey, Path]:
+    """A path for each voice."""
     if not job.stem_files:
         return {}
-    called = {person.number: person.name for person in separation.people}
-    return {n: job.naming.path(n or ENHANCED, called.get(n)) for n in separation.numbers if n >= 0}
+    if job.together:
+        return {Stem.TOGETHER: job.naming.path(Stem.TOGETHER)}
+    return {p.number: job.naming.path(p.number, p.name) for p in separation.people}
 
 
-def _save(job: Job, separation: Separation, voices: Mapping[int, Path]) -> list[str]:
+def _save(job: Job, separation: Separation, voices: Mapping[StemKey, Path]) -> list[str]:
     """Write all sound; gives what the user should know."""
-    from avse import saving
+    from avse.saving import save_stems
 
-    beside = job.beside()
-    numbered = {saving.NARRATOR: NARRATOR, saving.CROWD: CROWD}
-    others = {n: beside[kind] for n, kind in numbered.items() if kind in beside}
+    files = {**voices, **job.beside()}
+    residual = files.pop(Stem.RESIDUAL, None)
     with folder_for(job.naming):
-        return saving.save_stems(
+        return save_stems(
             separation,
-            {**voices, **others} if job.stem_files else None,
-            residual=beside.get(RESIDUAL),
+            files if job.stem_files else None,
+            residual=residual,
             tracks=job.tracks,
             bits=job.bits,
             clip=job.clip,
@@ -309,20 +318,16 @@ def _save(job: Job, separation: Separation, voices: Mapping[int, Path]) -> list[
 def _report(job: Job, separation: Separation, done: Done) -> None:
     """Write what was done, as JSON and as text."""
     from avse.models.device import pick_device
-    from avse.saving import CROWD as CROWD_NUMBER
-    from avse.saving import NARRATOR as NARRATOR_NUMBER
-    from avse.saving import RESIDUAL as RESIDUAL_NUMBER
     from avse.saving import title
     from avse.sidecar import describe, write_sidecar
 
-    numbers = {NARRATOR: NARRATOR_NUMBER, CROWD: CROWD_NUMBER, RESIDUAL: RESIDUAL_NUMBER}
     holds = {path: title(n, done.name_of(n)) for n, path in done.stems}
-    holds |= {path: title(numbers[kind]) for kind, path in done.beside.items()}
+    holds |= {path: title(stem) for stem, path in done.beside.items()}
     holds |= {
         path: f"subtitles of {title(n, done.name_of(n))}" for n, path in done.subtitles.items()
     }
     if done.tracks is not None:
-        names = [title(n, done.name_of(n)) for n in (*separation.numbers, RESIDUAL_NUMBER)]
+        names = [title(n, done.name_of(n)) for n in (*separation.numbers, Stem.RESIDUAL)]
         names += ["Original"] if job.keep_original_audio else []
         holds[done.tracks] = f"the picture, and a track for each of: {', '.join(names)}"
     about = describe(
@@ -330,7 +335,7 @@ def _report(job: Job, separation: Separation, done: Done) -> None:
         job.settings,
         holds,
         asked={
-            "speaker": job.speaker,
+            "speaker": job.speakers.as_json(),
             "one_file_for_all": job.together,
             "bits": job.bits,
             "clip": job.clip,
@@ -357,7 +362,7 @@ def _open_transcriber(job: Job) -> Transcriber | None:
 def _write_subtitles(
     job: Job,
     separation: Separation,
-    voices: Mapping[int, Path],
+    voices: Mapping[StemKey, Path],
     transcriber: Transcriber,
     progress: Progress,
 ) -> SubtitleFiles:

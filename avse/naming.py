@@ -7,7 +7,9 @@ import os
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeAlias
 
 from avse.errors import OutputError, OutputExistsError, UsageError
 from avse.paths import user_path
@@ -16,7 +18,19 @@ DEFAULT_NAME = "{stem}.{speaker}{ext}"
 DEFAULT_SUFFIX = ".wav"
 SOUND_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".opus")
 TRACK_SUFFIXES = (".mkv", ".mov", ".mp4")
-RESIDUAL, NARRATOR, CROWD = "residual", "narrator", "crowd"
+
+
+class Stem(StrEnum):
+    """A stem that is not one person, as it is called in names of files and in JSON."""
+
+    TOGETHER = "enhanced"
+    RESIDUAL = "residual"
+    NARRATOR = "narrator"
+    CROWD = "crowd"
+
+
+StemKey: TypeAlias = int | Stem
+"""What a stem is: the number of a person, or a `Stem`."""
 
 _FIELDS = ("stem", "name", "speaker", "person", "ext")
 
@@ -50,11 +64,11 @@ class Naming:
         fields = [field for _, field, _, _ in string.Formatter().parse(self.template)]
         return self.file is None and "person" in fields
 
-    def path(self, speaker: int | str, person: str | None = None) -> Path:
+    def path(self, speaker: StemKey, person: str | None = None) -> Path:
         """Where the voice of a speaker goes, who may have a name."""
         return self.file if self.file is not None else self._filled(speaker, person)
 
-    def beside(self, what: str) -> Path:
+    def beside(self, what: Stem) -> Path:
         """Where something goes that is nobody's voice, such as the residual.
 
         Args:
@@ -65,7 +79,7 @@ class Naming:
             return self._filled(what)
         return self.file.with_name(f"{self.file.stem}.{what}{self.file.suffix}")
 
-    def _filled(self, speaker: int | str, person: str | None = None) -> Path:
+    def _filled(self, speaker: StemKey, person: str | None = None) -> Path:
         name = self.template.format(
             stem=self.source.stem,
             name=self.source.name,

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avse.errors import InputError, UsageError
-from avse.hashing import sha256
 from avse.paths import user_path
 from avse.records import load_toml
 
@@ -83,16 +82,6 @@ def read_people(path: Path) -> list[Known]:
     if twice is not None:
         raise UsageError(f"{path.name}: two people have number {twice}", "a number is one person's")
     return known
-
-
-def hash_people(path: Path) -> str:
-    """sha256 of a file of people, once it is known to make sense.
-
-    Raises:
-        InputError, UsageError: see `read_people`.
-    """
-    read_people(path)
-    return sha256(path)
 
 
 def check_name(name: str) -> str:

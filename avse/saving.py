@@ -20,7 +20,7 @@ from avse.media.encoding import CONTAINERS, Bits, Codec, choose_encoding
 from avse.media.placing import check_space
 from avse.media.probe import plausible_s
 from avse.media.stems import is_limited, stored_rate
-from avse.naming import SOUND_SUFFIXES
+from avse.naming import SOUND_SUFFIXES, Stem, StemKey
 
 if TYPE_CHECKING:
     from avse.scene import Scene
@@ -28,18 +28,16 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 
-TOGETHER, RESIDUAL, NARRATOR, CROWD = 0, -1, -2, -3
-"""Numbers of what is not one person: the voices of several, everything else, the voices that are
-heard from out of sight, and many of them at once."""
-
 _TITLES = {
-    TOGETHER: "Everybody in sight",
-    RESIDUAL: "Everything else",
-    NARRATOR: "Off-screen speech",
-    CROWD: "Off-screen crowd",
+    Stem.TOGETHER: "Everybody in sight",
+    Stem.RESIDUAL: "Everything else",
+    Stem.NARRATOR: "Off-screen speech",
+    Stem.CROWD: "Off-screen crowd",
 }
 
 Target = str | os.PathLike[str]
+Targets = Mapping[int, Target] | Mapping[StemKey, Target]
+"""A path for each stem."""
 
 
 class Voices(Protocol):
@@ -54,8 +52,8 @@ class Voices(Protocol):
         """Its sound track."""
 
     @property
-    def numbers(self) -> list[int]:
-        """The number of each stem."""
+    def numbers(self) -> list[StemKey]:
+        """What each stem is: the number of a person, or a `Stem`."""
 
     @property
     def notes(self) -> list[str]:
@@ -80,20 +78,20 @@ class Written:
         tracks: path of the file with a track for each stem, or None.
     """
 
-    stems: dict[int, Path]
+    stems: dict[StemKey, Path]
     residual: Path | None = None
     warnings: list[str] = field(default_factory=list)
     tracks: Path | None = None
 
 
-def title(number: int, name: str | None = None) -> str:
+def title(stem: StemKey, name: str | None = None) -> str:
     """What a stem is called in a list of tracks: "Anna", "Person 2", "Everything else".
 
     Args:
-        number: of the person, or one of those above.
+        stem: the number of the person, or a `Stem`.
         name: of the person, if known.
     """
-    return name or _TITLES.get(number) or f"Person {number}"
+    return name or (_TITLES[stem] if isinstance(stem, Stem) else f"Person {stem}")
 
 
 def track_encoding(
@@ -115,7 +113,7 @@ class _File:
     """A file to write: a stem of each of these numbers, as the codec of these bits."""
 
     path: Path
-    numbers: tuple[int, ...]
+    numbers: tuple[StemKey, ...]
     codec: Codec
     bits: Bits | None
 
@@ -140,7 +138,7 @@ class _File:
 
 def save_stems(
     separation: Voices,
-    path: Target | Mapping[int, Target] | None,
+    path: Target | Targets | None,
     *,
     residual: Target | None = None,
     tracks: Target | None = None,
@@ -169,11 +167,11 @@ def save_stems(
     files = [_File(target, (number,), "auto", bits) for number, target in paths.items()]
     if residual is not None:
         written.residual = Path(residual)
-        files.append(_File(written.residual, (RESIDUAL,), "auto", bits))
+        files.append(_File(written.residual, (Stem.RESIDUAL,), "auto", bits))
     if tracks is not None:
         written.tracks = Path(tracks)
         how = track_encoding(written.tracks.suffix, separation.audio, bits)
-        files.append(_File(written.tracks, (*separation.numbers, RESIDUAL), *how))
+        files.append(_File(written.tracks, (*separation.numbers, Stem.RESIDUAL), *how))
     if not files:
         raise UsageError("there is nothing to write", "give a path, or tracks")
     for file in files:
@@ -185,7 +183,7 @@ def save_stems(
     hold = clip == "rescale" and bool(limited)
     with ExitStack() as stack:
         scratch = _scratch(stack, [file for file in files if not file.is_sound])
-        stems: list[tuple[int, Path, AudioStream | None, Bits | None]] = [
+        stems: list[tuple[StemKey, Path, AudioStream | None, Bits | None]] = [
             *((f.numbers[0], f.path, separation.audio, bits) for f in files if f.is_sound),
             *((number, place, None, None) for number, place in scratch.items()),
         ]
@@ -209,7 +207,7 @@ def save_stems(
         ]
         for block in separation.blocks():
             sounds = dict(zip(separation.numbers, block.stems, strict=True))
-            sounds[RESIDUAL] = block.residual
+            sounds[Stem.RESIDUAL] = block.residual
             for number, writer in writers:
                 writer.write(sounds[number])
         peaks = {number: writer.peak for number, writer in writers}
@@ -233,7 +231,7 @@ def save_stems(
     return written
 
 
-def _scratch(stack: ExitStack, videos: Sequence[_File]) -> dict[int, Path]:
+def _scratch(stack: ExitStack, videos: Sequence[_File]) -> dict[StemKey, Path]:
     """Where each stem waits that is put into a video, as floating point."""
     if not videos:
         return {}
@@ -245,7 +243,7 @@ def _scratch(stack: ExitStack, videos: Sequence[_File]) -> dict[int, Path]:
 def _put_back(
     separation: Voices,
     file: _File,
-    scratch: Mapping[int, Path],
+    scratch: Mapping[StemKey, Path],
     keep_original_audio: bool,
     overwrite: bool,
 ) -> tuple[tuple[str, ...], int]:
@@ -253,7 +251,7 @@ def _put_back(
     separation.progress("video", 0.0, None)
     scene = separation.scene
     several = len(file.numbers) > 1
-    names = {person.number: person.name for person in scene.people}
+    names: dict[StemKey, str | None] = {one.number: one.name for one in scene.people}
     result = remux(
         scene.info.path,
         [
@@ -327,11 +325,11 @@ class Mix:
 
     Attributes:
         of: the stems.
-        gains: number of a stem, or `RESIDUAL` -> factor; those not named keep their level.
+        gains: number of a stem, or `Stem.RESIDUAL` -> factor; those not named keep their level.
     """
 
     of: Voices
-    gains: Mapping[int, float]
+    gains: Mapping[StemKey, float]
 
     @property
     def scene(self) -> Scene:
@@ -344,9 +342,9 @@ class Mix:
         return self.of.audio
 
     @property
-    def numbers(self) -> list[int]:
+    def numbers(self) -> list[StemKey]:
         """That of voices together."""
-        return [TOGETHER]
+        return [Stem.TOGETHER]
 
     @property
     def notes(self) -> list[str]:
@@ -364,14 +362,14 @@ class Mix:
 
 
 def mixed(
-    blocks: Iterable[Block], numbers: Sequence[int], gains: Mapping[int, float]
+    blocks: Iterable[Block], numbers: Sequence[StemKey], gains: Mapping[StemKey, float]
 ) -> Iterator[Block]:
     """Mix stems with a gain for each.
 
     Args:
         blocks: see `Block`.
         numbers: the number of each of their stems, see `Separation.numbers`.
-        gains: number of a stem, or `RESIDUAL` -> factor; those not named keep their level.
+        gains: number of a stem, or `Stem.RESIDUAL` -> factor; those not named keep their level.
 
     Returns:
         Blocks of one stem, (1, channels, n) float32, and the original minus that. With no gains
@@ -380,13 +378,16 @@ def mixed(
     Raises:
         UsageError: there is no such stem, or a gain is not a number.
     """
-    unknown = [n for n in gains if n not in (*numbers, RESIDUAL)]
+    unknown = [n for n in gains if n not in (*numbers, Stem.RESIDUAL)]
     if unknown:
-        raise UsageError(f"there is no stem {unknown[0]}", f"choose from: {[*numbers, RESIDUAL]}")
+        raise UsageError(
+            f"there is no stem {unknown[0]}",
+            f"choose from: {', '.join(map(str, (*numbers, Stem.RESIDUAL)))}",
+        )
     if not all(np.isfinite(gain) for gain in gains.values()):
         raise UsageError("a gain is not a number", "give factors, such as 0, 0.5 and 1")
     factors = np.array([gains.get(number, 1.0) for number in numbers], np.float32)
-    rest = np.float32(gains.get(RESIDUAL, 1.0))
+    rest = np.float32(gains.get(Stem.RESIDUAL, 1.0))
 
     def each() -> Iterator[Block]:
         for block in blocks:
@@ -397,7 +398,7 @@ def mixed(
     return each()
 
 
-def settle_paths(path: Target | Mapping[int, Target], numbers: Sequence[int]) -> dict[int, Path]:
+def settle_paths(path: Target | Targets, numbers: Sequence[StemKey]) -> dict[StemKey, Path]:
     """Number of each stem -> its path.
 
     Raises:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avse.cache import FileCache, open_file_cache
-from avse.clock import clock, read_clock
+from avse.clock import clock
 from avse.corrections import (
     NOTHING,
     Corrections,
@@ -40,21 +39,15 @@ from avse.media.probe import undecodable
 from avse.models.device import pick_device
 from avse.part import WHOLE, Part, find_part
 from avse.paths import user_path
-from avse.people_file import read_people
+from avse.people_file import Known, read_people
 from avse.settings import Settings
+from avse.speakers import Speaker, Speakers
 
 if TYPE_CHECKING:
     from avse.inference.sound import FileSound
 
 Progress = Callable[[str, float, "float | None"], None]
 """Called with (stage, seconds of the recording done, seconds in all or None if unknown)."""
-
-Speaker: TypeAlias = "int | str | Sequence[int]"
-"""A number, several, "all", a point in time and picture ("@12.5s:0.31,0.40"), or names and numbers
-with commas between them: "anna,3"."""
-
-_NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{1,12})?|-?\.\d{1,12}", re.ASCII)
-
 
 SLOW_HZ, TOO_SLOW_HZ = 10.0, 6.0
 """Pictures a second below which lips are read badly, and not at all. The example's voices gain
@@ -82,6 +75,14 @@ class Scene:
         part: what of the recording is worked on.
         kept: where what is found in it is kept; None if nothing is.
         offset_ms: by how much the sound is late, where the user has set that; None if not.
+
+    Examples:
+        >>> import avse
+        >>> scene = avse.look("talk.mp4", avse.Settings())
+        >>> [(person.number, round(person.seconds_on_screen, 1)) for person in scene.people]
+        [(1, 6.4), (2, 6.4)]
+        >>> [person.number for person in scene.choose("@2.5s:0.75,0.50")]
+        [2]
     """
 
     info: MediaInfo
@@ -176,115 +177,7 @@ class Scene:
             UnknownSpeakerError: nobody has that number or name, or nobody is at that point.
             UsageError: not a way to name a speaker.
         """
-        valid = self._valid()
-        if isinstance(speaker, str):
-            text = speaker.strip()
-            if text == "all":
-                return list(self.people)
-            if text.isdecimal():
-                return self.choose(int(text))
-            if not text.startswith("@"):
-                return self.choose([self._number_of(part.strip()) for part in text.split(",")])
-            return [self._at(*read_point(text))]
-        numbers = [speaker] if isinstance(speaker, int) else sorted(set(speaker))
-        chosen = [self.people.numbered(n) for n in numbers]
-        missing = [n for n, person in zip(numbers, chosen, strict=True) if person is None]
-        if missing or not chosen:
-            asked = ", ".join(map(str, missing)) or "nobody"
-            raise UnknownSpeakerError(
-                f"{self.info.path.name}: there is no speaker {asked}", f"choose from: {valid}"
-            )
-        return list({person.number: person for person in chosen if person is not None}.values())
-
-    def _at(self, seconds: Fraction, x: float, y: float) -> Person:
-        """Who is at a point of the picture.
-
-        Raises:
-            UnknownSpeakerError: nobody is.
-        """
-        name, last = self.info.path.name, self.info.duration
-        if not self.part.holds(seconds + self.info.start):
-            raise UnknownSpeakerError(
-                f"{name}: {clock(seconds, None)} lies outside of the part that is worked on",
-                "choose a time from --start to --end",
-            )
-        time = float(seconds + self.info.start - self.origin)
-        person = self.people.at(time, x, y)
-        if person is not None:
-            return person
-        if last is not None and seconds > last:
-            raise UnknownSpeakerError(
-                f"{name}: ends at {float(last):.1f} s, before {float(seconds):g} s",
-                f"choose an earlier time, or one of the people: {self._valid()}",
-            )
-        boxes = [(person, person.box_at(time)) for person in self.people]
-        there = [(p, b[0] + b[2] / 2, b[1] + b[3] / 2) for p, b in boxes if b is not None]
-        if not there:
-            when = [(float(np.abs(p.times - time).min()), p) for p in self.people]
-            apart, nearest = min(when, key=lambda pair: pair[0])
-            raise UnknownSpeakerError(
-                f"{name}: nobody is in sight at {float(seconds):g} s",
-                f"the nearest in time is person {nearest.number}, {apart:.1f} s away; "
-                f"people: {self._valid()}",
-            )
-        there.sort(key=lambda place: abs(place[1] - x) + abs(place[2] - y))
-        places = ", ".join(f"{p.number} at {u:.2f},{v:.2f}" for p, u, v in there[:4])
-        raise UnknownSpeakerError(
-            f"{name}: nobody is at {x:g},{y:g} of the picture at {float(seconds):g} s",
-            f"in sight then: person {places}; people: {self._valid()}",
-        )
-
-    def _number_of(self, text: str) -> int:
-        if text.isdecimal():
-            return int(text)
-        person = self.people.named(text)
-        if person is None:
-            raise UnknownSpeakerError(
-                f"{self.info.path.name}: {text!r} is not in the picture, or was not recognised",
-                f"choose from: {self._valid()}",
-            )
-        return person.number
-
-    def _valid(self) -> str:
-        """Numbers, and names in brackets."""
-        return ", ".join(f"{p.number} ({p.name})" if p.name else f"{p.number}" for p in self.people)
-
-
-def read_point(text: str) -> tuple[Fraction, float, float]:
-    """Read a point in time and picture, such as "@12.5s:0.31,0.40" or "@1:02:03.5:0.31,0.40".
-
-    Returns:
-        Seconds from the beginning of the file, and 0..1 from the left and from the top.
-
-    Raises:
-        UsageError: it is none; the message says what is wrong with it.
-    """
-    text = text.strip()
-    if not text.startswith("@"):
-        raise UsageError(
-            f"{text!r} names no speaker",
-            'give a number, "all", or a point such as @12.5s:0.31,0.40; names need --people',
-        )
-    time, colon, place = text[1:].rpartition(":")
-    numbers = place.split(",")
-    if not colon or len(numbers) != 2:
-        raise _bad_point(f"{text!r} is not a point: it needs a time and two numbers")
-    for number, name, side in zip(numbers, ("first", "second"), ("width", "height"), strict=True):
-        about = f"{place}: the {name} number is a share of the {side} and must lie in 0 to 1"
-        if not _NUMBER.fullmatch(number.strip()) or not 0 <= float(number) <= 1:
-            raise _bad_point(about)
-    seconds = read_clock(time)
-    if seconds < 0:
-        raise _bad_point(f"{time}: the time counts from the beginning and cannot be negative")
-    return seconds, float(numbers[0]), float(numbers[1])
-
-
-def _bad_point(what: str) -> UsageError:
-    return UsageError(
-        what,
-        "give a number, or @TIME:X,Y such as @12.5s:0.31,0.40 or @1:02:03.5:0.31,0.40: X from the "
-        "left, Y from the top, as shares of the picture",
-    )
+        return Speakers.read(speaker).resolve(self)
 
 
 def choose_tracks(
@@ -333,29 +226,47 @@ def _numbers_up_to(last: int) -> str:
     return f"choose 0 to {last}" if last else "it has one, number 0"
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What a file holds, before anybody has looked at the picture.
+
+    Attributes:
+        info: what the file holds, in times as played.
+        video, audio: the picture and the sound that are to be worked on.
+        notes: what the user should know about them, in words.
+        known: those in the file of people, if the settings name one.
+    """
+
+    info: MediaInfo
+    video: VideoStream
+    audio: AudioStream | None
+    notes: tuple[str, ...]
+    known: Sequence[Known] = ()
+
+
 def examine(
-    path: str | os.PathLike[str], settings: Settings, *, need_audio: bool = True
-) -> tuple[MediaInfo, VideoStream, AudioStream | None, tuple[str, ...]]:
+    path: str | os.PathLike[str], settings: Settings, *, need_audio: bool | None = True
+) -> Examined:
     """Find out, before anything heavy is loaded, whether a recording can be worked on.
 
     Args:
         path: the recording.
         settings: see `Settings`.
-        need_audio: whether a recording without sound is refused.
-
-    Returns:
-        What the file holds, in times as played; the picture and the sound that are to be worked on;
-        what the user should know about them, in words.
+        need_audio: whether a recording without sound is refused; None if only a sound track that
+            is asked for must be there.
 
     Raises:
         MediaError: the file cannot be read.
         NoVideoError: it has no moving picture.
         NoAudioError: it has no such sound track, or nothing is in it, and `need_audio`.
+        InputError, UsageError: the file of people is of no use.
         UsageError: the part asked for does not lie in the recording, or its sound does not.
     """
     splices = find_splices(path)
     info = splices.apply(probe(path))
     name = info.path.name
+    known = read_people(user_path(settings.people)) if settings.people else []
+    need_audio = bool(info.audio) if need_audio is None else need_audio
     video, audio = choose_tracks(info, settings.track, settings.picture, need_audio=need_audio)
     part = find_part(info, settings)
     if audio is not None and part.length(audio.start, audio.duration) == 0 and not part.is_whole:
@@ -380,7 +291,7 @@ def examine(
                     f"{name}: sound track {track} is empty: its header leaves nothing to play",
                     "check that it plays in a media player; copy or download it again",
                 )
-    return info, video, audio, tuple(notes)
+    return Examined(info, video, audio, tuple(notes), known)
 
 
 def look(
@@ -390,15 +301,20 @@ def look(
     progress: Progress = no_progress,
     need_audio: bool = True,
     backend: FaceBackend | None = None,
+    examined: Examined | None = None,
 ) -> Scene:
     """Find the people in a recording.
 
     Args:
         path: the recording.
         settings: see `Settings`.
-        progress: see `Progress`.
+        progress: called with (stage, seconds done, seconds in all or None).
         need_audio: whether a recording without sound is refused.
-        backend: who finds faces, if it is open already; else the one that the settings name.
+        backend: an open face detection backend; else the one that the settings name.
+        examined: what `examine` gave, if it was asked already.
+
+    Returns:
+        The recording and everybody in it.
 
     Raises:
         MediaError: the file cannot be read.
@@ -409,8 +325,9 @@ def look(
         UsageError: the part asked for does not lie in the recording.
         MissingExtraError: people are to be known by their faces, without `avse[identity]`.
     """
-    info, video, audio, notes = examine(path, settings, need_audio=need_audio)
-    known = read_people(user_path(settings.people)) if settings.people else []
+    found = examined or examine(path, settings, need_audio=need_audio)
+    info, video, audio, notes = found.info, found.video, found.audio, found.notes
+    known = found.known
     part = find_part(info, settings)
     begin, length = part.begin(info.start), part.length(info.start, info.duration)
     total = None if length is None else float(length)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -27,9 +27,11 @@ from avse.media.encoding import Bits
 from avse.media.quantising import on_grid
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
-from avse.saving import CROWD, NARRATOR, TOGETHER, Target, Written, save_stems
-from avse.scene import Progress, Scene, Speaker, examine, look, no_progress
+from avse.naming import Stem, StemKey
+from avse.saving import Target, Targets, Written, save_stems
+from avse.scene import Examined, Progress, Scene, examine, look, no_progress
 from avse.settings import Settings
+from avse.speakers import Speaker, Speakers
 from avse.stft import VIDEO_RATE
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
@@ -42,13 +44,14 @@ SHORTEST_S = 0.5
 
 @dataclass(frozen=True)
 class OutOfSight:
-    """A stretch in which somebody's face cannot be seen.
+    """A stretch in which a person's face cannot be seen.
 
     Attributes:
-        start, stop: in playing time, seconds. It begins 0.6 s after the lips were last seen, and
-            ends 0.6 s before they are seen again.
-        heard_s: seconds in which a voice from out of sight was taken to be theirs.
-        confidence: probability, on average over those seconds, that it was; None if there are none.
+        start: playing time in seconds, 0.6 s after the lips were last seen.
+        stop: playing time in seconds, 0.6 s before they are seen again.
+        heard_s: seconds in which an off-screen voice was assigned to the person.
+        confidence: mean probability over those seconds that the voice is theirs; None if there are
+            no such seconds.
     """
 
     start: float
@@ -73,15 +76,28 @@ class Block:
 
 
 class Separation:
-    """Some people's voices in one recording; computed when asked for, in constant memory.
+    """The voices of some people in one recording. `separate` makes it.
+
+    Voices are computed when `save`, `blocks` or `voices` is called, each time anew. Memory does not
+    grow with the recording, except for `voices`.
 
     Attributes:
         scene: the recording and everybody in it.
-        people: those asked for.
+        people: those asked for, in order of their numbers.
         settings: as given.
         together: whether their voices are one stem, the sum, instead of one each.
-        offscreen: whether narrators and crowds are stems too.
-        notes: what the user should know once the voices were computed, in words.
+        offscreen: whether off-screen speech and crowds are stems too.
+        notes: what the user should know, in words; complete once the voices were computed.
+
+    Examples:
+        >>> import avse
+        >>> result = avse.separate("talk.mp4")
+        >>> [person.number for person in result.people], result.sample_rate
+        ([1, 2], 48000)
+        >>> for block in result.blocks():
+        ...     original = block.stems.sum(axis=0) + block.residual  # (channels, n)
+        >>> result.voices().shape  # people, channels, samples
+        (2, 1, 307200)
     """
 
     def __init__(
@@ -104,33 +120,36 @@ class Separation:
 
     @property
     def sample_rate(self) -> int:
-        """Of the recording, and so of every stem."""
+        """Samples a second, of the recording and of every stem."""
         return self.audio.sample_rate
 
     @property
-    def numbers(self) -> list[int]:
-        """The number of each stem: that of the person, or one of those in `avse.saving`."""
-        voices = [TOGETHER] if self.together else [person.number for person in self.people]
-        return [*voices, NARRATOR, CROWD] if self.offscreen else voices
+    def numbers(self) -> list[StemKey]:
+        """What each stem is: the number of a person, or an `avse.naming.Stem`."""
+        voices: list[StemKey] = [Stem.TOGETHER]
+        if not self.together:
+            voices = [person.number for person in self.people]
+        return [*voices, Stem.NARRATOR, Stem.CROWD] if self.offscreen else voices
 
     @cached_property
     def sync(self) -> Sync | None:
-        """How far sound and picture are apart; measured when first asked for, None if turned off.
+        """The A/V offset; measured when first asked for, None if `Settings.sync` is false.
 
-        Where they certainly are, the lips are moved to their sound before the network sees them.
+        If the offset is certain, the lips are moved to their sound before the network gets them.
         """
         if not self.settings.sync:
             return None
         return measure(self.scene, self.engine.network, progress=self.progress)
 
     def out_of_sight(self, number: int) -> list[OutOfSight] | None:
-        """When a person's face cannot be seen, and what was heard of them then.
+        """When a person's face cannot be seen, and how much speech was assigned to them then.
 
         Args:
             number: of the person.
 
         Returns:
-            In order; None if the voices were not computed yet, or are not carried on.
+            Stretches of 0.5 s or more, in order; None before the voices were computed, or if
+            `Settings.carry` is false.
         """
         if self._absences is None:
             return None
@@ -149,7 +168,15 @@ class Separation:
         ]
 
     def blocks(self) -> Iterator[Block]:
-        """Compute the voices, piece by piece, from the first sample to the last."""
+        """Compute the voices, piece by piece, from the first sample to the last.
+
+        Yields:
+            Blocks that join without a gap.
+
+        Raises:
+            MediaError: the sound cannot be read.
+            MissingWeightsError: weights for off-screen speech are needed, and not there.
+        """
         rate, total = self.sample_rate, self.scene.length_s
         sound = self.scene.sound
         run = self.engine.run(
@@ -212,14 +239,21 @@ class Separation:
         return Block(block.start, stems, here - stems.sum(axis=0))
 
     def voices(self) -> FloatArray:
-        """(stems, channels, samples): everything at once, for recordings that fit in memory."""
+        """Compute all voices at once, for recordings that fit in memory.
+
+        Returns:
+            (stems, channels, samples) float32, one stem for each of `numbers`.
+
+        Raises:
+            MediaError: the sound cannot be read.
+        """
         parts = [block.stems for block in self.blocks()]
         empty = np.zeros((len(self.numbers), self.audio.channels, 0), np.float32)
         return np.concatenate([empty, *parts], axis=-1)
 
     def save(
         self,
-        path: Target | Mapping[int, Target] | None = None,
+        path: Target | Targets | None = None,
         *,
         residual: Target | None = None,
         tracks: Target | None = None,
@@ -228,10 +262,10 @@ class Separation:
         keep_original_audio: bool = False,
         overwrite: bool = False,
     ) -> Written:
-        """Write the voices.
+        """Compute the voices and write them.
 
         Args:
-            path: a file if there is one stem, else number of the stem -> file. The ending
+            path: a file if there is one stem, else a file for each of `numbers`. The ending
                 chooses the kind: .wav, .flac, .mp3, .m4a or .opus for sound, .mp4, .m4v, .mov,
                 .mkv or .webm for a copy of the video with that sound, the picture untouched. None
                 for no file of a single stem.
@@ -242,11 +276,22 @@ class Separation:
             keep_original_audio: keep the original sound as a further track of videos.
             overwrite: replace files that exist.
 
+        Returns:
+            Paths and warnings.
+
         Raises:
             UsageError: there is not one path for each stem, or no path at all.
             OutputExistsError: a file exists and `overwrite` is false.
             OutputError: a file cannot be written. Nothing is left half-written; of several
                 files, those that were whole by then stay.
+
+        Examples:
+            >>> import avse
+            >>> result = avse.separate("talk.mp4")
+            >>> paths = {1: "left.wav", 2: "right.flac"}
+            >>> written = result.save(paths, residual="rest.wav", bits=24)
+            >>> written.stems[2].name, written.warnings
+            ('right.flac', [])
         """
         return save_stems(
             self,
@@ -266,17 +311,22 @@ def lip_doubt(scene: Scene) -> Doubt:
 
 
 class Separator:
-    """Separates recordings; its networks are loaded once, when first needed.
-
-        separator = avse.Separator(model="avse-small")
-        for path in recordings:
-            separator.separate(path, speaker=1).save(path.with_suffix(".voice.wav"))
+    """Separates recordings. Its networks are loaded once, when first needed.
 
     Args:
         settings: see `Settings`.
         network: use this one instead of loading `settings.model`.
         backend: an open face detection backend; else the one that the settings name.
         options: fields of `Settings` to change, such as `model="avse-small"` or `gate=False`.
+
+    Raises:
+        UsageError: a setting is out of range.
+
+    Examples:
+        >>> import avse
+        >>> separator = avse.Separator(gate=False)
+        >>> for path in ["talk.mp4"]:
+        ...     written = separator.separate(path, speaker=1).save("voice.wav")
     """
 
     def __init__(
@@ -316,11 +366,12 @@ class Separator:
     def separate(
         self,
         path: str | os.PathLike[str],
-        speaker: Speaker = "all",
+        speaker: Speaker | Speakers = "all",
         *,
         together: bool = False,
         offscreen: bool = False,
         progress: Progress = no_progress,
+        examined: Examined | None = None,
     ) -> Separation:
         """Find the people in a recording and prepare to separate the voices of some.
 
@@ -329,21 +380,32 @@ class Separator:
 
         Args:
             path: a video file with sound.
-            speaker: a number (see `avse inspect`), several, "all", or "@12.5s:0.31,0.40".
+            speaker: a number (see `avse inspect`), several, a name (with `Settings.people` or
+                corrections), "all", or who is seen at a time and place: "@12.5s:0.31,0.40".
             together: one stem with the voices of all who were asked for, instead of one for each.
             offscreen: two more stems: off-screen speakers, and crowds.
             progress: called with (stage, seconds done, seconds in all or None).
+            examined: what `avse.scene.examine` gave, if it was asked already.
+
+        Returns:
+            The people found; their voices are computed later.
 
         Raises:
-            MediaError, NoAudioError, NoVideoError, NoFaceError: see `avse.errors`.
-            UnknownSpeakerError: nobody has that number.
+            MediaError: the file cannot be read.
+            NoAudioError: there is no such sound track.
+            NoVideoError: there is no moving picture.
+            NoFaceError: no face was found.
+            UnknownSpeakerError: nobody has that number or name, or nobody is at that place.
             UsageError: the part asked for does not lie in the recording.
             MissingError: weights or a face backend are not there.
         """
-        examine(path, self.settings)
+        speakers = Speakers.read(speaker)
+        examined = examined or examine(path, self.settings)
         engine = self.engine
-        scene = look(path, self.settings, progress=progress, backend=self.backend)
-        people = scene.choose(speaker)
+        scene = look(
+            path, self.settings, progress=progress, backend=self.backend, examined=examined
+        )
+        people = speakers.resolve(scene)
         return Separation(scene, people, engine, progress, together=together, offscreen=offscreen)
 
     def separate_arrays(
@@ -359,6 +421,18 @@ class Separator:
 
         Returns:
             (people, channels, n) float32: the voice of each person.
+
+        Raises:
+            MissingError: the weights are not there.
+
+        Examples:
+            >>> import avse
+            >>> import numpy as np
+            >>> scene = avse.look("talk.mp4", avse.Settings())
+            >>> samples = np.concatenate(list(scene.sound.original(0)), axis=-1)
+            >>> lips = [person.lips for person in scene.people]
+            >>> avse.Separator().separate_arrays(samples, scene.sound.rate_hz, lips).shape
+            (2, 1, 307200)
         """
         return self.engine.separate(samples, rate_hz, lips)
 
@@ -375,14 +449,31 @@ def separate(
     progress: Progress = no_progress,
     **options: Any,
 ) -> Separation:
-    """Separate one recording: `Separator` for a single use.
+    """Find the people in one recording and prepare to separate the voices of some.
+
+    Use `Separator` for several recordings: it loads the networks once.
 
     Args:
-        path, speaker, together, offscreen, progress: see `Separator.separate`.
-        settings, network, backend, options: see `Separator`, such as `start=60, end="2:00"`.
+        path: a video file with sound.
+        speaker: see `Separator.separate`.
+        together: one stem with the voices of all who were asked for, instead of one for each.
+        offscreen: two more stems: off-screen speakers, and crowds.
+        settings: see `Settings`.
+        network: use this one instead of loading `settings.model`.
+        backend: an open face detection backend; else the one that the settings name.
+        progress: called with (stage, seconds done, seconds in all or None).
+        options: fields of `Settings` to change, such as `start=60, end="2:00"`.
+
+    Returns:
+        The people found; their voices are computed later.
 
     Raises:
         AvseError: see `Separator.separate`.
+
+    Examples:
+        >>> import avse
+        >>> result = avse.separate("talk.mp4", speaker=2, start=2, end="0:05.5")
+        >>> written = result.save("anna.wav")  # or .flac, .mp3, .m4a, .opus, .mp4, .mov, .mkv
     """
     separator = Separator(settings, network=network, backend=backend, **options)
     return separator.separate(

@@ -4,59 +4,264 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from avse.clock import Time, read_clock
 from avse.errors import UsageError
 
 
+def _option(
+    names: str,
+    panel: Literal["People", "Part of the recording", "Quality", "Advanced"],
+    envvar: str,
+    help: str,  # these are the names that typer gives them
+    *,
+    metavar: str | None = None,
+    show_default: str | bool = True,
+) -> dict[str, object]:
+    """How the command line offers a setting; `avse.cli.options` makes an option of it.
+
+    Args:
+        names: of the option, with spaces between them.
+        panel: title in the help of verbs with many options.
+        envvar: the environment variable.
+        help: what it does.
+        metavar: what stands for the value.
+        show_default: words for the default, or False for none.
+    """
+    return {
+        "names": names,
+        "rich_help_panel": panel,
+        "envvar": envvar,
+        "help": help,
+        "metavar": metavar,
+        "show_default": show_default,
+    }
+
+
 @dataclass(frozen=True)
 class Settings:
-    """How to separate.
+    """How to separate. The command line and Python share these defaults.
 
     Attributes:
         model: name of shipped weights, or path of a .safetensors file.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         faces: face backend: "mediapipe", or "face-alignment[:DETECTOR]".
-        window_s: seconds of sound that the network hears at once.
-        overlap: share of a window that the next one hears too, 0 up to 0.9.
-        mix: share of the original left in, 0 (none) to 1 (nothing but).
+        window_s: length of the network's window in seconds, 0.4 to 600.
+        overlap: share of a window that overlaps the next one, 0 to 0.9.
+        mix: share of the original in the output, 0 (none) to 1 (all).
         track: which sound track of the file, counted from 0; None for the one that plays by
             default: the first that the file marks so, else the first.
         picture: which moving picture of the file, counted from 0.
         people: path of a file of people, who then go by their names; see docs/identity.md.
-        gate: whether who does not speak is silenced.
-        face_side: pictures are made smaller than this (longer side, pixels) to look for faces.
-        sync: whether to measure how far sound and picture are apart, and to correct for it.
-        carry: whether somebody whose face is out of sight is known by their voice, found so far.
-        offscreen_model: name of shipped weights for what is out of sight, or path of a file.
-        same: people who were numbered more than once: the numbers of each, such as ((2, 3),).
-        cache: whether what is found in a picture is kept, and used again; see `avse.cache`.
-        corrections: whether what the user has corrected in a recording is used; see
-            `avse.corrections`.
-        start, end: the part of the recording to work on, in playing time: seconds, or text such as
-            "1:02:03.5", which becomes seconds. None for the beginning, and for the end.
+        gate: whether to silence people while they do not speak.
+        face_side: largest side in pixels of the pictures in which faces are detected.
+        sync: whether to measure the A/V offset and correct it where it is certain.
+        carry: whether to follow a speaker by voice while the face is out of sight.
+        offscreen_model: name of shipped weights for off-screen speech, or path of a file.
+        same: numbers that are one person, such as ((2, 3),).
+        cache: whether to keep the faces found in a recording, and use those found before.
+        corrections: whether to use what the user has corrected in a recording.
+        start: playing time at which the part to work on begins: seconds, or text such as
+            "1:02:03.5", which becomes seconds. None for the beginning.
+        end: playing time at which it ends. None for the end.
+
+    Raises:
+        UsageError: a value is out of range.
+
+    Examples:
+        >>> import avse
+        >>> settings = avse.Settings(window_s=2.0, gate=False, start="1:30")
+        >>> settings.start
+        90.0
     """
 
-    model: str = "avse-small"
-    device: str = "auto"
-    faces: str = "mediapipe"
-    window_s: float = 4.0
-    overlap: float = 0.5
-    mix: float = 0.0
-    track: int | None = None
-    people: str | None = None
-    gate: bool = True
+    model: str = field(
+        default="avse-small",
+        metadata=_option(
+            "--model -m",
+            "Quality",
+            "AVSE_MODEL",
+            "Shipped weights (see `avse models list`) or a .safetensors file.",
+            metavar="NAME|PATH",
+        ),
+    )
+    device: str = field(
+        default="auto",
+        metadata=_option(
+            "--device -d",
+            "Advanced",
+            "AVSE_DEVICE",
+            "Where to compute.",
+            metavar="auto|cpu|cuda[:N]|mps",
+        ),
+    )
+    faces: str = field(
+        default="mediapipe",
+        metadata=_option(
+            "--faces",
+            "Advanced",
+            "AVSE_FACES",
+            "Face detection backend: mediapipe, or face-alignment[:DETECTOR].",
+            metavar="BACKEND",
+        ),
+    )
+    window_s: float = field(
+        default=4.0,
+        metadata=_option(
+            "--window",
+            "Advanced",
+            "AVSE_WINDOW",
+            "Length of a window of the network. Shorter windows need less memory.",
+            metavar="SECONDS",
+        ),
+    )
+    overlap: float = field(
+        default=0.5,
+        metadata=_option(
+            "--overlap",
+            "Advanced",
+            "AVSE_OVERLAP",
+            "Share of a window that overlaps the next one.",
+            metavar="0..0.9",
+        ),
+    )
+    mix: float = field(
+        default=0.0,
+        metadata=_option(
+            "--mix",
+            "Quality",
+            "AVSE_MIX",
+            "Share of the original sound in the output: 0 is none, 1 is all.",
+            metavar="0..1",
+        ),
+    )
+    track: int | None = field(
+        default=None,
+        metadata=_option(
+            "--track",
+            "Part of the recording",
+            "AVSE_TRACK",
+            "Which sound track, counted from 0.",
+            metavar="N",
+            show_default="the one that plays by default",
+        ),
+    )
+    people: str | None = field(
+        default=None,
+        metadata=_option(
+            "--people",
+            "People",
+            "AVSE_PEOPLE",
+            "Names people by number or, with avse[identity], by face.",
+            metavar="FILE.toml",
+            show_default=False,
+        ),
+    )
+    gate: bool = field(
+        default=True,
+        metadata=_option(
+            "--gate/--no-gate",
+            "Quality",
+            "AVSE_GATE",
+            "Silence people while they do not speak, with smooth edges.",
+        ),
+    )
     face_side: int = 1920
-    sync: bool = True
-    carry: bool = True
-    offscreen_model: str = "avse-offscreen"
-    same: tuple[tuple[int, ...], ...] = ()
-    picture: int = 0
-    cache: bool = True
-    corrections: bool = True
-    start: Time | None = None
-    end: Time | None = None
+    sync: bool = field(
+        default=True,
+        metadata=_option(
+            "--sync/--no-sync",
+            "Quality",
+            "AVSE_SYNC",
+            "Measure the offset between sound and picture, and correct it where it is certain (see "
+            "`avse sync`).",
+        ),
+    )
+    carry: bool = field(
+        default=True,
+        metadata=_option(
+            "--carry/--no-carry",
+            "Quality",
+            "AVSE_CARRY",
+            "While a face is out of sight, keep following that speaker by voice.",
+        ),
+    )
+    offscreen_model: str = field(
+        default="avse-offscreen",
+        metadata=_option(
+            "--offscreen-model",
+            "Advanced",
+            "AVSE_OFFSCREEN_MODEL",
+            "Weights for what is out of sight: shipped ones, or a .safetensors file.",
+            metavar="NAME|PATH",
+        ),
+    )
+    same: tuple[tuple[int, ...], ...] = field(
+        default=(),
+        metadata=_option(
+            "--same",
+            "People",
+            "AVSE_SAME",
+            "Two numbers that are one person, who then goes by the lower one; 2=3=5 joins three. "
+            "May be given more than once. Other numbers stay.",
+            metavar="N=M",
+            show_default=False,
+        ),
+    )
+    picture: int = field(
+        default=0,
+        metadata=_option(
+            "--picture",
+            "Part of the recording",
+            "AVSE_PICTURE",
+            "Which moving picture, counted from 0, where there are several.",
+            metavar="N",
+        ),
+    )
+    cache: bool = field(
+        default=True,
+        metadata=_option(
+            "--cache/--no-cache",
+            "Advanced",
+            "AVSE_USE_CACHE",
+            "Keep what is found in the picture, and use what was found before (see `avse cache`).",
+        ),
+    )
+    corrections: bool = field(
+        default=True,
+        metadata=_option(
+            "--corrections/--no-corrections",
+            "Advanced",
+            "AVSE_CORRECTIONS",
+            "Use what was corrected in the recording by hand: names, who is one person, what is "
+            "not a person, faces that were missed, the A/V offset.",
+        ),
+    )
+    start: Time | None = field(
+        default=None,
+        metadata=_option(
+            "--start",
+            "Part of the recording",
+            "AVSE_START",
+            "Work on the part of the recording from this time on only: seconds, or a clock time "
+            "such as 1:02:03.5. Little before it is decoded.",
+            metavar="TIME",
+            show_default="the beginning",
+        ),
+    )
+    end: Time | None = field(
+        default=None,
+        metadata=_option(
+            "--end",
+            "Part of the recording",
+            "AVSE_END",
+            "Work on the part of the recording up to this time only.",
+            metavar="TIME",
+            show_default="the end",
+        ),
+    )
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):

@@ -23,6 +23,7 @@ from avse.errors import UsageError
 from avse.hashing import sha256
 from avse.media.placing import place_text
 from avse.models.weights import find, verify
+from avse.naming import StemKey
 from avse.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def describe(
     *,
     asked: Mapping[str, object],
     sync: Sync | None,
-    out_of_sight: Mapping[int, Sequence[OutOfSight] | None],
+    out_of_sight: Mapping[StemKey, Sequence[OutOfSight] | None],
     warnings: Sequence[str],
     device: str,
     offscreen: bool = False,

@@ -13,9 +13,9 @@ import avse
 from avse.errors import NoFaceError, UnknownSpeakerError, UsageError
 from avse.media import AudioReader, MediaInfo, probe
 from avse.part import Part, find_part
-from avse.scene import read_point
 from avse.separation import Separation
 from avse.settings import Settings
+from avse.speakers import read_point
 from tests.looped import loop
 from tests.test_separation import Everything
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avse.errors import InputError, UsageError
-from avse.people_file import check_name, entry, hash_people, new_name, read_people
+from avse.people_file import check_name, entry, new_name, read_people
 
 from .faces.test_known import person
 
@@ -88,11 +88,3 @@ def test_a_new_name_is_a_name_and_new() -> None:
         assert check_name(new_name(Path(stem).with_suffix(".mp4"), 1, []))
     assert new_name(Path("talk.mp4"), 2, ["talk-1"]) == "talk-2"
     assert new_name(Path("talk.mp4"), 2, ["talk-2"]) not in ("talk-2", "talk-1")
-
-
-def test_the_hash_follows_the_file(file: Path) -> None:
-    file.write_text("[anna]\nnumber = 1\n", encoding="utf-8")
-    before = hash_people(file)
-    assert hash_people(file) == before
-    file.write_text("[anna]\nnumber = 2\n", encoding="utf-8")
-    assert hash_people(file) != before

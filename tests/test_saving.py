@@ -14,8 +14,9 @@ import pytest
 
 from avse.errors import UsageError
 from avse.media import AudioReader, AudioStream, probe
+from avse.naming import Stem
 from avse.part import WHOLE
-from avse.saving import RESIDUAL, TOGETHER, Mix, mixed, save_stems
+from avse.saving import Mix, mixed, save_stems
 from avse.separation import Block
 from tests.media.media_files import Picture, Sound, speechlike, write_media
 
@@ -154,7 +155,7 @@ def test_nothing_is_left_of_tracks_that_failed(made: Made, tmp_path: Path) -> No
 
 
 def test_a_mix_has_a_gain_for_each_stem(made: Made) -> None:
-    gains = {1: 0.5, 2: 0.0, RESIDUAL: 2.0}
+    gains = {1: 0.5, 2: 0.0, Stem.RESIDUAL: 2.0}
     blocks = list(mixed(made.blocks(), made.numbers, gains))
     assert [block.start for block in blocks] == [block.start for block in made.blocks()]
     mix = np.concatenate([block.stems for block in blocks], axis=-1)
@@ -175,8 +176,8 @@ def test_gains_that_mean_nothing(made: Made, gains: dict[int, float]) -> None:
 
 
 def test_a_mix_is_written_as_voices_are(made: Made, tmp_path: Path) -> None:
-    mix = Mix(made, {2: 0.0, RESIDUAL: 0.25})
-    assert mix.numbers == [TOGETHER]
+    mix = Mix(made, {2: 0.0, Stem.RESIDUAL: 0.25})
+    assert mix.numbers == [Stem.TOGETHER]
     save_stems(mix, tmp_path / "mix.wav", bits=32)
     save_stems(mix, tmp_path / "mix.mkv", keep_original_audio=True)
     expected = made.stems[0] + 0.25 * made.residual

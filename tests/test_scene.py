@@ -33,15 +33,15 @@ def test_a_track_that_leaves_nothing_to_hear_is_refused(duet: Path, tmp_path: Pa
     path = without_sound(duet, tmp_path / "empty.mp4")
     with pytest.raises(NoAudioError, match=r"empty\.mp4: sound track 0 is empty"):
         examine(path, Settings())
-    assert examine(path, Settings(), need_audio=False)[2] is not None
+    assert examine(path, Settings(), need_audio=False).audio is not None
 
 
 def test_the_choice_among_several_tracks_is_said(tmp_path: Path) -> None:
     path = write_media(tmp_path / "a.mkv", Picture(), Sound("flac"), Sound("flac"))
-    (note,) = examine(path, Settings())[3]
+    (note,) = examine(path, Settings()).notes
     assert note.startswith("of 2 sound tracks, track 0 is taken")
     for settings, need_audio in ((Settings(track=1), True), (Settings(), False)):
-        assert examine(path, settings, need_audio=need_audio)[3] == ()
+        assert examine(path, settings, need_audio=need_audio).notes == ()
     with pytest.raises(NoAudioError, match="track 2"):
         examine(path, Settings(track=2))
 
@@ -49,13 +49,13 @@ def test_the_choice_among_several_tracks_is_said(tmp_path: Path) -> None:
 def test_a_clock_that_jumps_is_said_and_its_times_are_those_played(tmp_path: Path) -> None:
     parts = [(0, 2), (HOUR, 2)]
     path = jumping(tmp_path / "a.mkv", parts, parts)
-    info, video, audio, (note,) = examine(path, Settings())
-    assert note == (
+    found = examine(path, Settings())
+    assert found.notes == (
         "the clock of the recording jumps by 3,598 s at 2.0 s, with nothing in between: "
-        "the parts are joined"
+        "the parts are joined",
     )
-    assert audio is not None
-    for length in (info.duration, video.duration, audio.duration):
+    assert found.audio is not None
+    for length in (found.info.duration, found.video.duration, found.audio.duration):
         assert float(length or 0) == pytest.approx(4, abs=0.1)
     with pytest.raises(UsageError, match="the part starts at 0:05, after the end"):
         examine(path, Settings(start=5))
@@ -68,7 +68,7 @@ def test_months_in_a_header_are_not_believed(tmp_path: Path) -> None:
     data[place : place + 8] = struct.pack(">d", 9e9)
     path.write_bytes(data)
     assert float(probe(path).duration or 0) > 8e6
-    assert float(examine(path, Settings())[0].duration or 0) == pytest.approx(1, abs=0.1)
+    assert float(examine(path, Settings()).info.duration or 0) == pytest.approx(1, abs=0.1)
 
 
 def test_nothing_heavy_is_loaded_for_that(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from avse.media import AudioReader, probe
 from avse.metrics import si_sdr
 from avse.models.network import Answer, AVSENet
 from avse.models.weights import shipped
-from avse.saving import CROWD, NARRATOR
+from avse.naming import Stem
 from avse.scene import Scene, no_progress
 from avse.separation import Block, Separation
 from tests.conftest import EXAMPLES, TINY, randomise
@@ -110,8 +110,8 @@ def test_narrator_crowd_and_rest_add_up_to_the_recording_too(
     whole = Separation(
         both.scene, people, Engine(network, both.settings), no_progress, offscreen=True
     )
-    assert whole.numbers == [2, NARRATOR, CROWD]
-    names = {2: "anna.wav", NARRATOR: "narrator.wav", CROWD: "crowd.wav"}
+    assert whole.numbers == [2, Stem.NARRATOR, Stem.CROWD]
+    names = {2: "anna.wav", Stem.NARRATOR: "narrator.wav", Stem.CROWD: "crowd.wav"}
     whole.save({n: tmp_path / name for n, name in names.items()}, residual=tmp_path / "rest.wav")
     parts = [sound(path) for path in tmp_path.iterdir()]
     assert len(parts) == 4

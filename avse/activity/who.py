@@ -20,11 +20,10 @@ from avse.faces.people import Person
 from avse.inference.activity_features import COUNT, NEAR
 from avse.inference.engine import Engine
 from avse.inference.voice_activity import HEARD, WATCHED, speaking
-from avse.media import probe
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.scene import Progress, Scene, examine, look, no_progress
+from avse.scene import Examined, Progress, Scene, examine, look, no_progress
 from avse.settings import Settings
 from avse.stft import VIDEO_RATE
 from avse.sync.measuring import measure
@@ -42,9 +41,9 @@ class Talk:
     Attributes:
         person: who.
         segments: when, in playing time, in order, apart from each other.
-        probability: (frames,) of speaking, 25 a second; NaN where the face is out of sight.
+        probability: (frames,) float32 of speech, 25 a second; NaN where the face is out of sight.
         dubbed: where the lips move to a voice that is not theirs, which is not in `segments`; None
-            if nothing can be said about it, or it was not asked for.
+            if that cannot be decided, or was not asked for.
     """
 
     person: Person
@@ -67,8 +66,8 @@ class Activity:
         talks: of each person, in order of their numbers.
         first: playing time of the first frame of every probability, in seconds.
         heard: whether there was sound; without it, moving lips count as speech.
-        cues: (people, cues, frames), see `avse.inference.activity_features`.
-        sync: how far sound and picture are apart; None if that was not measured.
+        cues: (people, cues, frames) float32, see `avse.inference.activity_features`.
+        sync: the A/V offset; None if it was not measured.
     """
 
     scene: Scene
@@ -93,6 +92,7 @@ def who(
     network: AVSENet | None = None,
     backend: FaceBackend | None = None,
     progress: Progress = no_progress,
+    examined: Examined | None = None,
     **options: Any,
 ) -> Activity:
     """Find out who speaks when.
@@ -102,23 +102,37 @@ def who(
     Args:
         path: a video, with or without sound.
         rule: when speech begins and ends.
-        dubbing: whether to look for voices that are not those of the lips that move to them.
+        dubbing: whether to leave out where lips move to a voice that is not theirs.
         settings: see `Settings`.
         network: use this one instead of loading `settings.model`.
-        backend: who finds faces, if it is open already; else the one that the settings name.
+        backend: an open face detection backend; else the one that the settings name.
         progress: called with (stage, seconds done, seconds in all or None).
+        examined: what `avse.scene.examine` gave, if it was asked already.
         options: fields of `Settings` to change, such as `track=1`.
 
+    Returns:
+        The segments and probabilities of each person.
+
     Raises:
-        MediaError, NoAudioError, NoVideoError, NoFaceError: see `avse.errors`.
+        MediaError: the file cannot be read.
+        NoAudioError: there is no such sound track.
+        NoVideoError: there is no moving picture.
+        NoFaceError: no face was found.
         MissingError: weights or a face backend are not there.
+
+    Examples:
+        >>> import avse
+        >>> activity = avse.who("talk.mp4")
+        >>> [(n, len(segments)) for n, segments in activity.spoken.items()]
+        [(1, 2), (2, 1)]
+        >>> activity.spoken[2][0].start, activity.spoken[2][0].stop
+        (0.8, 6.12)
     """
     settings = dataclasses.replace(settings or Settings(), **options)
-    need_audio = bool(probe(path).audio)  # a track that is not there is still an error
-    examine(path, settings, need_audio=need_audio)
+    examined = examined or examine(path, settings, need_audio=None)
     if network is None:
         network = load(settings.model, device=pick_device(settings.device))
-    scene = look(path, settings, progress=progress, backend=backend, need_audio=need_audio)
+    scene = look(path, settings, progress=progress, backend=backend, examined=examined)
     return listen(scene, network, settings, rule=rule, dubbing=dubbing, progress=progress)
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avse.job import ENHANCED
 from avse.part import find_part
 from avse.records import build, load_json
 from avse.settings import Settings
@@ -101,7 +100,6 @@ def write_card(path: Path, source: Path, settings: Settings, done: Done) -> None
         settings: for the sound track, and the part, that were worked on.
         done: what came of it.
     """
-    stems = [(str(number or ENHANCED), output) for number, output in done.stems]
     card = Card(
         faces=[
             Face(p.number, round(p.seconds_on_screen, 2), _jpeg(p), p.name)
@@ -109,8 +107,8 @@ def write_card(path: Path, source: Path, settings: Settings, done: Done) -> None
         ],
         before=listen(source, settings),
         after={
-            output.name: listen(output, stem=stem)
-            for stem, output in [*stems, *done.beside.items()]
+            output.name: listen(output, stem=str(stem))
+            for stem, output in [*done.stems, *done.beside.items()]
         },
     )
     path.write_text(json.dumps(asdict(card)), encoding="ascii")

@@ -15,6 +15,7 @@ from avse.batch.request import Request
 from avse.batch.watching import Estimate, Interrupts, Outlook
 from avse.batch.worker import Tried, TryTask
 from avse.naming import DEFAULT_NAME
+from avse.speakers import Speakers
 
 START_S = 5.0
 """Until a process has loaded the network and the face backend: docs/scale.md."""
@@ -106,7 +107,9 @@ def try_out(crew: Workforce, plan: Plan, request: Request, interrupts: Interrupt
     """
     # A person, a template or a part need not suit the beginning alone.
     settings = replace(request.settings, start=None, end=None)
-    request = replace(request, speaker="all", template=DEFAULT_NAME, settings=settings)
+    request = replace(
+        request, speakers=Speakers.read("all"), template=DEFAULT_NAME, settings=settings
+    )
     good = (item for item in plan.todo if item.trouble is None and item.probed is not None)
     for item in islice(good, min(crew.size, _MOST_TRIALS)):
         if interrupts.count or not crew.idle():

@@ -15,10 +15,9 @@ from avse.batch.request import Request
 from avse.batch.staging import key_of
 from avse.batch.worker import Probed
 from avse.errors import AvseError, InputError, OutputError, OutputExistsError
-from avse.job import ENHANCED
 from avse.marks import Mark
 from avse.media.placing import writing
-from avse.naming import RESIDUAL
+from avse.naming import Stem
 from avse.paths import inside
 
 _SHOWN = 3
@@ -137,12 +136,10 @@ def expected_outputs(item: Item, request: Request, output: Path) -> list[Path]:
     """Outputs that can be named before anybody has looked: with "all", person 1 stands for all."""
     naming = request.naming(item.source, output / item.below)
     if request.verb == "enhance":
-        paths = [naming.path(ENHANCED)]
-    elif isinstance(request.speaker, list):
-        paths = [naming.path(number) for number in request.speaker]
+        paths = [naming.path(Stem.TOGETHER)]
     else:
-        paths = [naming.path(request.speaker if isinstance(request.speaker, int) else 1)]
-    return [*paths, naming.beside(RESIDUAL)] if request.residual else paths
+        paths = [naming.path(number) for number in request.speakers.numbers or (1,)]
+    return [*paths, naming.beside(Stem.RESIDUAL)] if request.residual else paths
 
 
 def in_shard(item: Item, number: int, count: int) -> bool:
@@ -272,11 +269,8 @@ def bytes_needed(items: Iterable[Item], request: Request, people: Mapping[str, i
     for item in items:
         if item.probed is None:
             continue
-        if request.verb == "enhance" or isinstance(request.speaker, int):
-            voices = 1
-        elif isinstance(request.speaker, list):
-            voices = len(request.speaker)
-        else:
+        voices = 1 if request.verb == "enhance" else request.speakers.count
+        if voices is None:
             voices = people.get(str(item.source), _USUAL_PEOPLE)
         voices += request.residual
         if request.naming(item.source, Path()).is_video:

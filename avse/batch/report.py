@@ -23,9 +23,8 @@ from avse.batch.plan import Item
 from avse.batch.request import Request
 from avse.batch.watching import Summary
 from avse.clock import clock
-from avse.job import ENHANCED
 from avse.media.placing import appearing
-from avse.naming import CROWD, NARRATOR, RESIDUAL
+from avse.naming import Stem
 from avse.sharing import link, shown, without_folders
 
 TEMPLATE = "report.html.jinja"
@@ -35,11 +34,11 @@ _MOST_CARDS = 500
 """Recordings with players and pictures, about 20 kB each; of the others there are links."""
 
 _WIDTH, _HEIGHT = 240, 36
-_LABELS = {
-    ENHANCED: "Everybody in the picture",
-    RESIDUAL: "Everything else",
-    NARRATOR: "Off-screen speech",
-    CROWD: "Many voices at once",
+_LABELS: dict[str, str] = {
+    Stem.TOGETHER: "Everybody in the picture",
+    Stem.RESIDUAL: "Everything else",
+    Stem.NARRATOR: "Off-screen speech",
+    Stem.CROWD: "Many voices at once",
 }
 
 

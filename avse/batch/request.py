@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from avse.corrections import read_corrections
-from avse.job import Chosen, Job
+from avse.job import Job
 from avse.naming import Naming, check_template
 from avse.settings import Settings
+from avse.speakers import Speakers
 
 _ELSEWHERE = ("model", "offscreen_model", "device", "people", "cache")
 """Settings that are not part of the digest: weights and people have a hash of their own; where
@@ -24,7 +25,7 @@ class Request:
 
     Attributes:
         verb: "separate": a file for each voice; "enhance": one with everybody in sight.
-        speaker: whose voices.
+        speakers: whose voices.
         template: how outputs are called, see `avse.naming`.
         settings: how to separate.
         residual: whether to write everything else too.
@@ -35,7 +36,7 @@ class Request:
     """
 
     verb: Literal["separate", "enhance"]
-    speaker: Chosen
+    speakers: Speakers
     template: str
     settings: Settings
     residual: bool = False
@@ -63,7 +64,8 @@ class Request:
         Args:
             corrected: digest of the corrections of the recording, if there are any.
         """
-        about = asdict(self)
+        about = {**asdict(self), "speaker": self.speakers.as_json()}
+        del about["speakers"]
         if self.settings.corrections:  # as in the manifests of versions without corrections
             del about["settings"]["corrections"]
         if corrected is not None:
@@ -96,7 +98,7 @@ class Request:
         """
         return Job(
             source=source,
-            speaker=self.speaker,
+            speakers=self.speakers,
             together=self.verb == "enhance",
             naming=self.naming(source, folder),
             settings=replace(self.settings, window_s=window_s, device=device),

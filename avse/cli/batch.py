@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from avse.errors import UsageError
 from avse.naming import DEFAULT_NAME
 from avse.part import check_order
 from avse.paths import user_path
-from avse.settings import Settings, read_same
+from avse.settings import Settings
 
 if TYPE_CHECKING:
     from avse.batch.crew import Limits
@@ -40,7 +41,9 @@ EXAMPLES = options.examples(
 )
 
 
+@options.takes_settings()
 def batch(
+    *,
     context: typer.Context,
     output: given.Output,
     inputs: given.Inputs = None,
@@ -50,26 +53,9 @@ def batch(
     name: options.Name = DEFAULT_NAME,
     base: given.Base = None,
     residual: options.Residual = False,
-    mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
+    settings: Settings,
     keep_original_audio: options.KeepOriginalAudio = False,
-    people: options.People = None,
-    same: options.Same = None,
-    start: options.Start = None,
-    end: options.End = None,
-    track: options.Track = Settings.track,
-    picture: options.Picture = Settings.picture,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    window: options.Window = Settings.window_s,
-    overlap: options.Overlap = Settings.overlap,
-    gate: options.Gate = Settings.gate,
-    carry: options.Carry = Settings.carry,
-    offscreen_model: options.OffscreenModel = Settings.offscreen_model,
-    faces: options.Faces = Settings.faces,
-    sync: options.Sync = Settings.sync,
-    cache: options.Cache = Settings.cache,
-    corrections: options.Corrections = Settings.corrections,
     jobs: options.Jobs = None,
     threads: given.Threads = "1",
     timeout: given.Timeout = None,
@@ -111,45 +97,32 @@ def batch(
     from avse.batch.request import Request
     from avse.batch.run import Batch, read_shard, run
     from avse.cli.batch_telling import tell
-    from avse.cli.inputs import read_speaker
+    from avse.hashing import sha256
     from avse.models.weights import find_verified
     from avse.naming import check_template
-    from avse.people_file import hash_people
+    from avse.people_file import read_people
+    from avse.speakers import Speakers
 
     check_template(name)
+    people = None if settings.people is None else user_path(settings.people).resolve()
+    speakers = Speakers.read(speaker)
+    known = [] if people is None else read_people(people)
+    speakers.check_names((one.name for one in known), settings.people)
+    settings = replace(settings, people=None if people is None else str(people))
     wanted = Batch(
         inputs=inputs or [],
         lists=input_list or [],
         output=user_path(output),
         request=Request(
             verb=verb.value,
-            speaker=read_speaker(speaker, people),
+            speakers=speakers,
             template=name,
-            settings=Settings(
-                model=model,
-                device=device,
-                faces=faces,
-                cache=cache,
-                corrections=corrections,
-                window_s=window,
-                overlap=overlap,
-                mix=mix,
-                track=track,
-                picture=picture,
-                people=None if people is None else str(user_path(people).resolve()),
-                gate=gate,
-                carry=carry,
-                offscreen_model=offscreen_model,
-                sync=sync,
-                same=read_same(same or ()),
-                start=start,
-                end=end,
-            ),
+            settings=settings,
             residual=residual,
             clip=clip.value,
             keep_original_audio=keep_original_audio,
-            people_sha256=None if people is None else hash_people(user_path(people)),
-            offscreen_sha256=find_verified(offscreen_model) if carry else None,
+            people_sha256=None if people is None else sha256(people),
+            offscreen_sha256=find_verified(settings.offscreen_model) if settings.carry else None,
         ),
         limits=_limits(jobs, threads, timeout, memory),
         manifest=None if manifest is None else user_path(manifest),
@@ -162,7 +135,7 @@ def batch(
         dry_run=dry_run,
         report=not no_report,
         originals=report_originals,
-        recruit=_recruit(cluster, item_cpus, item_gpus, device, jobs),
+        recruit=_recruit(cluster, item_cpus, item_gpus, settings.device, jobs),
     )
     check_order(wanted.request.settings)
     with _watcher(terminal, progress, wanted.output, results=not as_json) as watcher:

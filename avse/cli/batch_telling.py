@@ -68,7 +68,7 @@ def _tell_plan(batch: Batch, outcome: Outcome, terminal: Terminal, *, as_json: b
     elif rows:
         for line in table(["input", "length", "output"], rows, right="length"):
             terminal.result(line)
-    everybody = batch.request.verb == "separate" and batch.request.speaker == "all"
+    everybody = batch.request.verb == "separate" and batch.request.speakers.all
     if everybody and rows:
         terminal.note("person 1 stands for everybody who will be found")
     terminal.note("dry run: nothing was written")

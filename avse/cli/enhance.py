@@ -10,7 +10,8 @@ from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.job import Job
 from avse.naming import DEFAULT_NAME, name_outputs
-from avse.settings import Settings, read_same
+from avse.settings import Settings
+from avse.speakers import Speakers
 
 EXAMPLES = options.examples(
     ("the voices of all who are seen, in talk.enhanced.wav", "avse enhance talk.mp4"),
@@ -23,7 +24,9 @@ EXAMPLES = options.examples(
 )
 
 
+@options.takes_settings()
 def enhance(
+    *,
     context: typer.Context,
     inputs: options.Input,
     output: options.Output = None,
@@ -31,25 +34,8 @@ def enhance(
     residual: options.Residual = False,
     keep_original_audio: options.KeepOriginalAudio = False,
     report: options.Report = False,
-    mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
-    people: options.People = None,
-    same: options.Same = None,
-    start: options.Start = None,
-    end: options.End = None,
-    track: options.Track = Settings.track,
-    picture: options.Picture = Settings.picture,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    window: options.Window = Settings.window_s,
-    overlap: options.Overlap = Settings.overlap,
-    gate: options.Gate = Settings.gate,
-    carry: options.Carry = Settings.carry,
-    offscreen_model: options.OffscreenModel = Settings.offscreen_model,
-    faces: options.Faces = Settings.faces,
-    sync: options.Sync = Settings.sync,
-    cache: options.Cache = Settings.cache,
-    corrections: options.Corrections = Settings.corrections,
+    settings: Settings,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -64,32 +50,12 @@ def enhance(
     Prints the paths of the files written, one a line.
     """
     terminal = terminal_of(context)
-    settings = Settings(
-        model=model,
-        device=device,
-        faces=faces,
-        cache=cache,
-        corrections=corrections,
-        window_s=window,
-        overlap=overlap,
-        mix=mix,
-        track=track,
-        picture=picture,
-        people=people,
-        gate=gate,
-        carry=carry,
-        offscreen_model=offscreen_model,
-        sync=sync,
-        same=read_same(same or ()),
-        start=start,
-        end=end,
-    )
     source = one_input(inputs)
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")
     done = carry_out(
         Job(
             source=source,
-            speaker="all",
+            speakers=Speakers.read("all"),
             together=True,
             naming=naming,
             settings=settings,
@@ -105,7 +71,7 @@ def enhance(
     )
     ((_, path),) = done.stems
     if as_json:
-        named = people is not None or any(person.name for person in done.people)
+        named = settings.people is not None or any(person.name for person in done.people)
         terminal.result_json(
             {
                 "input": str(source),

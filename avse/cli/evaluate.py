@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -151,7 +152,20 @@ OutputFolder = Annotated[
 ]
 
 
+@options.takes_settings(
+    "model",
+    "device",
+    "window_s",
+    "overlap",
+    "gate",
+    "carry",
+    "offscreen_model",
+    "faces",
+    "sync",
+    "cache",
+)
 def evaluate(
+    *,
     context: typer.Context,
     estimates: Estimates = None,
     references: References = None,
@@ -168,16 +182,7 @@ def evaluate(
     keep_estimates: KeepEstimates = False,
     output: OutputFolder = "evaluation",
     jobs: options.Jobs = None,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    window: options.Window = Settings.window_s,
-    overlap: options.Overlap = Settings.overlap,
-    gate: options.Gate = Settings.gate,
-    carry: options.Carry = Settings.carry,
-    offscreen_model: options.OffscreenModel = Settings.offscreen_model,
-    faces: options.Faces = Settings.faces,
-    sync: options.Sync = Settings.sync,
-    cache: options.Cache = Settings.cache,
+    settings: Settings,
     as_json: options.AsJson = False,
     force: options.Force = False,
     config: options.Config = None,
@@ -216,19 +221,6 @@ def evaluate(
         curve_items=curve_items,
         transcriber=transcriber,
     )
-    settings = Settings(
-        model=model,
-        device=device,
-        faces=faces,
-        cache=cache,
-        corrections=False,
-        window_s=window,
-        overlap=overlap,
-        gate=gate,
-        carry=carry,
-        offscreen_model=offscreen_model,
-        sync=sync,
-    )
     folder = user_path(output)
     targets = [folder / name for name in FILES]
     estimates_folder = folder / "estimates"
@@ -255,6 +247,7 @@ def evaluate(
                 progress,
             )
         else:
+            settings = replace(settings, corrections=False)
             judged = _on_test_set(
                 manifest, request, settings, scratch, progress, network_only=network_only
             )

@@ -1,18 +1,13 @@
-"""What the user pointed at: files, patterns, people."""
+"""What the user pointed at: files and patterns."""
 
 from __future__ import annotations
 
 import glob
-import re
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from avse.errors import InputError, UsageError
-from avse.job import Chosen
 from avse.paths import is_there, user_path
-
-_NUMBERS = re.compile(r"\d{1,9}(\s*,\s*\d{1,9})*")
 
 
 def one_input(patterns: Sequence[str]) -> Path:
@@ -42,49 +37,6 @@ def several_inputs(patterns: Sequence[str]) -> list[Path]:
         InputError: a URL, or a pattern that matches nothing.
     """
     return list(dict.fromkeys(path for pattern in patterns for path in _expand(pattern)))
-
-
-def read_speaker(text: str, people: str | None = None, corrected: Path | None = None) -> Chosen:
-    """Read --speaker: "2", "1,3", "all", "@12.5s:0.31,0.40", or names such as "anna,ben".
-
-    Args:
-        text: as given.
-        people: as given with --people.
-        corrected: a recording whose corrections hold names too; without both there are none.
-
-    Raises:
-        UsageError: it is none of these.
-    """
-    from avse.scene import read_point
-
-    text = text.strip()
-    if text == "all":
-        return text
-    if _NUMBERS.fullmatch(text):
-        numbers = sorted({int(part) for part in text.split(",")})
-        return numbers[0] if len(numbers) == 1 else numbers
-    names: set[str] = set() if text.startswith("@") else _names(people, corrected)
-    if text.startswith("@") or (people is None and not names):
-        read_point(text)
-        return text
-    for part in (part.strip() for part in text.split(",")):
-        if part not in names and not part.isdecimal():
-            raise UsageError(
-                f"--speaker {part!r} names nobody",
-                f"{f'{people} knows' if people else 'there are'}: {', '.join(sorted(names))}",
-            )
-    return text
-
-
-def _names(people: str | None, corrected: Path | None) -> set[str]:
-    from avse.corrections import corrections_of
-    from avse.people_file import read_people
-
-    names = set() if people is None else {one.name for one in read_people(user_path(people))}
-    if corrected is not None:
-        with suppress(OSError):  # which is told when the recording is opened
-            names |= {one.name for one in corrections_of(corrected).names}
-    return names
 
 
 def _expand(pattern: str) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ from avse.errors import AvseError, NoFaceError, UsageError
 from avse.naming import check_outputs
 from avse.part import find_part
 from avse.paths import user_path
-from avse.settings import Settings, read_same
+from avse.settings import Settings
 
 if TYPE_CHECKING:
     from avse.faces.people import Person
@@ -61,20 +61,16 @@ Remember = Annotated[
 ]
 
 
+@options.takes_settings(
+    "start", "end", "people", "same", "picture", "faces", "cache", "corrections", "device"
+)
 def inspect(
+    *,
     context: typer.Context,
     inputs: options.Inputs,
     sheet: Sheet = None,
-    start: options.Start = None,
-    end: options.End = None,
-    people: options.People = None,
-    same: options.Same = None,
+    settings: Settings,
     remember: Remember = None,
-    picture: options.Picture = Settings.picture,
-    faces: options.Faces = Settings.faces,
-    cache: options.Cache = Settings.cache,
-    corrections: options.Corrections = Settings.corrections,
-    device: options.Device = Settings.device,
     as_json: options.AsJson = False,
     force: options.Force = False,
     config: options.Config = None,
@@ -89,20 +85,9 @@ def inspect(
     from avse.cli.remembering import check_memory, remember_people
 
     terminal = terminal_of(context)
-    memory = None if remember is None else check_memory(remember, people)
+    memory = None if remember is None else check_memory(remember, settings.people)
     if memory is not None and memory.is_file():
-        people = str(memory)
-    settings = Settings(
-        faces=faces,
-        cache=cache,
-        corrections=corrections,
-        device=device,
-        people=people,
-        picture=picture,
-        same=read_same(same or ()),
-        start=start,
-        end=end,
-    )
+        settings = replace(settings, people=str(memory))
     sources = several_inputs(inputs)
     drawing = _sheet_path(sheet)
     if drawing is not None and len(sources) > 1:
@@ -123,10 +108,10 @@ def inspect(
         if memory is not None:
             remember_people(memory, source, scene, terminal)
         found = () if scene is None else scene.people
-        named = people is not None or any(person.name for person in found)
+        named = settings.people is not None or any(person.name for person in found)
         if as_json:
             about = _as_json(source, info, scene, named=named)
-            if start is not None or end is not None:
+            if settings.start is not None or settings.end is not None:
                 about["part"] = {"start_s": settings.start, "end_s": settings.end}
             terminal.result_json(about)
         else:

@@ -73,18 +73,15 @@ Transcribe = Annotated[
 ]
 
 
+@options.takes_settings("track", "picture", "model", "device", "faces", "people")
 def open_page(
+    *,
     context: typer.Context,
     file: File = None,
     port: Port = 0,
     browser: Browser = True,
     transcribe: Transcribe = None,
-    track: options.Track = Settings.track,
-    picture: options.Picture = Settings.picture,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    faces: options.Faces = Settings.faces,
-    people: options.People = Settings.people,
+    settings: Settings,
     config: options.Config = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -95,9 +92,6 @@ def open_page(
     browser in. Ctrl-C ends it.
     """
     terminal = terminal_of(context)
-    settings = Settings(
-        model=model, device=device, faces=faces, people=people, track=track, picture=picture
-    )
     source = None if file is None else one_input([file])
     _check(source, settings)
     recogniser = None if transcribe is None else _open_recogniser(transcribe)
@@ -122,7 +116,7 @@ def open_page(
         page = Page(
             open_session,
             None if source is None else open_session(source),
-            picture=picture,
+            picture=settings.picture,
             on_defect=terminal.trace,
         )
         try:
@@ -145,7 +139,7 @@ def _check(source: Path | None, settings: Settings) -> None:
         from avse.scene import examine
 
         examine(source, settings)
-    if settings.people is not None:
+    elif settings.people is not None:
         from avse.people_file import read_people
 
         read_people(user_path(settings.people))

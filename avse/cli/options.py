@@ -1,12 +1,16 @@
 """Options that several verbs share, so that each means the same everywhere.
 
-Defaults come from `avse.settings.Settings`; each option has its variable in the environment.
+Options of settings are made from the fields of `avse.settings.Settings`; the others stand here.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -15,6 +19,7 @@ from avse.cli.configuration import use_configuration
 from avse.cli.terminal import terminal_of
 from avse.clock import read_clock
 from avse.errors import UsageError
+from avse.settings import Settings, read_same
 
 OUTPUT, PEOPLE, PART = "Output", "People", "Part of the recording"
 QUALITY, ADVANCED = "Quality", "Advanced"
@@ -74,6 +79,56 @@ def examples(*pairs: tuple[str, str]) -> str:
     """The end of a help text: command lines, and what each does."""
     lines = [line for what, command in pairs for line in (f"# {what}", command)]
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+_SETTINGS = {one.name: one for one in dataclasses.fields(Settings) if one.metadata}
+_WRITTEN = {"start": float | None, "end": float | None, "same": list[str] | None}
+"""Types that differ on the command line from those in `Settings`."""
+
+_Verb = Callable[..., None]
+
+
+def setting(name: str) -> Any:
+    """The option of a field of `Settings`, for the annotation of a parameter."""
+    about = dict(_SETTINGS[name].metadata)
+    parser = read_time if about["metavar"] in ("TIME", "SECONDS") else None
+    return typer.Option(*about.pop("names").split(), parser=parser, **about)
+
+
+def takes_settings(*names: str) -> Callable[[_Verb], _Verb]:
+    """Give a verb the options of these fields of `Settings`, or of all that have one.
+
+    The options stand where the verb has a parameter `settings`, which gets what the user chose.
+    """
+    types = {**get_type_hints(Settings), **_WRITTEN}
+    offered = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None if name == "same" else _SETTINGS[name].default,
+            annotation=Annotated[types[name], setting(name)],
+        )
+        for name in names or _SETTINGS
+    ]
+
+    def decorated(verb: _Verb) -> _Verb:
+        @functools.wraps(verb)
+        def call(**given: Any) -> None:
+            chosen = {one.name: given.pop(one.name) for one in offered}
+            if "same" in chosen:
+                chosen["same"] = read_same(chosen["same"] or ())
+            verb(**given, settings=Settings(**chosen))
+
+        signature = inspect.signature(verb, eval_str=True)
+        parameters = [
+            each
+            for one in signature.parameters.values()
+            for each in (offered if one.name == "settings" else [one])
+        ]
+        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return call
+
+    return decorated
 
 
 Input = Annotated[
@@ -144,29 +199,6 @@ Speaker = Annotated[
         "@1:02:03.5:0.31,0.40 (0 to 1 from the left and from the top).",
     ),
 ]
-People = Annotated[
-    str | None,
-    typer.Option(
-        "--people",
-        metavar="FILE.toml",
-        envvar="AVSE_PEOPLE",
-        show_default=False,
-        rich_help_panel=PEOPLE,
-        help="Names people by number or, with avse[identity], by face.",
-    ),
-]
-Same = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--same",
-        metavar="N=M",
-        envvar="AVSE_SAME",
-        show_default=False,
-        rich_help_panel=PEOPLE,
-        help="Two numbers that are one person, who then goes by the lower one; 2=3=5 joins three. "
-        "May be given more than once. Other numbers stay.",
-    ),
-]
 Name = Annotated[
     str,
     typer.Option(
@@ -199,16 +231,6 @@ Offscreen = Annotated[
         "once (crowd), and the residual. All of it adds up to the original.",
     ),
 ]
-Mix = Annotated[
-    float,
-    typer.Option(
-        "--mix",
-        metavar="0..1",
-        envvar="AVSE_MIX",
-        rich_help_panel=QUALITY,
-        help="Share of the original sound in the output: 0 is none, 1 is all.",
-    ),
-]
 Clipping = Annotated[
     Clip,
     typer.Option(
@@ -226,155 +248,6 @@ KeepOriginalAudio = Annotated[
         envvar="AVSE_KEEP_ORIGINAL_AUDIO",
         rich_help_panel=OUTPUT,
         help="In videos, keep the original sound as a further track, after the new ones.",
-    ),
-]
-Track = Annotated[
-    int | None,
-    typer.Option(
-        "--track",
-        metavar="N",
-        envvar="AVSE_TRACK",
-        show_default="the one that plays by default",
-        rich_help_panel=PART,
-        help="Which sound track, counted from 0.",
-    ),
-]
-Picture = Annotated[
-    int,
-    typer.Option(
-        "--picture",
-        metavar="N",
-        envvar="AVSE_PICTURE",
-        rich_help_panel=PART,
-        help="Which moving picture, counted from 0, where there are several.",
-    ),
-]
-Start = Annotated[
-    float | None,
-    typer.Option(
-        "--start",
-        metavar="TIME",
-        parser=read_time,
-        envvar="AVSE_START",
-        show_default="the beginning",
-        rich_help_panel=PART,
-        help="Work on the part of the recording from this time on only: seconds, or a clock time "
-        "such as 1:02:03.5. Little before it is decoded.",
-    ),
-]
-End = Annotated[
-    float | None,
-    typer.Option(
-        "--end",
-        metavar="TIME",
-        parser=read_time,
-        envvar="AVSE_END",
-        show_default="the end",
-        rich_help_panel=PART,
-        help="Work on the part of the recording up to this time only.",
-    ),
-]
-Model = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="NAME|PATH",
-        envvar="AVSE_MODEL",
-        rich_help_panel=QUALITY,
-        help="Shipped weights (see `avse models list`) or a .safetensors file.",
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        "-d",
-        metavar="auto|cpu|cuda[:N]|mps",
-        envvar="AVSE_DEVICE",
-        help="Where to compute.",
-    ),
-]
-Window = Annotated[
-    float,
-    typer.Option(
-        "--window",
-        metavar="SECONDS",
-        parser=read_time,
-        envvar="AVSE_WINDOW",
-        help="Length of a window of the network. Shorter windows need less memory.",
-    ),
-]
-Overlap = Annotated[
-    float,
-    typer.Option(
-        "--overlap",
-        metavar="0..0.9",
-        envvar="AVSE_OVERLAP",
-        help="Share of a window that overlaps the next one.",
-    ),
-]
-Faces = Annotated[
-    str,
-    typer.Option(
-        "--faces",
-        metavar="BACKEND",
-        envvar="AVSE_FACES",
-        help="Face detection backend: mediapipe, or face-alignment[:DETECTOR].",
-    ),
-]
-Carry = Annotated[
-    bool,
-    typer.Option(
-        "--carry/--no-carry",
-        envvar="AVSE_CARRY",
-        rich_help_panel=QUALITY,
-        help="While a face is out of sight, keep following that speaker by voice.",
-    ),
-]
-OffscreenModel = Annotated[
-    str,
-    typer.Option(
-        "--offscreen-model",
-        metavar="NAME|PATH",
-        envvar="AVSE_OFFSCREEN_MODEL",
-        help="Weights for what is out of sight: shipped ones, or a .safetensors file.",
-    ),
-]
-Gate = Annotated[
-    bool,
-    typer.Option(
-        "--gate/--no-gate",
-        envvar="AVSE_GATE",
-        rich_help_panel=QUALITY,
-        help="Silence people while they do not speak, with smooth edges.",
-    ),
-]
-Sync = Annotated[
-    bool,
-    typer.Option(
-        "--sync/--no-sync",
-        envvar="AVSE_SYNC",
-        rich_help_panel=QUALITY,
-        help="Measure the offset between sound and picture, and correct it where it is certain "
-        "(see `avse sync`).",
-    ),
-]
-Cache = Annotated[
-    bool,
-    typer.Option(
-        "--cache/--no-cache",
-        envvar="AVSE_USE_CACHE",
-        help="Keep what is found in the picture, and use what was found before (see `avse cache`).",
-    ),
-]
-Corrections = Annotated[
-    bool,
-    typer.Option(
-        "--corrections/--no-corrections",
-        envvar="AVSE_CORRECTIONS",
-        help="Use what was corrected in the recording by hand: names, who is one person, what is "
-        "not a person, faces that were missed, the A/V offset.",
     ),
 ]
 Jobs = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -26,7 +27,13 @@ from avse.cli import (
     who,
 )
 from avse.cli.boundary import USAGE, guarded
-from avse.cli.grouping import GroupedCommand
+from avse.cli.grouping import (
+    HOUSEKEEPING,
+    RECORDINGS,
+    RESEARCHERS,
+    GroupedCommand,
+    GroupedVerbs,
+)
 from avse.cli.options import examples
 from avse.cli.terminal import PROGRAM, Terminal, let_any_name_through
 
@@ -39,6 +46,7 @@ EXAMPLES = examples(
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=GroupedVerbs,
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,  # plain help: twice as quick, and it survives a pipe
@@ -48,25 +56,27 @@ app = typer.Typer(
 _models = typer.Typer(name="models", invoke_without_command=True, rich_markup_mode=None)
 _cache = typer.Typer(name="cache", invoke_without_command=True, rich_markup_mode=None)
 
-app.command("open", epilog=open.EXAMPLES)(open.open_page)
-app.command(cls=GroupedCommand, epilog=separate.EXAMPLES)(separate.separate)
-app.command(cls=GroupedCommand, epilog=enhance.EXAMPLES)(enhance.enhance)
-app.command(epilog=batch.EXAMPLES)(batch.batch)
-app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
-app.command(epilog=who.EXAMPLES)(who.who)
-app.command(epilog=sync.EXAMPLES)(sync.sync)
-app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command(epilog=mix.EXAMPLES)(mix.mix)
-app.command(epilog=prepare.EXAMPLES)(prepare.prepare)
-app.command(epilog=train.EXAMPLES)(train.train)
+_recordings = partial(app.command, rich_help_panel=RECORDINGS)
+_researchers = partial(app.command, rich_help_panel=RESEARCHERS)
+_recordings("open", epilog=open.EXAMPLES)(open.open_page)
+_recordings(cls=GroupedCommand, epilog=separate.EXAMPLES)(separate.separate)
+_recordings(cls=GroupedCommand, epilog=enhance.EXAMPLES)(enhance.enhance)
+_recordings(epilog=who.EXAMPLES)(who.who)
+_recordings(epilog=inspect.EXAMPLES)(inspect.inspect)
+_recordings(epilog=sync.EXAMPLES)(sync.sync)
+_recordings(epilog=batch.EXAMPLES)(batch.batch)
+_researchers(epilog=mix.EXAMPLES)(mix.mix)
+_researchers(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+_researchers(epilog=prepare.EXAMPLES)(prepare.prepare)
+_researchers(epilog=train.EXAMPLES)(train.train)
 _models.command("list", epilog=models.LIST_EXAMPLES)(models.list_models)
 _models.command("verify", epilog=models.VERIFY_EXAMPLES)(models.verify)
 _models.command("export", epilog=models.EXPORT_EXAMPLES)(models.export)
-app.add_typer(_models, epilog=models.LIST_EXAMPLES)
+app.add_typer(_models, epilog=models.LIST_EXAMPLES, rich_help_panel=RESEARCHERS)
 _cache.command("show", epilog=cache.SHOW_EXAMPLES)(cache.show)
 _cache.command("clear", epilog=cache.CLEAR_EXAMPLES)(cache.clear)
-app.add_typer(_cache, epilog=cache.SHOW_EXAMPLES)
-app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
+app.add_typer(_cache, epilog=cache.SHOW_EXAMPLES, rich_help_panel=HOUSEKEEPING)
+app.command(epilog=doctor.EXAMPLES, rich_help_panel=HOUSEKEEPING)(doctor.doctor)
 
 
 def _show_version(wanted: bool) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avse.cli import options
-from avse.cli.inputs import one_input, read_speaker
+from avse.cli.inputs import one_input
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
-from avse.job import Chosen, Job
-from avse.naming import CROWD, DEFAULT_NAME, NARRATOR, RESIDUAL, name_outputs, name_tracks
-from avse.settings import Settings, read_same
+from avse.job import Job
+from avse.naming import DEFAULT_NAME, Stem, name_outputs, name_tracks
+from avse.settings import Settings
+from avse.speakers import Speakers
 
 if TYPE_CHECKING:
     from avse.separation import OutOfSight
@@ -64,7 +65,9 @@ Transcribe = Annotated[
 ]
 
 
+@options.takes_settings()
 def separate(
+    *,
     context: typer.Context,
     inputs: options.Input,
     speaker: options.Speaker = "all",
@@ -77,25 +80,8 @@ def separate(
     keep_original_audio: options.KeepOriginalAudio = False,
     transcribe: Transcribe = None,
     report: options.Report = False,
-    mix: options.Mix = Settings.mix,
     clip: options.Clipping = options.Clip.RESCALE,
-    people: options.People = None,
-    same: options.Same = None,
-    start: options.Start = None,
-    end: options.End = None,
-    track: options.Track = Settings.track,
-    picture: options.Picture = Settings.picture,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    window: options.Window = Settings.window_s,
-    overlap: options.Overlap = Settings.overlap,
-    gate: options.Gate = Settings.gate,
-    carry: options.Carry = Settings.carry,
-    offscreen_model: options.OffscreenModel = Settings.offscreen_model,
-    faces: options.Faces = Settings.faces,
-    sync: options.Sync = Settings.sync,
-    cache: options.Cache = Settings.cache,
-    corrections: options.Corrections = Settings.corrections,
+    settings: Settings,
     as_json: options.AsJson = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -108,29 +94,9 @@ def separate(
     Prints the paths of the files written, one a line.
     """
     terminal = terminal_of(context)
-    settings = Settings(
-        model=model,
-        device=device,
-        faces=faces,
-        cache=cache,
-        corrections=corrections,
-        window_s=window,
-        overlap=overlap,
-        mix=mix,
-        track=track,
-        picture=picture,
-        people=people,
-        gate=gate,
-        carry=carry,
-        offscreen_model=offscreen_model,
-        sync=sync,
-        same=read_same(same or ()),
-        start=start,
-        end=end,
-    )
     source = one_input(inputs)
-    chosen = read_speaker(speaker, people, source if corrections else None)
-    several = chosen == "all" or isinstance(chosen, list) or _several_names(chosen)
+    speakers = Speakers.read(speaker)
+    several = speakers.count != 1
     naming = name_outputs(
         source, output, name, several=several, what=f"--speaker {speaker} gives one for each person"
     )
@@ -144,7 +110,7 @@ def separate(
     done = carry_out(
         Job(
             source=source,
-            speaker=chosen,
+            speakers=speakers,
             together=False,
             naming=naming,
             settings=settings,
@@ -163,7 +129,7 @@ def separate(
         terminal,
     )
     if as_json:
-        named = people is not None or any(person.name for person in done.people)
+        named = settings.people is not None or any(person.name for person in done.people)
         terminal.result_json(
             {
                 "input": str(source),
@@ -178,7 +144,10 @@ def separate(
                     }
                     for n, path in done.stems
                 ],
-                **{kind: _text(done.beside.get(kind)) for kind in (NARRATOR, CROWD, RESIDUAL)},
+                **{
+                    kind: _text(done.beside.get(kind))
+                    for kind in (Stem.NARRATOR, Stem.CROWD, Stem.RESIDUAL)
+                },
                 "tracks": _text(done.tracks),
                 "reports": [str(path) for path in done.reports],
                 "sync": None if done.sync is None else done.sync.as_json(),
@@ -208,7 +177,3 @@ def _absences(stretches: list[OutOfSight] | None) -> list[dict[str, float | None
         }
         for lost in stretches
     ]
-
-
-def _several_names(chosen: Chosen) -> bool:
-    return isinstance(chosen, str) and not chosen.startswith("@") and "," in chosen

@@ -17,10 +17,11 @@ from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, UsageError
 from avse.naming import check_outputs
 from avse.paths import user_path
-from avse.settings import Settings, read_same
+from avse.settings import Settings
 
 if TYPE_CHECKING:
-    from avse.scene import Scene
+    from avse.media import MediaInfo
+    from avse.scene import Examined, Scene
     from avse.sync.result import Offset, Sync
 
 EXAMPLES = options.examples(
@@ -53,22 +54,17 @@ OverTime = Annotated[
 ]
 
 
+@options.takes_settings(
+    "start", "end", "track", "picture", "model", "device", "faces", "cache", "corrections", "same"
+)
 def sync(
+    *,
     context: typer.Context,
     inputs: options.Input,
     fix: Fix = False,
     output: Fixed = None,
     over_time: OverTime = False,
-    start: options.Start = None,
-    end: options.End = None,
-    track: options.Track = Settings.track,
-    picture: options.Picture = Settings.picture,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    faces: options.Faces = Settings.faces,
-    cache: options.Cache = Settings.cache,
-    corrections: options.Corrections = Settings.corrections,
-    same: options.Same = None,
+    settings: Settings,
     as_json: options.AsJson = False,
     force: options.Force = False,
     config: options.Config = None,
@@ -82,22 +78,16 @@ def sync(
     --fix still writes the whole recording.
     """
     terminal = terminal_of(context)
-    settings = Settings(
-        model=model,
-        device=device,
-        faces=faces,
-        cache=cache,
-        corrections=corrections,
-        track=track,
-        picture=picture,
-        same=read_same(same or ()),
-        start=start,
-        end=end,
-    )
     source = one_input(inputs)
-    target = _target(source, fix=fix, output=output, force=force)
-    _check(source, settings)
-    scene, found = _measure(source, settings, terminal)
+    target = _target(fix=fix, output=output)
+    if target is not None:
+        check_outputs([target], source, force=force)
+    from avse.scene import examine
+
+    examined = examine(source, settings)
+    if target is not None:
+        _check_copy(examined.info, target, force)
+    scene, found = _measure(examined, settings, terminal)
     for note in scene.notes:
         terminal.warn(f"{source.name}: {note}")
     if target is not None:
@@ -111,38 +101,28 @@ def sync(
             terminal.result(line)
 
 
-def _target(source: Path, *, fix: bool, output: str | None, force: bool) -> Path | None:
-    """Where to write, checked before any work."""
+def _target(*, fix: bool, output: str | None) -> Path | None:
+    """Where to write."""
     if not fix:
         if output is not None:
             raise UsageError("--output is for --fix", "add --fix, or leave -o out")
         return None
     if output is None:
         raise UsageError("--fix needs a file to write", "such as: --fix -o fixed.mp4")
-    from avse.media import probe
+    return user_path(output)
+
+
+def _check_copy(info: MediaInfo, target: Path, force: bool) -> None:
+    """Refuse, before the network is loaded, what the copy cannot hold."""
     from avse.media.copying import check_copy, check_streams
 
-    target = user_path(output)
-    check_outputs([target], source, force=force)
-    info = probe(source)
     check_copy(info.path, target, overwrite=force)
     check_streams(info, target)
-    return target
 
 
-def _check(source: Path, settings: Settings) -> None:
-    """Refuse what has no such picture or sound before the network is loaded."""
-    from avse.media import probe
-    from avse.scene import choose_tracks
-
-    choose_tracks(probe(source), settings.track, settings.picture)
-
-
-def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scene, Sync]:
+def _measure(examined: Examined, settings: Settings, terminal: Terminal) -> tuple[Scene, Sync]:
+    source = examined.info.path
     with Stages(terminal) as progress:
-        from avse.scene import examine
-
-        examine(source, settings)
         progress("model", 0.0, None)
         from avse.models.device import pick_device
         from avse.models.weights import load
@@ -150,7 +130,7 @@ def _measure(source: Path, settings: Settings, terminal: Terminal) -> tuple[Scen
         from avse.sync.measuring import measure
 
         network = load(settings.model, device=pick_device(settings.device))
-        scene = look(source, settings, progress=progress)
+        scene = look(source, settings, progress=progress, examined=examined)
         if scene.offset_ms is not None:
             terminal.note(
                 f"{source.name}: an offset of {scene.offset_ms:g} ms is set by hand, which other "

@@ -74,7 +74,7 @@ def train(
     recipe: RecipeFile,
     output: Output,
     stage: StageName = None,
-    device: options.Device = "auto",
+    device: Annotated[str, options.setting("device")] = "auto",
     steps: Steps = None,
     tensorboard: TensorBoard = False,
     as_json: options.AsJson = False,

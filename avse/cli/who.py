@@ -17,7 +17,7 @@ from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import MissingExtraError, UsageError
 from avse.naming import check_outputs
 from avse.paths import user_path
-from avse.settings import Settings, read_same
+from avse.settings import Settings
 
 if TYPE_CHECKING:
     from avse.activity.segments import Segment
@@ -78,7 +78,24 @@ Dubbing = Annotated[
 ]
 
 
+@options.takes_settings(
+    "start",
+    "end",
+    "track",
+    "picture",
+    "model",
+    "device",
+    "window_s",
+    "overlap",
+    "faces",
+    "people",
+    "same",
+    "sync",
+    "cache",
+    "corrections",
+)
 def who(
+    *,
     context: typer.Context,
     inputs: options.Input,
     output: Output = None,
@@ -87,20 +104,7 @@ def who(
     vtt: Vtt = None,
     preview: Preview = None,
     frames: Frames = False,
-    start: options.Start = None,
-    end: options.End = None,
-    track: options.Track = Settings.track,
-    picture: options.Picture = Settings.picture,
-    model: options.Model = Settings.model,
-    device: options.Device = Settings.device,
-    window: options.Window = Settings.window_s,
-    overlap: options.Overlap = Settings.overlap,
-    faces: options.Faces = Settings.faces,
-    people: options.People = None,
-    same: options.Same = None,
-    sync: options.Sync = Settings.sync,
-    cache: options.Cache = Settings.cache,
-    corrections: options.Corrections = Settings.corrections,
+    settings: Settings,
     dubbing: Dubbing = False,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -114,22 +118,6 @@ def who(
     those of `avse inspect`; times are playing time.
     """
     terminal = terminal_of(context)
-    settings = Settings(
-        model=model,
-        device=device,
-        faces=faces,
-        cache=cache,
-        corrections=corrections,
-        window_s=window,
-        overlap=overlap,
-        track=track,
-        picture=picture,
-        people=people,
-        sync=sync,
-        same=read_same(same or ()),
-        start=start,
-        end=end,
-    )
     source = one_input(inputs)
     if frames and not as_json:
         raise UsageError("--frames is a part of --json", "add --json")
@@ -138,21 +126,20 @@ def who(
     files += [(_kind_of(name), user_path(name)) for name in output or ()]
     seen = None if preview is None else user_path(preview)
     missing = seen is not None and not _can_preview(seen, bool(files), terminal)
-    from avse.media import probe
+    from avse.scene import examine
 
-    info = probe(source)
+    examined = examine(source, settings, need_audio=None)
     outputs = [path for _, path in files]
     if seen is not None and not missing:
         outputs.append(seen)
     check_outputs(outputs, source, force=force)
     with Stages(terminal) as progress:
-        from avse.scene import examine
-
-        examine(source, settings, need_audio=bool(info.audio))
         progress("model", 0.0, None)
         from avse.activity.who import who as find_out
 
-        activity = find_out(source, dubbing=dubbing, settings=settings, progress=progress)
+        activity = find_out(
+            source, dubbing=dubbing, settings=settings, progress=progress, examined=examined
+        )
         if seen is not None and not missing:
             from avse.activity.preview import write_preview
 

@@ -214,6 +214,17 @@ APART_S = Fraction(1)
 """Lips that are out of sight for longer are kept in two stretches, with nothing in between."""
 
 
+def network_motion(points: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
+    """Lips as networks are fed them: their motion, at the pace of lively lips.
+
+    Args:
+        points: (frames, points, 3), head-fixed.
+        seen: (frames,) where they were seen.
+    """
+    moved = motion(points, seen)
+    return np.asarray(moved * np.float32(liveliness(moved, seen)), np.float32)
+
+
 @dataclass(frozen=True)
 class LipSequence:
     """The lips of one person over a stretch of time, on the 25 Hz grid.

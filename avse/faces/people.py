@@ -18,22 +18,21 @@ _NEAR_S = 0.5
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody whose face can be seen.
+    """A person whose face can be seen.
 
     Attributes:
         number: 1 for the first; in order of appearance, then row by row, from left to right.
-        first_seen: instant of the first sighting, in seconds.
+        first_seen: instant of the first sighting, in seconds from `Scene.origin`.
         seconds_on_screen: how long the face was in sight.
         box: x, y, width, height of the face in pixels of the source picture, the median over time.
-        times: (n,) seconds of each sighting.
-        boxes: (n, 4) the box at each, as fractions of the picture's width and height.
-        lips: the lips over the recording.
-        thumbnail: (h, w, 3) RGB, the best view of the face.
-        face: (128,) what a face recognition network says of it, None where there is none.
-        name: as a file of people knows them, None for who is not in it.
-        also: further numbers of this person, joined to theirs by hand (see `joined`).
-        still: whether this is a photograph, a poster or a frozen picture: see
-            `avse.faces.stillness`.
+        times: (n,) time of each sighting, in seconds from `Scene.origin`.
+        boxes: (n, 4) x, y, width, height at each, as fractions of the picture.
+        lips: the lip landmarks over the recording, 25 frames a second.
+        thumbnail: (h, w, 3) uint8 RGB, the best view of the face.
+        face: (128,) description by the face recognition network, None without one.
+        name: from a file of people or from corrections; None without a name.
+        also: further numbers of this person, joined by hand.
+        still: whether this is a photograph, a poster or a frozen picture.
     """
 
     number: int

@@ -69,6 +69,16 @@ class Engine:
         network: in evaluation mode, on its device.
         settings: window, overlap, gate, carry and the off-screen model are used.
         offscreen: networks for off-screen speech; loaded when first needed if not given.
+
+    Examples:
+        >>> import avse
+        >>> from avse.inference.engine import Engine
+        >>> scene = avse.look("talk.mp4", avse.Settings())
+        >>> engine = Engine.load()
+        >>> run = engine.run([person.lips for person in scene.people], scene.sound, begin=50)
+        >>> block = next(run.blocks([0, 1]))  # the first two people, from 2 s on
+        >>> block.start, block.stems.shape[:2]  # a sample; people, channels
+        (96000, (2, 1))
     """
 
     def __init__(
@@ -131,6 +141,9 @@ class Engine:
             exact: whether a run from `begin` gives what a run over the whole gives, which takes the
                 time of two windows more; else the first window begins at `begin`.
             watch: called with the masks of each block before they are applied.
+
+        Returns:
+            The run; iterate over `Run.blocks`.
         """
         run = Run(self, lips, sound, begin, offscreen, doubt, known)
         run.exact, run.watch = exact, watch
@@ -164,6 +177,9 @@ class Engine:
 
         Returns:
             (people, channels, n) float32.
+
+        Raises:
+            MissingWeightsError: weights for off-screen speech are needed, and not there.
         """
         sound = ArraySound(np.atleast_2d(samples), rate_hz)
         run = self.run(lips, sound)
@@ -205,7 +221,7 @@ class Run:
 
     @property
     def absences(self) -> list[Absence]:
-        """When people are out of sight, and whether they were heard then; complete at the end."""
+        """When people are out of sight, and how much speech they got then; complete at the end."""
         return self.tracker.absences
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from avse.faces.lips import AnyLips, Lips, liveliness, motion
+from avse.faces.lips import AnyLips, Lips, network_motion
 from avse.models.network import AVSENet
 
 FloatArray = npt.NDArray[np.float32]
@@ -29,8 +29,7 @@ class LipComponents:
         self.stretches: list[tuple[int, FloatArray, FloatArray]] = []
         _, points, _ = Lips(lips.stretches).sightings()
         there = np.ones(len(points), np.bool_)
-        moved = motion(points, there)
-        moved = moved * np.float32(liveliness(moved, there))
+        moved = network_motion(points, there)
         device, done = network.visual.mean.device, 0
         for one in lips.stretches:
             seen = one.seen

@@ -144,6 +144,8 @@ class AudioReader:
         if first is None:
             first = seconds(self._stream.start_time, self._stream)
             first = Fraction(0) if first is None else self._splices.played(first)
+        elif way != "read":
+            first = self._to_the_sample(first, path, track)
         self._origin: Fraction = first
         self.start: Fraction = first if start is None else max(start, first)
         self._stop = stop
@@ -178,6 +180,24 @@ class AudioReader:
         except BaseException:
             self._container.close()
             raise
+
+    def _to_the_sample(self, time: Fraction, path: StrPath, track: int | None) -> Fraction:
+        """The time of a frame in the middle of a file whose clock is coarser than a sample.
+
+        Matroska counts milliseconds. Frames of equal length tell the rest: those from the end of
+        the file's first to the end of this one are a whole number.
+        """
+        tick, rate = self._stream.time_base, self._native_rate
+        if tick is None or tick * rate <= 1 or self._head is None:
+            return time
+        with AudioReader(path, track=track) as beginning:
+            first, second = beginning._head, next(beginning._frames, None)
+        if first is None or second is None or second.samples < 8 * tick * rate:
+            return time
+        begin = beginning._origin + Fraction(first.samples - self._head.samples, rate)
+        length = Fraction(second.samples, rate)
+        counted = begin + round((time - begin) / length) * length
+        return counted if abs(counted - time) <= tick else time
 
     @property
     def skipped(self) -> int:

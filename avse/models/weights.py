@@ -73,7 +73,13 @@ def pretrained_folder() -> Path:
 
 
 def shipped() -> list[ShippedModel]:
-    """The models that come with avse, the default first."""
+    """The models that come with avse, the default first.
+
+    Examples:
+        >>> import avse
+        >>> avse.shipped_models()[0].name
+        'avse-small'
+    """
     index = pretrained_folder() / "index.json"
     if not index.is_file():
         return []
@@ -145,11 +151,19 @@ def load(model: str, *, device: str = "cpu") -> AVSENet:
 
     Args:
         model: a shipped name or the path of a file.
-        device: where to put it.
+        device: "cpu", "cuda", "cuda:N" or "mps".
+
+    Returns:
+        The network, in evaluation mode.
 
     Raises:
-        MissingWeightsError: not there.
-        CorruptWeightsError: damaged, or not made for this version.
+        MissingWeightsError: the file is not there.
+        CorruptWeightsError: the file is damaged, or was not made for this version.
+
+    Examples:
+        >>> import avse
+        >>> network = avse.load_network("avse-small")
+        >>> result = avse.separate("talk.mp4", network=network)
     """
     from avse.models.network import AVSENet
     from avse.models.spec import AVSESpec

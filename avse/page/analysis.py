@@ -40,6 +40,7 @@ from avse.settings import Settings
 from avse.stft import VIDEO_RATE
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import Sync, in_step
+from avse.sync.verifying import verify
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -90,8 +91,11 @@ class Recording:
         return min(chunk * CHUNK_S * rate, last) - lead
 
     def first_frame(self, chunk: int) -> int:
-        """The video frame, 25 a second from the first sample of the sound, before a chunk."""
-        return max(0, math.floor((chunk * CHUNK_S - self.sound_start_s) * VIDEO_RATE))
+        """The video frame, 25 a second from the first sample of the sound, before a chunk.
+
+        It is negative before the sound.
+        """
+        return math.floor((chunk * CHUNK_S - self.sound_start_s) * VIDEO_RATE)
 
     def chunk_at(self, frame: int) -> int:
         """The chunk in which a video frame lies."""
@@ -491,7 +495,8 @@ class Analysis:
             while last + 1 in self.faces.done:
                 last += 1
             people = self._people
-        begin, stop = recording.first_frame(first), recording.first_frame(last + 1)
+        begin = max(0, recording.first_frame(first))
+        stop = max(0, recording.first_frame(last + 1))
         lips = {
             person.number: replace(person.lips.window(begin, stop - begin), first=0)
             for person in people
@@ -500,7 +505,10 @@ class Analysis:
             return
         blocks = _until(recording.scene(people).sound.downmix(begin), (stop - begin) / VIDEO_RATE)
         sound = (block[0] for block in blocks)
-        sync = conclude(gather(self.engine().network, lips, sound, lambda _: self._check_open()))
+        network = self.engine().network
+        found = conclude(gather(network, lips, sound, lambda _: self._check_open()))
+        later = _Later(recording.scene(people).sound, begin)
+        sync = verify(network, list(lips.values()), later, found)
         with self._changed:
             before = self._measured
             self._measured, self._measured_chunks = sync, last + 1 - first
@@ -520,7 +528,7 @@ class Analysis:
         with self._changed:
             people, epoch = self._people, self._epoch
         lips = in_step([person.lips for person in people], self.sync)
-        begin = recording.first_frame(first)
+        begin = max(0, recording.first_frame(first))
         scene = recording.scene(people)
         collector = _Collector(recording, first, tuple(p.number for p in people), scene.sound)
         sound = _Paced(scene.sound)
@@ -590,6 +598,23 @@ class Analysis:
             self._changed.notify_all()
         self._tell("voices", {"chunk": chunk, "version": version})
         self._tell("progress", {})
+
+
+class _Later:
+    """The sound of a recording from a video frame on, as if it began there."""
+
+    def __init__(self, sound: FileSound, begin: int) -> None:
+        self.sound, self.begin = sound, begin
+        self.rate_hz, self.channels = sound.rate_hz, sound.channels
+        self.frames = max(0, sound.frames - begin)
+
+    def original(self, begin: int) -> Iterator[FloatArray]:
+        """See `avse.inference.sound.Sound`."""
+        return self.sound.original(self.begin + begin)
+
+    def downmix(self, begin: int) -> Iterator[FloatArray]:
+        """See `avse.inference.sound.Sound`."""
+        return self.sound.downmix(self.begin + begin)
 
 
 def _without_stills(people: People) -> People:

@@ -19,7 +19,8 @@ from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import check_remux, check_stem
 from avse.models.device import pick_device
-from avse.saving import NARRATOR, RESIDUAL, Mix, Voices, save_stems, title, track_encoding
+from avse.naming import Stem, StemKey
+from avse.saving import Mix, Voices, save_stems, title, track_encoding
 from avse.separation import Separation
 from avse.sidecar import describe, sidecar_paths, write_sidecar
 from avse.transcription.subtitles import Cue, as_talk
@@ -39,7 +40,7 @@ _WHAT = {
     "video": VIDEO,
     "tracks": VIDEO,
     "subtitles": ("srt", "vtt", "rttm"),
-    "timeline": ("otio", "edl"),
+    "timeline": ("rttm", "otio", "edl"),
 }
 _FACES_SHARE = 0.5
 """Share of the progress of an export that the faces of the whole recording take."""
@@ -123,8 +124,6 @@ class Exports:
                 f"{what} cannot be saved as {kind}", f"choose from: {', '.join(_WHAT[what])}"
             )
         people = self._people(request)
-        if what == "voice" and len(people) != 1:
-            raise UsageError("one voice is of one person", "choose one, or save each voice")
         self._check_format(what, kind, self._bits(request))
         number = len(self._all) + 1
         folder = self._folder / str(number)
@@ -180,7 +179,7 @@ class Exports:
 
     @staticmethod
     def _bits(request: Mapping[str, Any]) -> Any:
-        return request.get("bits") if request["format"] in ("wav", "flac", *VIDEO) else None
+        return request.get("bits") if request["format"] in ("wav", "flac") else None
 
     def _check_format(self, what: str, kind: str, bits: Any) -> None:
         """Refuse what the container cannot hold, before the work."""
@@ -265,7 +264,12 @@ class Exports:
             export.files = [target]
             return
         separation = Separation(
-            scene, people, session.analysis.engine(), progress, offscreen=what in ("mix", "video")
+            scene,
+            people,
+            session.analysis.engine(),
+            progress,
+            together=what == "voice" and len(people) > 1,
+            offscreen=what in ("mix", "video"),
         )
         paths, voices = self._targets(export, separation, stem, kind)
         tracks = export.folder / f"{stem}.tracks.{kind}" if what == "tracks" else None
@@ -305,7 +309,7 @@ class Exports:
 
     def _targets(
         self, export: _Export, separation: Separation, stem: str, kind: str
-    ) -> tuple[dict[int, Path] | None, Voices]:
+    ) -> tuple[dict[StemKey, Path] | None, Voices]:
         """Number of each stem -> its path, and what to write."""
         request, folder = export.request, export.folder
         what = request["what"]
@@ -314,9 +318,9 @@ class Exports:
         if what in ("mix", "video"):
             mix = Mix(separation, _gains(request, separation))
             return {mix.numbers[0]: folder / f"{stem}.mix.{kind}"}, mix
-        called = {person.number: person.name for person in separation.people}
+        called = _called(separation)
         taken: set[str] = set()
-        paths = {}
+        paths: dict[StemKey, Path] = {}
         for number in separation.numbers:
             name = title(number, called.get(number))
             if name.casefold() in taken:
@@ -329,18 +333,18 @@ class Exports:
         self,
         export: _Export,
         separation: Separation,
-        stems: Mapping[int, Path],
+        stems: Mapping[StemKey, Path],
         rest: Path | None,
         tracks: Path | None,
     ) -> None:
         """Write what was done beside the outputs."""
         settings = self._session.settings
-        called = {person.number: person.name for person in separation.people}
+        called = _called(separation)
         holds = {path: title(number, called.get(number)) for number, path in stems.items()}
         if rest is not None:
-            holds[rest] = title(RESIDUAL)
+            holds[rest] = title(Stem.RESIDUAL)
         if tracks is not None:
-            names = [title(n, called.get(n)) for n in (*separation.numbers, RESIDUAL)]
+            names = [title(n, called.get(n)) for n in (*separation.numbers, Stem.RESIDUAL)]
             holds[tracks] = f"the picture, and a track for each of: {', '.join(names)}"
         about = describe(
             separation.scene,
@@ -358,15 +362,27 @@ class Exports:
         export.files += places
 
 
-def _gains(request: Mapping[str, Any], separation: Separation) -> dict[int, float]:
+def _called(separation: Separation) -> dict[StemKey, str | None]:
+    """Number of a stem -> the name of the person, or the names of several together."""
+    people = separation.people
+    names = [title(person.number, person.name) for person in people]
+    several = " and ".join(names) if len(names) <= 3 else f"{len(names)} people"
+    called: dict[StemKey, str | None] = {person.number: person.name for person in people}
+    return called | {Stem.TOGETHER: several}
+
+
+def _gains(request: Mapping[str, Any], separation: Separation) -> dict[StemKey, float]:
     """Number of a stem -> factor, from the names of stems."""
     asked = request.get("gains") or {}
-    gains = {NARRATOR: asked.get("offscreen", 1.0), RESIDUAL: asked.get("rest", 1.0)}
+    gains: dict[StemKey, float] = {
+        Stem.NARRATOR: asked.get("offscreen", 1.0),
+        Stem.RESIDUAL: asked.get("rest", 1.0),
+    }
     for person in separation.people:
         gains[person.number] = asked.get(str(person.number), 1.0)
-    rest = gains[RESIDUAL]
+    rest = gains[Stem.RESIDUAL]
     # A crowd is among everything else on the desk.
-    return {n: float(gains.get(n, rest)) for n in (*separation.numbers, RESIDUAL)}
+    return {n: float(gains.get(n, rest)) for n in (*separation.numbers, Stem.RESIDUAL)}
 
 
 def _label(what: str, kind: str, people: Sequence[Person]) -> str:

@@ -32,6 +32,7 @@ from avse.errors import InputError, NoAudioError, UsageError
 from avse.faces.people import People, Person
 from avse.hashing import sha256
 from avse.media import AudioReader
+from avse.naming import Stem
 from avse.page.analysis import Analysis, Pass, Recording
 from avse.page.export import SOUND, TEXT, VIDEO, Exports
 from avse.page.protocol import Event
@@ -84,14 +85,17 @@ def open_recording(
         AvseError: see `avse.scene.examine`.
     """
     settings = dataclasses.replace(settings, start=None, end=None)
-    info, video, audio, notes = examine(path, settings)
+    found = examine(path, settings)
+    info, audio = found.info, found.audio
     if audio is None:
         raise NoAudioError(f"{path.name}: there is no sound track", "open a video with sound")
     if info.duration is None:
         raise InputError(
             f"{path.name}: the file does not say how long it is", "remux it first: `avse doctor`"
         )
-    recording = Recording(path, info, video, audio, audio.start, float(info.duration), notes)
+    recording = Recording(
+        path, info, found.video, audio, audio.start, float(info.duration), found.notes
+    )
     return RecordingSession(recording, settings, recogniser)
 
 
@@ -335,7 +339,7 @@ class RecordingSession:
             theirs = [lanes[n] for n in person.numbers if n in lanes]
             told = [speaking[n] for n in person.numbers if n in speaking]
             out[str(person.number)] = _lane_json(theirs, told, begin, frames)
-        out[OFFSCREEN] = _lane_json([lanes[0]], [], begin, frames)
+        out[OFFSCREEN] = _lane_json([lanes[Stem.NARRATOR]], [], begin, frames)
         for stem in (REST, ORIGINAL):
             sound = self.sound(chunk, stem)
             made = [] if sound is None else [make_lane(sound.samples)]
@@ -371,11 +375,11 @@ class RecordingSession:
             return None
         silence = np.zeros((self.recording.audio.channels, self._samples(chunk)), np.float32)
         if stem == REST:
-            shown = {n for person in self.analysis.people for n in person.numbers} | {0}
+            shown = {n for person in self.analysis.people for n in person.numbers} | {Stem.NARRATOR}
             taken = sum((stems[n] for n in stems if n in shown), silence)
             return StemSound(start, rate, self._original(chunk) - taken)
         if stem == OFFSCREEN:
-            return StemSound(start, rate, stems.get(0, silence))
+            return StemSound(start, rate, stems.get(Stem.NARRATOR, silence))
         person = self.analysis.people.numbered(int(stem))
         if person is None:
             return None

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from avse.naming import Stem, StemKey
+
 FloatArray = npt.NDArray[np.float32]
 
 CHUNK_S = 4
@@ -55,13 +57,13 @@ class StemStore:
 
     Attributes:
         speaking: chunk -> number -> (frames,) probability of speech.
-        lanes: chunk -> number (0 for off-screen speech) -> lane.
+        lanes: chunk -> number, or `Stem.NARRATOR` for off-screen speech -> lane.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.speaking: dict[int, dict[int, FloatArray]] = {}
-        self.lanes: dict[int, dict[int, Lane]] = {}
+        self.lanes: dict[int, dict[StemKey, Lane]] = {}
         self._lock = threading.Lock()
         self._sizes: dict[int, int] = {}
         self._playhead = 0
@@ -74,7 +76,7 @@ class StemStore:
             voices: see `VoiceChunk`.
             playhead: chunk at which the person listens.
         """
-        keys = [*voices.numbers, 0]
+        keys: list[StemKey] = [*voices.numbers, Stem.NARRATOR]
         scale = np.abs(voices.stems).max(axis=(1, 2), initial=0.0)
         heard = scale > 1e-6
         whole = voices.stems[heard] / scale[heard][:, None, None]
@@ -86,7 +88,7 @@ class StemStore:
             with temporary.open("wb") as file:
                 np.savez(
                     file,
-                    keys=np.array(keys)[heard],
+                    keys=np.array([str(key) for key in keys])[heard],
                     scale=scale[heard],
                     data=data,
                     length=np.array(voices.stems.shape[1:]),
@@ -98,14 +100,15 @@ class StemStore:
             self._playhead = playhead
             self._drop()
 
-    def stems(self, chunk: int) -> dict[int, FloatArray] | None:
-        """Number -> (channels, n) of what is not silent in a chunk; None if it is not there."""
+    def stems(self, chunk: int) -> dict[StemKey, FloatArray] | None:
+        """Stem -> (channels, n) of what is not silent in a chunk; None if it is not there."""
         with self._lock:
             try:
                 with np.load(self._path(chunk), allow_pickle=False) as file:
                     scale = file["scale"].astype(np.float32) / np.float32(32767)
                     data = file["data"] * scale[:, None, None]
-                    return dict(zip(file["keys"].tolist(), data, strict=True))
+                    keys = [int(k) if k.isdecimal() else Stem(k) for k in file["keys"].tolist()]
+                    return dict(zip(keys, data, strict=True))
             except FileNotFoundError:
                 return None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from avse.faces.lips import FloatArray, liveliness, motion
+from avse.faces.lips import FloatArray, network_motion
 from avse.hashing import sha256
 from avse.sync.agreement import slide
 
@@ -75,8 +75,7 @@ def delay_curve(
     from avse.models.embeddings import lip_embedding, voice_embedding
 
     here = seen > 0
-    moved = motion(lips.astype(np.float32), here)
-    moved = moved * np.float32(liveliness(moved, here))
+    moved = network_motion(lips.astype(np.float32), here)
     with torch.inference_mode():
         voice = voice_embedding(network, torch.from_numpy(sound.astype(np.float32) / 32768)[None])
         mouth = lip_embedding(

@@ -26,13 +26,14 @@ from avse.sync.agreement import hear, slide
 from avse.sync.certainty import REACH, judge
 from avse.sync.drift import along, find_slope
 from avse.sync.result import Drift, Offset, PersonOffset, Sync, WindowOffset, set_by_hand
+from avse.sync.verifying import verify
 
 FloatArray = npt.NDArray[np.float32]
 Curves = npt.NDArray[np.float64]
 
 WINDOW_S = 5.0
 
-_FORMAT = 1
+_FORMAT = 2
 """Of what is kept: raise it when `Sync` changes."""
 
 _MARGIN_HOPS = REACH + 60
@@ -123,7 +124,8 @@ def _measure(scene: Scene, network: AVSENet, progress: Progress) -> Sync:
     ) as reader:
         sound = (block.samples[0] for block in reader)
         evidence = gather(network, lips, sound, lambda done_s: progress("sync", done_s, total))
-    return conclude(evidence)
+    found = conclude(evidence)
+    return verify(network, list(lips.values()), scene.sound, found)
 
 
 def gather(

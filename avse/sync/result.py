@@ -90,6 +90,8 @@ class Sync:
         windows: over time.
         drift: None if the offset is constant, as far as can be told.
         by_hand: whether the user has set the offset of the whole; see `set_by_hand`.
+        verified: whether separation bears out an offset that is not certain; see
+            `avse.sync.verifying`.
     """
 
     whole: Offset
@@ -97,6 +99,7 @@ class Sync:
     windows: tuple[WindowOffset, ...]
     drift: Drift | None = None
     by_hand: bool = False
+    verified: bool = False
 
     @property
     def confident(self) -> bool:
@@ -121,15 +124,20 @@ class Sync:
 
         An offset that was set by hand is certain, however small it is.
         """
-        return bool(self.whole.offset_ms) if self.by_hand else self.confident and self.apart
+        if self.by_hand:
+            return bool(self.whole.offset_ms)
+        return self.apart and (self.confident or self.verified)
 
     def describe(self) -> str:
         """What was found, in words."""
         if self.whole.offset_ms is None:
             return "nothing tells whether sound and picture are in step"
-        sure = "(set by hand)" if self.by_hand else f"(confidence {self.whole.confidence:.2f})"
+        borne_out = ", borne out by separation" if self.verified else ""
+        sure = f"(confidence {self.whole.confidence:.2f}{borne_out})"
+        if self.by_hand:
+            sure = "(set by hand)"
         late = lateness(self.whole.offset_ms)
-        if not self.probable:
+        if not self.probable and not self.verified:
             return f"not known; lips and voices agree best with the sound {late} {sure}"
         if self.drift is None:
             return f"the sound is {late} {sure}"
@@ -151,6 +159,7 @@ class Sync:
                 "begin_ms": round(drift.begin_ms, 1),
                 "end_ms": round(drift.end_ms, 1),
             },
+            "verified": self.verified,
             "out_of_step": self.out_of_step,
             **({"set_by_hand": True} if self.by_hand else {}),
         }

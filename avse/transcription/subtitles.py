@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avse.errors import AvseError, MissingExtraError
+from avse.naming import StemKey
 
 _CLOCK = r"(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 _TIMES = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}", re.MULTILINE)
@@ -37,7 +38,7 @@ class SubtitleFiles:
         failure: why some are missing, if any are.
     """
 
-    paths: dict[int, Path] = field(default_factory=dict)
+    paths: dict[StemKey, Path] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     failure: AvseError | None = None
 

@@ -16,6 +16,7 @@ from avse.media import AudioBlock, AudioReader, probe
 from avse.media.placing import place_text, writing
 from avse.media.quantising import to_integers
 from avse.media.targets import WavTarget
+from avse.naming import StemKey
 from avse.transcription.stretches import Cutting, Loudness, loudness
 from avse.transcription.subtitles import Cue, SubtitleFiles, as_srt, need_pysubs2, tidy
 from avse.transcription.transcribers import Transcriber, Transcript, open_transcriber
@@ -136,7 +137,7 @@ def transcribe(
 
 
 def write_subtitles(
-    voices: Mapping[int, tuple[Path, Path]],
+    voices: Mapping[StemKey, tuple[Path, Path]],
     transcriber: Transcriber,
     *,
     sound_start_s: float,

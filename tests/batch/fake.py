@@ -30,8 +30,9 @@ from avse.marks import mark
 from avse.media.placing import writing
 from avse.naming import DEFAULT_NAME
 from avse.settings import Settings
+from avse.speakers import Speakers
 
-REQUEST = Request("separate", "all", DEFAULT_NAME, Settings())
+REQUEST = Request("separate", Speakers.read("all"), DEFAULT_NAME, Settings())
 
 
 def recruit(limits: Limits, folder: Path) -> Crew:

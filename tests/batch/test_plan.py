@@ -18,6 +18,7 @@ from avse.batch.plan import Item, Plan, bytes_needed, in_shard, make_items
 from avse.batch.run import read_shard
 from avse.batch.worker import Probed, ProbeTask, Tried, look_into
 from avse.errors import InputError, OutputExistsError, UsageError
+from avse.speakers import Speakers
 from tests.media.media_files import Picture, Sound, write_media
 
 from .fake import REQUEST, write_tree
@@ -104,7 +105,7 @@ def test_an_output_is_never_an_input(tree: Path) -> None:
 
 
 def test_one_template_for_two_people_is_refused(tree: Path) -> None:
-    request = replace(REQUEST, speaker=[1, 2], template="{stem}.wav")
+    request = replace(REQUEST, speakers=Speakers.read([1, 2]), template="{stem}.wav")
     with pytest.raises(OutputExistsError, match="two outputs"):
         make_items(discover([str(tree)], output=tree / "out"), request, tree / "out")
 
@@ -158,7 +159,7 @@ def test_the_digest_follows_what_decides_the_outputs() -> None:
     assert same.digest() == REQUEST.digest()
     for other in (
         replace(REQUEST, settings=replace(settings, window_s=5)),
-        replace(REQUEST, speaker=1),
+        replace(REQUEST, speakers=Speakers.read(1)),
         replace(REQUEST, residual=True),
         replace(REQUEST, people_sha256="0"),
         replace(REQUEST, template="{stem}-{speaker}.flac"),

@@ -19,11 +19,11 @@ def used(run: Run, monkeypatch: pytest.MonkeyPatch, short: Path) -> object:
     def settings(*arguments: object) -> Settings:
         seen: list[Settings] = []
 
-        def keep(*_: object, settings: Settings, **more: object) -> None:
+        def keep(settings: Settings, **_: object) -> None:
             seen.append(settings)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(avse.separation, "separate", keep)
+        monkeypatch.setattr(avse.separation, "Separator", keep)
         assert run("separate", short, *arguments).code == 130
         return seen[0]
 

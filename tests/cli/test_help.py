@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
 import sys
 
 import pytest
+
+from avse.settings import Settings
 
 from .conftest import Run
 
@@ -69,7 +72,20 @@ def test_help_has_examples_and_imports_nothing_heavy(verb: tuple[str, ...]) -> N
 def test_without_a_verb_the_help_is_shown_as_an_error(run: Run, arguments: tuple[str, ...]) -> None:
     ran = run(*arguments)
     assert (ran.code, ran.out) == (2, "")
-    assert "Commands:" in ran.err
+    assert ("Commands:" if arguments else "For recordings:") in ran.err
+
+
+def test_verbs_and_options_stand_under_titles(run: Run) -> None:
+    titles = re.findall(r"^(\w.*):$", run("--help").out, re.MULTILINE)
+    assert titles[:4] == ["Options", "For recordings", "For researchers", "Housekeeping"]
+    text = run("separate", "--help").out
+    most_used, _, rest = text.partition("Most used:\n")[2].partition("\n\n")
+    assert len(re.findall(r"^  -", most_used, re.MULTILINE)) == 10
+    for option in dataclasses.fields(Settings):
+        if option.metadata:
+            name = option.metadata["names"].split("/")[0].split()[0]
+            assert f"{name} " in most_used + rest
+            assert option.metadata["envvar"] in "".join((most_used + rest).split())
 
 
 def test_version(run: Run) -> None:

@@ -35,7 +35,16 @@ def offset(run: Run, path: Path, *more: str) -> dict[str, Any]:
 def test_a_late_sound_is_found_and_put_right(run: Run, late: Path) -> None:
     before = offset(run, late, "--over-time")
     assert list(before) == [
-        *("input", "people", "offset_ms", "confidence", "drift", "out_of_step", "over_time")
+        *(
+            "input",
+            "people",
+            "offset_ms",
+            "confidence",
+            "drift",
+            "verified",
+            "out_of_step",
+            "over_time",
+        )
     ]
     assert before["offset_ms"] == pytest.approx(LATE_MS, abs=40)
     assert [person["number"] for person in before["people"]] == [1, 2]

@@ -58,10 +58,8 @@ def test_only_the_part_of_the_sound_is_decoded(long, decoded, ending):
         assert sum(block.samples.shape[1] for block in reader) == 2 * 16000
     whole, reader = read(long[ending])
     first = round((START - reader.start) * 48000)
-    rounding = 48 if ending == "mkv" else 0  # its time stamps are whole milliseconds
-    late = lag(whole[0, first : first + 2 * 48000], part[0])
-    assert abs(late) <= rounding
-    assert np.abs(whole[:, first - late :][:, : 2 * 48000] - part).max() < 0.01  # noise of AAC
+    assert lag(whole[0, first : first + 2 * 48000], part[0]) == 0
+    assert np.abs(whole[:, first : first + 2 * 48000] - part).max() < 0.01  # noise of AAC
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
@@ -106,8 +104,20 @@ def test_lengths_are_exact_to_the_sample(media, name, start, stop):
         part = np.concatenate([np.zeros((2, 0), np.float32), *blocks], axis=1)
     first, last = (len(whole[0]) if t is None else round(t * 44100) for t in (start, stop))
     assert part.shape == whole[:, first:last].shape
-    if name != "a.mkv":
-        assert np.array_equal(part, whole[:, first:last])
+    assert np.array_equal(part, whole[:, first:last])
+
+
+@pytest.mark.parametrize("start", [Fraction(2), Fraction(10, 3), Fraction(5)])
+@pytest.mark.parametrize("codec", ["libopus", "aac"])
+def test_a_part_of_a_file_whose_clock_counts_milliseconds(media, codec, start):
+    sound = Sound(codec, layout="mono", seconds=Fraction(6), start=Fraction(1, 7))
+    path = media("a.mkv", Picture(), sound)
+    whole, reader = read(path)
+    with AudioReader(path, start=start) as part:
+        samples = np.concatenate([block.samples for block in part], axis=1)
+    first = round((start - reader.start) * reader.sample_rate)
+    assert whole[:, first:].shape == samples.shape
+    assert lag(whole[0, first:], samples[0]) == 0
 
 
 def test_sound_that_begins_later_than_the_part(media):

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import pytest
 import soundfile
 
 from avse.errors import UsageError
+from avse.faces.people import People
+from avse.inference.engine import Block
 from avse.media import AudioReader, probe
 from avse.page import store
+from avse.page.analysis import Recording, _Collector
 from avse.page.session import RecordingSession, open_recording
 from avse.page.store import StemStore, VoiceChunk
 from avse.settings import Settings
@@ -150,10 +154,15 @@ def test_exports(session: RecordingSession, duet: Path) -> None:
     text = session.export_file(subtitles["id"], name).read_text()
     assert "Speaker 1" in text
     assert "Speaker 2" not in text
+    both = exported(session, what="voice", format="flac", people=[1, 2], bits=16)
+    assert [file["name"] for file in both["files"]] == ["duet.Person 1 and Person 2.flac"]
+    # The page sends a depth whatever the format is, and offers RTTM as a timeline.
+    video = exported(session, what="video", format="mp4", bits=16)
+    assert [file["name"] for file in video["files"]] == ["duet.mix.mp4"]
+    assert exported(session, what="timeline", format="rttm", bits=16)["state"] == "done"
     assert session.export_file(each["id"], "../duet.mp4") is None
     for wrong in (
         {"what": "mix", "format": "srt"},
-        {"what": "voice", "format": "wav", "people": [1, 2]},
         {"what": "each", "format": "wav", "people": [5]},
     ):
         with pytest.raises(UsageError):
@@ -192,3 +201,19 @@ def test_stems_far_from_the_playhead_go_first(
     assert [chunk for chunk in range(30) if chunk in kept] == list(range(10))
     kept.close()
     assert not tmp_path.exists()
+
+
+def test_speech_is_shown_where_it_is_heard_if_sound_begins_later(duet: Path) -> None:
+    info = probe(duet)
+    late = info.start + Fraction(3, 2)
+    recording = Recording(duet, info, info.videos[0], info.audio[0], late, 8.0, ())
+    collector = _Collector(recording, 0, (1,), recording.scene(People((), 0, 0)).sound)
+    rate = info.audio[0].sample_rate
+    collector._speaking = {n: np.array([n], np.float32) for n in range(163)}
+    stems = np.ones((2, collector.channels, round(6.5 * rate)), np.float32)
+    assert list(collector.push(Block(0, stems, stems[0]))) == [0, 1]
+    first, second = collector.take(0), collector.take(1)
+    assert np.isnan(first.speaking[0, :37]).all()
+    assert first.speaking[0, 38:].tolist() == list(range(62))
+    assert second.speaking[0].tolist() == list(range(62, 162))
+    assert not first.stems[..., : round(1.5 * rate)].any()

@@ -128,7 +128,7 @@ def test_pieces_end_in_pauses_and_the_playhead_comes_first(
         made.put(chunk)
     made.playhead = 2 * PIECE + 1
     listening.words.start()
-    assert eventually(lambda: len(ear.heard) == 1)
+    assert eventually(lambda: len(listening.of(1)) == 2, 30)
     first, follows = listening.of(1)
     begin = 2 * PIECE * CHUNK_S
     assert first.text.startswith("1: ")
@@ -136,7 +136,7 @@ def test_pieces_end_in_pauses_and_the_playhead_comes_first(
     assert follows.stop == pytest.approx(3 * PIECE * CHUNK_S - 1, abs=0.05)
     assert listening.of(2) == []  # who is silent is not asked about
     made.put(PIECE - 1)  # the end of the first piece, which the second needs
-    assert eventually(lambda: len(ear.heard) == 2)
+    assert eventually(lambda: len(listening.of(1)) == 4, 30)
     assert [c.start for c in listening.of(1)] == pytest.approx([32.2, 33.2, 64.2, 65.2], abs=0.05)
     told = listening.events("words")
     assert told == [{"person": 1, "version": 1}, {"person": 1, "version": 2}]
@@ -163,7 +163,7 @@ def test_merged_people_are_joined_and_corrections_heard_anew(
         made.put(chunk, second=0.5)
     assert listening.words.wait(lambda: False, shares.append) == []
     assert len(ear.heard) == 12
-    assert all(int(cue.text.split(":")[0]) > 6 for cue in listening.of(1, 2)[::2])
+    assert all(int(cue.text.split(":")[0]) > 6 for cue in listening.of(1, 2) if ":" in cue.text)
     assert all(0 <= share <= 1 for share in shares)
 
 
@@ -182,7 +182,7 @@ def test_a_draft_comes_first(made: Made, listening: Listening, ear: Ear) -> None
     listening.words.start()
     assert not eventually(lambda: ear.heard, 0.8)
     made.draft = False
-    assert eventually(lambda: ear.heard)
+    assert eventually(lambda: ear.heard, 30)
 
 
 def test_a_recogniser_that_fails_says_so_once(made: Made, listening: Listening, ear: Ear) -> None:
@@ -190,7 +190,7 @@ def test_a_recogniser_that_fails_says_so_once(made: Made, listening: Listening, 
         made.put(chunk)
     ear.fail = "no microphone"
     listening.words.start()
-    assert eventually(lambda: listening.events("state"))
+    assert eventually(lambda: listening.events("state"), 30)
     (problem,) = listening.events("problem")
     assert "no microphone" in problem["error"]
     assert "try another" in problem["hint"]
