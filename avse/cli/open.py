@@ -20,10 +20,12 @@ from avse.settings import Settings
 
 if TYPE_CHECKING:
     from avse.page.protocol import Session
+    from avse.page.words import Recogniser
 
 EXAMPLES = options.examples(
     ("watch it, click a face, hear that person", "avse open talk.mp4"),
     ("choose a file in the browser", "avse open"),
+    ("with what each person says", "avse open talk.mp4 --transcribe faster-whisper:small.en"),
     ("on a machine without a screen: ssh -L 8000:localhost:8000", "avse open --port 8000"),
 )
 
@@ -58,6 +60,18 @@ Browser = Annotated[
     ),
 ]
 
+Transcribe = Annotated[
+    str | None,
+    typer.Option(
+        "--transcribe",
+        metavar="RECOGNISER",
+        envvar="AVSE_TRANSCRIBE",
+        show_default=False,
+        help="Also show what each person says: faster-whisper[:MODEL], or a command, run without a "
+        "shell, that prints the words in the sound file {}.",
+    ),
+]
+
 
 @options.takes_settings("track", "picture", "model", "device", "faces", "people")
 def open_page(
@@ -66,6 +80,7 @@ def open_page(
     file: File = None,
     port: Port = 0,
     browser: Browser = True,
+    transcribe: Transcribe = None,
     settings: Settings,
     config: options.Config = None,
     quiet: options.Quiet = False,
@@ -79,6 +94,7 @@ def open_page(
     terminal = terminal_of(context)
     source = None if file is None else one_input([file])
     _check(source, settings)
+    recogniser = None if transcribe is None else _open_recogniser(transcribe)
     from avse.page.server import Page
     from avse.page.serving import Server, bind
     from avse.page.session import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
@@ -86,7 +102,7 @@ def open_page(
     )
 
     def open_session(path: Path) -> Session:
-        session: Session = open_recording(path, settings)
+        session: Session = open_recording(path, settings, recogniser)
         return session
 
     def ready(address: str) -> None:
@@ -135,6 +151,13 @@ def _check(source: Path | None, settings: Settings) -> None:
         from avse.models.device import pick_device
 
         pick_device(settings.device)
+
+
+def _open_recogniser(line: str) -> Recogniser:
+    """What hears words; loaded at once, to say what is missing before anything starts."""
+    from avse.page.words import open_recogniser
+
+    return open_recogniser(line, option="--transcribe")
 
 
 def _show(address: str, terminal: Terminal) -> None:

@@ -293,6 +293,19 @@ class Analysis:
             return False
         return chunk in self.store or not -2 <= chunk - self._playhead <= _WANTED_SOON
 
+    def made_for(self, chunk: int) -> int | None:
+        """Which state of the lips the final voices of a chunk were made for; None: none are there.
+
+        It is another number where a correction made the voices anew.
+        """
+        epoch = self._final.get(chunk)
+        return epoch if epoch == self._epoch and chunk in self.store else None
+
+    def draft_is_due(self) -> bool:
+        """Whether somebody waits for the first sound of a place."""
+        with self._changed:
+            return self._drafting or not self._ready or self._draft_is_due()
+
     # Threads.
 
     def _guarded(self, work: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from avse.activity.formats import as_text
 from avse.activity.who import listen
+from avse.clock import clock
 from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import check_remux, check_stem
@@ -22,9 +23,11 @@ from avse.naming import Stem, StemKey
 from avse.saving import Mix, Voices, save_stems, title, track_encoding
 from avse.separation import Separation
 from avse.sidecar import describe, sidecar_paths, write_sidecar
+from avse.transcription.subtitles import Cue, as_talk
 
 if TYPE_CHECKING:
     from avse.page.session import RecordingSession
+    from avse.page.words import Words
 
 SOUND = ("wav", "flac", "mp3", "m4a", "opus")
 VIDEO = ("mp4", "mkv", "mov")
@@ -244,13 +247,19 @@ class Exports:
 
         what, kind = str(request["what"]), str(request["format"])
         stem = session.path.stem
+        heard = session.heard
+        if what == "subtitles" and kind != "rttm" and heard is not None and heard.failed is None:
+            self._write_words(export, heard, export.folder / f"{stem}.{kind}", chosen)
+            if export.files:
+                return
         if what in ("subtitles", "timeline"):
             engine = session.analysis.engine()
             activity = listen(scene, engine.network, session.settings, progress=progress)
             target = export.folder / f"{stem}.{kind}"
             # The page's file is fetched to some other folder: an .otio names the recording only.
             beside = session.path.parent / target.name
-            text, export.warnings = as_text(activity, kind, beside, session.path, chosen)
+            text, warnings = as_text(activity, kind, beside, session.path, chosen)
+            export.warnings += warnings
             target.write_text(text, "utf-8")
             export.files = [target]
             return
@@ -271,6 +280,32 @@ class Exports:
         export.files = [path for path in made if path is not None]
         if request.get("report"):
             self._report(export, separation, written.stems, rest, tracks)
+
+    def _write_words(self, export: _Export, heard: Words, target: Path, chosen: set[int]) -> None:
+        """Write what the chosen people say once all of it is heard; nothing if that fails."""
+        dropped = heard.wait(
+            lambda: export.cancelled or self._closed,
+            lambda share: self._tell(export, _FACES_SHARE + 0.48 * share),
+        )
+        if export.cancelled or self._closed:
+            raise _CancelledError
+        if heard.failed is not None:
+            export.warnings = [f"without words: {heard.failed.message}"]
+            return
+        people = [one for one in self._session.analysis.people if one.number in chosen]
+        said: dict[str, list[Cue]] = {}
+        for person in people:
+            name = title(person.number, person.name)
+            said[name] = [*said.get(name, ()), *heard.of(person)]
+        target.write_text(as_talk(said, target.suffix[1:]), "utf-8")
+        export.files = [target]
+        silent = [name for name, cues in said.items() if not cues]
+        if silent:
+            export.warnings.append(f"no words were heard of {', '.join(silent)}")
+        export.warnings += [
+            f"words from {clock(at, 0)} on may be missing: go there, wait, and save again"
+            for at in dropped
+        ]
 
     def _targets(
         self, export: _Export, separation: Separation, stem: str, kind: str
@@ -358,7 +393,7 @@ def _label(what: str, kind: str, people: Sequence[Person]) -> str:
         "mix": "The mix of the desk",
         "video": "The video with the mix of the desk",
         "tracks": "The video with a track for each person",
-        "subtitles": "Who speaks when, as subtitles",
+        "subtitles": "Subtitles",
         "timeline": "Who speaks when, for an editing program",
     }
     return f"{labels[what]} ({kind.upper()})"

@@ -122,6 +122,7 @@ class Page:
             "/api/voices/{chunk}": self._voices,
             "/api/sound/{chunk}/{stem}": self._sound,
             "/api/people/{person}/face.jpg": self._thumbnail,
+            "/api/words": self._words,
             "/api/export/{export}/{name}": self._download,
         }
         post = {
@@ -363,6 +364,9 @@ class Page:
         if picture is None:
             return as_json({"error": "not yet"}, 404)
         return Response(picture, media_type="image/jpeg")
+
+    async def _words(self, request: Request) -> Response:
+        return as_json(await run_sync(self._current().words))
 
     # What the person asks for.
 

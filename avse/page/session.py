@@ -38,6 +38,7 @@ from avse.page.export import SOUND, TEXT, VIDEO, Exports
 from avse.page.protocol import Event
 from avse.page.proxy import PROXY_TYPE, media_type
 from avse.page.store import CHUNK_S, Lane, make_lane
+from avse.page.words import Recogniser, Words
 from avse.scene import Scene, examine, known_people
 from avse.settings import Settings
 from avse.sync.result import Sync, set_by_hand
@@ -70,12 +71,15 @@ class StemSound:
     samples: FloatArray
 
 
-def open_recording(path: Path, settings: Settings) -> RecordingSession:
+def open_recording(
+    path: Path, settings: Settings, recogniser: Recogniser | None = None
+) -> RecordingSession:
     """Open a recording and begin to work on it.
 
     Args:
         path: a video with sound.
         settings: see `Settings`; `start` and `end` are not used.
+        recogniser: hears what people say; None for no words.
 
     Raises:
         AvseError: see `avse.scene.examine`.
@@ -92,7 +96,7 @@ def open_recording(path: Path, settings: Settings) -> RecordingSession:
     recording = Recording(
         path, info, found.video, audio, audio.start, float(info.duration), found.notes
     )
-    return RecordingSession(recording, settings)
+    return RecordingSession(recording, settings, recogniser)
 
 
 class RecordingSession:
@@ -101,9 +105,12 @@ class RecordingSession:
     Args:
         recording: what is open.
         settings: see `Settings`.
+        recogniser: hears what people say; None for no words.
     """
 
-    def __init__(self, recording: Recording, settings: Settings) -> None:
+    def __init__(
+        self, recording: Recording, settings: Settings, recogniser: Recogniser | None = None
+    ) -> None:
         self.recording, self.settings = recording, settings
         self._lock = threading.RLock()
         self._queues: set[queue.SimpleQueue[Event | None]] = set()
@@ -130,10 +137,17 @@ class RecordingSession:
         )
         self.analysis.set_sync = self._set_sync()
         self.exports = Exports(self, Path(self._folder.name) / "exports")
+        sounds = Path(self._folder.name) / "words"
+        sounds.mkdir()
+        self.heard = (
+            None if recogniser is None else Words(self.analysis, recogniser, sounds, self._tell)
+        )
         if not self.analysis.faces.done:
             for face in self._corrections.added:
                 self.analysis.add_face(face.time, face.box)
         self.analysis.start()
+        if self.heard is not None:
+            self.heard.start()
 
     @property
     def path(self) -> Path:
@@ -147,6 +161,8 @@ class RecordingSession:
             for events in self._queues:
                 events.put(None)
             self._queues.clear()
+        if self.heard is not None:
+            self.heard.close()
         self.exports.close()
         self.analysis.close()
         self._folder.cleanup()
@@ -194,7 +210,7 @@ class RecordingSession:
 
     def state(self) -> dict[str, Any]:
         """See the contract in `docs/page.md`."""
-        recording, analysis = self.recording, self.analysis
+        recording, analysis, heard = self.recording, self.analysis, self.heard
         people = list(analysis.people)
         measured = analysis.measured
         offset = None if measured is None else measured.whole.offset_ms
@@ -228,7 +244,7 @@ class RecordingSession:
             "progress": self._progress(),
             "exports": self.exports.all(),
             "formats": {"sound": list(SOUND), "video": list(VIDEO), "text": list(TEXT)},
-            "transcriber": None,
+            "transcriber": None if heard is None or heard.failed else heard.name,
         }
 
     def _person(self, person: Person) -> dict[str, Any]:
@@ -408,6 +424,19 @@ class RecordingSession:
         data = io.BytesIO()
         Image.fromarray(found.thumbnail).save(data, "JPEG", quality=88)
         return data.getvalue()
+
+    def words(self) -> dict[str, list[dict[str, Any]]]:
+        """What each person says, as far as it was heard, in playing time."""
+        heard = self.heard
+        if heard is None:
+            return {}
+        return {
+            str(person.number): [
+                {"start": round(cue.start, 2), "stop": round(cue.stop, 2), "text": cue.text}
+                for cue in heard.of(person)
+            ]
+            for person in self.analysis.people
+        }
 
     # Corrections.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -91,6 +91,32 @@ def as_srt(cues: Iterable[Cue]) -> str:
     Raises:
         MissingExtraError: pysubs2 is not installed.
     """
+    return _written(cues, "srt")
+
+
+def as_talk(said: Mapping[str, Sequence[Cue]], kind: str) -> str:
+    """What several people say, in one file.
+
+    Args:
+        said: name of each person -> their cues.
+        kind: "srt", where names stand before the words of more than one person, or "vtt", where
+            names are the voices of WebVTT.
+
+    Raises:
+        MissingExtraError: pysubs2 is not installed.
+    """
+
+    def text(name: str, words: str) -> str:
+        if kind == "vtt":
+            name, words = (html.escape(one, quote=False) for one in (name, words))
+            return f"<v {name}>{words}"
+        return f"{name}: {words}" if len(said) > 1 else words
+
+    cues = [Cue(c.start, c.stop, text(name, c.text)) for name, own in said.items() for c in own]
+    return _written(sorted(cues, key=lambda cue: cue.start), kind)
+
+
+def _written(cues: Iterable[Cue], kind: str) -> str:
     pysubs2 = need_pysubs2()
     written = pysubs2.SSAFile()
     for cue in cues:
@@ -98,7 +124,7 @@ def as_srt(cues: Iterable[Cue]) -> str:
         # Braces would be taken for the mark-up of another format and be lost.
         event.plaintext = tidy(cue.text).replace("{", "(").replace("}", ")")
         written.append(event)
-    return str(written.to_string("srt"))
+    return str(written.to_string(kind))
 
 
 def tidy(text: str) -> str:

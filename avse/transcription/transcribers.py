@@ -6,9 +6,12 @@ plain text or, with times, as SubRip or WebVTT.
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +27,8 @@ from avse.errors import (
 from avse.transcription.subtitles import Cue, read_cues, tidy
 
 FASTER_WHISPER = "faster-whisper"
+
+_POLL_S = 0.2  # between looks at whether to stop
 
 _NEEDED = "a model of faster-whisper is a folder with model.bin, config.json and tokenizer.json"
 
@@ -49,12 +54,23 @@ class Transcriber(Protocol):
     def timed(self) -> bool | None:
         """Whether it says when words are said; None as long as it has heard no words."""
 
-    def hear(self, path: Path) -> Transcript:
+    def hear(self, path: Path, stopped: Callable[[], bool] = lambda: False) -> Transcript:
         """The words in a sound file.
 
+        Args:
+            path: the sound file.
+            stopped: whether to give up; what was heard until then is worth nothing.
+
         Raises:
-            InputError: a sound that it cannot hear.
+            InputError: a sound that it cannot hear, or it was stopped.
         """
+
+
+def name_of(line: str) -> str:
+    """A short name of what `open_transcriber` takes: a command without its path and arguments."""
+    if line.partition(":")[0] == FASTER_WHISPER:
+        return line
+    return Path(shlex.split(line)[0]).name
 
 
 def open_transcriber(name: str, *, option: str, patience_s: float = 600) -> Transcriber:
@@ -91,15 +107,16 @@ class FasterWhisper:
     def __init__(self, model: str, option: str) -> None:
         self._model, self._option = _load_whisper(model, option), option
 
-    def hear(self, path: Path) -> Transcript:
-        """The words in a sound file.
+    def hear(self, path: Path, stopped: Callable[[], bool] = lambda: False) -> Transcript:
+        """The words in a sound file; see `Transcriber.hear`.
 
         Raises:
             InputError: it cannot be read or heard.
         """
         try:
             segments, _ = self._model.transcribe(str(path), beam_size=5, temperature=0.0)
-            cues = tuple(Cue(s.start, s.end, tidy(s.text)) for s in segments)
+            heard = itertools.takewhile(lambda _: not stopped(), segments)
+            cues = tuple(Cue(s.start, s.end, tidy(s.text)) for s in heard)
         except Exception as error:  # of PyAV or CTranslate2
             raise InputError(
                 f"faster-whisper failed on {path.name}: {error}", f"try another {self._option}"
@@ -161,14 +178,14 @@ class Command:
         self._patience_s = patience_s
         self.timed: bool | None = None
 
-    def hear(self, path: Path) -> Transcript:
-        """The words in a sound file.
+    def hear(self, path: Path, stopped: Callable[[], bool] = lambda: False) -> Transcript:
+        """The words in a sound file; see `Transcriber.hear`.
 
         Raises:
-            InputError: the command fails or takes too long.
+            InputError: the command fails, takes too long or was stopped.
             MissingExtraError: it prints subtitles, but pysubs2 is not installed.
         """
-        printed = self._run(path)
+        printed = self._run(path, stopped)
         cues = read_cues(printed)
         if printed.strip():
             self.timed = cues is not None
@@ -176,21 +193,26 @@ class Command:
             return Transcript(printed)
         return Transcript(" ".join(cue.text for cue in cues), tuple(cues))
 
-    def _run(self, path: Path) -> str:
+    def _run(self, path: Path, stopped: Callable[[], bool]) -> str:
         sound = str(path)
         filled = [word.replace("{}", sound) for word in self._words]
         if filled == self._words:
             filled.append(sound)
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 filled,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 encoding="utf-8",
                 errors="replace",
-                timeout=self._patience_s,
-                check=True,
             )
+            with process:
+                try:
+                    return self._wait(process, stopped)
+                except BaseException:
+                    process.kill()
+                    raise
         except (OSError, subprocess.SubprocessError) as error:
             said = getattr(error, "stderr", None)
             lines = (said if isinstance(said, str) else "").strip().splitlines() or [str(error)]
@@ -198,4 +220,24 @@ class Command:
                 f"the recogniser {self._words[0]!r} failed on {path.name}: {lines[-1]}",
                 "try the command by itself",
             ) from error
-        return done.stdout
+
+    def _wait(self, process: subprocess.Popen[str], stopped: Callable[[], bool]) -> str:
+        """What a command prints.
+
+        Raises:
+            SubprocessError: it fails, takes too long or was stopped.
+        """
+        end = time.monotonic() + self._patience_s
+        while True:
+            left_s = end - time.monotonic()
+            try:
+                printed, said = process.communicate(timeout=max(0.0, min(_POLL_S, left_s)))
+            except subprocess.TimeoutExpired:
+                if left_s <= 0:
+                    raise subprocess.TimeoutExpired(process.args, self._patience_s) from None
+                if stopped():
+                    raise subprocess.SubprocessError("it was stopped") from None
+                continue
+            if process.returncode:
+                raise subprocess.CalledProcessError(process.returncode, process.args, printed, said)
+            return printed

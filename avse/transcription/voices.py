@@ -93,6 +93,10 @@ def transcribe(
     voice: Voice,
     transcriber: Transcriber,
     progress: Callable[[float], None] = lambda done_s: None,
+    *,
+    peak: float = 0.0,
+    stopped: Callable[[], bool] = lambda: False,
+    folder: Path | None = None,
 ) -> list[Cue]:
     """What a recogniser hears in a voice, with the times at which the video plays it.
 
@@ -103,23 +107,27 @@ def transcribe(
         voice: see `Voice`.
         transcriber: gets pieces of the voice as WAV files, 16 kHz, mono, 16 bits.
         progress: called with the seconds of the voice that are done.
+        peak: largest absolute sample of the voice where the file has only a part of it.
+        stopped: see `Transcriber.hear`.
+        folder: where pieces are kept while they are heard; None for that of temporary files.
 
     Raises:
         MediaError: the voice cannot be read.
-        InputError: the recogniser failed.
+        InputError: the recogniser failed, or was stopped.
     """
     with _sound(voice) as sound:
         measured = loudness((block.samples for block in sound), RATE)
     cues: list[Cue] = []
-    with tempfile.TemporaryDirectory(prefix="avse-") as folder, _sound(voice) as sound:
-        reading = _Reading(sound, FULL / measured.peak if measured.peak else 1.0)
+    with tempfile.TemporaryDirectory(prefix="avse-", dir=folder) as place, _sound(voice) as sound:
+        loudest = max(peak, measured.peak)
+        reading = _Reading(sound, FULL / loudest if loudest else 1.0)
         stop = 0
         while piece := measured.next_piece(stop, TIMED if transcriber.timed else UNTIMED):
             first, stop = piece
-            path = Path(folder, f"at-{first / RATE_HZ:.2f}s.wav")
+            path = Path(place, f"at-{first / RATE_HZ:.2f}s.wav")
             reading.write(path, first * _FRAME, stop * _FRAME)
             try:
-                transcript = transcriber.hear(path)
+                transcript = transcriber.hear(path, stopped)
             except InputError as error:
                 raise InputError(f"{voice.path.name}: {error.message}", error.hint) from error
             path.unlink()

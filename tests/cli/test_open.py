@@ -155,6 +155,8 @@ def test_a_recording_of_no_use_is_refused_before_anything_starts(
         (("--model", "none"), 3, "no model 'none'"),
         (("--device", "abacus"), 2, "abacus"),
         (("--people", "none.toml"), 1, "none.toml"),
+        (("--transcribe", "no-such-program"), 3, "'no-such-program' is not installed"),
+        (("--transcribe", "hear 'me"), 2, "--transcribe cannot be read"),
     ],
 )
 def test_choices_of_no_use_are_refused(

@@ -156,6 +156,8 @@ class Fake:
     people: list[dict[str, Any]] = field(default_factory=list)
     faces_ready: dict[str, int] = field(default_factory=dict)
     voices_ready: dict[str, int] = field(default_factory=dict)
+    words: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    transcriber: str | None = None
     offset: dict[str, Any] = field(
         default_factory=lambda: {"measured_ms": 12.0, "sure": False, "set_ms": None}
     )
@@ -220,7 +222,7 @@ class Fake:
                 "video": ["mp4", "mkv", "mov"],
                 "text": ["srt", "vtt", "rttm", "otio", "edl"],
             },
-            "transcriber": None,
+            "transcriber": self.transcriber,
         }
 
     def progress(self) -> dict[str, Any]:
@@ -416,6 +418,8 @@ def app(fake: Fake) -> Starlette:
             )
         if path == "/api/state":
             return JSONResponse(fake.state())
+        if path == "/api/words":
+            return JSONResponse(fake.words)
         if path == "/api/events":
             return StreamingResponse(events(), media_type="text/event-stream")
         if path == "/media":

@@ -81,6 +81,9 @@ class FakeSession:
     def thumbnail(self, person: int) -> bytes | None:
         return b"\xff\xd8picture" if person in self.names else None
 
+    def words(self) -> dict[str, list[dict[str, Any]]]:
+        return {"1": [{"start": 0.5, "stop": 1.0, "text": "bin blue"}], "2": []}
+
     def rename(self, person: int, name: str | None) -> None:
         self._ask("rename", person, name)
         if person not in self.names:
@@ -120,7 +123,7 @@ class FakeSession:
                 listener.put(None)
 
 
-def open_recording(path: Path, settings: object = None) -> FakeSession:
+def open_recording(path: Path, settings: object = None, recogniser: object = None) -> FakeSession:
     """Opens whatever begins like an MP4."""
     if path.read_bytes()[4:8] != b"ftyp":
         raise InputError(f"{path}: is not a video", "choose another file")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from avse.media import AudioReader
 from avse.page.server import Page
 from avse.page.serving import Server, bind
 from avse.page.session import RecordingSession, open_recording
+from avse.page.words import open_recogniser
 from avse.settings import Settings
 from tests.conftest import EXAMPLES
 
@@ -101,9 +106,10 @@ def duet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def visit(duet: Path, cache_folder: Path) -> Iterator[Visit]:
-    session = open_recording(duet, Settings())
+@contextmanager
+def visiting(path: Path, transcribe: str | None = None) -> Iterator[Visit]:
+    recogniser = transcribe and open_recogniser(transcribe, option="--transcribe")
+    session = open_recording(path, Settings(), recogniser or None)
     page = Page(lambda path: open_recording(path, Settings()), session)
     started = threading.Event()
     with bind() as bound:
@@ -125,6 +131,12 @@ def visit(duet: Path, cache_folder: Path) -> Iterator[Visit]:
             server.stop()
             thread.join(10)
             page.close()
+
+
+@pytest.fixture
+def visit(duet: Path, cache_folder: Path) -> Iterator[Visit]:
+    with visiting(duet) as on:
+        yield on
 
 
 def test_click_a_face_hear_the_voice_correct_and_save(visit: Visit, duet: Path) -> None:
@@ -203,3 +215,76 @@ def test_corrections_stay(visit: Visit, duet: Path) -> None:
         assert again.state()["offset"]["set_ms"] == 80.0
     finally:
         again.close()
+
+
+# "Hears" a sentence with a mark-up in it, and one that ends with the sound.
+HEAR = """
+import sys, wave
+with wave.open(sys.argv[1]) as sound:
+    stop = sound.getnframes() / sound.getframerate()
+print("1\\n00:00:00,000 --> 00:00:01,000\\n<i>place</i> green white & now\\n")
+print(f"2\\n00:00:01,200 --> 00:00:{stop:06.3f}\\nthen &lt;img src=x onerror=alert(1)&gt; by the gate\\n")
+"""
+
+
+def test_what_they_say_is_read_searched_and_saved(duet: Path, cache_folder: Path) -> None:
+    command = shlex.join([sys.executable, "-c", HEAR])
+    with visiting(duet, command) as visit:
+        page, session = visit.page, visit.session
+        sentences = page.locator(".sentence:visible")
+        visit.until(lambda: sentences.count() == 4, 120)
+        assert session.state()["transcriber"] == Path(sys.executable).name
+        said = session.words()
+        assert {number: len(cues) for number, cues in said.items()} == {"1": 2, "2": 2}
+        duration = session.recording.duration_s
+        assert all(0 <= c["start"] < c["stop"] <= duration for own in said.values() for c in own)
+        assert "<img src=x onerror=alert(1)> by" in sentences.last.inner_text()  # as text
+
+        target = max(said["2"], key=lambda cue: cue["start"])
+        page.locator(".sentence", has_text="by the gate").last.click()
+        visit.until(lambda: abs(page.evaluate("avse.time()") - target["start"]) < 0.1)
+        page.locator('.sentence[aria-current="true"]').first.wait_for()
+        page.locator("#transcript-search").fill("WHITE")
+        visit.until(lambda: sentences.count() == 2)
+        assert page.locator("#transcript-found").inner_text() == "2 of 4"
+        assert page.locator("mark").first.inner_text() == "white"
+        page.locator("#transcript-search").press("Enter")
+        page.locator("#transcript-search").fill("")
+
+        page.locator("#as-text-open").click()
+        page.locator("#as-text-list .says button").first.wait_for()
+        page.locator("#as-text").get_by_role("button", name="Close").click()
+
+        session.merge([1, 2])
+        visit.until(lambda: list(session.words()) == ["1"])
+        assert len(session.words()["1"]) == 4
+        session.undo()
+        session.remove(2)
+        visit.until(lambda: sentences.count() == 2)
+        session.undo()
+        visit.until(lambda: sentences.count() == 4)
+
+        page.locator("#save").click()
+        page.get_by_role("radio", name="Subtitles").check()
+        page.locator("#export-format").select_option("srt")
+        page.locator("#export-go").click()
+        link = page.get_by_role("link", name="duet.srt")
+        link.wait_for(timeout=60_000)
+        with page.expect_download() as caught:
+            link.click()
+        text = Path(caught.value.path()).read_text()
+        assert len(re.findall(r"^Person [12]: place", text, re.M)) == 2
+        # A picture may have been asked for of somebody who was removed at that moment.
+        assert not [error for error in visit.errors if "404" not in error]
+
+
+def test_a_recogniser_that_fails_is_said(duet: Path, cache_folder: Path) -> None:
+    command = shlex.join([sys.executable, "-c", "raise SystemExit('no microphone')"])
+    with visiting(duet, command) as visit:
+        alert = visit.page.get_by_role("alert").filter(has_text="no microphone")
+        alert.wait_for(timeout=120_000)
+        assert alert.count() == 1
+        visit.until(lambda: visit.session.state()["transcriber"] is None)
+        visit.page.locator("#save").click()
+        about = visit.page.locator("#export-subtitles-about").inner_text()
+        assert "--transcribe" in about

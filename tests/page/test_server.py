@@ -31,6 +31,8 @@ def test_state_and_chunks(served: Served) -> None:
     for path in ("/api/faces/2", "/api/voices/2", "/api/sound/2/1", "/api/people/7/face.jpg"):
         answer = served.ask(path)
         assert (answer.status, answer.json) == (404, {"error": "not yet"})
+    said = served.ask("/api/words").json
+    assert said == {"1": [{"start": 0.5, "stop": 1.0, "text": "bin blue"}], "2": []}
     face = served.ask("/api/people/1/face.jpg?v=1")
     assert (face.headers["content-type"], face.body[:2]) == ("image/jpeg", b"\xff\xd8")
 

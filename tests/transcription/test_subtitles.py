@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from avse.errors import MissingExtraError
-from avse.transcription.subtitles import Cue, as_srt, need_pysubs2, read_cues
+from avse.transcription.subtitles import Cue, as_srt, as_talk, need_pysubs2, read_cues
 
 pytest.importorskip("pysubs2", reason="pysubs2 (the extra dev) is not installed")
 
@@ -59,3 +59,18 @@ def test_without_pysubs2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_cues("bin blue") is None
     with pytest.raises(MissingExtraError):
         read_cues(SRT)
+
+
+def test_what_several_people_say_is_one_file() -> None:
+    said = {"Anna": CUES, "B <b>": [Cue(2.0, 3.0, "a < b {c}")]}
+    three = [(1.0, "bin blue at"), (2.0, "a < b (c)"), (3661.0, "F two & now")]
+    names = ("Anna", "B <b>", "Anna")
+    srt = as_talk(said, "srt")
+    assert [line for line in srt.splitlines() if ":" in line and "-->" not in line] == [
+        f"{name}: {text}" for name, (_, text) in zip(names, three, strict=True)
+    ]
+    vtt = as_talk(said, "vtt")
+    assert "<v B &lt;b&gt;>a &lt; b (c)" in vtt
+    assert [(cue.start, cue.text) for cue in read_cues(vtt) or ()] == three
+    assert as_talk({"Anna": CUES}, "srt") == as_srt(CUES)
+    assert as_talk({}, "vtt").strip() == "WEBVTT"

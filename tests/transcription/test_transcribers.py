@@ -19,7 +19,7 @@ from avse.errors import (
     UsageError,
 )
 from avse.transcription.subtitles import Cue
-from avse.transcription.transcribers import Transcriber, open_transcriber
+from avse.transcription.transcribers import Transcriber, name_of, open_transcriber
 
 # "Hears" the name of the file.
 ECHO = shlex.join([sys.executable, "-c", "import sys; print(sys.argv[1].split('/')[-1])"])
@@ -54,6 +54,17 @@ def test_a_command_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     forever = shlex.join([sys.executable, "-c", "import time; time.sleep(600)"])
     with pytest.raises(InputError, match="timed out"):
         open_transcriber(forever, option="--this", patience_s=0.1).hear(tmp_path)
+
+
+def test_a_command_is_stopped(tmp_path: Path) -> None:
+    forever = shlex.join([sys.executable, "-c", "import time; time.sleep(600)"])
+    with pytest.raises(InputError, match="it was stopped"):
+        opened(forever).hear(tmp_path, lambda: True)
+
+
+def test_names() -> None:
+    assert name_of("faster-whisper:small.en") == "faster-whisper:small.en"
+    assert name_of("'/opt/my tools/hear' --plain {}") == "hear"
 
 
 def test_a_command_is_a_recogniser(tmp_path: Path) -> None:

@@ -72,6 +72,12 @@ def hear(path: Path, program: str, start_s: float = 0.0) -> list[Cue]:
     return transcribe(Voice(path, 0, start_s), transcriber)
 
 
+def test_a_part_of_a_voice_is_as_loud_as_the_whole(talk: Path, tmp_path: Path) -> None:
+    transcriber = open_for_subtitles(command(MEASURE), option="--transcribe")
+    heard = transcribe(Voice(talk, 0, 0.0), transcriber, peak=0.2, folder=tmp_path)
+    assert [cue.text.split()[-1] for cue in heard] == ["soft", "soft"]
+
+
 def test_words_without_times_stand_where_the_voice_is_heard(talk: Path) -> None:
     first, second = hear(talk, MEASURE, start_s=10.0)
     assert (first.text, second.text) == ("16000 1 2 16640 soft", "16000 1 2 32640 loud")

@@ -24,6 +24,8 @@
  *   level_db: number}} Lane
  * @typedef {{start: number, stop: number, rate: number, channels: number, samples: number,
  *   stems: Record<string, Lane>}} Voices
+ * @typedef {{start: number, stop: number, text: string}} Sentence
+ * @typedef {Record<string, Sentence[]>} Words what each person says, by the stem
  */
 
 /** The server said no, or nothing: what is wrong, what to do next, and the HTTP status (0: none). */

@@ -73,7 +73,7 @@ export class Exports {
       return el("label", { className: "choice" }, box, badge(person.number), nameOf(person));
     }));
     part("export-subtitles-about", HTMLElement).textContent = transcriber
-      ? `what each person says, by ${transcriber}` : "who speaks when, without words: no recogniser is installed";
+      ? `what each person says, by ${transcriber}` : "who speaks when; for words, start avse open with --transcribe";
     const first = soloed.length > 1 ? "mix" : soloed.length === 1 || people.length === 1 ? "voice" : "each";
     const radio = this.form.querySelector(`input[value="${first}"]`);
     if (radio instanceof HTMLInputElement) radio.checked = true;

@@ -11,6 +11,8 @@ export const LANE_PX = 34; // as --lane in style.css
 const SIGHT_PX = 4;
 const SPEAKS = 128; // of 255
 const JOIN_S = 0.5;
+const WORDS_PX = 13; // height of a line of words
+const READABLE = 24; // pixels for a second, from which on words are shown
 const STEPS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 
 /** Stretches that lie closer than JOIN_S become one. @param {Stretch[]} stretches in order @param {number} [join] */
@@ -115,6 +117,7 @@ export class Lanes {
       pen.fillStyle = this.look.colours.lane;
       pen.fillRect(0, top + 1, width, LANE_PX - 2);
       this.#lane(pen, stem, top, x, first, last, speaking);
+      if (scale >= READABLE) this.#words(pen, stem, top + LANE_PX - 2 - SIGHT_PX - WORDS_PX, x, width);
     });
     this.#pending(pen, x, first, last, stems.length);
     this.#drawOverview(start, span);
@@ -167,6 +170,30 @@ export class Lanes {
     pen.fillStyle = this.look.dots;
     for (const [from, to] of this.unsure(stem, first, last)) pen.fillRect(x(from), top + 2, x(to) - x(from), body);
     pen.globalAlpha = 1;
+  }
+
+  /**
+   * Sentences, each as far as it can be read until the next begins.
+   * @param {CanvasRenderingContext2D} pen @param {string} stem @param {number} top
+   * @param {(time: number) => number} x @param {number} width
+   */
+  #words(pen, stem, top, x, width) {
+    const said = this.recording.words[stem] ?? [];
+    pen.font = "11px system-ui, sans-serif";
+    pen.textAlign = "left";
+    said.forEach(({ start, stop, text }, i) => {
+      const left = Math.max(0, x(start)) + 1; // what began before the view is read at its edge
+      const right = Math.min(width, x(Math.max(stop, Math.min(said[i + 1]?.start ?? Infinity, stop + 2)))) - 3;
+      if (x(stop) < 0 || left > width) return;
+      const shown = fitting(pen, text, right - left - 6);
+      if (!shown) return;
+      pen.globalAlpha = 0.86;
+      pen.fillStyle = this.look.colours.panel;
+      pen.fillRect(left, top, pen.measureText(shown).width + 6, WORDS_PX);
+      pen.globalAlpha = 1;
+      pen.fillStyle = this.look.colours.text;
+      pen.fillText(shown, left + 3, top + WORDS_PX / 2 + 0.5);
+    });
   }
 
   /**
@@ -247,6 +274,20 @@ export class Lanes {
   }
 }
 
+/** As many whole words as fit, at least one; else nothing. @param {CanvasRenderingContext2D} pen @param {string} text @param {number} width */
+function fitting(pen, text, width) {
+  if (width <= 0) return "";
+  if (pen.measureText(text).width <= width) return text;
+  const words = text.split(" ");
+  let shown = "";
+  for (let count = 1; count < words.length; count++) {
+    const more = `${words.slice(0, count).join(" ")} …`;
+    if (pen.measureText(more).width > width) break;
+    shown = more;
+  }
+  return shown;
+}
+
 /** What two lists of stretches have in common. @param {Stretch[]} a @param {Stretch[]} b */
 function common(a, b) {
   /** @type {Stretch[]} */
@@ -279,7 +320,7 @@ function look() {
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   const [text, line] = [colour("--text"), colour("--line")];
   return {
-    colours: { text, line, quiet: colour("--quiet"), lane: colour("--lane-back"),
+    colours: { text, line, quiet: colour("--quiet"), panel: colour("--panel"), lane: colour("--lane-back"),
       pending: colour("--pending"), neutral: colour("--neutral"), accent: colour("--accent") },
     people: Array.from({ length: COLOURS }, (_, i) => colour(`--p${i + 1}`)),
     hatch: pattern(text, (pen) => {

@@ -14,6 +14,7 @@ import { Player } from "./player.js";
 import { Recording } from "./recording.js";
 import { Sounds } from "./sounds.js";
 import { Timeline } from "./timeline.js";
+import { Transcript } from "./transcript.js";
 import { Transport } from "./transport.js";
 import { part } from "./words.js";
 
@@ -74,6 +75,7 @@ async function open(state) {
     transport.tellServer();
   });
   const timeline = new Timeline(recording, player, mix, (time) => transport.seek(time));
+  const transcript = new Transcript(recording, player, (time) => transport.seek(time));
   transport.onseek = (time) => timeline.reveal(time);
 
   const showMix = () => {
@@ -125,6 +127,7 @@ async function open(state) {
     boxes.follow();
     desk.follow();
     timeline.follow();
+    transcript.follow();
     transport.follow();
     requestAnimationFrame(frame);
   };
@@ -228,6 +231,7 @@ void begin().then(() => {
       progress: (progress) => room?.recording.takeProgress(progress),
       faces: (told) => hear("faces", told),
       voices: (told) => hear("voices", told),
+      words: () => room?.recording.takeWords(),
       export: (one) => room?.exports.take(one),
       problem: ({ error, hint }) => notices.say(error, { hint: hint ?? "", problem: true }),
     },

@@ -3,7 +3,7 @@
  * What the server knows about the recording, kept here: its state, and for each chunk that is
  * computed the faces and the lanes. They are fetched one after the other, nearest to `focus` first.
  *
- * Events: "state", "progress", "faces", "voices".
+ * Events: "state", "progress", "faces", "voices", "words".
  */
 
 import { get } from "./api.js";
@@ -24,6 +24,7 @@ const AT_ONCE = 2;
 const SAME_MOVE_S = 0.3; // two sights of a face that are closer belong to one movement
 const HOLD_S = 0.1;
 const AGAIN_MS = 1500;
+const WORDS_AFTER_MS = 300; // news of words come in rows
 
 /** @param {number | null} value */
 const byte = (value) => Math.round(255 * Math.min(1, Math.max(0, value ?? 0)));
@@ -37,11 +38,15 @@ export class Recording extends EventTarget {
     this.faces = new Map();
     /** @type {Map<number, KnownVoices>} */
     this.voices = new Map();
+    /** @type {import("./api.js").Words} */
+    this.words = {};
+    this.wordsDue = false;
     this.focus = 0;
     this.busy = 0;
     /** @type {Set<string>} */
     this.asked = new Set();
     this.fill();
+    this.takeWords();
   }
 
   get file() {
@@ -67,6 +72,7 @@ export class Recording extends EventTarget {
     this.state = state;
     this.dispatchEvent(new Event("state"));
     this.fill();
+    this.takeWords();
   }
 
   /** @param {import("./api.js").Progress} progress */
@@ -81,6 +87,21 @@ export class Recording extends EventTarget {
     ready[String(chunk)] = version;
     this.fill();
     this.dispatchEvent(new CustomEvent(`${kind}-ready`, { detail: chunk }));
+  }
+
+  /** Fetch the words soon, if there are any. */
+  takeWords() {
+    if (this.wordsDue || !this.state.transcriber) return;
+    this.wordsDue = true;
+    setTimeout(async () => {
+      this.wordsDue = false;
+      try {
+        this.words = await get("/api/words");
+        this.dispatchEvent(new Event("words"));
+      } catch {
+        // The connection is lost, which is said; the next state asks again.
+      }
+    }, WORDS_AFTER_MS);
   }
 
   /** @param {number} chunk @returns {number | null} the version of its voices, if they are computed */

@@ -43,7 +43,7 @@ export class Timeline {
     this.pointers = new Map();
     this.touchedAt = -Infinity;
     const soil = () => (this.dirty = true);
-    for (const name of ["state", "faces", "voices"]) recording.addEventListener(name, () => (this.stale = true));
+    for (const name of ["state", "faces", "voices", "words"]) recording.addEventListener(name, () => (this.stale = true));
     mix.addEventListener("change", soil);
     recording.addEventListener("state", () => this.#label());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
@@ -213,6 +213,16 @@ export class Timeline {
         place.append(el("h3", {}, `${nameOf(person)} ${label}`), list);
         if (stretches.length > ROWS_AS_TEXT) place.append(el("p", {}, `and ${stretches.length - ROWS_AS_TEXT} more`));
       }
+      const said = this.recording.words[stem] ?? [];
+      if (said.length === 0) continue;
+      place.append(el("h3", {}, `${nameOf(person)} says`), el("ul", { className: "says" }, ...said.map(({ start, text }) => {
+        const go = el("button", { type: "button" }, `${clock(start, true)} `, el("span", { dir: "auto" }, text));
+        go.addEventListener("click", () => {
+          this.text.close();
+          this.seek(start);
+        });
+        return el("li", {}, go);
+      })));
     }
     if (!place.hasChildNodes()) place.append(el("p", {}, "Nothing is computed yet. Close and open this again later."));
   }

@@ -1,0 +1,306 @@
+"""What each person says: words of a recogniser, heard in the voices of a page as they come.
+
+A recording is cut into pieces of about half a minute, for each person at a pause of theirs. A piece
+is heard when its voices are final, the one at the playhead first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.errors import AvseError
+from avse.media.placing import writing
+from avse.media.targets import WavTarget
+from avse.page.store import CHUNK_S
+from avse.transcription.stretches import HEARD_DB
+from avse.transcription.subtitles import Cue
+from avse.transcription.transcribers import Transcriber, name_of
+from avse.transcription.voices import Voice, open_for_subtitles, transcribe
+
+if TYPE_CHECKING:  # loads PyTorch
+    from avse.faces.people import Person
+    from avse.page.analysis import Analysis
+
+FloatArray = npt.NDArray[np.float32]
+
+PIECE = 8
+"""Chunks in a piece, but for the move of its ends into pauses."""
+
+_PEAKS_HZ = 25
+_PAUSE_S = 0.6  # what an end of a piece looks for
+_NICENESS = 10
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A recogniser and what it is called."""
+
+    name: str
+    transcriber: Transcriber
+
+
+def open_recogniser(line: str, *, option: str) -> Recogniser:
+    """The recogniser that a user names.
+
+    Raises:
+        AvseError: see `avse.transcription.voices.open_for_subtitles`.
+    """
+    # Threads of a model have the priority of the thread that loads it.
+    with ThreadPoolExecutor(1, initializer=_step_back) as loading:
+        transcriber = loading.submit(open_for_subtitles, line, option=option).result()
+    return Recogniser(name_of(line), transcriber)
+
+
+class Words:
+    """Hears what people say in the background.
+
+    Args:
+        analysis: which makes the voices.
+        recogniser: what hears.
+        folder: where sound is kept while it is heard; whoever closes this removes it.
+        tell: called from the thread with an event and its data.
+
+    Attributes:
+        failed: what went wrong with the recogniser, if it did; then there will be no more words.
+    """
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        recogniser: Recogniser,
+        folder: Path,
+        tell: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._analysis, self._recogniser, self._tell = analysis, recogniser, tell
+        self._folder = folder
+        self.failed: AvseError | None = None
+        self._closed = threading.Event()
+        self._heard: dict[tuple[int, int], tuple[int, list[Cue]]] = {}
+        self._version = 0
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    @property
+    def name(self) -> str:
+        """What the recogniser is called."""
+        return self._recogniser.name
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def close(self, wait_s: float = 0.3) -> None:
+        """Stop, and have the recogniser stop."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join(wait_s)
+
+    def of(self, person: Person) -> list[Cue]:
+        """What a person says, as far as it was heard, in playing time."""
+        theirs = [
+            cue
+            for (_, number), (_, cues) in list(self._heard.items())
+            if number in person.numbers
+            for cue in cues
+        ]
+        return sorted(theirs, key=lambda cue: cue.start)
+
+    def wait(self, stop: Callable[[], bool], tell: Callable[[float], None]) -> list[float]:
+        """Wait until all is heard that can be.
+
+        Args:
+            stop: whether to give up.
+            tell: called with the share that is done, 0..1.
+
+        Returns:
+            Times at which pieces begin whose voices were dropped before they were heard.
+        """
+        while not (self._closed.is_set() or self.failed or stop()):
+            states = [self._state(piece) for piece in range(self._pieces)]
+            coming = states.count("due") + states.count("waiting")
+            if not coming:
+                return [
+                    float(piece * PIECE * CHUNK_S)
+                    for piece, state in enumerate(states)
+                    if state == "dropped"
+                ]
+            tell(1 - coming / self._pieces)
+            self._closed.wait(_POLL_S)
+        return []
+
+    @property
+    def _pieces(self) -> int:
+        return -(-self._analysis.recording.chunks // PIECE)
+
+    def _chunks(self, piece: int) -> range:
+        """What has to be there to hear a piece: its chunks, and those around each of its ends."""
+        count = self._analysis.recording.chunks
+        return range(max(0, piece * PIECE - 1), min(count, (piece + 1) * PIECE + 1))
+
+    def _state(self, piece: int) -> str:
+        """Whether a piece is "done", "due", "waiting" for voices, or its voices were "dropped"."""
+        analysis, chunks = self._analysis, self._chunks(piece)
+        made = [analysis.made_for(chunk) for chunk in chunks]
+        if None not in made:
+            return "due" if self._missing(piece) else "done"
+        if not all(analysis.final(chunk) for chunk in chunks):
+            return "waiting"
+        return "dropped" if self._missing(piece) else "done"
+
+    def _missing(self, piece: int) -> list[int]:
+        """Numbers of people who were not heard in a piece, or in an earlier state of it."""
+        analysis, chunk = self._analysis, self._chunks(piece)[0]
+        epoch = analysis.made_for(chunk)
+        numbers = [n for person in analysis.people for n in person.numbers]
+        known = {n: self._heard.get((piece, n)) for n in numbers}
+        return [n for n, one in known.items() if one is None or epoch not in (None, one[0])]
+
+    def _next(self) -> int | None:
+        """The piece to hear next, None while there is none."""
+        if self._analysis.draft_is_due():
+            return None
+        here = self._analysis.playhead // PIECE
+        order = [*range(here, self._pieces), *range(here - 1, -1, -1)]
+        return next((piece for piece in order if self._state(piece) == "due"), None)
+
+    def _work(self) -> None:
+        _step_back()
+        try:
+            while not self._closed.is_set():
+                piece = self._next()
+                if piece is None:
+                    self._closed.wait(_POLL_S)
+                else:
+                    self._hear(piece)
+        except AvseError as error:
+            self._fail(error)
+        except Exception as error:
+            self._fail(AvseError(f"an internal error: {error!r}", "please report it"))
+            if not self._closed.is_set():
+                raise
+
+    def _fail(self, error: AvseError) -> None:
+        if self._closed.is_set():
+            return
+        self.failed = error
+        self._tell(
+            "problem",
+            {
+                "error": f"there will be no more words: {error.message}",
+                "hint": f"{error.hint}; then run `avse open` again. All else goes on.",
+            },
+        )
+        self._tell("state", {})
+
+    def _hear(self, piece: int) -> None:
+        """Hear who was not heard in a piece.
+
+        Raises:
+            AvseError: see `avse.transcription.voices.transcribe`.
+        """
+        analysis, chunks = self._analysis, self._chunks(piece)
+        epoch = analysis.made_for(chunks[0])
+        numbers = self._missing(piece)
+        voices = self._voices(chunks, numbers)
+        if epoch is None or voices is None:
+            return  # dropped or made anew at this moment
+        for number, voice in voices.items():
+            cues = self._hear_voice(piece, number, voice)
+            if self._closed.is_set():
+                return
+            before = self._heard.get((piece, number), (0, []))[1]
+            self._heard[piece, number] = epoch, cues
+            person = next((p for p in analysis.people if number in p.numbers), None)
+            if person is not None and cues != before:
+                self._version += 1
+                self._tell("words", {"person": person.number, "version": self._version})
+            if analysis.draft_is_due():
+                return
+
+    def _voices(self, chunks: range, numbers: Sequence[int]) -> dict[int, FloatArray] | None:
+        """Number -> (channels, n) some chunks in a row; None if one is not there."""
+        recording, store = self._analysis.recording, self._analysis.store
+        channels = recording.audio.channels
+        parts: dict[int, list[FloatArray]] = {number: [] for number in numbers}
+        for chunk in chunks:
+            stems = store.stems(chunk)
+            if stems is None:
+                return None
+            length = recording.first_sample(chunk + 1) - recording.first_sample(chunk)
+            for number, own in parts.items():
+                own.append(stems.get(number, np.zeros((channels, max(0, length)), np.float32)))
+        return {number: np.concatenate(own, axis=1) for number, own in parts.items()}
+
+    def _hear_voice(self, piece: int, number: int, voice: FloatArray) -> list[Cue]:
+        """The words of a voice in a piece.
+
+        Args:
+            piece, number: which.
+            voice: (channels, n) the chunks of the piece and those around its ends.
+        """
+        recording, rate = self._analysis.recording, self._analysis.recording.audio.sample_rate
+        begin_s = self._chunks(piece)[0] * CHUNK_S
+        first, stop = 0, voice.shape[1]
+        if piece > 0:
+            first = _pause(voice, 0, 2 * CHUNK_S * rate, rate)
+        if (piece + 1) * PIECE < recording.chunks:
+            nominal = ((piece + 1) * PIECE * CHUNK_S - begin_s) * rate
+            stop = _pause(voice, nominal - CHUNK_S * rate, nominal + CHUNK_S * rate, rate)
+        own = voice[:, first:stop]
+        lanes = list(self._analysis.store.lanes.values())
+        peaks = [float(lane[number].peaks.max()) for lane in lanes if number in lane]
+        loudest = max(peaks, default=0.0)
+        if np.abs(own).max(initial=0.0) <= loudest * 10 ** (-HEARD_DB / 20):
+            return []
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            path = Path(folder, f"person-{number}-at-{begin_s + first // rate}s.wav")
+            with writing(path):
+                target = WavTarget(path, rate, len(own), 32, is_float=True, mask=0)
+                try:
+                    target.put(own)
+                    target.finish()
+                finally:
+                    target.drop()
+            return transcribe(
+                Voice(path, 0, begin_s + first / rate),
+                self._recogniser.transcriber,
+                peak=loudest,
+                stopped=self._closed.is_set,
+                folder=Path(folder),
+            )
+
+
+def _pause(voice: FloatArray, low: int, high: int, rate: int) -> int:
+    """The sample between two others around which a voice is softest, in the middle if many are.
+
+    Args:
+        voice: (channels, n).
+        low, high: samples; the voice may end before the second.
+        rate: samples a second.
+    """
+    step = rate // _PEAKS_HZ
+    part = np.square(voice[:, low:high]).mean(axis=0)
+    frames = part[: len(part) // step * step].reshape(-1, step).mean(axis=1)
+    if len(frames) < 2:
+        return low + len(part) // 2
+    wide = round(_PAUSE_S * _PEAKS_HZ)
+    power = np.convolve(np.pad(frames, wide // 2, "edge"), np.ones(wide) / wide, "valid")
+    away = np.abs(np.arange(len(power)) - len(power) / 2)
+    return low + (int(np.argmin(power + 1e-9 * away)) * step + step // 2)
+
+
+def _step_back() -> None:
+    """Have this thread, and what it starts, give way to others."""
+    if sys.platform == "linux":  # elsewhere priorities are of whole programs
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
