@@ -29,7 +29,7 @@ EXAMPLES = options.examples(
     ("on a machine without a screen: ssh -L 8000:localhost:8000", "avse open --port 8000"),
 )
 
-_CLOSING_S = 0.8  # that closing a recording may take
+_CLOSING_S = 1.0  # that closing a recording may take
 
 File = Annotated[
     str | None,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avse.errors import AvseError
+from avse.errors import AvseError, OutputError
 from avse.faces.detect import open_backend
 from avse.faces.lips import POINTS, LipSequence
 from avse.faces.people import People
@@ -50,6 +50,8 @@ _SYNC_CHUNKS = 3
 _POLL_S = 0.5
 _WANTED_SOON = 15
 """Chunks after the playhead whose voices are made again if they were dropped."""
+_AGAIN_S = 10.0
+_NO_ROOM = "free some space; it goes on by itself then"
 _HINT = -1
 """Stands for a chunk where a face that was missed is to be looked for."""
 
@@ -176,6 +178,7 @@ class Analysis:
         self._measured_chunks = 0
         self.set_sync: Sync | None = None
         self._engine: Engine | None = None
+        self._loading = threading.Lock()
         self._ready = self._drafting = False
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), daemon=True)
@@ -190,11 +193,14 @@ class Analysis:
         for thread in self._threads:
             thread.start()
 
-    def close(self, wait_s: float = 0.4) -> None:
-        """Stop all work and remove the stems."""
+    def stop(self) -> None:
+        """Have all work end."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def wait(self, wait_s: float = 0.3) -> None:
+        """Wait a moment for the end of all work, and remove the stems."""
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(wait_s / len(self._threads))
@@ -261,7 +267,7 @@ class Analysis:
         Raises:
             MissingError: they are not there.
         """
-        with self._changed:
+        with self._loading:  # the page and its end do not wait for that
             if self._engine is None:
                 self._engine = Engine.load(self.settings)
             return self._engine
@@ -428,15 +434,27 @@ class Analysis:
         self._ready = True
         while (job := self._next_voices()) is not None:
             what, chunk = job
-            with contextlib.suppress(_AbandonedError):
+            try:
                 if what == "sync":
                     self._measure(chunk)
                 else:
                     self._separate_from(chunk, draft=what == "draft")
+            except _AbandonedError:
+                pass
+            except OutputError as error:  # the disk is full: there may be room again
+                self._tell("problem", {"error": error.message, "hint": _NO_ROOM})
+                self._rest(_AGAIN_S)
             self.voices.at = None
             with self._changed:
                 self._drafting = False
                 self._changed.notify_all()
+
+    def _rest(self, seconds: float) -> None:
+        """Do nothing for some time, or until the end."""
+        end = time.monotonic() + seconds
+        with self._changed:
+            while not self._closed and (left := end - time.monotonic()) > 0:
+                self._changed.wait(left)
 
     def _warm_up(self) -> None:
         """Load the networks and run them once, as the first time takes several times as long."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import threading
@@ -18,6 +19,7 @@ from avse.clock import clock
 from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import check_remux, check_stem
+from avse.media.placing import writing
 from avse.models.device import pick_device
 from avse.naming import Stem, StemKey
 from avse.saving import Mix, Voices, save_stems, title, track_encoding
@@ -42,6 +44,7 @@ _WHAT = {
     "subtitles": ("srt", "vtt", "rttm"),
     "timeline": ("rttm", "otio", "edl"),
 }
+_LONGEST_PART = 100  # bytes of the name of a file: the recording in it, and the person
 _FACES_SHARE = 0.5
 """Share of the progress of an export that the faces of the whole recording take."""
 
@@ -85,7 +88,7 @@ class _Export:
                     "url": f"/api/export/{self.number}/{quote(path.name)}",
                 }
                 for path in self.files
-                if self.state == "done"
+                if self.state == "done" and path.is_file()  # folders of temporary files get tidied
             ],
             "error": self.error,
             "hint": self.hint,
@@ -106,6 +109,7 @@ class Exports:
         self._all: dict[int, _Export] = {}
         self._queue: queue.SimpleQueue[_Export | None] = queue.SimpleQueue()
         self._closed = False
+        self._lock = threading.Lock()  # of numbers and the thread's start
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def all(self) -> list[dict[str, Any]]:
@@ -125,14 +129,16 @@ class Exports:
             )
         people = self._people(request)
         self._check_format(what, kind, self._bits(request))
-        number = len(self._all) + 1
-        folder = self._folder / str(number)
-        folder.mkdir(parents=True)
-        export = _Export(number, _label(what, kind, people), dict(request), folder)
-        self._all[number] = export
-        self._queue.put(export)
-        if not self._thread.is_alive():
-            self._thread.start()
+        with self._lock:
+            number = len(self._all) + 1
+            folder = self._folder / str(number)
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            export = _Export(number, _label(what, kind, people), dict(request), folder)
+            self._all[number] = export
+            self._queue.put(export)
+            if not self._thread.is_alive():
+                self._thread.start()
         return export.as_json()
 
     def cancel(self, number: int) -> None:
@@ -143,7 +149,11 @@ class Exports:
         """
         if number not in self._all:
             raise UsageError(f"there is no export {number}", "it may be of another recording")
-        self._all[number].cancelled = True
+        export = self._all[number]
+        export.cancelled = True
+        if export.state == "waiting":  # its turn may be far away
+            export.state = "cancelled"
+            self._session.tell_export(export.as_json())
 
     def file(self, number: int, name: str) -> Path | None:
         """A file of an export that is done."""
@@ -152,14 +162,17 @@ class Exports:
             return None
         return next((path for path in export.files if path.name == name), None)
 
-    def close(self) -> None:
-        """Stop; files go with the folder."""
+    def stop(self) -> None:
+        """Have the work end; files go with the folder."""
         self._closed = True
         self._queue.put(None)
-        for export in self._all.values():
+        for export in list(self._all.values()):
             export.cancelled = True
+
+    def wait(self) -> None:
+        """Wait a moment for the end of the work."""
         if self._thread.is_alive():
-            self._thread.join(0.3)
+            self._thread.join(0.2)
 
     def _people(self, request: Mapping[str, Any]) -> list[Person]:
         """The people whom a request names; everybody if it names nobody.
@@ -198,6 +211,8 @@ class Exports:
         while (export := self._queue.get()) is not None:
             if self._closed:
                 return
+            if export.cancelled:
+                continue
             export.state, export.began = "running", time.monotonic()
             try:
                 self._carry_out(export)
@@ -246,7 +261,7 @@ class Exports:
             self._tell(export, max(floor, _FACES_SHARE + 0.48 * min(1.0, share)))
 
         what, kind = str(request["what"]), str(request["format"])
-        stem = session.path.stem
+        stem = _shortened(session.path.stem)
         heard = session.heard
         if what == "subtitles" and kind != "rttm" and heard is not None and heard.failed is None:
             self._write_words(export, heard, export.folder / f"{stem}.{kind}", chosen)
@@ -322,7 +337,7 @@ class Exports:
         taken: set[str] = set()
         paths: dict[StemKey, Path] = {}
         for number in separation.numbers:
-            name = title(number, called.get(number))
+            name = _shortened(title(number, called.get(number)))
             if name.casefold() in taken:
                 name = f"{name} {number}"
             taken.add(name.casefold())
@@ -383,6 +398,11 @@ def _gains(request: Mapping[str, Any], separation: Separation) -> dict[StemKey, 
     rest = gains[Stem.RESIDUAL]
     # A crowd is among everything else on the desk.
     return {n: float(gains.get(n, rest)) for n in (*separation.numbers, Stem.RESIDUAL)}
+
+
+def _shortened(text: str) -> str:
+    """A part of the name of a file, which has 255 bytes at most."""
+    return os.fsencode(text)[:_LONGEST_PART].decode("utf-8", "ignore").rstrip(" .") or "recording"
 
 
 def _label(what: str, kind: str, people: Sequence[Person]) -> str:

@@ -53,6 +53,7 @@ from avse.page.requests import (
     read,
     receive,
 )
+from avse.page.scratch import Scratch
 from avse.records import RecordError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Page:
         self._on_defect = on_defect
         self._lock = threading.Lock()  # of the session, its proxy and the folder of uploads
         self._proxy: Proxy | None = None
-        self._folder: Path | None = None
+        self._folder: Scratch | None = None
         self._stopping = self._uploading = False
         self._encoders = anyio.CapacityLimiter(_ENCODERS)
 
@@ -170,7 +171,7 @@ class Page:
                 session.close()
         finally:
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                folder.close()
 
     # The page and the recording.
 
@@ -243,9 +244,9 @@ class Page:
             if self._stopping:
                 raise UnwantedError
             if self._folder is None:
-                with writing(Path(tempfile.gettempdir())):
-                    self._folder = Path(tempfile.mkdtemp(prefix="avse-"))
-            return Path(tempfile.mkdtemp(dir=self._folder))
+                self._folder = Scratch()
+            with writing(self._folder.path):
+                return Path(tempfile.mkdtemp(dir=self._folder.path))
 
     def _switch(self, path: Path) -> None:
         """Open an uploaded recording in place of the one that is open."""
@@ -265,7 +266,7 @@ class Page:
         if before is not None:
             before.close()
             folder = self._folder
-            if folder is not None and before.path.is_relative_to(folder):
+            if folder is not None and before.path.is_relative_to(folder.path):
                 shutil.rmtree(before.path.parent, ignore_errors=True)
 
     def _current(self) -> Session:

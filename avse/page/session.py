@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import queue
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -28,15 +27,17 @@ from avse.corrections import (
     change_corrections,
     read_corrections,
 )
-from avse.errors import InputError, NoAudioError, UsageError
+from avse.errors import AvseError, InputError, NoAudioError, UsageError
 from avse.faces.people import People, Person
 from avse.hashing import sha256
 from avse.media import AudioReader
+from avse.media.placing import writing
 from avse.naming import Stem
 from avse.page.analysis import Analysis, Pass, Recording
 from avse.page.export import SOUND, TEXT, VIDEO, Exports
 from avse.page.protocol import Event
 from avse.page.proxy import PROXY_TYPE, media_type
+from avse.page.scratch import Scratch
 from avse.page.store import CHUNK_S, Lane, make_lane
 from avse.page.words import Recogniser, Words
 from avse.scene import Scene, examine, known_people
@@ -122,22 +123,24 @@ class RecordingSession:
         self._before: list[Corrections] = []
         self._notes: tuple[str, ...] = ()
         self._originals: OrderedDict[int, FloatArray] = OrderedDict()
-        self._folder = tempfile.TemporaryDirectory(prefix="avse-page-")
-        stems = Path(self._folder.name) / "stems"
-        stems.mkdir()
+        known = known_people(
+            recording.info, recording.video, recording.origin, settings, self._corrections
+        )
+        self._folder = Scratch()
+        stems = self._folder.path / "stems"
+        with writing(stems):
+            stems.mkdir()
         self.analysis = Analysis(
             recording,
             settings,
             stems,
             tell=self._tell,
             correct=self._correct,
-            known=known_people(
-                recording.info, recording.video, recording.origin, settings, self._corrections
-            ),
+            known=known,
         )
         self.analysis.set_sync = self._set_sync()
-        self.exports = Exports(self, Path(self._folder.name) / "exports")
-        sounds = Path(self._folder.name) / "words"
+        self.exports = Exports(self, self._folder.path / "exports")
+        sounds = self._folder.path / "words"
         sounds.mkdir()
         self.heard = (
             None if recogniser is None else Words(self.analysis, recogniser, sounds, self._tell)
@@ -163,9 +166,11 @@ class RecordingSession:
             self._queues.clear()
         if self.heard is not None:
             self.heard.close()
-        self.exports.close()
-        self.analysis.close()
-        self._folder.cleanup()
+        self.exports.stop()
+        self.analysis.stop()
+        self.exports.wait()
+        self.analysis.wait()
+        self._folder.close()
 
     # Events.
 
@@ -193,12 +198,12 @@ class RecordingSession:
         )
 
     def _tell(self, name: str, data: dict[str, Any]) -> None:
-        if name == "state":
-            self._revision += 1
-            data = self.state()
-        elif name == "progress":
-            data = self._progress()
-        with self._lock:
+        with self._lock:  # a later state must not overtake an earlier one with its number
+            if name == "state":
+                self._revision += 1
+                data = self.state()
+            elif name == "progress":
+                data = self._progress()
             for events in self._queues:
                 events.put((name, data))
 
@@ -487,9 +492,23 @@ class RecordingSession:
         with self._lock:
             if not self._before:
                 raise UsageError("there is nothing to undo", "corrections can be made anew")
-            before = self._before.pop()
-        moved = before.offset_ms != self._corrections.offset_ms
-        self._change(lambda _: before, lips_changed=moved, keep=False)
+            before, here = self._before.pop(), self._corrections
+        moved = before.offset_ms != here.offset_ms
+
+        def back(old: Corrections) -> Corrections:
+            if old != here:  # which would be lost
+                raise UsageError(
+                    "another program has corrected this recording too",
+                    "make the correction anew, which keeps the others",
+                )
+            return before
+
+        try:
+            self._change(back, lips_changed=moved, keep=False)
+        except AvseError:
+            with self._lock:
+                self._before.append(before)
+            raise
 
     def _change(
         self,
@@ -498,10 +517,16 @@ class RecordingSession:
         lips_changed: bool = False,
         keep: bool = True,
     ) -> None:
+        before = self._corrections
+
+        def noted(old: Corrections) -> Corrections:
+            nonlocal before
+            before = old  # with what another program has corrected
+            return change(old)
+
         with self._lock:
-            before = self._corrections
             self._corrections = change_corrections(
-                self._sha, change, recording=self.recording.path.name
+                self._sha, noted, recording=self.recording.path.name
             )
             if keep:
                 self._before.append(before)

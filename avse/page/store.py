@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from avse.media.placing import writing
 from avse.naming import Stem, StemKey
 
 FloatArray = npt.NDArray[np.float32]
@@ -75,6 +76,9 @@ class StemStore:
             chunk: its number.
             voices: see `VoiceChunk`.
             playhead: chunk at which the person listens.
+
+        Raises:
+            OutputError: the disk is full; what was there of the chunk stays.
         """
         keys: list[StemKey] = [*voices.numbers, Stem.NARRATOR]
         scale = np.abs(voices.stems).max(axis=(1, 2), initial=0.0)
@@ -85,15 +89,19 @@ class StemStore:
         with self._lock:
             path = self._path(chunk)
             temporary = path.with_suffix(".part")
-            with temporary.open("wb") as file:
-                np.savez(
-                    file,
-                    keys=np.array([str(key) for key in keys])[heard],
-                    scale=scale[heard],
-                    data=data,
-                    length=np.array(voices.stems.shape[1:]),
-                )
-            temporary.replace(path)
+            try:
+                with writing(path.parent), temporary.open("wb") as file:
+                    np.savez(
+                        file,
+                        keys=np.array([str(key) for key in keys])[heard],
+                        scale=scale[heard],
+                        data=data,
+                        length=np.array(voices.stems.shape[1:]),
+                    )
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
             self._sizes[chunk] = path.stat().st_size
             self.lanes[chunk] = lanes
             self.speaking[chunk] = dict(zip(voices.numbers, voices.speaking, strict=True))

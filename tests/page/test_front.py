@@ -252,6 +252,52 @@ def test_the_mixer_adds_up_sample_by_sample_over_chunks(visit: Any) -> None:
     np.testing.assert_array_equal(heard[10:], np.arange(2500)[10:])  # after the fade of 5 ms
 
 
+def test_the_mixer_fades_out_of_what_is_dropped_after_a_seek(visit: Any) -> None:
+    script = """async () => {
+      const { Mixer } = await import("/static/mixer.js");
+      const mixer = new Mixer({ rate: 48000, total: 48000 * 60, chunk_s: 4 });
+      const ones = () => [new Float32Array(192000).fill(1)];
+      const put = (k) => mixer.obey({ kind: "put", chunk: k, start: 192000 * k, length: 192000,
+        original: ones(), stems: { rest: ones() } });
+      const heard = [];
+      const render = (blocks) => {
+        for (let block = 0; block < blocks; block++) {
+          const out = [new Float32Array(128)];
+          mixer.render(out, [new Float32Array(128)], [new Float32Array(128)]);
+          heard.push(...out[0]);
+        }
+      };
+      put(0);
+      mixer.obey({ kind: "play" });
+      render(10);
+      mixer.obey({ kind: "seek", position: 192000 * 9, serial: 1 });
+      mixer.obey({ kind: "drop", chunk: 0 });
+      render(10);
+      put(9);
+      render(10);
+      return [Math.max(...heard.slice(1).map((v, i) => Math.abs(v - heard[i]))),
+        heard.at(-1), [...mixer.chunks.keys()]];
+    }"""
+    step, last, chunks = visit().page.evaluate(script)
+    assert step < 0.01
+    assert (last, chunks) == (1, [9])
+
+
+def test_the_mixer_ends_where_the_last_chunk_ends(visit: Any) -> None:
+    script = """async () => {
+      const { Mixer } = await import("/static/mixer.js");
+      const mixer = new Mixer({ rate: 1000, total: 1001, chunk_s: 4 });
+      const tone = () => [new Float32Array(1000).fill(1)];
+      mixer.obey({ kind: "put", chunk: 0, start: 0, length: 1000, original: tone(),
+        stems: { rest: tone() } });
+      mixer.obey({ kind: "play" });
+      const bus = () => [new Float32Array(128)];
+      for (let block = 0; block < 12; block++) mixer.render(bus(), bus(), bus());
+      return mixer.ended;
+    }"""
+    assert visit().page.evaluate(script)
+
+
 def test_the_picture_follows_the_sound(visit: Any) -> None:
     on = visit()
     on.compute(*range(6))

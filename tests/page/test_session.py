@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from avse.errors import UsageError
+from avse.corrections import Corrections, change_corrections, read_corrections
+from avse.errors import OutputError, UsageError
 from avse.faces.people import People
 from avse.inference.engine import Block
 from avse.media import AudioReader, probe
+from avse.media.placing import writing
 from avse.naming import Stem
 from avse.page import store
 from avse.page.analysis import Recording, _Collector
@@ -47,7 +51,7 @@ def duet(tmp_path: Path) -> Path:
 def session(duet: Path, cache_folder: Path) -> Iterator[RecordingSession]:
     opened = open_recording(duet, Settings())
     yield opened
-    folder = Path(opened._folder.name)
+    folder = opened._folder.path
     opened.close()
     assert not folder.exists()
 
@@ -117,6 +121,88 @@ def test_corrections_are_made_and_undone(session: RecordingSession) -> None:
         session.rename(9, "Nobody")
     with pytest.raises(UsageError, match="cannot be the name"):
         session.rename(1, "../up")
+
+
+def test_undo_keeps_what_another_program_has_corrected(
+    session: RecordingSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(lambda: len(session.analysis.people) == 2)
+    session.rename(1, "Eileen")
+
+    def elsewhere(old: Corrections) -> Corrections:
+        return dataclasses.replace(old, offset_ms=40.0)
+
+    change_corrections(session._sha, elsewhere, recording="duet.mp4")
+    with pytest.raises(UsageError, match="another program"):
+        session.undo()
+    session.rename(2, "Grace")
+    session.undo()
+    kept = read_corrections(session._sha)
+    assert (kept.offset_ms, [one.name for one in kept.names]) == (40.0, ["Eileen"])
+
+    def full(*_: object, **__: object) -> Corrections:
+        raise OutputError("the disk is full", "free some space")
+
+    monkeypatch.setattr("avse.page.session.change_corrections", full)
+    with pytest.raises(OutputError):
+        session.undo()
+    assert session.state()["can_undo"]
+
+
+def test_a_full_disk_stops_no_work_for_good(
+    session: RecordingSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, put = session.subscribe(), StemStore.put
+    tries = []
+
+    def full(*args: Any) -> None:
+        tries.append(args)
+        if len(tries) == 1:
+            with writing(session._folder.path):
+                raise OSError(errno.ENOSPC, "No space left on device")
+        put(*args)
+
+    monkeypatch.setattr(StemStore, "put", full)
+    monkeypatch.setattr("avse.page.analysis._AGAIN_S", 0.1)
+    until(lambda: finished(session))
+    told = []
+    while not events.empty():
+        event = events.get()
+        assert event is not None
+        told.append(event)
+    (problem,) = (data for name, data in told if name == "problem")
+    assert "the disk is full" in problem["error"]
+
+
+def test_exports_asked_for_at_once_and_cancelled_while_they_wait(session: RecordingSession) -> None:
+    request = {"what": "subtitles", "format": "srt"}
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: session.export(request), range(8)))
+    assert sorted(one["id"] for one in made) == list(range(1, 9))
+    session.cancel(8)
+    assert session.state()["exports"][7]["state"] == "cancelled"
+    until(lambda: session.state()["exports"][6]["state"] == "done")
+    assert session.state()["exports"][7]["state"] == "cancelled"
+    path = session.export_file(1, session.state()["exports"][0]["files"][0]["name"])
+    assert path is not None
+    path.unlink()  # by whatever tidies temporary files
+    assert session.state()["exports"][0]["files"] == []
+
+
+def test_exports_of_a_recording_and_a_person_with_long_names(
+    duet: Path, cache_folder: Path
+) -> None:
+    long = duet.rename(duet.with_name("é" * 120 + ".mp4"))
+    opened = open_recording(long, Settings())
+    try:
+        until(lambda: len(opened.analysis.people) == 2)
+        opened.rename(1, "😀" * 100)
+        one = exported(opened, what="each", format="wav", report=True)
+        assert one["error"] is None
+        assert len(one["files"]) == 5
+        assert all(len(file["name"].encode()) < 240 for file in one["files"])
+    finally:
+        opened.close()
 
 
 def test_an_offset_set_by_hand_makes_voices_anew(session: RecordingSession) -> None:

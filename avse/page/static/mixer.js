@@ -60,6 +60,8 @@ export class Mixer {
     this.goal = null;
     /** @type {{chunk: number, old: Chunk, left: number} | null} */
     this.replaced = null;
+    /** Chunks to be dropped that still fade out. @type {Set<number>} */
+    this.leaving = new Set();
     this.loudness = { result: 0, original: 0, blocks: 0 };
     /** @type {Record<string, number>} */
     this.sums = {};
@@ -72,7 +74,7 @@ export class Mixer {
   /** @param {Order} order */
   obey(order) {
     if (order.kind === "put") this.#put(order);
-    else if (order.kind === "drop") this.chunks.delete(order.chunk);
+    else if (order.kind === "drop") this.#drop(order.chunk);
     else if (order.kind === "play") {
       this.playing = true;
       this.ended = false;
@@ -97,6 +99,7 @@ export class Mixer {
   /** @param {Extract<Order, {kind: "put"}>} order */
   #put({ chunk: k, start, length, original, stems }) {
     const old = this.chunks.get(k);
+    this.leaving.delete(k);
     this.chunks.set(k, {
       start,
       length,
@@ -106,6 +109,14 @@ export class Mixer {
     if (old?.stems && stems && this.run > 0 && k === this.chunkAt(this.position)) {
       this.replaced = { chunk: k, old, left: RUN_S * this.rate };
     }
+  }
+
+  /** @param {number} k */
+  #drop(k) {
+    const last = this.chunkAt(this.position + 2 * RUN_S * this.rate + 128);
+    const sounds = this.run > 0 && k >= this.chunkAt(this.position) && k <= last;
+    if (sounds) this.leaving.add(k);
+    else this.chunks.delete(k);
   }
 
   /** The faders stand, or will stand, where they do nothing: the result is the original. */
@@ -147,6 +158,8 @@ export class Mixer {
       this.goal = null;
       this.replaced = null;
       this.loudness.blocks = 0;
+      for (const k of this.leaving) this.chunks.delete(k);
+      this.leaving.clear();
     }
     this.#moveGains(length);
     if (this.playing && this.goal === null && this.position >= this.total) {
@@ -193,7 +206,10 @@ export class Mixer {
       if (!chunk || !chunk.original) return;
       const from = this.position - chunk.start;
       const count = Math.min(length - done, chunk.length - from);
-      if (count <= 0) return;
+      if (count <= 0) {
+        this.position = this.total; // the end was rounded in another way
+        return;
+      }
       for (let c = 0; c < original.length; c++) {
         const source = chunk.original[Math.min(c, chunk.original.length - 1)];
         original[c].set(source.subarray(from, from + count), done);

@@ -1,0 +1,69 @@
+"""Folders for what a page makes or is given, which go with the program, or when it starts again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import time
+import weakref
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from avse.media.placing import writing
+
+_PREFIX, _LOCK = "avse-page-", "in-use"
+_CLEARING_S = 0.3
+
+
+class Scratch:
+    """A temporary folder that nobody else can read.
+
+    Those that killed programs left behind are removed first: nobody holds their locks.
+
+    Attributes:
+        path: of the folder.
+
+    Raises:
+        OutputError: none can be made.
+    """
+
+    def __init__(self) -> None:
+        base = Path(tempfile.gettempdir())
+        _clear_abandoned(base)
+        with writing(base):
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            lock = FileLock(self.path / _LOCK)
+            lock.acquire()
+        self._remove = weakref.finalize(self, _remove, self.path, lock)  # also at the end
+
+    def close(self) -> None:
+        """Remove the folder, also while somebody is still writing into it."""
+        self._remove()
+
+
+def _remove(folder: Path, lock: BaseFileLock) -> None:
+    lock.release()
+    end = time.monotonic() + _CLEARING_S
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        if time.monotonic() > end:
+            return
+
+
+def _clear_abandoned(base: Path) -> None:
+    """Remove folders whose program was killed; those of other users stay."""
+    for folder in base.glob(f"{_PREFIX}*"):
+        try:
+            about = folder.lstat()
+            own = not hasattr(os, "geteuid") or about.st_uid == os.geteuid()
+            # A lock that is not there may be about to be made.
+            if not (own and stat.S_ISDIR(about.st_mode) and (folder / _LOCK).is_file()):
+                continue
+            with FileLock(folder / _LOCK, timeout=0):
+                pass
+        except (OSError, Timeout):
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
