@@ -132,8 +132,13 @@ def find_faces(
     if known is not None:
         return known
     people, turned = _find(look, tools, progress)
-    kept.put(FACES, pack(people, turned), **look.facts(tools))
+    keep_faces(look, tools, kept, people, turned)
     return people, turned
+
+
+def keep_faces(look: Look, tools: Tools, kept: FileCache, people: People, turned: int = 0) -> None:
+    """Keep what was found for `find_faces`."""
+    kept.put(FACES, pack(people, turned), **look.facts(tools))
 
 
 def faces_in_cache(look: Look, tools: Tools, kept: FileCache) -> tuple[People, int] | None:

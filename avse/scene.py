@@ -26,7 +26,7 @@ from avse.faces.known import name_people
 from avse.faces.people import People, Person, joined
 from avse.faces.references import describe_references
 from avse.faces.track import Hint
-from avse.looking import Look, Tools, faces_in_cache, find_faces
+from avse.looking import Look, Tools, faces_in_cache, find_faces, keep_faces
 from avse.media import (
     AudioReader,
     AudioStream,
@@ -358,6 +358,29 @@ def look(
     people = keep_names(name_people(people, known), people) if known else people
     notes, offset_ms = (*notes, *corrected), corrections.offset_ms
     return Scene(info, video, audio, people, origin, notes, turned, part, kept, offset_ms)
+
+
+def keep_people(
+    info: MediaInfo,
+    video: VideoStream,
+    origin: Fraction,
+    settings: Settings,
+    corrections: Corrections,
+    people: People,
+) -> None:
+    """Keep everybody in a whole recording, so that `look` need not find them again.
+
+    Args:
+        info, video, origin: see `Scene`.
+        settings: see `Settings`.
+        corrections: of the recording.
+        people: everybody, uncorrected.
+    """
+    kept = open_file_cache(info.path) if settings.cache and len(people) else None
+    tools = _tools(settings, None)
+    if kept is not None and tools.version is not None:
+        what = _what_to_look_at(info, video, WHOLE, origin, settings, corrections)
+        keep_faces(what, tools, kept, people)
 
 
 def known_people(

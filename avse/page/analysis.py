@@ -145,6 +145,7 @@ class Analysis:
         folder: where stems are kept; emptied by `close`.
         tell: called from the threads with an event and its data.
         correct: gives people as the user has corrected them.
+        keep: is given everybody, uncorrected, when the whole picture has been looked at.
         known: everybody, if the whole picture was looked at before.
     """
 
@@ -156,10 +157,11 @@ class Analysis:
         *,
         tell: Callable[[str, dict[str, Any]], None],
         correct: Callable[[People], People],
+        keep: Callable[[People], None] = lambda people: None,
         known: People | None = None,
     ) -> None:
         self.recording, self.settings = recording, settings
-        self._tell, self._correct = tell, correct
+        self._tell, self._correct, self._keep = tell, correct, keep
         self.store = StemStore(folder)
         self.faces, self.voices = Pass(), Pass()
         self._changed = threading.Condition()
@@ -359,7 +361,8 @@ class Analysis:
 
     def _take(self, survey: FaceSurvey, chunk: int, seconds: float | None) -> None:
         """Take over what a survey knows after a chunk, and tell of it."""
-        found = _without_stills(survey.people())
+        everybody = survey.people()
+        found = _without_stills(everybody)
         with self._changed:
             before = {person.number for person in self._people}
             version = self.faces.finished(chunk, seconds)
@@ -369,6 +372,8 @@ class Analysis:
             self._changed.notify_all()
         self._tell("faces", {"chunk": chunk, "version": version})
         self._tell("state" if new else "progress", {})
+        if len(self.faces.done) == self.recording.chunks:
+            self._keep(everybody)
 
     def _look_again(
         self, survey: FaceSurvey, time_s: float, box: tuple[float, float, float, float]

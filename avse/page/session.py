@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import queue
 import threading
 from collections import OrderedDict
@@ -40,7 +41,7 @@ from avse.page.proxy import PROXY_TYPE, media_type
 from avse.page.scratch import Scratch
 from avse.page.store import CHUNK_S, Lane, make_lane
 from avse.page.words import Recogniser, Words
-from avse.scene import Scene, examine, known_people
+from avse.scene import Scene, examine, keep_people, known_people
 from avse.settings import Settings
 from avse.sync.result import Sync, set_by_hand
 
@@ -51,6 +52,9 @@ OFFSCREEN, REST, ORIGINAL = "offscreen", "rest", "original"
 _FARTHEST_MS = 1000.0
 _KEPT_CHUNKS = 6
 """Chunks of the original that stay decoded."""
+
+_AT_ONCE_FRAMES = 25
+"""Video frames from which two faces count as in sight at once."""
 
 _SPEAKS = 0.5
 _HEARD = 0.01
@@ -120,7 +124,7 @@ class RecordingSession:
         mark = know_content(recording.path, open_cache())
         self._sha = sha256(recording.path) if mark is None else mark.sha256
         self._corrections = read_corrections(self._sha)
-        self._before: list[Corrections] = []
+        self._before: list[tuple[Corrections, bool]] = []  # and whether voices were made anew
         self._notes: tuple[str, ...] = ()
         self._originals: OrderedDict[int, FloatArray] = OrderedDict()
         known = known_people(
@@ -136,6 +140,7 @@ class RecordingSession:
             stems,
             tell=self._tell,
             correct=self._correct,
+            keep=self._keep,
             known=known,
         )
         self.analysis.set_sync = self._set_sync()
@@ -242,7 +247,7 @@ class RecordingSession:
             "voices_ready": {str(k): v for k, v in dict(analysis.voices.done).items()},
             "offset": {
                 "measured_ms": None if offset is None else round(float(offset), 1),
-                "sure": measured is not None and measured.confident,
+                "sure": measured is not None and (measured.confident or measured.verified),
                 "set_ms": self._corrections.offset_ms,
             },
             "can_undo": bool(self._before),
@@ -466,7 +471,19 @@ class RecordingSession:
         if len(set(people)) < 2:
             raise UsageError("one person cannot be merged", "choose two people")
         anchors = tuple(self._anchors(person)[0] for person in dict.fromkeys(people))
-        self._change(lambda old: dataclasses.replace(old, same=(*old.same, anchors)))
+        at_once = self._in_sight_at_once(people)
+        self._change(
+            lambda old: dataclasses.replace(old, same=(*old.same, anchors)), lips_changed=at_once
+        )
+        if at_once:
+            self._tell(
+                "problem",
+                {
+                    "error": "Both faces are in sight at the same time. The larger one counts, and "
+                    "a voice that belongs to the other goes to everything else",
+                    "hint": "Undo if they are two people",
+                },
+            )
 
     def remove(self, person: int) -> None:
         """This is not a person."""
@@ -492,8 +509,7 @@ class RecordingSession:
         with self._lock:
             if not self._before:
                 raise UsageError("there is nothing to undo", "corrections can be made anew")
-            before, here = self._before.pop(), self._corrections
-        moved = before.offset_ms != here.offset_ms
+            (before, moved), here = self._before.pop(), self._corrections
 
         def back(old: Corrections) -> Corrections:
             if old != here:  # which would be lost
@@ -507,7 +523,7 @@ class RecordingSession:
             self._change(back, lips_changed=moved, keep=False)
         except AvseError:
             with self._lock:
-                self._before.append(before)
+                self._before.append((before, moved))
             raise
 
     def _change(
@@ -529,7 +545,7 @@ class RecordingSession:
                 self._sha, noted, recording=self.recording.path.name
             )
             if keep:
-                self._before.append(before)
+                self._before.append((before, lips_changed))
             self.analysis.set_sync = self._set_sync()
         self.analysis.corrected(lips_changed=lips_changed)
         self._tell("state", {})
@@ -554,6 +570,13 @@ class RecordingSession:
             )
         return known
 
+    def _in_sight_at_once(self, people: Sequence[int]) -> bool:
+        """Whether two of these people are in the picture at the same time for a while."""
+        found = [self.analysis.people.numbered(number) for number in people]
+        times = [set(np.round(25 * person.times).astype(int)) for person in found if person]
+        pairs = itertools.combinations(times, 2)
+        return any(len(one & other) > _AT_ONCE_FRAMES for one, other in pairs)
+
     def _is_at(self, anchor: Any, person: int) -> bool:
         found = self.analysis.people.at(
             anchor.time - self.recording.sound_start_s, anchor.x, anchor.y
@@ -570,6 +593,12 @@ class RecordingSession:
             people, self._corrections, recording.sound_start_s, holds
         )
         return corrected
+
+    def _keep(self, people: People) -> None:
+        """Keep what was found in the picture for every verb, and for the next time."""
+        recording = self.recording
+        about = recording.info, recording.video, recording.origin
+        keep_people(*about, self.settings, self._corrections, people)
 
     def _set_sync(self) -> Sync | None:
         ms = self._corrections.offset_ms

@@ -103,10 +103,11 @@ def test_corrections_are_made_and_undone(session: RecordingSession) -> None:
     session.merge([1, 2])
     (person,) = session.state()["people"]
     assert (person["id"], person["merged"]) == (1, [2])
-    both = session.sound(0, "1").samples
+    until(lambda: finished(session))  # anew: both are in sight at once, so one of them counts
+    assert set(session.analysis.store.stems(0)) <= {1, Stem.NARRATOR}
     session.undo()
+    until(lambda: finished(session))
     apart = [session.sound(0, stem).samples for stem in ("1", "2")]
-    np.testing.assert_allclose(both, sum(apart), atol=1e-6)
     session.remove(2)
     assert [person["id"] for person in session.state()["people"]] == [1]
     rest = session.sound(0, "rest").samples

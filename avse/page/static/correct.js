@@ -197,9 +197,14 @@ export class Corrections {
       value.textContent = words;
       slider.setAttribute("aria-valuetext", words);
       reset.disabled = set_ms === null && picture.trial === null;
+      const apart = measured_ms !== null && Math.abs(measured_ms) > 40;
       const measured = measured_ms === null ? "not measured yet"
-        : `measured ${Math.round(measured_ms)} ms${sure ? "" : ", unsure"}`;
-      about.textContent = set_ms === null ? measured : `set by hand; ${measured}`;
+        : !apart ? "measured: in step"
+        : sure ? `measured ${Math.round(measured_ms)} ms`
+        : `measured ${Math.round(measured_ms)} ms, unsure: not corrected`;
+      about.textContent = set_ms !== null ? `set by hand; ${measured}`
+        : apart && sure ? "corrected automatically" : measured;
+      about.title = about.textContent;
     };
     const send = async (/** @type {number | null} */ ms) => {
       await this.#post("/api/offset", { ms });

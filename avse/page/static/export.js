@@ -33,6 +33,9 @@ const FORMAT_NAMES = {
 /** @param {string[]} formats @param {string[]} allowed */
 const only = (formats, allowed) => formats.filter((format) => allowed.includes(format));
 
+/** Between downloads: browsers drop those that come at once. */
+const PAUSE_MS = 600;
+
 export class Exports {
   /** @param {Recording} recording @param {Mix} mix @param {import("./notices.js").Notices} notices */
   constructor(recording, mix, notices) {
@@ -49,6 +52,8 @@ export class Exports {
     this.list = part("export-list", HTMLElement);
     /** @type {Map<number, Export>} */
     this.known = new Map();
+    /** What this tab has asked for. @type {Set<number>} */
+    this.mine = new Set();
     this.form.addEventListener("change", () => this.#fit());
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -118,10 +123,14 @@ export class Exports {
         bits: Number(this.bits.value || 16),
         report: part("export-report", HTMLInputElement).checked,
       });
-      if (started) this.take(/** @type {Export} */ (started));
+      if (started) {
+        const one = /** @type {Export} */ (started);
+        this.mine.add(one.id);
+        this.take(one);
+      }
     } catch (error) {
       const hint = error instanceof Error && "hint" in error ? String(error.hint) : "";
-      this.trouble.textContent = `${error instanceof Error ? error.message : error} ${hint}`;
+      this.trouble.textContent = `${error instanceof Error ? error.message : error}. ${hint}`;
     } finally {
       this.go.disabled = false;
     }
@@ -140,6 +149,7 @@ export class Exports {
     const old = this.list.querySelector(`[data-export="${one.id}"]`);
     if (old) old.replaceWith(row);
     else this.list.prepend(row);
+    if (one.state === "done" && this.mine.delete(one.id)) fetchAll(row);
     part("export-title", HTMLElement).hidden = false;
     if (before && before.state !== one.state && !this.dialog.open) {
       const action = { label: "Show", run: () => this.open() };
@@ -179,6 +189,12 @@ export class Exports {
     for (const warning of one.warnings) row.append(el("p", { className: "about" }, warning));
     return row;
   }
+}
+
+/** Download what was saved, one file after the other. @param {HTMLElement} row */
+function fetchAll(row) {
+  row.scrollIntoView({ block: "nearest" });
+  [...row.querySelectorAll("a")].forEach((link, place) => setTimeout(() => link.click(), PAUSE_MS * place));
 }
 
 /** Only links to this server are followed. @param {string} url */
