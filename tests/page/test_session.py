@@ -99,9 +99,12 @@ def test_corrections_are_made_and_undone(session: RecordingSession) -> None:
     session.rename(1, "Eileen")
     session.rename(1, "Eileen C.")
     assert [person["name"] for person in session.state()["people"]] == ["Eileen C.", None]
+    known = session.state()
     session.merge([1, 2])
     (person,) = session.state()["people"]
     assert (person["id"], person["merged"]) == (1, [2])
+    for ready in ("faces_ready", "voices_ready"):  # or pages would show what they know of before
+        assert all(session.state()[ready][k] > version for k, version in known[ready].items())
     both = session.sound(0, "1").samples
     session.undo()
     apart = [session.sound(0, stem).samples for stem in ("1", "2")]
