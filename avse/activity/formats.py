@@ -29,6 +29,7 @@ def as_text(
     if kind == "rttm":
         return texts.rttm(spoken, source.stem), []
     if kind in ("srt", "vtt"):
-        return (texts.srt if kind == "srt" else texts.vtt)(spoken), []
+        names = {talk.person.number: talk.person.name for talk in talks}
+        return (texts.srt if kind == "srt" else texts.vtt)(spoken, names), []
     named = {t.person.name or f"Person {t.person.number}": t.segments for t in talks}
     return timeline(path.with_suffix(f".{kind}"), named, activity.scene.info, activity.scene.video)

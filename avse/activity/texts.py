@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +11,9 @@ from avse.clock import clock
 
 Spoken = Mapping[int, Sequence[Segment]]
 """The segments of each person, by their number."""
+
+Names = Mapping[int, str | None]
+"""What people are called, by their number."""
 
 _SPACES = re.compile(r"\s+")
 
@@ -46,22 +50,26 @@ def read_rttm(text: str) -> dict[str, list[Segment]]:
     return found
 
 
-def srt(spoken: Spoken) -> str:
-    """SubRip subtitles: a cue for each segment, `Speaker 2`."""
+def srt(spoken: Spoken, names: Names | None = None) -> str:
+    """SubRip subtitles: a cue for each segment, with the name of the person or `Speaker 2`."""
     cues = [
-        f"{place}\n{_clock(s.start, ',')} --> {_clock(s.stop, ',')}\nSpeaker {number}\n"
+        f"{place}\n{_clock(s.start, ',')} --> {_clock(s.stop, ',')}\n{_called(number, names)}\n"
         for place, (s, number) in enumerate(_ordered(spoken), 1)
     ]
     return "\n".join(cues)
 
 
-def vtt(spoken: Spoken) -> str:
+def vtt(spoken: Spoken, names: Names | None = None) -> str:
     """WebVTT subtitles (W3C): a cue for each segment, its voice marked."""
     lines = ["WEBVTT"]
     for s, number in _ordered(spoken):
-        lines += ["", f"{_clock(s.start, '.')} --> {_clock(s.stop, '.')}"]
-        lines.append(f"<v Speaker {number}>Speaker {number}")
+        called = html.escape(_called(number, names), quote=False)
+        lines += ["", f"{_clock(s.start, '.')} --> {_clock(s.stop, '.')}", f"<v {called}>{called}"]
     return "\n".join([*lines, ""])
+
+
+def _called(number: int, names: Names | None) -> str:
+    return (names or {}).get(number) or f"Speaker {number}"
 
 
 def _ordered(spoken: Spoken) -> list[tuple[Segment, int]]:

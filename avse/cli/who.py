@@ -256,9 +256,11 @@ def _dubbed(talk: Talk) -> str:
 
 
 def _report(activity: Activity, dubbing: bool) -> list[str]:
+    named = any(talk.person.name for talk in activity.talks)
     people = [
         [
             str(talk.person.number),
+            *([talk.person.name or ""] if named else []),
             f"{talk.person.seconds_on_screen:.1f} s",
             f"{talk.seconds:.1f} s",
             str(len(talk.segments)),
@@ -266,7 +268,8 @@ def _report(activity: Activity, dubbing: bool) -> list[str]:
         ]
         for talk in activity.talks
     ]
-    heads = ["person", "in sight", "speaks", "times", *(["dubbed"] if dubbing else [])]
+    heads = ["person", *(["name"] if named else []), "in sight", "speaks", "times"]
+    heads += ["dubbed"] if dubbing else []
     lines = table(heads, people, right="person speaks times dubbed")
     turns = sorted(
         (segment, talk.person.number) for talk in activity.talks for segment in talk.segments

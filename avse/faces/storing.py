@@ -112,7 +112,8 @@ def unpack(payload: bytes | bytearray) -> tuple[People, int]:
     _require(0 <= about.turned <= 3, "a picture is turned by 0 to 3 quarters")
     _require(0 < len(about.persons) <= _MOST_PEOPLE, "somebody is there")
     numbers = [one.number for one in about.persons]
-    _require(numbers == list(range(1, len(numbers) + 1)), "people are numbered")
+    rising = numbers == sorted(set(numbers)) and 1 <= numbers[0] <= numbers[-1] < _LARGEST
+    _require(rising, "people are numbered")
     persons = tuple(_person(one, arrays, f"{row}.") for row, one in enumerate(about.persons))
     cuts = tuple(map(_time, about.cuts))
     return People(persons, about.width, about.height, cuts), about.turned

@@ -11,7 +11,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -130,6 +130,12 @@ class Pass:
             before = seconds if self.seconds is None else self.seconds
             self.seconds = 0.7 * before + 0.3 * seconds
         return self.done[chunk]
+
+    def renew(self, chunks: Collection[int] | None = None) -> None:
+        """Count up the version of chunks, or of all: what is told of them changed."""
+        for chunk in list(self.done):
+            if chunks is None or chunk in chunks:
+                self.done[chunk] += 1
 
 
 class _AbandonedError(Exception):
@@ -252,7 +258,10 @@ class Analysis:
             lips_changed: whether voices have to be computed anew.
         """
         with self._changed:
-            self._people = self._correct(self._found)
+            before, self._people = self._people, self._correct(self._found)
+            if _owners(before) != _owners(self._people):
+                self.faces.renew()
+                self.voices.renew()
             if lips_changed:
                 self._epoch += 1
             self._changed.notify_all()
@@ -364,16 +373,32 @@ class Analysis:
         everybody = survey.people()
         found = _without_stills(everybody)
         with self._changed:
-            before = {person.number for person in self._people}
+            before = _owners(self._people)
             version = self.faces.finished(chunk, seconds)
             self._found, self._people = found, self._correct(found)
             self.faces.at = None
-            new = {person.number for person in self._people} != before
+            now = _owners(self._people)
+            new = now != before
+            if any(now.get(number) != owner for number, owner in before.items()):
+                self.faces.renew()
+                self.voices.renew()
+            else:  # somebody may be seen only now who was there all the time
+                self.faces.renew(self._chunks_of(set(now.values()) - set(before.values())))
+            version = self.faces.done[chunk]
             self._changed.notify_all()
         self._tell("faces", {"chunk": chunk, "version": version})
         self._tell("state" if new else "progress", {})
         if len(self.faces.done) == self.recording.chunks:
             self._keep(everybody)
+
+    def _chunks_of(self, numbers: set[int]) -> set[int]:
+        """The chunks in which somebody of these is seen."""
+        chunks: set[int] = set()
+        for person in self._people:
+            if person.number in numbers:
+                times = np.asarray(person.times) + self.recording.sound_start_s
+                chunks.update(np.unique(times // CHUNK_S).astype(int).tolist())
+        return chunks
 
     def _look_again(
         self, survey: FaceSurvey, time_s: float, box: tuple[float, float, float, float]
@@ -469,6 +494,9 @@ class Analysis:
         )
         for _ in self.engine().run([nobody, nobody], sound, offscreen=True).masks():
             pass
+        read = self.recording.scene(People((), 0, 0)).sound.downmix(0)
+        with contextlib.closing(read):  # type: ignore[type-var]
+            next(read, None)  # what resamples takes half a second to load
 
     def _next_voices(self) -> tuple[str, int] | None:
         """What to compute next; waits while there is nothing; None at the end."""
@@ -644,6 +672,11 @@ def _without_stills(people: People) -> People:
     """People, of whom still pictures have no lips and so no voice."""
     persons = (one.silenced() if one.still else one for one in people)
     return replace(people, persons=tuple(persons))
+
+
+def _owners(people: People) -> dict[int, int]:
+    """Every number that somebody has or had -> the number under which they are shown."""
+    return {number: person.number for person in people for number in person.numbers}
 
 
 class _Paced:

@@ -46,3 +46,10 @@ def test_nobody_speaks() -> None:
     assert rttm({1: []}, "talk") == ""
     assert srt({}) == ""
     assert vtt({}) == "WEBVTT\n"
+
+
+def test_people_go_by_their_names() -> None:
+    names = {1: "Anna & Bo", 2: None}
+    assert "\nAnna & Bo\n" in srt(SPOKEN, names)
+    assert "\nSpeaker 2\n" in srt(SPOKEN, names)
+    assert "<v Anna &amp; Bo>Anna &amp; Bo" in vtt(SPOKEN, names)

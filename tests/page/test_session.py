@@ -18,6 +18,8 @@ import pytest
 import soundfile
 
 from avse.corrections import Corrections, change_corrections, read_corrections
+import avse
+from avse.corrections import NOTHING
 from avse.errors import OutputError, UsageError
 from avse.faces.people import People
 from avse.inference.engine import Block
@@ -28,6 +30,7 @@ from avse.page import store
 from avse.page.analysis import Recording, _Collector
 from avse.page.session import RecordingSession, open_recording
 from avse.page.store import StemStore, VoiceChunk
+from avse.scene import known_people
 from avse.settings import Settings
 from tests.conftest import EXAMPLES
 
@@ -100,9 +103,12 @@ def test_corrections_are_made_and_undone(session: RecordingSession) -> None:
     session.rename(1, "Eileen")
     session.rename(1, "Eileen C.")
     assert [person["name"] for person in session.state()["people"]] == ["Eileen C.", None]
+    known = session.state()
     session.merge([1, 2])
     (person,) = session.state()["people"]
     assert (person["id"], person["merged"]) == (1, [2])
+    for ready in ("faces_ready", "voices_ready"):  # or pages would show what they know of before
+        assert all(session.state()[ready][k] > version for k, version in known[ready].items())
     until(lambda: finished(session))  # anew: both are in sight at once, so one of them counts
     assert set(session.analysis.store.stems(0)) <= {1, Stem.NARRATOR}
     session.undo()
@@ -305,3 +311,13 @@ def test_speech_is_shown_where_it_is_heard_if_sound_begins_later(duet: Path) -> 
     assert first.speaking[0, 38:].tolist() == list(range(62))
     assert second.speaking[0].tolist() == list(range(62, 162))
     assert not first.stems[..., : round(1.5 * rate)].any()
+
+
+def test_other_verbs_know_the_people_of_the_page(session: RecordingSession, duet: Path) -> None:
+    about = session.recording
+    until(lambda: known_people(about.info, about.video, about.origin, Settings(), NOTHING))
+    stages: list[str] = []
+    scene = avse.look(duet, Settings(), progress=lambda stage, *_: stages.append(stage))
+    assert stages == []  # nothing was looked for
+    shown = {one["id"]: one["seen_s"] for one in session.state()["people"]}
+    assert {one.number: round(one.seconds_on_screen, 1) for one in scene.people} == shown
