@@ -8,10 +8,9 @@ at the playhead is separated twice: at once as a draft, and again when more is k
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,14 +26,19 @@ from avse.faces.people import People
 from avse.faces.recognition import open_recogniser
 from avse.faces.survey import FaceSurvey
 from avse.faces.track import Hint
-from avse.inference.engine import Block, Engine, Run
-from avse.inference.mask_estimator import MaskBlock
-from avse.inference.sound import ArraySound, FileSound
-from avse.inference.voice_activity import speaking
-from avse.media import AudioStream, Frame, MediaInfo, VideoStream, read_frames
+from avse.inference.engine import Engine, Run
+from avse.inference.sound import ArraySound
+from avse.media import Frame, read_frames
 from avse.models.device import pick_device
-from avse.page.store import CHUNK_S, StemStore, VoiceChunk
-from avse.scene import Scene
+from avse.page.recording import (
+    FRAMES,
+    Collector,
+    LaterSound,
+    PacedSound,
+    Recording,
+    first_seconds,
+)
+from avse.page.store import CHUNK_S, StemStore
 from avse.separation import lip_doubt
 from avse.settings import Settings
 from avse.stft import VIDEO_RATE
@@ -44,7 +48,6 @@ from avse.sync.verifying import verify
 
 FloatArray = npt.NDArray[np.float32]
 
-FRAMES = CHUNK_S * VIDEO_RATE
 _SYNC_CHUNKS = 3
 """Chunks in a row with faces from which the A/V offset is measured, and again at each doubling."""
 _POLL_S = 0.5
@@ -54,59 +57,6 @@ _AGAIN_S = 10.0
 _NO_ROOM = "free some space; it goes on by itself then"
 _HINT = -1
 """Stands for a chunk where a face that was missed is to be looked for."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What is known of a file before any work.
-
-    Attributes:
-        path, info, video, audio: the file and the tracks that are worked on.
-        origin: instant of the first sample of the sound on the container's clock.
-        duration_s: playing time.
-        notes: what the user should know about the file.
-    """
-
-    path: Path
-    info: MediaInfo
-    video: VideoStream
-    audio: AudioStream
-    origin: Fraction
-    duration_s: float
-    notes: tuple[str, ...]
-
-    @property
-    def chunks(self) -> int:
-        """Number of chunks."""
-        return max(1, math.ceil(self.duration_s / CHUNK_S - 1e-6))
-
-    @property
-    def sound_start_s(self) -> float:
-        """Playing time of the first sample of the sound."""
-        return float(self.origin - self.info.start)
-
-    def first_sample(self, chunk: int) -> int:
-        """The sample of the sound track at which a chunk begins; negative before the sound."""
-        rate = self.audio.sample_rate
-        lead = round((self.origin - self.info.start) * rate)
-        last = round(self.duration_s * rate)
-        return min(chunk * CHUNK_S * rate, last) - lead
-
-    def first_frame(self, chunk: int) -> int:
-        """The video frame, 25 a second from the first sample of the sound, before a chunk.
-
-        It is negative before the sound.
-        """
-        return math.floor((chunk * CHUNK_S - self.sound_start_s) * VIDEO_RATE)
-
-    def chunk_at(self, frame: int) -> int:
-        """The chunk in which a video frame lies."""
-        chunk = int((frame / VIDEO_RATE + self.sound_start_s) // CHUNK_S)
-        return min(max(0, chunk), self.chunks - 1)
-
-    def scene(self, people: People) -> Scene:
-        """The recording with people in it."""
-        return Scene(self.info, self.video, self.audio, people, self.origin, self.notes)
 
 
 @dataclass
@@ -554,11 +504,13 @@ class Analysis:
         }
         if not lips:
             return
-        blocks = _until(recording.scene(people).sound.downmix(begin), (stop - begin) / VIDEO_RATE)
+        blocks = first_seconds(
+            recording.scene(people).sound.downmix(begin), (stop - begin) / VIDEO_RATE
+        )
         sound = (block[0] for block in blocks)
         network = self.engine().network
         found = conclude(gather(network, lips, sound, lambda _: self._check_open()))
-        later = _Later(recording.scene(people).sound, begin)
+        later = LaterSound(heard, begin)
         sync = verify(network, list(lips.values()), later, found)
         with self._changed:
             before = self._measured
@@ -581,8 +533,8 @@ class Analysis:
         lips = in_step([person.lips for person in people], self.sync)
         begin = max(0, recording.first_frame(first))
         scene = recording.scene(people)
-        collector = _Collector(recording, first, tuple(p.number for p in people), scene.sound)
-        sound = _Paced(scene.sound)
+        collector = Collector(recording, first, tuple(p.number for p in people), scene.sound)
+        sound = PacedSound(scene.sound)
         run = self.engine().run(
             lips,
             sound,
@@ -610,7 +562,7 @@ class Analysis:
             self._store(chunk, collector, epoch, draft, None)
 
     def _keep_up(
-        self, frame: int, people: People, epoch: int, collector: _Collector, run: Run
+        self, frame: int, people: People, epoch: int, collector: Collector, run: Run
     ) -> None:
         """Wait for the lips up to a video frame, and give them to the run.
 
@@ -637,7 +589,7 @@ class Analysis:
             run.estimator.set_lips(in_step([person.lips for person in now], self.sync))
 
     def _store(
-        self, chunk: int, collector: _Collector, epoch: int, draft: bool, seconds: float | None
+        self, chunk: int, collector: Collector, epoch: int, draft: bool, seconds: float | None
     ) -> None:
         """Keep a chunk and tell of it."""
         with self._changed:
@@ -651,23 +603,6 @@ class Analysis:
         self._tell("progress", {})
 
 
-class _Later:
-    """The sound of a recording from a video frame on, as if it began there."""
-
-    def __init__(self, sound: FileSound, begin: int) -> None:
-        self.sound, self.begin = sound, begin
-        self.rate_hz, self.channels = sound.rate_hz, sound.channels
-        self.frames = max(0, sound.frames - begin)
-
-    def original(self, begin: int) -> Iterator[FloatArray]:
-        """See `avse.inference.sound.Sound`."""
-        return self.sound.original(self.begin + begin)
-
-    def downmix(self, begin: int) -> Iterator[FloatArray]:
-        """See `avse.inference.sound.Sound`."""
-        return self.sound.downmix(self.begin + begin)
-
-
 def _without_stills(people: People) -> People:
     """People, of whom still pictures have no lips and so no voice."""
     persons = (one.silenced() if one.still else one for one in people)
@@ -677,128 +612,3 @@ def _without_stills(people: People) -> People:
 def _owners(people: People) -> dict[int, int]:
     """Every number that somebody has or had -> the number under which they are shown."""
     return {number: person.number for person in people for number in person.numbers}
-
-
-class _Paced:
-    """The sound of a recording, handed out as fast as lips are known.
-
-    Attributes:
-        check: called with the video frame up to which sound is about to be handed out.
-        frames_left: video frames to hand out before the end; None for all.
-    """
-
-    def __init__(self, sound: FileSound) -> None:
-        self.sound = sound
-        self.rate_hz, self.channels, self.frames = sound.rate_hz, sound.channels, sound.frames
-        self.check: Callable[[int], None] = lambda frame: None
-        self.frames_left: int | None = None
-
-    def original(self, begin: int) -> Iterator[FloatArray]:
-        """See `avse.inference.sound.Sound`."""
-        blocks = self.sound.original(begin)
-        return blocks if self.frames_left is None else self._first(blocks, self.rate_hz)
-
-    def downmix(self, begin: int) -> Iterator[FloatArray]:
-        """See `avse.inference.sound.Sound`."""
-        blocks = self.sound.downmix(begin)
-        if self.frames_left is not None:
-            yield from self._first(blocks, 16_000, begin)
-            return
-        position = 0
-        with contextlib.closing(blocks):  # type: ignore[type-var]
-            for block in blocks:
-                position += block.shape[-1]
-                self.check(begin + (position - 1) * VIDEO_RATE // 16_000)
-                yield block
-
-    def _first(
-        self, blocks: Iterator[FloatArray], rate_hz: int, begin: int | None = None
-    ) -> Iterator[FloatArray]:
-        """The first `frames_left` video frames, and the one before them of a downmix."""
-        assert self.frames_left is not None
-        frames = self.frames_left + (1 if begin else 0)
-        return _until(blocks, frames / VIDEO_RATE, rate_hz)
-
-
-def _until(
-    blocks: Iterator[FloatArray], seconds: float, rate_hz: int = 16_000
-) -> Iterator[FloatArray]:
-    """The first seconds of sound."""
-    left = round(seconds * rate_hz)
-    with contextlib.closing(blocks):  # type: ignore[type-var]
-        for block in blocks:
-            yield block[..., :left]
-            left -= block.shape[-1]
-            if left <= 0:
-                return
-
-
-class _Collector:
-    """Cuts what a run gives into chunks.
-
-    Attributes:
-        chunk: the chunk that is being filled.
-        lips_of: the people whose lips the run has.
-    """
-
-    def __init__(
-        self, recording: Recording, first: int, numbers: Sequence[int], sound: FileSound
-    ) -> None:
-        self.recording, self.chunk, self.numbers = recording, first, tuple(numbers)
-        self.channels = sound.channels
-        self.lips_of: People | None = None
-        self._stems: list[FloatArray] = []
-        self._start: int | None = None
-        self._ready: dict[int, VoiceChunk] = {}
-        self._speaking: dict[int, FloatArray] = {}
-
-    def watch(self, block: MaskBlock) -> None:
-        """Keep the voice activity of a block."""
-        probability = speaking(block.cues)
-        first = block.first // 4
-        for n in range(probability.shape[-1]):
-            self._speaking[first + n] = probability[:, n]
-
-    def push(self, block: Block) -> Iterator[int]:
-        """Add a block; gives the chunks that are full."""
-        if self._start is None:
-            self._start = block.start
-        self._stems.append(block.stems)
-        end = block.start + block.stems.shape[-1]
-        while self.chunk < self.recording.chunks:
-            stop = self.recording.first_sample(self.chunk + 1)
-            if end < stop or stop <= self.recording.first_sample(self.chunk):
-                return
-            yield self._cut()
-
-    def finish(self, chunks: int) -> Iterator[int]:
-        """The chunks that are not full when the sound has ended."""
-        for _ in range(chunks):
-            if self.chunk < self.recording.chunks:
-                yield self._cut()
-
-    def take(self, chunk: int) -> VoiceChunk:
-        """A chunk that `push` or `finish` gave."""
-        return self._ready.pop(chunk)
-
-    def _cut(self) -> int:
-        """Cut off the chunk that is being filled."""
-        chunk, recording = self.chunk, self.recording
-        begin, stop = recording.first_sample(chunk), recording.first_sample(chunk + 1)
-        count = len(self.numbers) + 1
-        out = np.zeros((count, self.channels, max(0, stop - begin)), np.float32)
-        empty = np.zeros((count, self.channels, 0), np.float32)
-        whole = np.concatenate([empty, *self._stems], axis=-1)
-        start = begin if self._start is None else self._start
-        low, high = max(begin, start), min(stop, start + whole.shape[-1])
-        if high > low:
-            out[..., low - begin : high - begin] = whole[..., low - start : high - start]
-        self._stems = [whole[..., max(0, stop - start) :]]
-        self._start = max(start, stop)
-        frame = recording.first_frame(chunk)
-        nothing = np.full(len(self.numbers), np.nan, np.float32)
-        spoken = np.stack([self._speaking.get(frame + n, nothing) for n in range(FRAMES)], axis=-1)
-        self._speaking = {n: p for n, p in self._speaking.items() if n >= frame + FRAMES}
-        self._ready[chunk] = VoiceChunk(self.numbers, out, spoken)
-        self.chunk += 1
-        return chunk

@@ -34,10 +34,11 @@ from avse.hashing import sha256
 from avse.media import AudioReader
 from avse.media.placing import writing
 from avse.naming import Stem
-from avse.page.analysis import Analysis, Pass, Recording
+from avse.page.analysis import Analysis, Pass
 from avse.page.export import SOUND, TEXT, VIDEO, Exports
 from avse.page.protocol import Event
 from avse.page.proxy import PROXY_TYPE, media_type
+from avse.page.recording import Recording
 from avse.page.scratch import Scratch
 from avse.page.store import CHUNK_S, Lane, make_lane
 from avse.page.words import Recogniser, Words

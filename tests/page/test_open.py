@@ -223,7 +223,8 @@ import sys, wave
 with wave.open(sys.argv[1]) as sound:
     stop = sound.getnframes() / sound.getframerate()
 print("1\\n00:00:00,000 --> 00:00:01,000\\n<i>place</i> green white & now\\n")
-print(f"2\\n00:00:01,200 --> 00:00:{stop:06.3f}\\nthen &lt;img src=x onerror=alert(1)&gt; by the gate\\n")
+image = "&lt;img src=x onerror=alert(1)&gt;"
+print(f"2\\n00:00:01,200 --> 00:00:{stop:06.3f}\\nthen {image} by the gate\\n")
 """
 
 

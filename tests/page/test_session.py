@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avse.corrections import Corrections, change_corrections, read_corrections
 import avse
-from avse.corrections import NOTHING
+from avse.corrections import NOTHING, Corrections, change_corrections, read_corrections
 from avse.errors import OutputError, UsageError
 from avse.faces.people import People
 from avse.inference.engine import Block
@@ -27,7 +26,7 @@ from avse.media import AudioReader, probe
 from avse.media.placing import writing
 from avse.naming import Stem
 from avse.page import store
-from avse.page.analysis import Recording, _Collector
+from avse.page.recording import Collector, Recording
 from avse.page.session import RecordingSession, open_recording
 from avse.page.store import StemStore, VoiceChunk
 from avse.scene import known_people
@@ -301,7 +300,7 @@ def test_speech_is_shown_where_it_is_heard_if_sound_begins_later(duet: Path) -> 
     info = probe(duet)
     late = info.start + Fraction(3, 2)
     recording = Recording(duet, info, info.videos[0], info.audio[0], late, 8.0, ())
-    collector = _Collector(recording, 0, (1,), recording.scene(People((), 0, 0)).sound)
+    collector = Collector(recording, 0, (1,), recording.scene(People((), 0, 0)).sound)
     rate = info.audio[0].sample_rate
     collector._speaking = {n: np.array([n], np.float32) for n in range(163)}
     stems = np.ones((2, collector.channels, round(6.5 * rate)), np.float32)
