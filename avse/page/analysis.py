@@ -504,9 +504,8 @@ class Analysis:
         }
         if not lips:
             return
-        blocks = first_seconds(
-            recording.scene(people).sound.downmix(begin), (stop - begin) / VIDEO_RATE
-        )
+        heard = recording.scene(people).sound
+        blocks = first_seconds(heard.downmix(begin), (stop - begin) / VIDEO_RATE)
         sound = (block[0] for block in blocks)
         network = self.engine().network
         found = conclude(gather(network, lips, sound, lambda _: self._check_open()))
