@@ -85,6 +85,7 @@ def open_page(
     )
     source = None if file is None else one_input([file])
     _check(source, settings)
+    from avse.page.scratch import close_all
     from avse.page.server import Page
     from avse.page.serving import Server, bind
     from avse.page.session import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
@@ -116,6 +117,7 @@ def open_page(
             closing = threading.Thread(target=page.close, daemon=True)
             closing.start()
             closing.join(_CLOSING_S)
+            close_all()
     sys.stdout.flush()
     sys.stderr.flush()
     if any(thread.daemon for thread in threading.enumerate()):
