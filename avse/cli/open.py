@@ -95,6 +95,7 @@ def open_page(
     source = None if file is None else one_input([file])
     _check(source, settings)
     recogniser = None if transcribe is None else _open_recogniser(transcribe)
+    from avse.page.scratch import close_all
     from avse.page.server import Page
     from avse.page.serving import Server, bind
     from avse.page.session import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
@@ -126,6 +127,7 @@ def open_page(
             closing = threading.Thread(target=page.close, daemon=True)
             closing.start()
             closing.join(_CLOSING_S)
+            close_all()
     sys.stdout.flush()
     sys.stderr.flush()
     if any(thread.daemon for thread in threading.enumerate()):

@@ -18,6 +18,9 @@ _PREFIX, _LOCK = "avse-page-", "in-use"
 _CLEARING_S = 0.3
 
 
+_open: weakref.WeakSet[Scratch] = weakref.WeakSet()
+
+
 class Scratch:
     """A temporary folder that nobody else can read.
 
@@ -37,11 +40,18 @@ class Scratch:
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
             lock = FileLock(self.path / _LOCK)
             lock.acquire()
+        _open.add(self)
         self._remove = weakref.finalize(self, _remove, self.path, lock)  # also at the end
 
     def close(self) -> None:
         """Remove the folder, also while somebody is still writing into it."""
         self._remove()
+
+
+def close_all() -> None:
+    """Remove every folder of this program, before an end that runs no more code."""
+    for scratch in list(_open):
+        scratch.close()
 
 
 def _remove(folder: Path, lock: BaseFileLock) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avse.errors import OutputError
-from avse.page.scratch import Scratch
+from avse.page.scratch import Scratch, close_all
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,13 @@ def test_it_goes_while_somebody_writes_into_it(base: Path) -> None:
     finally:
         ended.set()
         thread.join()
+
+
+def test_all_go_before_a_hard_end(base: Path) -> None:
+    kept = [Scratch(), Scratch()]
+    close_all()
+    assert not list(base.iterdir())
+    kept[0].close()
 
 
 def test_folders_of_others_and_files_stay(base: Path) -> None:
