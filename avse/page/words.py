@@ -303,4 +303,6 @@ def _pause(voice: FloatArray, low: int, high: int, rate: int) -> int:
 def _step_back() -> None:
     """Have this thread, and what it starts, give way to others."""
     if sys.platform == "linux":  # elsewhere priorities are of whole programs
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        niceness = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread))
+        os.setpriority(os.PRIO_PROCESS, thread, niceness)
