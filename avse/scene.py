@@ -154,7 +154,9 @@ class Scene:
         from avse.inference.sound import FileSound
 
         if self.audio is None:
-            raise NoAudioError(f"{self.info.path.name}: there is no sound track")
+            raise NoAudioError(
+                f"{self.info.path.name}: there is no sound track", "give a recording with sound"
+            )
         return FileSound(
             self.info.path,
             self.track,

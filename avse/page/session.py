@@ -480,9 +480,9 @@ class RecordingSession:
             self._tell(
                 "problem",
                 {
-                    "error": "Both faces are in sight at the same time. The larger one counts, and "
+                    "error": "both faces are in sight at the same time: the larger one counts, and "
                     "a voice that belongs to the other goes to everything else",
-                    "hint": "Undo if they are two people",
+                    "hint": "undo it if they are two people",
                 },
             )
 

@@ -132,7 +132,7 @@ def test_doctor_knows_every_extra_that_a_run_may_need() -> None:
     stated = {
         extra: {re.split(r"[\[<>=]", package)[0] for package in packages}
         for extra, packages in project["optional-dependencies"].items()
-        if extra not in ("dev", "examples")
+        if extra not in ("dev", "docs", "examples")
     }
     assert {extra: set(packages) for extra, packages in doctor.EXTRAS.items()} == stated
 

@@ -420,7 +420,8 @@ def test_keys(visit: Any) -> None:
     on.page.keyboard.press("3")
     assert on.page.locator("#who").inner_text() == "Only Person 3"
     on.page.keyboard.press("m")
-    assert on.page.locator('[data-stem="3"] .toggle').nth(1).get_attribute("aria-pressed") == "true"
+    mute = on.page.locator('[data-stem="3"] .toggle').nth(1)
+    on.until(lambda: mute.get_attribute("aria-pressed") == "true")
     on.page.keyboard.press("m")
     on.page.keyboard.press("3")
     assert on.page.locator("#who").inner_text() == "All voices"
@@ -431,7 +432,7 @@ def test_keys(visit: Any) -> None:
     face.wait_for()
     face.focus()
     on.page.keyboard.press("Enter")  # a face is a button
-    assert face.get_attribute("aria-pressed") == "true"
+    on.until(lambda: face.get_attribute("aria-pressed") == "true")
     on.page.locator("#lanes").focus()
     on.page.keyboard.press("Space")
     on.page.keyboard.press("End")

@@ -290,8 +290,12 @@ def test_a_defect_ends_a_stream_which_the_browser_opens_anew(served: Served) -> 
 
 
 def uploads(tmp_path: Path) -> list[Path]:
-    found = [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()]
-    return [path for path in found if path.name != "in-use"]
+    while True:
+        try:
+            found = [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()]
+        except FileNotFoundError:  # a folder was removed while it was listed
+            continue
+        return [path for path in found if path.name != "in-use"]
 
 
 def test_an_upload_takes_the_place_of_the_recording(
