@@ -159,6 +159,9 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not os.environ.get("AVSE_RUN_PAGES"), reason="takes minutes: set AVSE_RUN_PAGES=1"
+)
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell")
 @pytest.mark.parametrize("page", RUN)
 def test_pages_run_from_top_to_bottom(page: str, clone: Path) -> None:
