@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,18 @@ def randomise(network: AVSENet, seed: int = 0) -> AVSENet:
             elif value.is_floating_point() and "mel" not in name:
                 value.add_(0.1 * torch.randn(value.shape, generator=generator))
     return network.eval()
+
+
+@pytest.fixture(autouse=True)
+def _ordinary_priority() -> Iterator[None]:
+    """Run at an ordinary priority again.
+
+    SVT-AV1, which makes videos of some tests, puts the whole process before all others if root runs
+    it, and browsers that later tests start would inherit that.
+    """
+    yield
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @pytest.fixture(autouse=True)
