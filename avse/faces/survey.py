@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from avse.faces.detect import FaceBackend
+import numpy as np
+
+from avse.faces.detect import Box, FaceBackend
 from avse.faces.matching import number
 from avse.faces.people import People
 from avse.faces.recognition import Recogniser
@@ -33,6 +35,9 @@ OpenFrames = Callable[[Fraction], Iterator[Frame]]
 
 _MANY = 64
 """Tracks that pile up before those of one person are joined for good, which bounds time."""
+
+_SAME = 0.4
+"""Overlap of boxes, on average over time, from which two tracks are of one face."""
 
 _RUNS = 2
 """Readers that are kept open: where the person listens, and where the rest is being read."""
@@ -89,6 +94,7 @@ class FaceSurvey:
         self._settings = settings or FaceSettings()
         self._runs: list[_Run] = []
         self._ended: list[Track] = []
+        self._pointed: list[Track] = []
         self._cuts: set[Fraction] = set()
         self._size = (0, 0)
         self._numbers: dict[int, int] = {}
@@ -137,6 +143,12 @@ class FaceSurvey:
         for run in self._runs:
             run.tracker.tidy(_MANY)
             tracks += run.tracker.so_far()
+        # A face that was pointed at may be followed anyway, now that its chunk was looked at.
+        tracks += [
+            track.copied()
+            for track in self._pointed
+            if not any(_is_same_face(track, other) for other in tracks)
+        ]
         cuts = sorted(self._cuts.union(*(run.tracker.cuts for run in self._runs)))
         kept = [track for track in rejoin(tracks) if is_somebody(track, self._settings)]
         seen = [(track.first_seen, track.first_box) for track in kept]
@@ -163,7 +175,7 @@ class FaceSurvey:
             tracker.step(frame.time, frame.image)
         found = [track for track in tracker.end() if track.hinted]
         self._size = max(self._size, tracker.source_size)
-        self._ended += found
+        self._pointed += found
         return bool(found)
 
     def close(self) -> None:
@@ -232,6 +244,17 @@ class FaceSurvey:
             for key in track.keys:
                 self._numbers.setdefault(key, out[index][0])
         return out
+
+
+def _is_same_face(one: Track, other: Track) -> bool:
+    """Whether two tracks follow one face: their boxes overlap where both are in sight."""
+    first, second = (Sightings.joined(track.sightings) for track in (one, other))
+    _, i, j = np.intersect1d(first.times, second.times, return_indices=True)
+    overlaps = [
+        Box(*first.boxes[a].tolist()).overlap(Box(*second.boxes[b].tolist()))
+        for a, b in zip(i, j, strict=True)
+    ]
+    return bool(overlaps) and float(np.median(overlaps)) > _SAME
 
 
 def _seconds(track: Track) -> float:

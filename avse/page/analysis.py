@@ -43,7 +43,7 @@ from avse.separation import lip_doubt
 from avse.settings import Settings
 from avse.stft import VIDEO_RATE
 from avse.sync.measuring import conclude, gather
-from avse.sync.result import Sync, in_step
+from avse.sync.result import IN_STEP_MS, Sync, in_step
 from avse.sync.verifying import verify
 
 FloatArray = npt.NDArray[np.float32]
@@ -98,7 +98,7 @@ class Analysis:
     Args:
         recording: what to work on.
         settings: see `Settings`.
-        folder: where stems are kept; emptied by `close`.
+        folder: where stems are kept; emptied by `wait`.
         tell: called from the threads with an event and its data.
         correct: gives people as the user has corrected them.
         keep: is given everybody, uncorrected, when the whole picture has been looked at.
@@ -122,7 +122,7 @@ class Analysis:
         self.faces, self.voices = Pass(), Pass()
         self._changed = threading.Condition()
         self._closed = False
-        self._playhead, self._playing = 0, False
+        self._playhead = 0
         self._found = People((), 0, 0) if known is None else _without_stills(known)
         self._people = self._found
         self._known = known is not None
@@ -164,11 +164,10 @@ class Analysis:
                 thread.join(wait_s / len(self._threads))
         self.store.close()
 
-    def move(self, time_s: float, *, playing: bool) -> None:
+    def move(self, time_s: float) -> None:
         """Say where the person listens; that place comes first."""
         chunk = min(max(0, int(time_s // CHUNK_S)), self.recording.chunks - 1)
         with self._changed:
-            self._playing = playing
             if chunk != self._playhead:
                 self._playhead = chunk
                 self.store.keep_near(chunk)
@@ -324,7 +323,8 @@ class Analysis:
         found = _without_stills(everybody)
         with self._changed:
             before = _owners(self._people)
-            version = self.faces.finished(chunk, seconds)
+            if chunk in survey.done:  # not where only a face that was missed was looked for
+                self.faces.finished(chunk, seconds)
             self._found, self._people = found, self._correct(found)
             self.faces.at = None
             now = _owners(self._people)
@@ -334,9 +334,10 @@ class Analysis:
                 self.voices.renew()
             else:  # somebody may be seen only now who was there all the time
                 self.faces.renew(self._chunks_of(set(now.values()) - set(before.values())))
-            version = self.faces.done[chunk]
+            version = self.faces.done.get(chunk)
             self._changed.notify_all()
-        self._tell("faces", {"chunk": chunk, "version": version})
+        if version is not None:
+            self._tell("faces", {"chunk": chunk, "version": version})
         self._tell("state" if new else "progress", {})
         if len(self.faces.done) == self.recording.chunks:
             self._keep(everybody)
@@ -428,6 +429,7 @@ class Analysis:
             with self._changed:
                 self._drafting = False
                 self._changed.notify_all()
+            self._tell("progress", {})
 
     def _rest(self, seconds: float) -> None:
         """Do nothing for some time, or until the end."""
@@ -444,7 +446,7 @@ class Analysis:
         )
         for _ in self.engine().run([nobody, nobody], sound, offscreen=True).masks():
             pass
-        read = self.recording.scene(People((), 0, 0)).sound.downmix(0)
+        read = self.recording.sound.downmix(0)
         with contextlib.closing(read):  # type: ignore[type-var]
             next(read, None)  # what resamples takes half a second to load
 
@@ -504,7 +506,7 @@ class Analysis:
         }
         if not lips:
             return
-        heard = recording.scene(people).sound
+        heard = recording.sound
         blocks = first_seconds(heard.downmix(begin), (stop - begin) / VIDEO_RATE)
         sound = (block[0] for block in blocks)
         network = self.engine().network
@@ -512,10 +514,9 @@ class Analysis:
         later = LaterSound(heard, begin)
         sync = verify(network, list(lips.values()), later, found)
         with self._changed:
-            before = self._measured
+            before = _moved_by(self._measured)
             self._measured, self._measured_chunks = sync, last + 1 - first
-            moved = sync.out_of_step != (before is not None and before.out_of_step)
-            if moved and self.set_sync is None:
+            if abs(_moved_by(sync) - before) > IN_STEP_MS and self.set_sync is None:
                 self._epoch += 1
             self._changed.notify_all()
         self._tell("state", {})
@@ -606,6 +607,11 @@ def _without_stills(people: People) -> People:
     """People, of whom still pictures have no lips and so no voice."""
     persons = (one.silenced() if one.still else one for one in people)
     return replace(people, persons=tuple(persons))
+
+
+def _moved_by(sync: Sync | None) -> float:
+    """By how many milliseconds lips are moved."""
+    return 0.0 if sync is None or not sync.out_of_step else sync.whole.offset_ms or 0.0
 
 
 def _owners(people: People) -> dict[int, int]:

@@ -76,6 +76,11 @@ class Recording:
         chunk = int((frame / VIDEO_RATE + self.sound_start_s) // CHUNK_S)
         return min(max(0, chunk), self.chunks - 1)
 
+    @property
+    def sound(self) -> FileSound:
+        """The sound track."""
+        return self.scene(People((), 0, 0)).sound
+
     def scene(self, people: People) -> Scene:
         """The recording with people in it."""
         return Scene(self.info, self.video, self.audio, people, self.origin, self.notes)

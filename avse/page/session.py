@@ -308,7 +308,7 @@ class RecordingSession:
 
     def set_playhead(self, time_s: float, *, playing: bool, wanted: Sequence[int]) -> None:
         """Say where the person listens."""
-        self.analysis.move(time_s, playing=playing)
+        self.analysis.move(time_s)
 
     def faces(self, chunk: int) -> dict[str, Any] | None:
         """Where faces are in a chunk; None if that is not known yet."""
@@ -411,7 +411,7 @@ class RecordingSession:
             rate = recording.audio.sample_rate
             with AudioReader(
                 recording.path,
-                track=recording.scene(People((), 0, 0)).track,
+                track=recording.sound.track,
                 block_s=(count - ahead) / rate,
                 start=recording.origin + Fraction(max(0, first), rate),
             ) as reader:

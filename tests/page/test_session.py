@@ -320,3 +320,18 @@ def test_other_verbs_know_the_people_of_the_page(session: RecordingSession, duet
     assert stages == []  # nothing was looked for
     shown = {one["id"]: one["seen_s"] for one in session.state()["people"]}
     assert {one.number: round(one.seconds_on_screen, 1) for one in scene.people} == shown
+
+
+def test_a_face_that_is_pointed_at_does_not_hide_the_others(duet: Path, cache_folder: Path) -> None:
+    """Where the picture was known, all of it is looked at again, that chunk too."""
+    avse.look(duet, Settings())
+    session = open_recording(duet, Settings())
+    try:
+        x, y, w, h = (float(v) for v in session.analysis.people.persons[1].boxes[25])
+        session.add_face(1.0, (x, y, w, h))
+        until(lambda: session.analysis.faces.done.get(0) is None, 30)
+        until(lambda: len(session.analysis.faces.done) == session.recording.chunks)
+        shown = session.state()["people"]
+        assert [one["seen_s"] > 6 for one in shown] == [True, True]
+    finally:
+        session.close()
