@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from avse.activity.who import who as who
     from avse.errors import AvseError as AvseError
     from avse.models.weights import load as load_network  # noqa: F401
-    from avse.models.weights import shipped as shipped_models  # noqa: F401
     from avse.scene import Scene as Scene
     from avse.scene import look as look
     from avse.separation import Block as Block
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from avse.separation import Separator as Separator
     from avse.separation import separate as separate
     from avse.settings import Settings as Settings
+    from avse.shipped import shipped as shipped_models  # noqa: F401
 
 _HOME = {
     "Activity": ("avse.activity.who", "Activity"),
@@ -38,7 +38,7 @@ _HOME = {
     "load_network": ("avse.models.weights", "load"),
     "look": ("avse.scene", "look"),
     "separate": ("avse.separation", "separate"),
-    "shipped_models": ("avse.models.weights", "shipped"),
+    "shipped_models": ("avse.shipped", "shipped"),
     "who": ("avse.activity.who", "who"),
 }
 

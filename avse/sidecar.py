@@ -22,9 +22,9 @@ from avse.clock import clock
 from avse.errors import UsageError
 from avse.hashing import sha256
 from avse.media.placing import place_text
-from avse.models.weights import find, verify
 from avse.naming import StemKey
 from avse.settings import Settings
+from avse.shipped import find, verify
 
 if TYPE_CHECKING:
     from avse.scene import Scene

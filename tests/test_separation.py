@@ -17,10 +17,10 @@ from avse.inference.engine import Engine
 from avse.media import AudioReader, probe
 from avse.metrics import si_sdr
 from avse.models.network import Answer, AVSENet
-from avse.models.weights import shipped
 from avse.naming import Stem
 from avse.scene import Scene, no_progress
 from avse.separation import Block, Separation
+from avse.shipped import shipped
 from tests.conftest import EXAMPLES, TINY, randomise
 
 

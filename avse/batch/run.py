@@ -254,7 +254,7 @@ def _bounded(batch: Batch, watcher: Watcher) -> Limits:
 
 
 def _hash_of_weights(request: Request) -> str:
-    from avse.models.weights import find_verified
+    from avse.shipped import find_verified
 
     return find_verified(request.settings.model)
 

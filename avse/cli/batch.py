@@ -98,9 +98,9 @@ def batch(
     from avse.batch.run import Batch, read_shard, run
     from avse.cli.batch_telling import tell
     from avse.hashing import sha256
-    from avse.models.weights import find_verified
     from avse.naming import check_template
     from avse.people_file import read_people
+    from avse.shipped import find_verified
     from avse.speakers import Speakers
 
     check_template(name)

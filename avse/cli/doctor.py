@@ -26,9 +26,9 @@ EXAMPLES = options.examples(
 )
 
 _PACKAGES = {
-    **{name: name for name in ("torch", "torchaudio", "av", "mediapipe", "numpy", "scipy")},
+    **{name: name for name in ("torch", "torchaudio", "av", "onnxruntime", "numpy", "scipy")},
     **{name: name for name in ("soundfile", "safetensors", "typer", "rich", "filelock", "jinja2")},
-    **{name: name for name in ("pystoi", "matplotlib", "starlette", "uvicorn")},
+    **{name: name for name in ("mediapipe", "pystoi", "matplotlib", "starlette", "uvicorn")},
     "fast-bss-eval": "fast_bss_eval",
     "pillow": "PIL",
 }
@@ -245,7 +245,7 @@ def _opened(version: str) -> tuple[str, str]:
 
 def _weights() -> Iterator[Check]:
     from avse.inference.offscreen_weights import check_weights
-    from avse.models.weights import shipped
+    from avse.shipped import shipped
 
     models = shipped()
     if Settings.model not in [model.name for model in models]:

@@ -62,7 +62,7 @@ def list_models(
     verbose: options.Verbose = 0,
 ) -> None:
     """List the weights that came with avse."""
-    from avse.models.weights import shipped
+    from avse.shipped import shipped
 
     terminal = terminal_of(context)
     models = shipped()
@@ -117,7 +117,7 @@ def verify(
     Exit code 3 if they are not.
     """
     from avse.inference.offscreen_weights import check_weights
-    from avse.models.weights import find, shipped
+    from avse.shipped import find, shipped
 
     terminal = terminal_of(context)
     names = [entry.name for entry in shipped()] if model is None else [model]

@@ -147,7 +147,7 @@ def _check(source: Path | None, settings: Settings) -> None:
 
         read_people(user_path(settings.people))
     if settings.model != Settings.model:
-        from avse.models.weights import find
+        from avse.shipped import find
 
         find(settings.model)
     if settings.device != Settings.device:

@@ -172,8 +172,8 @@ def judge_test_set(
         MissingError: weights, a package or a recogniser are not here.
     """
     from avse.evaluate.running import run_network, run_pipeline
-    from avse.models.weights import find_verified
     from avse.separation import Separator
+    from avse.shipped import find_verified
 
     check_packages(request.plan.metrics)
     hear = _open(request.transcriber)

@@ -6,16 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avse.errors import CorruptWeightsError
-from avse.models.weights import (
-    find,
-    load,
-    make,
-    read_header,
-    read_spec,
-    stored,
-    verify,
-    write_weights,
-)
+from avse.faces.centerface import CenterFace
+from avse.models.weights import load, make, read_header, read_spec, stored, write_weights
+from avse.shipped import find, verify
 
 if TYPE_CHECKING:
     from avse.inference.offscreen import Offscreen
@@ -74,7 +67,9 @@ def check_weights(model: str) -> None:
     """
     path, expected = find(model)
     verify(path, expected)
-    if read_header(path).metadata.get("format") == FORMAT:
+    if path.suffix == ".onnx":
+        CenterFace()
+    elif read_header(path).metadata.get("format") == FORMAT:
         load_offscreen(model)
     else:
         load(model)

@@ -44,7 +44,7 @@ def model_digest(model: str) -> str:
     Raises:
         MissingWeightsError: there are none.
     """
-    from avse.models.weights import find
+    from avse.shipped import find
 
     path, known = find(model)
     return f"{VERSION}-{REACH}-{(known or sha256(path))[:16]}"

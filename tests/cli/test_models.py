@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from avse import shipped as files
 from avse.cli import doctor
 from avse.hashing import sha256
-from avse.models import weights
 
 from .conftest import Run
 
@@ -31,7 +31,7 @@ def shipped(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         "quality": "none",
     }
     (folder / "index.json").write_text(json.dumps([entry]), encoding="utf-8")
-    monkeypatch.setattr(weights, "pretrained_folder", lambda: folder)
+    monkeypatch.setattr(files, "pretrained_folder", lambda: folder)
     return file
 
 
@@ -58,7 +58,7 @@ def test_list_json(run: Run, shipped: Path) -> None:
 
 
 def test_list_without_any(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "pretrained_folder", lambda: tmp_path)
+    monkeypatch.setattr(files, "pretrained_folder", lambda: tmp_path)
     ran = run("models", "list", "--json")
     assert (ran.code, json.loads(ran.out)) == (0, {"models": []})
     assert len(ran.errors) == 1
@@ -120,7 +120,7 @@ def test_doctor_reports_damage(run: Run, shipped: Path) -> None:
 def test_doctor_finds_nothing_wrong_with_what_is_shipped(run: Run) -> None:
     checks = json.loads(run("doctor", "--json").out)["checks"]
     found = {check["name"]: check for check in checks if check["group"] == "weights"}
-    assert set(found) == {entry.name for entry in weights.shipped()}
+    assert set(found) == {entry.name for entry in files.shipped()}
     for check in found.values():
         assert check["status"] == "ok"
         assert check["detail"].startswith("verified")
@@ -169,7 +169,7 @@ def test_doctor_tells_extras_that_are_missing_or_do_not_load(
 
 def test_verify_tells_by_the_file_what_kind_of_weights_it_holds(run: Run, tmp_path: Path) -> None:
     mine = tmp_path / "mine.safetensors"
-    mine.write_bytes(weights.find("avse-offscreen")[0].read_bytes())
+    mine.write_bytes(files.find("avse-offscreen")[0].read_bytes())
     ran = run("models", "verify", mine)
     assert (ran.code, ran.err) == (0, "")
 

@@ -12,10 +12,10 @@ import avse
 from avse.inference.engine import Engine
 from avse.media import move_sound
 from avse.models.network import AVSENet
-from avse.models.weights import shipped
 from avse.scene import look
 from avse.separation import Separation
 from avse.settings import Settings
+from avse.shipped import shipped
 from avse.stft import SAMPLE_RATE
 from avse.sync.agreement import hear
 from avse.sync.measuring import gather, measure, windows

@@ -1,0 +1,167 @@
+"""The detector CenterFace: faces of any size in one picture, with eyes, nose and mouth corners.
+
+Xu, Yan, Yang and Cai: "CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019
+(https://arxiv.org/abs/1911.03599). The network is a MobileNetV2 with a feature pyramid; for every
+fourth pixel across and down it says how likely the middle of a face is there, how large that face
+is and where its five points are. ONNX Runtime computes it. Source and licence of the weights are in
+`pretrained/MODEL_CARD.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.errors import CorruptWeightsError
+from avse.faces.detect import Box, Detection, Image
+from avse.faces.lips import FloatArray
+from avse.faces.scaling import fit_inside
+from avse.shipped import find, verify
+
+WEIGHTS = "centerface"
+
+SIDE = 640
+"""Longer side of what the network is shown, in pixels, if the picture is not smaller."""
+
+MIN_SCORE = 0.5
+
+_STRIDE, _MULTIPLE = 4, 32
+_SAME = 0.3
+"""Overlap from which two findings are one face."""
+
+_MOST = 4096
+"""Places, the likeliest first, that are looked at: it bounds the work on pictures made to cost."""
+
+_OUTPUTS = ("heat", "size", "offset", "points")
+
+
+@dataclass(frozen=True)
+class FacePoints(Detection):
+    """A detection with five points of the face.
+
+    Attributes:
+        points: (5, 2) in pixels: the person's right and left eye, the tip of the nose, the right
+            and left corner of the mouth; "right" is the person's right, left in the picture.
+    """
+
+    points: FloatArray = field(repr=False)
+
+    @property
+    def eyes_px(self) -> float:
+        """Distance between the middles of the eyes."""
+        return float(np.hypot(*(self.points[1] - self.points[0])))
+
+
+class CenterFace:
+    """Finds faces and five points of each.
+
+    Args:
+        side: longer side of what the network is shown, in pixels; larger pictures are made smaller,
+            smaller ones keep their size. Faces are found from about 10 pixels there.
+        min_score: what is less likely a face is not reported, 0..1.
+        threads: how many compute.
+
+    Raises:
+        MissingWeightsError: its file is absent.
+        CorruptWeightsError: its file is damaged.
+    """
+
+    def __init__(self, side: int = SIDE, min_score: float = MIN_SCORE, threads: int = 1) -> None:
+        import onnxruntime
+
+        path, expected = find(WEIGHTS)
+        verify(path, expected)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 4
+        try:
+            self._network: Any = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has an exception class for each status code
+            raise CorruptWeightsError(f"{path}: {error}", "reinstall avse") from error
+        self._side, self._min_score = side, min_score
+
+    def detect(self, picture: Image, side: int | None = None) -> list[FacePoints]:
+        """Find the faces in a picture, best first.
+
+        Args:
+            picture: (height, width, 3) uint8 RGB.
+            side: instead of the one that the detector was made with.
+        """
+        height, width = picture.shape[:2]
+        small = fit_inside(picture, side or self._side)
+        rows, columns = small.shape[:2]
+        padded = np.zeros((1, 3, _up(rows), _up(columns)), np.float32)
+        padded[0, :, :rows, :columns] = small.transpose(2, 0, 1)
+        heat, size, offset, five = self._network.run(_OUTPUTS, {"picture": padded})
+        boxes, scores, points = _decode(heat[0], size[0], offset[0], five[0], self._min_score)
+        scale = np.array([width / columns, height / rows], np.float32)
+        boxes, points = boxes * np.tile(scale, 2), points * scale
+        return [
+            FacePoints(Box(x, y, w, h, _roll(five)), float(score), five)
+            for (x, y, w, h), score, five in zip(boxes.tolist(), scores, points, strict=True)
+        ]
+
+
+def _up(length: int) -> int:
+    """The next multiple of what the network halves."""
+    return -(-length // _MULTIPLE) * _MULTIPLE
+
+
+def _roll(points: FloatArray) -> float:
+    across, down = (points[1] - points[0]).tolist()
+    return math.atan2(down, across)
+
+
+def _decode(
+    heat: FloatArray, size: FloatArray, offset: FloatArray, five: FloatArray, min_score: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Faces out of the network's maps.
+
+    Args:
+        heat: (1, rows, columns), how likely a face has its middle there.
+        size: (2, rows, columns), logarithms of height and width, in strides.
+        offset: (2, rows, columns), how far below and right of the cell the middle is, in strides.
+        five: (10, rows, columns), down and across of each point, from the upper left corner of the
+            face, in faces.
+        min_score: least value of `heat`.
+
+    Returns:
+        Boxes (n, 4) of left, top, width, height; scores (n,), falling; points (n, 5, 2), x and y;
+        all in pixels of what the network was shown.
+    """
+    rows, columns = np.nonzero(heat[0] >= min_score)
+    order = np.argsort(-heat[0, rows, columns], kind="stable")[:_MOST]
+    rows, columns = rows[order], columns[order]
+    scores = heat[0, rows, columns]
+    sides = np.exp(np.minimum(size[::-1, rows, columns].T, 8.0)) * _STRIDE
+    places = np.stack([columns, rows], axis=1) + offset[::-1, rows, columns].T + 0.5
+    corners = places * _STRIDE - sides / 2
+    points = five[:, rows, columns].T.reshape(-1, 5, 2)[..., ::-1]
+    points = corners[:, None] + points * sides[:, None]
+    boxes = np.concatenate([corners, sides], axis=1)
+    kept = _apart(boxes)
+    return (
+        np.asarray(boxes[kept], np.float32),
+        np.asarray(scores[kept], np.float32),
+        np.asarray(points[kept], np.float32),
+    )
+
+
+def _apart(boxes: npt.NDArray[np.floating[Any]]) -> list[int]:
+    """Indices of the boxes that overlap none before them."""
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    areas = boxes[:, 2] * boxes[:, 3]
+    left, kept = np.arange(len(boxes)), []
+    while len(left):
+        best, left = int(left[0]), left[1:]
+        kept.append(best)
+        shared = np.minimum(high[best], high[left]) - np.maximum(low[best], low[left])
+        area = np.prod(np.maximum(shared, 0.0), axis=1)
+        left = left[area < _SAME * (areas[best] + areas[left] - area)]
+    return kept

@@ -1,0 +1,128 @@
+"""The files that come with avse: where they lie, and whether they are what they should be.
+
+`pretrained/index.json` lists them with their sha256. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from avse.errors import CorruptWeightsError, MissingWeightsError
+from avse.hashing import sha256
+from avse.paths import is_there, user_path
+
+SEPARATION, OFFSCREEN, DETECTOR = "separation", "offscreen", "detector"
+"""Kinds of files."""
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """An entry of `pretrained/index.json`.
+
+    Attributes:
+        name: what `--model` takes.
+        path: of the file.
+        sha256: that it must have.
+        description: one line.
+        licence: terms of the weights.
+        data: what it was trained on, one line.
+        quality: what was measured, one line.
+        kind: "separation"; "offscreen", which separation is helped by; or "detector", of faces.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    description: str
+    licence: str
+    data: str
+    quality: str
+    kind: str
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the file, 0 if it is absent."""
+        return self.path.stat().st_size / 1e6 if self.path.is_file() else 0.0
+
+
+def pretrained_folder() -> Path:
+    """Where the shipped weights lie: inside the wheel, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "pretrained"
+    return inside if inside.is_dir() else package.parent / "pretrained"
+
+
+def shipped() -> list[ShippedModel]:
+    """The models that come with avse, the default first.
+
+    Examples:
+        >>> import avse
+        >>> avse.shipped_models()[0].name
+        'avse-small'
+    """
+    index = pretrained_folder() / "index.json"
+    if not index.is_file():
+        return []
+    entries: list[dict[str, str]] = json.loads(index.read_text(encoding="utf-8"))
+    return [
+        ShippedModel(
+            entry["name"],
+            index.parent / entry["file"],
+            entry["sha256"],
+            entry["description"],
+            entry["licence"],
+            entry["data"],
+            entry["quality"],
+            entry.get("kind", SEPARATION),
+        )
+        for entry in entries
+    ]
+
+
+def find(model: str) -> tuple[Path, str | None]:
+    """Path of a model's weights, and the hash they must have (None for a user's own file).
+
+    Raises:
+        MissingWeightsError: no such name or file.
+    """
+    for entry in shipped():
+        if entry.name == model:
+            if not entry.path.is_file():
+                raise MissingWeightsError(
+                    f"the weights of {model!r} are not at {entry.path}", "reinstall avse"
+                )
+            return entry.path, entry.sha256
+    path = user_path(model)
+    if is_there(path) and path.is_file():
+        return path, None
+    names = ", ".join(entry.name for entry in shipped()) or "none are installed"
+    raise MissingWeightsError(
+        f"there is no model {model!r}", f"give the path of a .safetensors file, or one of: {names}"
+    )
+
+
+def verify(path: Path, expected: str | None) -> str:
+    """Check a file against the hash it must have, and give its hash.
+
+    Raises:
+        CorruptWeightsError: they differ.
+    """
+    found = sha256(path)
+    if expected is not None and found != expected:
+        raise CorruptWeightsError(
+            f"{path} is damaged: its sha256 is {found[:12]}…, not {expected[:12]}…",
+            "reinstall avse, or fetch the file again",
+        )
+    return found
+
+
+def find_verified(model: str) -> str:
+    """The hash of a model's weights, checked.
+
+    Raises:
+        MissingWeightsError: no such name or file.
+        CorruptWeightsError: not those that it must be.
+    """
+    return verify(*find(model))
