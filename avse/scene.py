@@ -425,8 +425,8 @@ def _tools(settings: Settings, backend: FaceBackend | None) -> Tools:
     def opened() -> FaceBackend:
         return open_backend(settings.faces, device=pick_device(settings.device))
 
-    # MediaPipe is on the CPU wherever all else is; asking for a device would load PyTorch.
-    asked = settings.faces != "mediapipe" and backend is None
+    # The others are on the CPU wherever all else is; asking for a device would load PyTorch.
+    asked = settings.faces.startswith("face-alignment") and backend is None
     device = pick_device(settings.device) if asked else "cpu"
     return Tools(opened, backend_version(settings.faces, device=device), backend)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avse.errors import CorruptWeightsError, MissingWeightsError
 from avse.hashing import sha256
 from avse.paths import is_there, user_path
 
-SEPARATION, OFFSCREEN, DETECTOR = "separation", "offscreen", "detector"
+SEPARATION, OFFSCREEN, DETECTOR, LANDMARKS = "separation", "offscreen", "detector", "landmarks"
 """Kinds of files."""
 
 
@@ -29,7 +30,8 @@ class ShippedModel:
         licence: terms of the weights.
         data: what it was trained on, one line.
         quality: what was measured, one line.
-        kind: "separation"; "offscreen", which separation is helped by; or "detector", of faces.
+        kind: "separation"; "offscreen", which separation is helped by; "detector", of faces; or
+            "landmarks", which finds the points of faces.
     """
 
     name: str
@@ -126,3 +128,30 @@ def find_verified(model: str) -> str:
         CorruptWeightsError: not those that it must be.
     """
     return verify(*find(model))
+
+
+def open_onnx(model: str, threads: int) -> Any:
+    """Open a shipped network of ONNX Runtime, on the CPU.
+
+    Args:
+        model: its name.
+        threads: how many compute.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
+
+    Raises:
+        MissingWeightsError: its file is absent.
+        CorruptWeightsError: its file is damaged.
+    """
+    import onnxruntime
+
+    path, expected = find(model)
+    verify(path, expected)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has an exception class for each status code
+        raise CorruptWeightsError(f"{path}: {error}", "reinstall avse") from error

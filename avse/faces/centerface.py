@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avse.errors import CorruptWeightsError
 from avse.faces.detect import Box, Detection, Image
 from avse.faces.lips import FloatArray
 from avse.faces.scaling import fit_inside
-from avse.shipped import find, verify
+from avse.shipped import open_onnx
 
 WEIGHTS = "centerface"
 
@@ -71,19 +70,7 @@ class CenterFace:
     """
 
     def __init__(self, side: int = SIDE, min_score: float = MIN_SCORE, threads: int = 1) -> None:
-        import onnxruntime
-
-        path, expected = find(WEIGHTS)
-        verify(path, expected)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 4
-        try:
-            self._network: Any = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has an exception class for each status code
-            raise CorruptWeightsError(f"{path}: {error}", "reinstall avse") from error
+        self._network: Any = open_onnx(WEIGHTS, threads)
         self._side, self._min_score = side, min_score
 
     def detect(self, picture: Image, side: int | None = None) -> list[FacePoints]:

@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from avse.errors import UsageError
+from avse.errors import MissingExtraError, UsageError
 from avse.faces.lips import FloatArray, Head
+from avse.shipped import DETECTOR, LANDMARKS, shipped
 
 Image = npt.NDArray[np.uint8]
 """(height, width, 3) RGB."""
@@ -114,12 +115,17 @@ class FaceBackend(Protocol):
         ...
 
 
-BACKENDS = ("mediapipe", "face-alignment")
+NATIVE = "native"
+BACKENDS = (NATIVE, "mediapipe", "face-alignment")
 
 
 def available_backends() -> list[str]:
     """Names of the backends whose packages are installed, best first."""
-    modules = {"mediapipe": "mediapipe", "face-alignment": "face_alignment"}
+    modules = {
+        NATIVE: "onnxruntime",
+        "mediapipe": "mediapipe",
+        "face-alignment": "face_alignment",
+    }
     return [name for name in BACKENDS if importlib.util.find_spec(modules[name]) is not None]
 
 
@@ -131,6 +137,9 @@ def backend_version(name: str, *, device: str = "cpu") -> str:
         device: where it computes.
     """
     base = name.partition(":")[0]
+    if base == NATIVE:
+        weights = [entry.sha256[:16] for entry in shipped() if entry.kind in (DETECTOR, LANDMARKS)]
+        return ", ".join([name, f"onnxruntime {package_version('onnxruntime')}", *weights])
     packages = ["mediapipe"] if base == "mediapipe" else ["face-alignment", "torch"]
     versions = [f"{package} {package_version(package)}" for package in packages]
     return ", ".join([name, *versions, *([] if base == "mediapipe" else [device])])
@@ -144,13 +153,14 @@ def package_version(package: str) -> str:
         return "none"
 
 
-def open_backend(name: str = "mediapipe", *, device: str = "cpu") -> FaceBackend:
+def open_backend(name: str = NATIVE, *, device: str = "cpu") -> FaceBackend:
     """Open a face backend.
 
     Args:
-        name: "mediapipe", or "face-alignment", which may name a detector of that package after a
-            colon: "face-alignment:blazeface".
-        device: where it computes ("cpu", "cuda", "cuda:1", "mps"); MediaPipe is always on the CPU.
+        name: "native"; "mediapipe"; or "face-alignment", which may name a detector of that package
+            after a colon: "face-alignment:blazeface".
+        device: where it computes ("cpu", "cuda", "cuda:1", "mps"); the first two are always on the
+            CPU.
 
     Raises:
         UsageError: there is no such backend.
@@ -158,10 +168,20 @@ def open_backend(name: str = "mediapipe", *, device: str = "cpu") -> FaceBackend
         MissingWeightsError: its weights are neither here nor to be had.
     """
     base, _, option = name.partition(":")
-    if base == "mediapipe" and not option:
-        from avse.faces.mediapipe_backend import MediaPipeBackend
+    if base == NATIVE and not option:
+        from avse.faces.native_backend import NativeBackend
 
-        return MediaPipeBackend()
+        return NativeBackend()
+    if base == "mediapipe" and not option:
+        try:
+            from avse.faces.mediapipe_backend import MediaPipeBackend
+
+            return MediaPipeBackend()
+        except ImportError as error:
+            raise MissingExtraError(
+                f"the face backend mediapipe needs the package {error.name!r}",
+                'pip install "avse[mediapipe]" (Python 3.11 or 3.12), or use --faces native',
+            ) from error
     if base == "face-alignment":
         from avse.faces.fan_backend import FaceAlignmentBackend
 

@@ -218,5 +218,5 @@ def _load(detector: str, device: str) -> Any:
         listed = "; ".join(f"{url} as {path}" for path, url in missing)
         raise MissingWeightsError(
             f"the weights of face-alignment:{detector} could not be downloaded ({error})",
-            f"put {listed}, or use the mediapipe backend, which needs no download",
+            f"put {listed}, or use the native backend, which needs no download",
         ) from error

@@ -71,6 +71,11 @@ class Head:
         fixed = (points.astype(np.float64) - self.origin) @ self.rotation / self.scale
         return np.asarray(fixed, np.float32)
 
+    def place(self, fixed: FloatArray) -> FloatArray:
+        """The inverse of `fix`: (n, 3) in eye distances to image points in pixels."""
+        points = self.scale * fixed.astype(np.float64) @ self.rotation.T + self.origin
+        return np.asarray(points, np.float32)
+
     def anchors(self) -> FloatArray:
         """(5, 2) in pixels: eye corners from left to right in the picture, base of the nose.
 

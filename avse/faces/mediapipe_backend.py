@@ -21,21 +21,7 @@ import cv2
 import numpy as np
 
 from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_version
-from avse.faces.lips import FloatArray, fit_head, trust
-
-# Indices into the mesh; see mediapipe's face_mesh_connections. Contours start at the person's
-# right corner and pass over the upper lip first.
-_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
-_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-_CHIN = (176, 152, 400)
-LIPS = _OUTER + _INNER + _CHIN
-RIGID = (33, 133, 362, 263, 168, 197, 195, 4, 98, 2, 327, 127, 356)
-# Eye corners, nose, forehead, temples and cheek bones.
-SHAPE = (
-    *(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 48, 278, 129, 358, 64, 294),
-    *(10, 151, 9, 8, 109, 338, 67, 297, 54, 284, 21, 251, 127, 356, 234, 454, 93, 323),
-    *(116, 345, 117, 346, 111, 340),
-)
+from avse.faces.mesh_points import USED, face_of
 
 _MARGIN = 1.5
 """Side of the square given to the mesh over the longer side of the face; what it was trained on."""
@@ -205,19 +191,7 @@ class MediaPipeBackend:
                 continue
             marks = self._get.get_proto(self._found[-1]).landmark
             mesh = np.array([(m.x * width, m.y * height, m.z * width) for m in marks], np.float32)
-            faces.append(_face(mesh, (height, width), self._presence))
+            faces.append(
+                face_of(mesh[list(USED)], (height, width), self._presence, bounds=mesh[:, :2])
+            )
         return faces
-
-
-def _face(mesh: FloatArray, picture: tuple[int, int], presence: float) -> FaceLandmarks | None:
-    try:
-        head = fit_head(mesh[list(RIGID)])
-    except ValueError:
-        return None
-    low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
-    box = Box(
-        float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]), head.roll
-    )
-    lips = mesh[list(LIPS)]
-    confidence = trust(head, lips, picture, presence)
-    return FaceLandmarks(lips, confidence, head, mesh[list(SHAPE)], box, presence)

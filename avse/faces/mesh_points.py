@@ -1,0 +1,56 @@
+"""The points of MediaPipe's face mesh that are used, and a face made of them.
+
+The face network of `avse.faces.native_backend` gives the same points: the mesh taught it.
+"""
+
+from __future__ import annotations
+
+from avse.faces.detect import Box, FaceLandmarks
+from avse.faces.lips import FloatArray, fit_head, trust
+
+# Indices into the mesh; see mediapipe's face_mesh_connections. Contours start at the person's
+# right corner and pass over the upper lip first.
+_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+_CHIN = (176, 152, 400)
+LIPS = _OUTER + _INNER + _CHIN
+RIGID = (33, 133, 362, 263, 168, 197, 195, 4, 98, 2, 327, 127, 356)
+# Eye corners, nose, forehead, temples and cheek bones.
+SHAPE = (
+    *(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 48, 278, 129, 358, 64, 294),
+    *(10, 151, 9, 8, 109, 338, 67, 297, 54, 284, 21, 251, 127, 356, 234, 454, 93, 323),
+    *(116, 345, 117, 346, 111, 340),
+)
+USED = tuple(dict.fromkeys([*LIPS, *RIGID, *SHAPE]))
+"""Every point that is used, once: lips and chin first."""
+
+_RIGID, _SHAPE = [USED.index(i) for i in RIGID], [USED.index(i) for i in SHAPE]
+
+
+def face_of(
+    points: FloatArray,
+    picture: tuple[int, int],
+    presence: float,
+    *,
+    bounds: FloatArray | None = None,
+) -> FaceLandmarks | None:
+    """A face from its points; None if they coincide or are not numbers.
+
+    Args:
+        points: (88, 3) those of `USED`, in pixels; z on the same scale, away from the camera.
+        picture: (height, width).
+        presence: 0..1, how sure it is that this is a face.
+        bounds: (n, 2) points whose bounds are the box; `points` if left out.
+    """
+    try:
+        head = fit_head(points[_RIGID])
+    except ValueError:
+        return None
+    outline = points[:, :2] if bounds is None else bounds
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    box = Box(
+        float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]), head.roll
+    )
+    lips = points[: len(LIPS)]
+    confidence = trust(head, lips, picture, presence)
+    return FaceLandmarks(lips, confidence, head, points[_SHAPE], box, presence)
