@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from avse.faces.detect import Image
 from avse.faces.mediapipe_backend import MediaPipeBackend
@@ -28,9 +28,7 @@ def hopper() -> Image:
         from matplotlib import cbook
 
         path = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-    picture = cv2.imread(str(path))
-    assert picture is not None
-    return np.ascontiguousarray(picture[:, :, ::-1])
+    return np.asarray(Pillow.open(path).convert("RGB"))
 
 
 @pytest.fixture
