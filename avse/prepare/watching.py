@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, Image
+from avse.faces.detect import (
+    Box,
+    CloseDetector,
+    Detection,
+    FaceBackend,
+    FaceLandmarks,
+    Image,
+    close_detector_of,
+)
 from avse.faces.identity import MAX_YAW, clothes, skull
 from avse.faces.lips import FloatArray
 from avse.faces.scaling import warp
@@ -80,6 +88,11 @@ class Watcher:
     def close_px(self) -> int | None:
         """See `FaceBackend`."""
         return self._backend.close_px
+
+    @property
+    def close_detector(self) -> CloseDetector | None:
+        """See `CloseDetector`."""
+        return close_detector_of(self._backend)
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
         """See `FaceBackend`."""

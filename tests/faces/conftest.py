@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from avse.faces.detect import Image
-from avse.faces.mediapipe_backend import MediaPipeBackend
+from avse.faces.detect import FaceBackend, Image, open_backend
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 
 @pytest.fixture(scope="session")
-def backend() -> MediaPipeBackend:
-    return MediaPipeBackend()
+def backend() -> FaceBackend:
+    return open_backend()
 
 
 @pytest.fixture(scope="session")
