@@ -8,8 +8,8 @@ from fractions import Fraction
 from functools import cached_property
 
 import av
-import cv2
 import numpy as np
+import PIL
 
 from avse.cache import FACES, FileCache, code_digest
 from avse.errors import NoFaceError
@@ -106,7 +106,7 @@ class Look:
             "hints": [[hint.time, *hint.box] for hint in self.hints],
             "backend": tools.version,
             "recogniser": recogniser_version(),
-            "packages": [av.__version__, cv2.__version__, np.__version__],
+            "packages": [av.__version__, PIL.__version__, np.__version__],
         }
 
 

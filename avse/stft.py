@@ -7,11 +7,11 @@ exactly.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import torch
 from torch import Tensor
-from torchaudio.functional import melscale_fbanks
 
 SAMPLE_RATE: Final = 16_000
 """Rate the network listens at, Hz."""
@@ -89,9 +89,12 @@ def istft(spectrum: Tensor, samples: int, *, window: int = WINDOW, hop: int = HO
 
 
 def mel_filters(bands: int, low_hz: float = 80.0, high_hz: float = 7600.0) -> Tensor:
-    """Triangular mel filters: (bands, BINS)."""
-    with torch.device("cpu"):  # the library looks at their values, which "meta" has none of
-        filters: Tensor = melscale_fbanks(
-            BINS, low_hz, high_hz, bands, SAMPLE_RATE, mel_scale="htk"
-        )
+    """Triangular mel filters, on HTK's scale: (bands, BINS)."""
+    low, high = (2595.0 * math.log10(1 + hz / 700) for hz in (low_hz, high_hz))
+    with torch.device("cpu"):  # values, also where networks are built without any
+        edges = 700.0 * (10.0 ** (torch.linspace(low, high, bands + 2) / 2595.0) - 1)
+        slopes = edges - torch.linspace(0, SAMPLE_RATE / 2, BINS)[:, None]
+        steps = edges.diff()
+        falling, rising = slopes[:, 2:] / steps[1:], -slopes[:, :-2] / steps[:-1]
+        filters = torch.minimum(falling, rising).clamp(min=0)
     return filters.T.contiguous()

@@ -24,7 +24,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -32,6 +31,7 @@ from avse.faces import identity
 from avse.faces.detect import FaceBackend, open_backend
 from avse.faces.people import People
 from avse.faces.recognition import open_recogniser
+from avse.faces.scaling import resize
 from avse.faces.track import find_people
 from avse.media.frames import read_frames
 
@@ -148,11 +148,11 @@ def _shot(shot: list[tuple[str, Path]], dice: random.Random) -> Iterator[tuple[A
     places = [x + dice.uniform(-0.08, 0.08) for x in places]
     side = round(dice.uniform(0.45, 0.95) * (HEIGHT if len(shot) == 1 else WIDTH / 2 - 60))
     clips = [_frames(clip, dice.random()) for _, clip in shot]
-    backdrop = cv2.GaussianBlur(cv2.resize(clips[0][0], (WIDTH, HEIGHT)), (0, 0), 30) // 2
+    backdrop = resize(resize(clips[0][0], WIDTH // 60, HEIGHT // 60), WIDTH, HEIGHT) // 2
     for images in zip(*clips, strict=True):
         canvas = backdrop.copy()
         for image, x in zip(images, places, strict=True):
-            small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+            small = resize(image, side, side)
             left, top = round(x * WIDTH - side / 2), (HEIGHT - side) // 2
             canvas[top : top + side, left : left + side] = small
         yield canvas, {x: name for x, (name, _) in zip(places, shot, strict=True)}

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import cv2
 import numpy as np
 
 from avse.faces.cuts import CutDetector
@@ -63,7 +62,6 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=250)
     parser.add_argument("--backend", default="mediapipe")
     chosen = parser.parse_args()
-    cv2.setNumThreads(1)
     backend = open_backend(chosen.backend)
     for path in chosen.files:
         frames = list(itertools.islice(read_frames(path, max_side=chosen.side), chosen.frames))

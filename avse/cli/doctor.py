@@ -26,7 +26,7 @@ EXAMPLES = options.examples(
 )
 
 _PACKAGES = {
-    **{name: name for name in ("torch", "torchaudio", "av", "onnxruntime", "numpy", "scipy")},
+    **{name: name for name in ("torch", "av", "onnxruntime", "numpy", "scipy")},
     **{name: name for name in ("soundfile", "safetensors", "typer", "rich", "filelock", "jinja2")},
     **{name: name for name in ("mediapipe", "pystoi", "matplotlib", "starlette", "uvicorn")},
     "fast-bss-eval": "fast_bss_eval",

@@ -2,7 +2,8 @@
 
 A detector sees a picture of 192 x 192 pixels or so, in which a face of 50 pixels in 1080 lines is
 a speck. Looking closely costs a dozen looks, so it is done at the beginning of a shot and every
-second and a half; in between, landmarks carry the face on, as they do any other.
+second and a half; in between, landmarks carry the face on, as they do any other. A `CloseDetector`
+needs no squares: it looks at the whole picture, larger than it otherwise does.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from avse.faces.detect import Box, Detection, FaceBackend, Image
+from avse.faces.detect import Box, Detection, FaceBackend, Image, close_detector_of
 
 _EVERY_S = Fraction(3, 2)
+_SELDOM_S = 6
+"""A detector that sees small faces by itself looks as often at first, and half as often after each
+time that nobody new was found, down to this."""
+
 _OVERLAP = 0.2
 _MIN_SCORE, _MIN_PX = 0.75, 32
 """Of a face that is seen in a square alone. Faces of 40 pixels and more reach 0.85; textures,
@@ -32,16 +37,19 @@ class Closer:
     """Looks closely when it is time.
 
     Args:
-        backend: the detector; nothing is done for one whose `close_px` is None.
+        backend: the detector; nothing is done for one whose `close_px` is None and that has
+            no `close_detector`.
     """
 
     def __init__(self, backend: FaceBackend) -> None:
         self._backend = backend
         self._next: Fraction | None = None
+        self._wait = _EVERY_S
+        self._detector = close_detector_of(backend)
 
     def shot(self) -> None:
         """A shot begins: look at the next occasion."""
-        self._next = None
+        self._next, self._wait = None, _EVERY_S
 
     def look_around(self, image: Image, time: Fraction, known: Sequence[Box]) -> list[Detection]:
         """Look for small faces everywhere; nothing is found before it is time to look again.
@@ -51,8 +59,16 @@ class Closer:
             time: its instant.
             known: faces that are seen already, and not given again.
         """
+        if self._next is not None and time < self._next:
+            return []
+        if self._detector is not None:
+            self._next = time + self._wait
+            seen = self._detector.detect_closely(image)
+            fresh = [face for face in seen if not any(same_face(face.box, box) for box in known)]
+            self._wait = _EVERY_S if fresh else min(2 * self._wait, Fraction(_SELDOM_S))
+            return _largest(fresh)
         side = self._backend.close_px
-        if side is None or (self._next is not None and time < self._next):
+        if side is None:
             return []
         self._next = time + _EVERY_S
         height, width = image.shape[:2]
@@ -71,10 +87,13 @@ class Closer:
         for face in found:
             if not any(face.box.centred_in(other.box) for other in apart):
                 apart.append(face)
-        return sorted(apart, key=lambda face: -face.box.w)[:_MOST]
+        return _largest(apart)
 
     def look_at(self, image: Image, box: Box) -> Detection | None:
         """Look once more at where a small face should be; None if it isn't there, or not small."""
+        if self._detector is not None:
+            near = [f for f in self._detector.detect_closely(image, box) if f.box.centred_in(box)]
+            return max(near, key=lambda face: face.box.overlap(box), default=None)
         side = self._backend.close_px
         if side is None or max(box.w, box.h) > _SMALL * side:
             return None
@@ -97,6 +116,10 @@ class Closer:
             and max(face.box.w, face.box.h) >= _MIN_PX
             and not any(_over(face.box, side, edges))
         ]
+
+
+def _largest(faces: Sequence[Detection]) -> list[Detection]:
+    return sorted(faces, key=lambda face: -face.box.w)[:_MOST]
 
 
 def same_face(one: Box, other: Box) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from fractions import Fraction
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from avse.faces.detect import Image
+from avse.faces.scaling import resize
 
 _SIZE = (48, 27)
 _STEP = 14.0
@@ -38,8 +38,7 @@ class CutDetector:
         """Take the next frame; give its mean difference from the one before, 0..255."""
         # Every so many pixels are enough, and a tenth of the work.
         few = max(1, min(image.shape[0] // 108, image.shape[1] // 192))
-        sparse = np.ascontiguousarray(image[::few, ::few])
-        small = cv2.resize(sparse, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = resize(image[::few, ::few], *_SIZE).astype(np.float32)
         last, self._last = self._last, small
         return 0.0 if last is None else _difference(small, last)
 

@@ -115,6 +115,28 @@ class FaceBackend(Protocol):
         ...
 
 
+class CloseDetector(Protocol):
+    """A detector that can look closely at a whole picture by itself, without squares.
+
+    A backend that has one gives it as `close_detector`; its `close_px` is None then.
+    """
+
+    @property
+    def every(self) -> int:
+        """Looking at every so many frames is enough, if nobody says otherwise."""
+        ...
+
+    def detect_closely(self, picture: Image, near: Box | None = None) -> Sequence[Detection]:
+        """Find small faces too, best first; near a box if one is given. Takes longer."""
+        ...
+
+
+def close_detector_of(backend: FaceBackend) -> CloseDetector | None:
+    """The detector of a backend that can look closely by itself, if it has one."""
+    found: CloseDetector | None = getattr(backend, "close_detector", None)
+    return found
+
+
 NATIVE = "native"
 BACKENDS = (NATIVE, "mediapipe", "face-alignment")
 

@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 from fractions import Fraction
 
-import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
@@ -14,6 +13,7 @@ from PIL import ImageDraw, ImageFont
 from avse.clock import clock
 from avse.faces.detect import Image
 from avse.faces.people import People, Person
+from avse.faces.scaling import resize
 
 _TILE, _CAPTION, _GAP = 200, 58, 12
 _PAPER, _INK, _FAINT, _BADGE = (250, 250, 248), (28, 28, 30), (96, 96, 100), (200, 30, 60)
@@ -106,10 +106,8 @@ def _frame(image: Image, people: People, time: float, sheet_width: int) -> Pillo
     """A frame with numbers, as wide as the sheet, or as high."""
     side = sheet_width - 2 * _GAP
     scale = side / max(image.shape[:2])
-    way = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    picture = np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)
-    return Pillow.fromarray(annotated(picture, people, time))
+    return Pillow.fromarray(annotated(resize(image, *size), people, time))
 
 
 def annotated(image: Image, people: People, time: float) -> Image:
@@ -141,9 +139,8 @@ def _tile(
     view = person.thumbnail
     enlarge = _TILE / max(view.shape[:2])
     size = (max(1, round(view.shape[1] * enlarge)), max(1, round(view.shape[0] * enlarge)))
-    way = cv2.INTER_CUBIC if enlarge > 1 else cv2.INTER_AREA
     pen.rectangle((left, top, left + _TILE - 1, top + _TILE - 1), fill=(226, 226, 224))
-    shown = Pillow.fromarray(np.asarray(cv2.resize(view, size, interpolation=way), np.uint8))
+    shown = Pillow.fromarray(resize(view, *size))
     sheet.paste(shown, (left + (_TILE - size[0]) // 2, top + (_TILE - size[1]) // 2))
     badge(pen, str(person.number), left + 6, top + 6, 30)
     below = top + _TILE + 6

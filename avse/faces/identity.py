@@ -12,11 +12,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from avse.faces.detect import FaceLandmarks, Image
 from avse.faces.lips import FloatArray
+from avse.faces.scaling import warp
 
 if TYPE_CHECKING:
     from avse.faces.recognition import Recogniser
@@ -105,27 +105,13 @@ def _patch(
     )
     step = 2 * head.scale * np.array([reach[1] / size[1], reach[0] / size[0]])
     middle = head.origin[:2] - turn @ np.array([0.0, up * head.scale])
-    small = shrink(image, float(step.min()))
-    shrunk = np.array([small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]])
     matrix = turn * step
     corner = middle - matrix @ np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
-    back = np.concatenate([matrix, corner[:, None]], axis=1) * shrunk[:, None]
-    crop = cv2.warpAffine(
-        small, back, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
+    crop = warp(image, np.column_stack([matrix, corner]), size[1], size[0])
     rows, columns = np.mgrid[: size[0], : size[1]]
     x, y = matrix @ np.stack([columns.ravel(), rows.ravel()]) + corner[:, None]
     inside = (x >= 0) & (x < image.shape[1]) & (y >= 0) & (y < image.shape[0])
-    return np.asarray(crop, np.uint8), float(inside.mean())
-
-
-def shrink(image: Image, step: float) -> Image:
-    """Bring a picture down so that `step` of its pixels become about one, against aliasing."""
-    if step < 2:
-        return image
-    size = (max(1, round(image.shape[1] / step)), max(1, round(image.shape[0] / step)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return crop, float(inside.mean())
 
 
 def skull(face: FaceLandmarks) -> FloatArray:

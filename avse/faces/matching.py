@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from avse.faces.detect import Box, Image
+from avse.faces.scaling import fit_inside
 
 Table = npt.NDArray[np.float64]
 
@@ -49,9 +49,7 @@ def crop_face(image: Image, box: Box, side: int) -> Image:
     part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
     if not part.size:
         return np.zeros((side, side, 3), np.uint8)
-    shrink = min(1.0, side / max(part.shape[:2]))
-    size = (max(1, round(part.shape[1] * shrink)), max(1, round(part.shape[0] * shrink)))
-    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return fit_inside(part, side).copy()
 
 
 _ROW = 0.75

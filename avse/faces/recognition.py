@@ -12,13 +12,12 @@ import importlib.util
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from avse.errors import CorruptWeightsError, MissingExtraError
 from avse.faces.detect import FaceLandmarks, Image, package_version
-from avse.faces.identity import shrink
 from avse.faces.lips import FloatArray, Head
+from avse.faces.scaling import warp
 
 EXTRA_HINT = 'pip install "avse[identity]"'
 
@@ -122,17 +121,10 @@ def square_up(image: Image, head: Head) -> Image:
     source_middle, target_middle = source.mean(), target.mean()
     away = source - source_middle
     turn = np.vdot(away, target - target_middle) / np.vdot(away, away)
-    small = shrink(image, 1 / abs(turn))
-    shrunk = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]])
     move = target_middle - turn * source_middle
-    matrix = np.array(
-        [[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]]
-    )  # fmt: skip
-    matrix[:, :2] *= shrunk
-    crop = cv2.warpAffine(
-        small, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(crop, np.uint8)
+    back, start = 1 / turn, -move / turn
+    matrix = np.array([[back.real, -back.imag, start.real], [back.imag, back.real, start.imag]])
+    return warp(image, matrix, _SIDE, _SIDE)
 
 
 def _weights() -> Path | None:

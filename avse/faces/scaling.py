@@ -1,14 +1,17 @@
-"""Pictures made smaller, without OpenCV."""
+"""Pictures of another size, and parts of pictures turned upright; Pillow does the work."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pillow
 
 from avse.faces.detect import Image
 
-_ROUGH = 1.5
-"""How many times larger than wanted a picture may be left by the quick first step of shrinking."""
+_ROUGH = 2.0
+"""How many times larger than wanted a picture may be before what is left out shows."""
 
 
 def fit_inside(image: Image, side: int) -> Image:
@@ -22,7 +25,46 @@ def fit_inside(image: Image, side: int) -> Image:
 
 def resize(image: Image, width: int, height: int) -> Image:
     """A picture of another size; where it gets smaller, every pixel counts."""
+    if (height, width) == image.shape[:2]:
+        return image
     larger = width > image.shape[1] or height > image.shape[0]
-    way = Pillow.Resampling.BICUBIC if larger else Pillow.Resampling.BILINEAR
+    way = Pillow.Resampling.BICUBIC if larger else Pillow.Resampling.HAMMING
     picture = Pillow.fromarray(np.ascontiguousarray(image))
     return np.asarray(picture.resize((width, height), way, reducing_gap=_ROUGH), np.uint8)
+
+
+def warp(image: Image, matrix: npt.NDArray[np.float64], width: int, height: int) -> Image:
+    """A part of a picture, turned and scaled; beyond the edges their pixels go on.
+
+    Args:
+        image: (h, w, 3) uint8.
+        matrix: (2, 3): where in the picture a pixel (x, y, 1) of the part lies, both counted from
+            the middle of the upper left pixel.
+        width, height: of the part.
+
+    Returns:
+        (height, width, 3) uint8, linearly interpolated; averaged first where it is much smaller.
+    """
+    turn, start = matrix[:, :2], matrix[:, 2]
+    corners = np.array([(x, y) for x in (0, width - 1) for y in (0, height - 1)]) @ turn.T + start
+    step = float(min(np.hypot(*turn[:, 0]), np.hypot(*turn[:, 1])))
+    air = math.ceil(step) + 1
+    left, top = (math.floor(low) - air for low in corners.min(axis=0).tolist())
+    right, bottom = (math.ceil(high) + air for high in corners.max(axis=0).tolist())
+    rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
+    columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
+    part = np.ascontiguousarray(image[rows[:, None], columns])
+    shrink = np.ones(2)
+    if step >= _ROUGH:
+        size = [max(1, round(length / step)) for length in part.shape[1::-1]]
+        shrink = np.array(size) / part.shape[1::-1]
+        part = resize(part, *size)
+    # Pillow counts from the corner of the upper left pixel.
+    turn, start = turn * shrink[:, None], (start - (left, top) + 0.5) * shrink
+    start = start - turn @ (0.5, 0.5)
+    (a, b), (c, d) = turn.tolist()
+    way = (a, b, float(start[0]), c, d, float(start[1]))
+    shown = Pillow.fromarray(part).transform(
+        (width, height), Pillow.Transform.AFFINE, way, Pillow.Resampling.BILINEAR
+    )
+    return np.asarray(shown, np.uint8)

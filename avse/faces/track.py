@@ -12,7 +12,14 @@ import numpy as np
 
 from avse.faces.closer import Closer, same_face
 from avse.faces.cuts import CutDetector
-from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, Image
+from avse.faces.detect import (
+    Box,
+    Detection,
+    FaceBackend,
+    FaceLandmarks,
+    Image,
+    close_detector_of,
+)
 from avse.faces.matching import assign, crop_face, distance, number, table
 from avse.faces.people import People, Person
 from avse.faces.recognition import Recogniser
@@ -41,7 +48,8 @@ class FaceSettings:
 
     Attributes:
         detect_every: the detector looks at every so many frames, and whenever a face is lost or a
-            shot begins; in between, landmarks carry the boxes on.
+            shot begins; in between, landmarks carry the boxes on. None: as often as suits the
+            backend, every 5 frames if it doesn't say.
         batch: how many pictures the detector gets at once.
         max_rate_hz: pictures that follow faster than this are skipped.
         max_gap_s: a face that comes back to its place within this time never went away.
@@ -53,7 +61,7 @@ class FaceSettings:
         thumbnail: longest side of the picture kept of a face, in pixels.
     """
 
-    detect_every: int = 5
+    detect_every: int | None = None
     batch: int = 1
     max_rate_hz: float = 45.0
     max_gap_s: float = 1.0
@@ -93,6 +101,16 @@ _MANY = 256
 """Tracks that pile up before those of one person are joined, which bounds memory."""
 
 
+_EVERY = 5
+"""Frames from one look of the detector to the next, of a backend that says nothing about it."""
+
+
+def usual_rhythm(backend: FaceBackend) -> int:
+    """Every how many frames a backend's detector looks."""
+    detector = close_detector_of(backend)
+    return _EVERY if detector is None else detector.every
+
+
 class FaceTracker:
     """Follows the faces of a recording, frame by frame.
 
@@ -118,6 +136,7 @@ class FaceTracker:
         self._backend = backend
         self._recogniser = recogniser
         self._settings = settings or FaceSettings()
+        self._every = self._settings.detect_every or usual_rhythm(backend)
         self._scale = scale
         self._closer = Closer(backend)
         self._cut = CutDetector()
@@ -139,9 +158,8 @@ class FaceTracker:
             image: the picture.
             detections: what the backend's detector finds in it, if known already.
         """
-        settings = self._settings
         self._size = (image.shape[0], image.shape[1])
-        due = self._index % settings.detect_every == 0 or detections is not None
+        due = self._index % self._every == 0 or detections is not None
         self._index += 1
         if self._cut.is_cut(image, time):
             self._cuts.append(time)
@@ -443,24 +461,19 @@ def find_people(
     """
     settings = settings or FaceSettings()
     tracker = FaceTracker(backend, settings, scale, recogniser, hints)
-    block: list[Frame] = []
-    size = settings.batch * settings.detect_every
-
-    def flush() -> None:
-        due = range(0, len(block), settings.detect_every)
-        found = dict(zip(due, backend.detect([block[i].image for i in due]), strict=True))
+    every = settings.detect_every or usual_rhythm(backend)
+    kept = thinned(frames, settings.max_rate_hz)
+    # One picture at a time goes on at once; more are held until there are as many.
+    size = settings.batch * every if settings.batch > 1 else 1
+    while block := list(itertools.islice(kept, size)):
+        found: dict[int, list[Detection]] = {}
+        if settings.batch > 1:
+            due = range(0, len(block), every)
+            found = dict(zip(due, backend.detect([block[i].image for i in due]), strict=True))
         for i, frame in enumerate(block):
             tracker.step(frame.time, frame.image, found.get(i))
             if progress is not None:
                 progress(frame.time)
-        block.clear()
-
-    for frame in thinned(frames, settings.max_rate_hz):
-        block.append(frame)
-        if len(block) >= size:
-            flush()
-    if block:
-        flush()
     return tracker.finish()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as Pillow
 
 from avse.faces.detect import Image
 from avse.prepare.watching import PORTRAIT
@@ -48,11 +49,8 @@ _BATCH = 200
 
 def gradients(portrait: Image) -> npt.NDArray[np.float32]:
     """(900,) float32 histograms of oriented gradients of the inner 52 pixels of a portrait."""
-    import cv2
-
-    grey = np.sqrt(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY).astype(np.float32))
-    across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1)
-    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1)
+    grey = np.sqrt(np.asarray(Pillow.fromarray(portrait).convert("L"), np.float32))
+    down, across = 2 * np.stack(np.gradient(grey))
     angle = (np.arctan2(down, across) % np.pi) / np.pi * _BINS
     apart = np.abs(angle[..., None] - np.arange(_BINS))
     share = np.clip(1 - np.minimum(apart, _BINS - apart), 0, 1)

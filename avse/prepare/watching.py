@@ -8,12 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, Image
+from avse.faces.detect import (
+    Box,
+    CloseDetector,
+    Detection,
+    FaceBackend,
+    FaceLandmarks,
+    Image,
+    close_detector_of,
+)
 from avse.faces.identity import MAX_YAW, clothes, skull
 from avse.faces.lips import FloatArray
+from avse.faces.scaling import warp
 
 PORTRAIT = 64
 """Side of a portrait in pixels; the outer eye corners are 24 of them apart."""
@@ -81,6 +89,11 @@ class Watcher:
         """See `FaceBackend`."""
         return self._backend.close_px
 
+    @property
+    def close_detector(self) -> CloseDetector | None:
+        """See `CloseDetector`."""
+        return close_detector_of(self._backend)
+
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
         """See `FaceBackend`."""
         return self._backend.detect(images)
@@ -144,17 +157,9 @@ def portrait(image: Image, face: FaceLandmarks) -> Image:
         [[np.cos(head.roll), -np.sin(head.roll)], [np.sin(head.roll), np.cos(head.roll)]]
     )
     middle = head.origin[:2] - turn @ np.array([0.0, _UP * head.scale])
-    shrink = min(1.0, 1 / unit)
-    if shrink < 1:  # against aliasing
-        size = [max(1, round(side * shrink)) for side in image.shape[1::-1]]
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    matrix = turn * unit * shrink
-    corner = middle * shrink - matrix @ np.full(2, (PORTRAIT - 1) / 2)
-    crop = cv2.warpAffine(
-        image, np.concatenate([matrix, corner[:, None]], axis=1), (PORTRAIT, PORTRAIT),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-    return np.asarray(crop, np.uint8)
+    matrix = turn * unit
+    corner = middle - matrix @ np.full(2, (PORTRAIT - 1) / 2)
+    return warp(image, np.column_stack([matrix, corner]), PORTRAIT, PORTRAIT)
 
 
 def _near(one: Box, other: Box) -> bool:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
-from avse.faces.detect import Image
-from avse.faces.mediapipe_backend import MediaPipeBackend
+from avse.faces.detect import FaceBackend, Image, open_backend
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 
 @pytest.fixture(scope="session")
-def backend() -> MediaPipeBackend:
-    return MediaPipeBackend()
+def backend() -> FaceBackend:
+    return open_backend()
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +27,7 @@ def hopper() -> Image:
         from matplotlib import cbook
 
         path = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-    picture = cv2.imread(str(path))
-    assert picture is not None
-    return np.ascontiguousarray(picture[:, :, ::-1])
+    return np.asarray(Pillow.open(path).convert("RGB"))
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import cv2
 import numpy as np
+from PIL import Image as Pillow
 
 from avse.faces import lips
 from avse.faces.detect import Box, Detection, FaceLandmarks, Image
@@ -59,7 +59,7 @@ def paint(image: Image, box: Box, colour: tuple[int, int, int]) -> None:
     x, y, w, h = (round(v) for v in (box.x, box.y, box.w, box.h))
     rng = np.random.default_rng(colour)
     skin = rng.integers(0, 160, (5, 5, 3)).astype(np.uint8)
-    texture = cv2.resize(skin, (w, h), interpolation=cv2.INTER_NEAREST)
+    texture = np.asarray(Pillow.fromarray(skin).resize((w, h), Pillow.Resampling.NEAREST))
     texture = np.clip(texture.astype(int) // 2 + np.array(colour) // 2, 0, 255).astype(np.uint8)
     top, left = max(0, y), max(0, x)
     bottom, right = min(image.shape[0], y + h), min(image.shape[1], x + w)

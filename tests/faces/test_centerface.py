@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from avse.faces.centerface import CenterFace, FacePoints
-from avse.faces.detect import Image
+from avse.faces.detect import Box, Image
 from avse.media import read_frames
 
 
@@ -61,8 +62,13 @@ def test_small_ones_are_found_anywhere(
     half = np.ascontiguousarray(pair[:, :320])
     (whole,) = detector.detect(half)
     at = (min(at[0], 1280 - width), min(at[1], 720 - round(width * 1.125)))
-    found = detector.detect(_placed(half, width, at, (720, 1280)), side=1280)
+    picture = _placed(half, width, at, (720, 1280))
+    found = detector.detect_closely(picture)
     assert len(found) == 1
+    (near,) = detector.detect_closely(picture, replace(found[0].box, x=found[0].box.x + 4))
+    assert near.box.overlap(found[0].box) > 0.7
+    assert detector.detect_closely(picture, Box(600, 200, 30, 40)) == []
+    assert detector.detect_closely(picture, Box(5000, -900, 30, 40)) == []
     scale = width / 320
     assert np.hypot(
         found[0].box.centre[0] - at[0] - whole.box.centre[0] * scale,
@@ -83,7 +89,7 @@ def test_places_do_not_depend_on_the_size_that_the_network_is_shown(
     large = np.asarray(Pillow.fromarray(pair).resize((1280, 720)))
     for one, other in zip(
         sorted(detector.detect(pair), key=_middle),
-        sorted(detector.detect(large, side=480), key=_middle),
+        sorted(detector.detect(large, side=960), key=_middle),
         strict=True,
     ):
         assert one.points * 2 == pytest.approx(other.points, abs=0.2 * other.box.w)

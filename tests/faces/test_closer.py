@@ -70,3 +70,43 @@ def test_a_small_face_in_a_corner_of_a_large_picture(backend, hopper):
     assert person.box[0] > 1800
     assert person.box[1] > 930
     assert person.lips.seen.all()
+
+
+class SharpEyes:
+    """Sees one small face, but only when it looks closely, and counts how often it does."""
+
+    every = 15
+
+    def __init__(self, box: Box) -> None:
+        self.box, self.looks = box, []
+
+    def detect_closely(self, picture, near=None):
+        self.looks.append(near)
+        return [Detection(self.box, 0.9)] if near is None or self.box.centred_in(near) else []
+
+
+class WithSharpEyes:
+    name, close_px = "sharp", None
+
+    def __init__(self, box: Box) -> None:
+        self.close_detector = SharpEyes(box)
+
+    def detect(self, images):
+        return [[] for _ in images]
+
+
+def test_a_detector_that_sees_small_faces_is_asked_without_squares_and_seldom_if_in_vain():
+    backend = WithSharpEyes(Box(30, 40, 24, 30))
+    looks = backend.close_detector.looks
+    closer, image = Closer(backend), np.zeros((720, 1280, 3), np.uint8)
+    (found,) = closer.look_around(image, Fraction(0), [])
+    assert found.box == backend.close_detector.box
+    times = [Fraction(k, 2) for k in range(1, 61)]
+    assert not any(closer.look_around(image, time, [found.box]) for time in times)
+    assert len(looks) == 1 + 1 + 1 + 5  # at 0, 1.5 and 4.5 s, then every 6 s
+    closer.shot()
+    assert closer.look_around(image, Fraction(61, 2), [])
+    near = Box(32, 41, 24, 30)
+    assert closer.look_at(image, near) == found
+    assert looks[-1] == near
+    assert closer.look_at(image, Box(600, 300, 24, 30)) is None

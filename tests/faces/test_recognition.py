@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
+from PIL import ImageDraw
 
 from avse.errors import MissingExtraError
 from avse.faces import recognition
 from avse.faces.detect import Box
 from avse.faces.identity import SAME_FACE
 from avse.faces.lips import Head
+from avse.faces.scaling import resize
 from avse.faces.track import FaceSettings, find_people
 from avse.media import read_frames
 
@@ -32,12 +34,11 @@ def turned(head: Head, roll: float) -> Head:
 @pytest.mark.parametrize("side", [30, 240])
 def test_eyes_and_nose_lie_where_the_network_expects_them(roll: float, side: float) -> None:
     head = turned(head_at(Box(300, 200, side, side)), roll)
-    image = np.zeros((600, 800, 3), np.uint8)
+    image = Pillow.new("RGB", (800, 600))
     for x, y in head.anchors():
-        cv2.circle(
-            image, (round(float(x)), round(float(y))), max(2, round(side / 40)), (255,) * 3, -1
-        )
-    square = recognition.square_up(image, head)
+        place, radius = (round(float(x)), round(float(y))), max(2, round(side / 40))
+        ImageDraw.Draw(image).circle(place, radius, (255,) * 3)
+    square = recognition.square_up(np.asarray(image), head)
     assert square.shape == (150, 150, 3)
     # Of dlib's get_face_chip: left eye corner, right eye corner, base of the nose.
     for x, y in ((37, 46), (111, 46), (74, 88)):
@@ -146,9 +147,8 @@ def test_real_faces_are_told_apart_and_known_again(backend, hopper, duet):
         return [recogniser.describe(image, face) for face in faces]
 
     collins, in_duet = described(next(read_frames(duet)).image)
-    small = cv2.resize(hopper, (170, 200), interpolation=cv2.INTER_AREA)
-    turn = cv2.getRotationMatrix2D((256, 250), 20, 1.0)
-    for image in (hopper, small, cv2.warpAffine(hopper, turn, (512, 600))):
+    turned = np.asarray(Pillow.fromarray(hopper).rotate(20, Pillow.Resampling.BILINEAR))
+    for image in (hopper, resize(hopper, 170, 200), turned):
         (again,) = described(image)
         assert again.shape == (recognition.SIZE,)
         assert np.linalg.norm(again - in_duet) < SAME_FACE
