@@ -21,10 +21,14 @@ from avse.faces.track import FaceSettings, Hint, find_people
 from avse.faces.track import Frame as PictureAt
 from avse.faces.turning import Samples, find_turn, turn_back, turn_boxes, turn_frames
 from avse.media import Frame, MediaInfo, VideoStream, read_frames
+from avse.media.ahead import read_ahead
 from avse.part import Part
 
 _FORMAT = 1
 """Of what is kept: raise it when `avse.faces.storing` changes."""
+
+_AHEAD = 4
+"""Pictures that are decoded while others are looked at."""
 
 _FEWEST_HZ = 1
 """Pictures a second below which faces are lost from one picture to the next."""
@@ -85,13 +89,14 @@ class Look:
 
     def frames(self) -> Iterator[Frame]:
         """The pictures, on the container's clock."""
-        return read_frames(
+        frames = read_frames(
             self.info.path,
             picture=self.picture,
             max_side=self.side,
             start=self.part.start,
             stop=self.part.stop,
         )
+        return read_ahead(frames, _AHEAD)
 
     def facts(self, tools: Tools) -> dict[str, object]:
         """All that decides what is found, but for the content of the file."""

@@ -1,0 +1,58 @@
+"""Work ahead in another thread: decoding goes on while what was decoded is used."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+_WAIT_S = 0.1
+
+
+def read_ahead(items: Iterator[Item], most: int) -> Generator[Item]:
+    """The same items, taken from their iterator by a thread of its own.
+
+    The thread ends, and the iterator is closed, when the generator does, also where that is left
+    early. What the iterator raises is raised here, after the items before it.
+
+    Args:
+        items: an iterator that nobody else uses.
+        most: how many items may wait, which bounds memory.
+    """
+    waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(most)
+    stop = threading.Event()
+
+    def put(entry: tuple[Item] | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return waiting.put(entry, timeout=_WAIT_S)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put((item,))
+                if stop.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # raised again where the items are taken
+            put(error)
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    thread = threading.Thread(target=work, name="avse-read-ahead", daemon=True)
+    thread.start()
+    try:
+        while (entry := waiting.get()) is not None:
+            if isinstance(entry, BaseException):
+                raise entry
+            yield entry[0]
+    finally:
+        stop.set()
+        thread.join()
