@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("people", type=Path)
     parser.add_argument("--sequences", type=int, default=20)
     parser.add_argument("--limits", type=float, nargs="+", default=[identity.SAME_FACE])
-    parser.add_argument("--backend", default="mediapipe")
+    parser.add_argument("--backend", default="native")
     parser.add_argument("--seed", type=int, default=5)
     chosen = parser.parse_args()
     people = {

@@ -1,6 +1,6 @@
 """What the faces layer costs, and what looking less often gives up.
 
-    python benchmarks/faces_speed.py talk.mp4 [more.mp4 ...] [--side 360] [--backend mediapipe]
+    python benchmarks/faces_speed.py talk.mp4 [more.mp4 ...] [--side 360] [--backend native]
 
 For each file: milliseconds a frame of detector, landmarks and cut detector alone on one core; then,
 for a detector that looks at every 1st, 2nd, 5th, 10th, 25th frame, milliseconds a frame of the
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("files", nargs="+")
     parser.add_argument("--side", type=int, default=None, help="longest side of the frames")
     parser.add_argument("--frames", type=int, default=250)
-    parser.add_argument("--backend", default="mediapipe")
+    parser.add_argument("--backend", default="native")
     chosen = parser.parse_args()
     backend = open_backend(chosen.backend)
     for path in chosen.files:

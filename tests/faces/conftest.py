@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from avse.errors import MissingExtraError
 from avse.faces.detect import FaceBackend, Image, open_backend
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 
-@pytest.fixture(scope="session")
-def backend() -> FaceBackend:
-    return open_backend()
+@pytest.fixture(scope="session", params=["native", "mediapipe"])
+def backend(request: pytest.FixtureRequest) -> FaceBackend:
+    try:
+        return open_backend(request.param)
+    except MissingExtraError as error:
+        pytest.skip(f"{error}; {error.hint}")
 
 
 @pytest.fixture(scope="session")

@@ -159,21 +159,21 @@ def test_a_cut_away_and_back(backend, hopper):
 def test_importing_loads_no_model():
     code = (
         "import sys, avse.faces, avse.faces.track, avse.faces.gallery, avse.faces.detect;"
-        "print([m for m in ('mediapipe', 'torch', 'face_alignment') if m in sys.modules])"
+        "print([m for m in ('mediapipe', 'onnxruntime', 'torch', 'face_alignment') if m in sys.modules])"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-    assert "mediapipe" in available_backends()
+    assert "native" in available_backends()
 
 
 def test_nothing_is_written_to_the_terminal(hopper):
     code = (
         "import numpy as np;"
         "from avse.faces.detect import Box, open_backend;"
-        "b = open_backend('mediapipe');"
+        "b = open_backend();"
         "i = np.random.default_rng(0).integers(0, 255, (360, 640, 3)).astype(np.uint8);"
         "b.detect([i]); b.landmarks(i, [Box(9, 9, 90, 90)])"
     )
