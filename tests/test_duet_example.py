@@ -41,7 +41,7 @@ def voices() -> NDArray[np.float64]:
 
 @pytest.fixture(scope="module")
 def solutions() -> Any:
-    mediapipe = pytest.importorskip("mediapipe", reason='needs pip install "avse[mediapipe]"')
+    mediapipe = pytest.importorskip("mediapipe", reason="MediaPipe has no wheels here")
     return mediapipe.solutions
 
 

@@ -158,7 +158,7 @@ def _in_picture(
     cosine, sine = math.cos(roll), math.sin(roll)
     x, y, z = points.T * np.float32(side / 2)
     turned = [centre[0] + cosine * x - sine * y, centre[1] + sine * x + cosine * y, z]
-    return np.stack(turned, axis=1).astype(np.float32)
+    return np.asarray(np.stack(turned, axis=1), np.float32)
 
 
 def _share(logits: FloatArray) -> FloatArray:
