@@ -2,10 +2,13 @@
 
     python benchmarks/bars.py PACK PACK --noise NOISE_PACK
     python benchmarks/bars.py PACK --model mine.safetensors --split test --mixtures 100
+    python benchmarks/bars.py PACK --model mine.safetensors --enrolled
 
 The network alone, on mixtures drawn from packs of `avse prepare`, clips joined to 2.9 s, the same
 ones each time: two voices; with lips late, lost or frozen; one voice in noise; a face that is
-silent, still or talking about something else. Prints a line for each: mean SI-SDR improvement with
+silent, still or talking about something else. With `--enrolled`, for weights that can be told of
+known voices: two voices, and with lips lost, of those people of whom there is other sound, told of
+it and not. Prints a line for each: mean SI-SDR improvement with
 its 95 % interval by mixtures and the share of answers closer to the other person, or the level that
 a silent face is given. The split is the test people of a pack unless told, or the valid ones of a
 pack without them.
@@ -23,9 +26,11 @@ import torch
 from torch import Tensor
 
 from avse.evaluate.statistics import interval
+from avse.inference.offscreen_weights import load_offscreen
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
+from avse.train.asking import Enroller
 from avse.train.data import Faces, PackedSounds
 from avse.train.mixing import MixSettings
 from avse.train.talking import FaceSettings, TalkingBatch, TalkingMixer
@@ -78,6 +83,11 @@ def half_frozen(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
     return dataclasses.replace(batch, lips=lips)
 
 
+def unseen(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
+    """No lips at all."""
+    return dataclasses.replace(batch, seen=torch.zeros_like(batch.seen))
+
+
 def silent(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
     """The second face moves its lips, and its voice is not there."""
     sources = batch.batch.sources.clone()
@@ -112,8 +122,12 @@ def main() -> None:
     parser.add_argument("-m", "--model", default=Settings.model)
     parser.add_argument("--split")
     parser.add_argument("--mixtures", type=int, default=100)
+    parser.add_argument("--enrolled", action="store_true", help="voices known and not, no more")
     args = parser.parse_args()
     network = load(args.model).eval()
+    if args.enrolled:
+        enrolled(network, args.packs, args.split, args.mixtures)
+        return
     noise = PackedSounds([str(args.noise)], "all") if args.noise else None
     for pack in args.packs:
         faces = people(pack, args.split)
@@ -126,6 +140,22 @@ def main() -> None:
             mixer = TalkingMixer(faces, noise, alone, FaceSettings(jitter=0, absent=0, lost=0))
             scores = measure(network, mixer, same, args.mixtures)
             tell(pack, "one face, noise at 0 dB", scores)
+
+
+def enrolled(network: AVSENet, packs: list[Path], split: str | None, mixtures: int) -> None:
+    """Measure what knowing voices is worth."""
+    if not network.spec.enrolment:
+        raise SystemExit("this network cannot be told of known voices")
+    enroller = Enroller(load_offscreen(Settings.offscreen_model).voiceprint)
+    plain = FaceSettings(jitter=0, absent=0, lost=0)
+    for pack in packs:
+        mixer = TalkingMixer(
+            people(pack, split), None, mixing(voices=(0.0, 1.0)), plain, enrolled=1.0
+        )
+        for name in ("two faces", "lips lost half of the time", "lips never seen"):
+            for known in (False, True):
+                scores = measure(network, mixer, TWO.get(name, unseen), mixtures, enroller, known)
+                tell(pack, f"{name}, voices {'known' if known else 'not known'}", scores)
 
 
 def people(pack: Path, split: str | None) -> Faces:
@@ -145,22 +175,34 @@ def mixing(**fields: object) -> MixSettings:
 
 @torch.no_grad()
 def measure(
-    network: AVSENet, mixer: TalkingMixer, change: Change, mixtures: int
+    network: AVSENet,
+    mixer: TalkingMixer,
+    change: Change,
+    mixtures: int,
+    enroller: Enroller | None = None,
+    known: bool = False,
 ) -> list[VoiceScore]:
-    """Score every face of the mixtures."""
+    """Score every face of the mixtures; with an `enroller`, those of whom there is other sound."""
     scores: list[VoiceScore] = []
     for first in range(0, mixtures, _AT_ONCE):
         rng = np.random.default_rng([SEED, first])
         batch = change(mixer.draw(rng, min(_AT_ONCE, mixtures - first)), rng)
-        estimates: Tensor = answers(network, batch)
+        enrolment = None
+        if enroller is not None and batch.batch.enrolment is not None:
+            sounds = batch.batch.enrolment
+            enrolment = enroller(sounds.flatten(0, 1), rng).reshape(*sounds.shape[:2], -1)
+        estimates: Tensor = answers(network, batch, enrolment if known else None)
         for n, sources in enumerate(batch.batch.sources):
-            scores += score_mixture(first + n, estimates[n], sources)
+            found = score_mixture(first + n, estimates[n], sources)
+            if enrolment is not None:
+                found = [s for s, told in zip(found, enrolment[n], strict=True) if told.any()]
+            scores += found
     return scores
 
 
 def tell(pack: Path, name: str, scores: list[VoiceScore]) -> None:
     """Print a line."""
-    parts = [f"{pack.name:12} {name:36}"]
+    parts = [f"{pack.name:12} {name:42}"]
     for key, unit in (("gain", "dB SI-SDRi"), ("silent_db", "dB re the mixture")):
         rows = [(getattr(s, key), str(s.mixture)) for s in scores if getattr(s, key) is not None]
         if rows and (key == "silent_db" or not any(s.silent_db is not None for s in scores)):

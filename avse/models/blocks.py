@@ -118,7 +118,7 @@ def scatter(weight: Tensor, deviation: float) -> None:
         nn.init.normal_(weight, std=deviation)
 
 
-def zero(layer: nn.Conv1d) -> None:
+def zero(layer: nn.Module) -> None:
     """Make a layer start as "says nothing"."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

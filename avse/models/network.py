@@ -20,6 +20,10 @@ say that are not the wanted ones counts as much as what the wanted ones say. And
 picture compete: a time-frequency bin that one of them claims is worth less to the others
 (`compete`).
 
+Where somebody talks alone anywhere in a recording, their voice is known. The fusion can be told of
+it by a voiceprint (`AVSESpec.enrolment`), which stays the same for a whole window, and of those of
+the others in the picture.
+
 `AVSESpec` can turn these choices off one by one, to measure what each is worth.
 
 The streams are in `avse.models.streams`. The audio stream does not depend on the face: it runs once
@@ -28,6 +32,7 @@ for a mixture, however many people are asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -78,6 +83,11 @@ class Fusion(nn.Module):
         self.others = spec.others
         told = (2 if spec.others else 1) * (spec.embedding + 1)
         self.condition = nn.Conv1d(told, spec.condition_channels, k, padding=k // 2)
+        self.enrol: nn.Linear | None = None
+        if spec.enrolment:
+            known = (2 if spec.others else 1) * (spec.enrolment + 1)
+            self.enrol = nn.Linear(known, spec.condition_channels, bias=False)
+            zero(self.enrol)
         once = spec.conditioning == "once"
         self.blocks = nn.ModuleList(
             TemporalBlock(
@@ -97,7 +107,12 @@ class Fusion(nn.Module):
         self.mask = nn.Conv1d(fine, BINS * (2 if spec.mask == "complex" else 1), 1)
 
     def forward(
-        self, heard: Heard, lips: Tensor, seen: Tensor, group: Tensor
+        self,
+        heard: Heard,
+        lips: Tensor,
+        seen: Tensor,
+        group: Tensor,
+        enrolment: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Find one voice in each mixture.
 
@@ -106,6 +121,8 @@ class Fusion(nn.Module):
             lips: (n, embedding, video frames).
             seen: (n, video frames).
             group: (n,) whose faces are in one picture: each is told of the others of its group.
+            enrolment: (n, width) from `avse.models.voiceprint.enrolment`, 0 for voices that are not
+                known; None if nobody's is.
 
         Returns:
             claims, to be handed to `AVSENet.masks`: (n, bins, frames) logits of a bin being this
@@ -114,7 +131,14 @@ class Fusion(nn.Module):
         """
         own = torch.cat([lips / self.scale, seen[:, None]], dim=1)
         told = torch.cat([own, others(own, group)], dim=1) if self.others else own
-        condition = torch.relu(self.condition(told))
+        condition = self.condition(told)
+        if self.enrol is not None and enrolment is not None:
+            known = (enrolment != 0).any(dim=1, keepdim=True).to(enrolment.dtype)
+            voice = torch.cat([enrolment, known], dim=1)
+            if self.others:
+                voice = torch.cat([voice, others(voice, group)], dim=1)
+            condition = condition + self.enrol(voice)[..., None]
+        condition = torch.relu(condition)
         fine, coarse = self.features(heard, condition)
         return self.mask(fine), self.activity(coarse).squeeze(1), fine
 
@@ -197,6 +221,7 @@ class AVSENet(nn.Module):
         components: Tensor,
         seen: Tensor,
         presence: Tensor | None = None,
+        enrolment: Tensor | None = None,
     ) -> Answer:
         """Ask for the voices of some faces in a mixture.
 
@@ -207,6 +232,8 @@ class AVSENet(nn.Module):
             seen: (batch, people, video frames), 1 where the lips were seen.
             presence: (batch, people, video frames), 0..1: how far each takes part. Who does not is
                 given nothing and takes nothing from the others. Everybody does if left out.
+            enrolment: (batch, people, width), voiceprints from `avse.models.voiceprint.enrolment`,
+                0 for voices that are not known. Ignored by networks without `AVSESpec.enrolment`.
         """
         batch, people = seen.shape[:2]
         spectrum = spectrum / level(spectrum)
@@ -214,7 +241,8 @@ class AVSENet(nn.Module):
         there = seen.flatten(0, 1)
         lips = self.visual(components.flatten(0, 1), there)
         heard = self.audio(spectrum.abs())
-        claims, activity, fine = self.fusion(heard.pick(owner), lips, there, owner)
+        known = None if enrolment is None else enrolment.flatten(0, 1)
+        claims, activity, fine = self.fusion(heard.pick(owner), lips, there, owner, known)
         mask = self.masks(
             claims, owner, batch, None if presence is None else presence.flatten(0, 1)
         )
@@ -252,6 +280,27 @@ class AVSENet(nn.Module):
         real, imaginary = (BOUND * torch.tanh(claims / BOUND)).chunk(2, dim=1)
         mask = torch.complex(real, imaginary)
         return mask if presence is None else mask * presence
+
+
+def extended(network: AVSENet, spec: AVSESpec) -> AVSENet | None:
+    """A network that can be told of known voices, out of one that cannot; answers as that one did.
+
+    Args:
+        network: what to extend.
+        spec: what the result is to be.
+
+    Returns:
+        None if the two differ in more than `AVSESpec.enrolment`, or the network has one already.
+    """
+    if (
+        network.spec.enrolment
+        or dataclasses.replace(network.spec, enrolment=spec.enrolment) != spec
+    ):
+        return None
+    wider = AVSENet(spec)
+    new = {name: value for name, value in wider.state_dict().items() if "fusion.enrol" in name}
+    wider.load_state_dict({**network.state_dict(), **new})
+    return wider.train(network.training)
 
 
 def receptive_field(spec: AVSESpec) -> int:

@@ -121,13 +121,23 @@ class AVSESpec(Spec):
         fine_dilations: dilations of the blocks at the STFT rate, repeated as often as there are
             blocks.
         phase_features: whether the phase head also reads the last features of the fusion.
+        enrolment: width of the voiceprint by which the fusion can be told of a voice that is known;
+            0 if it cannot.
 
     Raises:
         ValueError: a choice that does not exist, or a dimension out of range.
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"conditioning", "mask", "others", "convolution", "fine_dilations", "phase_features"}
+        {
+            "conditioning",
+            "mask",
+            "others",
+            "convolution",
+            "fine_dilations",
+            "phase_features",
+            "enrolment",
+        }
     )
 
     lip_points: int = 43
@@ -156,6 +166,7 @@ class AVSESpec(Spec):
     convolution: str = "separable"
     fine_dilations: tuple[int, ...] = (1,)
     phase_features: bool = False
+    enrolment: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

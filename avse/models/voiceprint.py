@@ -94,3 +94,17 @@ def pooled(frames: Tensor, weight: Tensor) -> Tensor:
         (n, size), of unit length.
     """
     return functional.normalize((frames * weight[:, None]).sum(dim=-1), dim=-1)
+
+
+def enrolment(total: Tensor) -> Tensor:
+    """What the fusion is told of a voice that is known.
+
+    Args:
+        total: (..., size), a sum of frames of a `VoiceprintNet` times their weights, or a
+            voiceprint; 0 for a voice that is not known.
+
+    Returns:
+        (..., size), with a root mean square of 1; 0 for a voice that is not known.
+    """
+    out: Tensor = functional.normalize(total, dim=-1) * total.shape[-1] ** 0.5
+    return out

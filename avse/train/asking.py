@@ -16,10 +16,12 @@ from torch import Tensor
 
 from avse.models.embeddings import voice_embedding
 from avse.models.network import AVSENet
+from avse.models.voiceprint import VoiceprintNet, enrolment, pooled
+from avse.stft import HOPS_PER_VIDEO_FRAME, stft
 from avse.train.compute import Compute
 from avse.train.cues import CueBank
 from avse.train.device_mixing import ResidentMixer, ResidentTalkingMixer
-from avse.train.mixing import Batch, Mixer
+from avse.train.mixing import Batch, Mixer, smooth_tilt
 from avse.train.recipe import AskSettings, LipVariation
 from avse.train.talking import TalkingBatch, TalkingMixer
 from avse.train.varying import on, varied
@@ -37,6 +39,8 @@ class Queries:
         seen: (queries, frames).
         group: (queries,) whose faces are in one picture and compete; below twice the number
             of queries.
+        enrolment: (queries, width), see `avse.models.voiceprint.enrolment`; None if nobody is
+            known.
     """
 
     batch: Batch
@@ -45,6 +49,7 @@ class Queries:
     lips: Tensor
     seen: Tensor
     group: Tensor
+    enrolment: Tensor | None = None
 
 
 def joined(first: Queries, second: Queries) -> Queries:
@@ -53,7 +58,7 @@ def joined(first: Queries, second: Queries) -> Queries:
     batch = Batch(
         torch.cat([a.sources, b.sources]),
         torch.cat([a.present, b.present]),
-        None if a.tilt is None or b.tilt is None else torch.cat([a.tilt, b.tilt]),
+        _both(a.tilt, b.tilt),
     )
     return Queries(
         batch,
@@ -62,7 +67,12 @@ def joined(first: Queries, second: Queries) -> Queries:
         torch.cat([first.lips, second.lips]),
         torch.cat([first.seen, second.seen]),
         torch.cat([first.group, second.group + 2 * len(first.group)]),
+        _both(first.enrolment, second.enrolment),
     )
+
+
+def _both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    return None if first is None or second is None else torch.cat([first, second])
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,34 @@ class MixtureSource:
         return talking, speech
 
 
+class Enroller:
+    """Describes the voices that are known.
+
+    Args:
+        voiceprint: is left as it is.
+        tilt_db: spread of the frequency response that each sound is given.
+    """
+
+    def __init__(self, voiceprint: VoiceprintNet, tilt_db: float = 0.0) -> None:
+        self.voiceprint, self.tilt_db = voiceprint.eval().requires_grad_(False), tilt_db
+
+    @torch.no_grad()
+    def __call__(self, sounds: Tensor, rng: np.random.Generator) -> Tensor:
+        """(n, samples), 0 for who is not known -> (n, width), see `Queries`."""
+        out = torch.zeros(len(sounds), self.voiceprint.spec.size, device=sounds.device)
+        known = sounds.abs().amax(dim=-1) > 0
+        count = int(known.sum())
+        if not count:
+            return out
+        spectrum = stft(sounds[known])[..., :-1].abs()
+        tilt = torch.from_numpy(smooth_tilt(rng, count, self.tilt_db)).to(sounds.device)
+        power = spectrum.square().mean(dim=1)
+        energy = power.reshape(count, -1, HOPS_PER_VIDEO_FRAME).mean(dim=-1)
+        loud = (energy > 1e-3 * energy.amax(dim=-1, keepdim=True)).float()
+        out[known] = enrolment(pooled(self.voiceprint(spectrum * tilt[..., None]), loud))
+        return out
+
+
 class Asker:
     """Turns mixtures into queries.
 
@@ -90,6 +128,7 @@ class Asker:
         how: see `AskSettings`.
         variation: of real lips.
         compute: where.
+        enroller: describes voices that are known; None if the network is not told of any.
     """
 
     def __init__(
@@ -99,9 +138,10 @@ class Asker:
         how: AskSettings,
         variation: LipVariation,
         compute: Compute,
+        enroller: Enroller | None = None,
     ) -> None:
         self.network, self.bank, self.how = network, bank, how
-        self.variation, self.compute = variation, compute
+        self.variation, self.compute, self.enroller = variation, compute, enroller
 
     def faces(self, talking: TalkingBatch, rng: np.random.Generator) -> Queries:
         """Every face of every mixture, its lips varied."""
@@ -111,7 +151,9 @@ class Asker:
         components = varied(self.network.visual, points, seen, self.variation, rng)
         components, seen = self.out_of_step(components, seen, rng)
         lips = self.watch(components, seen)
-        return self.with_onlookers(Queries(talking.batch, owner, voice, lips, seen, owner), rng)
+        known = self.enrolment(talking.batch, owner, voice, rng)
+        queries = Queries(talking.batch, owner, voice, lips, seen, owner, known)
+        return self.with_onlookers(queries, rng)
 
     def speech(self, speech: Batch, rng: np.random.Generator) -> Queries:
         """Every voice of every mixture, and now and then one that is not in it."""
@@ -121,6 +163,7 @@ class Asker:
         with torch.no_grad():
             embedded = voice_embedding(self.network, speech.sources[owner, voice])
             cues = self.bank.cues(embedded, rng)
+        known = self.enrolment(speech, owner, voice, rng)
         size, most = speech.present.shape
         absent = rng.random(len(owner)) < how.absent
         if absent.any():
@@ -129,15 +172,25 @@ class Asker:
             asked = (owner[stranger] + 1) % size
             owner, voice = torch.cat([owner, asked]), torch.cat([voice, most + 0 * asked])
             cues = torch.cat([cues, cues[stranger]])
+            known = None if known is None else torch.cat([known, known[stranger]])
         count, frames = len(owner), cues.shape[-1]
         time = np.arange(frames)
         begin = rng.integers(0, frames, (count, 1))
-        end = begin + rng.integers(5, max(6, frames // 2), (count, 1))
+        longest = max(6, int(how.lost_share * frames))
+        end = begin + rng.integers(5, longest, (count, 1))
         lost = (rng.random((count, 1)) < how.lost) & (time >= begin) & (time < end)
         cues, _ = self.out_of_step(cues, cues[:, 0], rng)
         seen = on(cues, ~lost)
-        queries = Queries(speech, owner, voice, cues * seen[:, None], seen, owner)
+        queries = Queries(speech, owner, voice, cues * seen[:, None], seen, owner, known)
         return self.with_onlookers(queries, rng)
+
+    def enrolment(
+        self, batch: Batch, owner: Tensor, voice: Tensor, rng: np.random.Generator
+    ) -> Tensor | None:
+        """Of voices of some mixtures; see `Queries`."""
+        if self.enroller is None or batch.enrolment is None:
+            return None
+        return self.enroller(batch.enrolment[owner, voice], rng)
 
     def out_of_step(
         self, cues: Tensor, seen: Tensor, rng: np.random.Generator
@@ -172,6 +225,7 @@ class Asker:
             noise = on(queries.lips, rng.uniform(0, 0.15, (count, 1, 1)))
             seen = torch.ones(count, frames, device=device)
             lips = self.watch(noise * torch.randn(shape, device=device), seen)
+            known = queries.enrolment
             queries = Queries(
                 queries.batch,
                 torch.cat([queries.owner, looked_on]),
@@ -179,6 +233,9 @@ class Asker:
                 torch.cat([queries.lips, lips]),
                 torch.cat([queries.seen, seen]),
                 queries.group,
+                None
+                if known is None
+                else torch.cat([known, known.new_zeros(count, known.shape[1])]),
             )
         return dataclasses.replace(queries, group=pictures(queries.owner, rng, self.how.alone))
 

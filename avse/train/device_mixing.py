@@ -287,7 +287,8 @@ class ResidentTalkingMixer:
         lips = lips * (talks * stretch)[..., None]
         seen = torch.where(talks, self.seen[before] * self.seen[after], 1.0)
         begin = random.below(torch.full((count,), frames, device=self.device))
-        gone = 5 + random.below(torch.full((count,), frames // 2 - 5, device=self.device))
+        longest = max(1, int(self.faces.lost_share * frames) - 5)
+        gone = 5 + random.below(torch.full((count,), longest, device=self.device))
         hidden = (tick >= begin[:, None]) & (tick < (begin + gone)[:, None])
         hidden = hidden & (random.uniform(count, 1) < self.faces.lost)
         return sound, lips, seen * ~hidden

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from avse.models.network import AVSENet, level
 from avse.stft import SAMPLE_RATE, VIDEO_RATE, istft, stft
-from avse.train.asking import Asker, MixtureSource, Queries, joined
+from avse.train.asking import Asker, Enroller, MixtureSource, Queries, joined
 from avse.train.compute import Compute
 from avse.train.cues import CueBank
 from avse.train.loop import Losses
@@ -56,6 +56,7 @@ class SeparationStage:
         validator: of held-out people, or None.
         ask, variation: see `AskSettings` and `LipVariation`.
         compute: where; by default the CPU.
+        enroller: describes voices that are known, or None.
     """
 
     def __init__(
@@ -69,12 +70,13 @@ class SeparationStage:
         ask: AskSettings | None = None,
         variation: LipVariation | None = None,
         compute: Compute | None = None,
+        enroller: Enroller | None = None,
     ) -> None:
         self.module = self.network = network
         self.source, self.validator, self.kind = source, validator, kind
         self.compute = compute or Compute(torch.device("cpu"))
         self.asker = Asker(
-            network, bank, ask or AskSettings(), variation or LipVariation(), self.compute
+            network, bank, ask or AskSettings(), variation or LipVariation(), self.compute, enroller
         )
         self.turns = kind != "joint" and network.phase is not None
         self.watches = any(p.requires_grad for p in network.visual.parameters())
@@ -116,7 +118,7 @@ class SeparationStage:
         with self.compute.autocast():
             heard = network.audio(mixture.abs()).pick(queries.owner)
             claims, activity, fine = network.fusion(
-                heard, queries.lips, queries.seen, queries.group
+                heard, queries.lips, queries.seen, queries.group, queries.enrolment
             )
         mask = network.masks(claims.float(), queries.group, 2 * len(queries.group))
         mixed = mixture[queries.owner]
@@ -135,7 +137,10 @@ class SeparationStage:
         losses = {"loss": total, "activity": active}
         real = queries.owner < faces
         mixed_up = there & (before < CLEAN_DB)
-        for name, part in (("faces", real & mixed_up), ("speech", ~real & mixed_up)):
+        parts = {"faces": real & mixed_up, "speech": ~real & mixed_up}
+        if queries.enrolment is not None:
+            parts["enrolled"] = mixed_up & queries.enrolment.any(dim=1)
+        for name, part in parts.items():
             if part.any():
                 losses[f"gain_{name}"] = gain[part].mean()
         silent = ~there

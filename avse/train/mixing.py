@@ -6,6 +6,7 @@ them is wanted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from avse.data.clips import Clip, Sounds
 from avse.errors import UsageError
 from avse.stft import BINS, SAMPLE_RATE, stft
 from avse.train.degrading import CODECS, change_speed, overload, through_codec
+from avse.train.enrolling import Said, Talker, draw_enrolments
 from avse.train.rooms import KINDS, draw_room, reverberate
 
 FloatArray = npt.NDArray[np.float32]
@@ -78,11 +80,14 @@ class Batch:
         present: (batch, voices), 1 for a voice that is there.
         tilt: (batch, voices + 1, bins), a smooth random frequency response for each source; None
             if it is applied already.
+        enrolment: (batch, voices, samples), what the voices say elsewhere, 0 where they are not
+            known; None if nobody is. See `avse.train.enrolling`.
     """
 
     sources: Tensor
     present: Tensor
     tilt: Tensor | None
+    enrolment: Tensor | None = None
 
     def spectra(self) -> Tensor:
         """(batch, voices + 1, bins, frames), complex, the frequency responses applied."""
@@ -157,10 +162,19 @@ class Mixer:
         speech: voices.
         noise: noises (corpus and person are ignored), or None.
         settings: how to draw.
+        enrolled: probability that a voice is known from elsewhere.
     """
 
-    def __init__(self, speech: Sounds, noise: Sounds | None, settings: MixSettings) -> None:
+    def __init__(
+        self,
+        speech: Sounds,
+        noise: Sounds | None,
+        settings: MixSettings,
+        *,
+        enrolled: float = 0.0,
+    ) -> None:
         self.speech, self.noise, self.settings = speech, noise, settings
+        self.enrolled = enrolled
         self.people: dict[str, dict[str, list[Clip]]] = {}
         for clip in speech.clips:
             self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
@@ -171,8 +185,14 @@ class Mixer:
         )
         self.weights = np.sqrt(hours) / np.sqrt(hours).sum()
 
-    def voice(self, rng: np.random.Generator, clips: list[Clip]) -> FloatArray:
-        """(samples,) of one person, joined from several clips with pauses where they are short."""
+    def voice(self, rng: np.random.Generator, clips: list[Clip], said: Said) -> FloatArray:
+        """(samples,) of one person, joined from several clips with pauses where they are short.
+
+        Args:
+            rng: decides which.
+            clips: of the person.
+            said: is told what was taken.
+        """
         length = self.settings.samples
         out = np.zeros(length, np.float32)
         pause_s = 0.03 if rng.random() < self.settings.fluent else 0.25
@@ -181,11 +201,14 @@ class Mixer:
             at = int(rng.integers(0, length // 3))
         speed = self.settings.speed_probability
         factor = rng.uniform(0.9, 1.1) if speed and rng.random() < speed else 1.0
+        said.speed = factor
         for _ in range(8):
-            x = self.speech.audio(clips[rng.integers(len(clips))])
+            clip = clips[rng.integers(len(clips))]
+            x, begin = self.speech.audio(clip), 0
             if len(x) > length:
                 begin = int(rng.integers(0, len(x) - length))
                 x = x[begin : begin + length]
+            said.add(clip.offset, begin, begin + len(x))
             if factor != 1:
                 x = change_speed(x, factor)
             x = set_level(x, 0.1)
@@ -216,6 +239,7 @@ class Mixer:
         sources = np.zeros((size, most + 1, cfg.samples), np.float32)
         present = np.zeros((size, most), np.float32)
         tilt = np.ones((size, most + 1, BINS), np.float32)
+        talkers = []
         for b in range(size):
             corpus = self.corpora[rng.choice(len(self.corpora), p=self.weights)]
             people = self.people[corpus]
@@ -224,7 +248,9 @@ class Mixer:
             inside = rng.random() < cfg.room_probability
             room = draw_room(rng, cfg.rooms) if inside else None
             for v, name in enumerate(rng.choice(len(names), count, replace=False)):
-                x = self.voice(rng, people[names[int(name)]])
+                said, theirs = Said(), people[names[int(name)]]
+                x = self.voice(rng, theirs, said)
+                talkers.append(Talker(b, v, [clip.offset for clip in theirs], said))
                 if rng.random() < cfg.compression_probability:
                     x = set_level(compress(x, rng.uniform(0.2, 0.8)), 0.1)
                 if room is not None:
@@ -238,4 +264,22 @@ class Mixer:
                 sources[b, -1] = set_level(self.background(rng), 0.1 * 10 ** (-snr_db / 20))
             degrade(rng, sources[b], cfg)
             tilt[b] = smooth_tilt(rng, most + 1, cfg.tilt_db)
-        return Batch(torch.from_numpy(sources), torch.from_numpy(present), torch.from_numpy(tilt))
+        return Batch(
+            torch.from_numpy(sources),
+            torch.from_numpy(present),
+            torch.from_numpy(tilt),
+            self.enrolment(rng, sources, talkers),
+        )
+
+    def enrolment(
+        self, rng: np.random.Generator, sources: FloatArray, talkers: Sequence[Talker]
+    ) -> Tensor | None:
+        """See `Batch`; what else is drawn is the same with and without."""
+        if not self.enrolled:
+            return None
+        (own,) = rng.spawn(1)
+        clips = self.speech.clips
+        drawn = draw_enrolments(
+            own, self.enrolled, sources, talkers, lambda n: self.speech.audio(clips[n])
+        )
+        return torch.from_numpy(drawn)

@@ -81,18 +81,24 @@ class AskSettings:
     Attributes:
         alone: probability that a face competes with nobody, as when the others are out of sight.
         lost: probability that a stretch of a made cue is unseen.
+        lost_share: how long that is at most, as a share of the mixture.
         late: probability that lips, or a made cue, are out of step with their voice.
         most_late: video frames by which it then is, at most, either way.
         still: probability that a silent face with still lips looks on.
         absent: probability that a voice's cue is also asked of a mixture the voice is not in.
+        enrolled: probability that a voice is known by what the person says elsewhere, as far as
+            there is anything else of them ("joint", "phase" and "wave"); needs `enrolment` in
+            [network], and `mixing = "workers"`.
     """
 
     alone: float = 0.2
     lost: float = 0.2
+    lost_share: float = 0.5
     late: float = 0.3
     most_late: int = 4
     still: float = 0.1
     absent: float = 0.0
+    enrolled: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -280,6 +286,16 @@ class Recipe:
                 raise UsageError(
                     f"stage {stage.name!r} trains a phase head that complex masks do not have",
                     'leave the stage out, or choose mask = "magnitude"',
+                )
+            if stage.ask.enrolled and not self.network.enrolment:
+                raise UsageError(
+                    f"stage {stage.name!r} enrols voices of which the network cannot be told",
+                    "set enrolment = 128 in [network], or ask.enrolled = 0",
+                )
+            if stage.ask.enrolled and self.mixing == DEVICE:
+                raise UsageError(
+                    f"stage {stage.name!r} enrols voices, which mixtures on the device do not have",
+                    'set ask.enrolled = 0, or mixing = "workers"',
                 )
 
     def stage(self, name: str) -> StageSettings:

@@ -14,7 +14,7 @@ import torch
 from avse.errors import UsageError
 from avse.hashing import sha256
 from avse.media.placing import appearing, writing
-from avse.models.network import AVSENet
+from avse.models.network import AVSENet, extended
 from avse.models.weights import load
 from avse.records import load_json
 from avse.train.compute import Compute
@@ -245,6 +245,9 @@ class Attempt:
         if path is None and name not in (NEW, PREVIOUS):
             network = load(name)
             if network.spec != self.recipe.network:
+                wider = extended(network, self.recipe.network)
+                if wider is not None:
+                    return wider
                 raise UsageError(
                     f"{name} holds another network than [network] describes",
                     "give [network] the fields of those weights: "

@@ -9,11 +9,13 @@ import torch
 
 from avse.data.clips import ClipSet, Sounds
 from avse.errors import UsageError
+from avse.inference.offscreen_weights import load_offscreen
 from avse.media.placing import appearing
 from avse.models.network import AVSENet
 from avse.models.offscreen import OffscreenNet, OffscreenSpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
-from avse.train.asking import MixtureSource
+from avse.settings import Settings
+from avse.train.asking import Enroller, MixtureSource
 from avse.train.compute import Compute
 from avse.train.cues import CONTEXT, CueBank, fit_cues
 from avse.train.data import Corpora, sample
@@ -116,10 +118,12 @@ def _separation(
     if mixing == DEVICE:
         source = _resident(faces, settings, corpora, compute)
     else:
-        talking = TalkingMixer(faces, corpora.noise, settings.mix, settings.face)
+        enrolled = settings.ask.enrolled
+        talking = TalkingMixer(faces, corpora.noise, settings.mix, settings.face, enrolled=enrolled)
         speech = None
         if settings.speech:
-            speech = Mixer(_speech(corpora, settings), corpora.noise, settings.mix)
+            voices = _speech(corpora, settings)
+            speech = Mixer(voices, corpora.noise, settings.mix, enrolled=enrolled)
         source = MixtureSource(talking, speech, settings.faces, settings.speech)
     return SeparationStage(
         network,
@@ -130,7 +134,20 @@ def _separation(
         ask=settings.ask,
         variation=settings.lips,
         compute=compute,
+        enroller=_enroller(network, settings, compute),
     )
+
+
+def _enroller(network: AVSENet, settings: StageSettings, compute: Compute) -> Enroller | None:
+    if not settings.ask.enrolled:
+        return None
+    voiceprint = load_offscreen(Settings.offscreen_model, device=str(compute.device)).voiceprint
+    if voiceprint.spec.size != network.spec.enrolment:
+        raise UsageError(
+            f"voiceprints are {voiceprint.spec.size} wide, not {network.spec.enrolment}",
+            f"set enrolment = {voiceprint.spec.size} in [network]",
+        )
+    return Enroller(voiceprint, settings.mix.tilt_db)
 
 
 def _resident(

@@ -13,6 +13,7 @@ from torch import Tensor
 from avse.data.clips import SAMPLES_PER_FRAME, ClipSet, Sounds, TalkingClip
 from avse.faces.lips import liveliness
 from avse.stft import BINS
+from avse.train.enrolling import Said, Talker, draw_enrolments
 from avse.train.mixing import Batch, MixSettings, degrade, set_level, smooth_tilt
 from avse.train.rooms import draw_room, reverberate
 
@@ -32,11 +33,13 @@ class FaceSettings:
         jitter: sound and lips are moved against each other by up to so many frames.
         absent: probability that one of the faces has no voice in the mixture.
         lost: probability that a stretch of a face's lips is unseen.
+        lost_share: how long that is at most, as a share of the mixture.
     """
 
     jitter: int = 1
     absent: float = 0.0
     lost: float = 0.15
+    lost_share: float = 0.5
 
 
 @dataclass
@@ -67,7 +70,15 @@ def usual_scale(clips: Sequence[TalkingClip]) -> float:
 
 
 class TalkingMixer:
-    """Draws mixtures of talking clips, joined to the length of a mixture person by person."""
+    """Draws mixtures of talking clips, joined to the length of a mixture person by person.
+
+    Args:
+        clips: talking faces.
+        noise: or None.
+        settings: how to draw.
+        faces: how faces are varied.
+        enrolled: probability that a voice is known from elsewhere.
+    """
 
     def __init__(
         self,
@@ -75,8 +86,10 @@ class TalkingMixer:
         noise: Sounds | None,
         settings: MixSettings,
         faces: FaceSettings,
+        *,
+        enrolled: float = 0.0,
     ) -> None:
-        self.clips, self.noise = clips, noise
+        self.clips, self.noise, self.enrolled = clips, noise, enrolled
         self.settings, self.faces = settings, faces
         self.people = clips.people()
         self.scale: dict[int, float] = {}
@@ -91,11 +104,15 @@ class TalkingMixer:
         self.weights = np.sqrt(frames) / np.sqrt(frames).sum()
 
     def talk(
-        self, rng: np.random.Generator, clips: Sequence[int]
+        self, rng: np.random.Generator, clips: Sequence[int], said: Said | None = None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """One person, who has these clips: (samples,), (frames, points, 3) and (frames,) seen."""
+        """One person, who has these clips: (samples,), (frames, points, 3) and (frames,) seen.
+
+        `said` is told what was taken.
+        """
         frames = self.settings.samples // SAMPLES_PER_FRAME
         sound, lips, seen, count = [], [], [], 0
+        taken = []
         while count < frames + 2:
             place = clips[rng.integers(len(clips))]
             clip = self.clips.clip(place)
@@ -109,14 +126,22 @@ class TalkingMixer:
             sound.append(set_level(x, 0.1))
             lips.append(points * stretch)
             seen.append(there)
+            taken.append((place, max(late, 0), count, len(there)))
             count += len(there)
         begin = int(rng.integers(0, count - frames + 1))
+        if said is not None:
+            for place, skipped, at, length in taken:
+                first, last = max(begin - at, 0), min(begin + frames - at, length)
+                if last > first:
+                    first, last = ((skipped + n) * SAMPLES_PER_FRAME for n in (first, last))
+                    said.add(place, first, last)
         here = slice(begin, begin + frames)
         samples = slice(begin * SAMPLES_PER_FRAME, (begin + frames) * SAMPLES_PER_FRAME)
         points, there = np.concatenate(lips)[here].copy(), np.concatenate(seen)[here].copy()
         if rng.random() < self.faces.lost:
             gone = int(rng.integers(0, frames))
-            there[gone : gone + int(rng.integers(5, frames // 2))] = 0
+            longest = max(6, int(self.faces.lost_share * frames))
+            there[gone : gone + int(rng.integers(5, longest))] = 0
         return np.concatenate(sound)[samples].copy(), points, there
 
     def draw(self, rng: np.random.Generator, size: int) -> TalkingBatch:
@@ -129,6 +154,7 @@ class TalkingMixer:
         faces = np.zeros((size, most), np.float32)
         present = np.zeros((size, most), np.float32)
         tilt = np.ones((size, most + 1, BINS), np.float32)
+        talkers = []
         for b in range(size):
             people = self.people[self.corpora[rng.choice(len(self.corpora), p=self.weights)]]
             if len(people) == 1 and rng.random() < BORROWED:
@@ -140,9 +166,11 @@ class TalkingMixer:
             silent = (
                 int(rng.integers(count)) if count > 1 and rng.random() < self.faces.absent else -1
             )
-            room = None
+            room, said = None, Said()
             for v, who in enumerate(chosen):
-                x, lips[b, v], seen[b, v] = self.talk(rng, people[names[int(who)]])
+                theirs = people[names[int(who)]]
+                x, lips[b, v], seen[b, v] = self.talk(rng, theirs, said)
+                talkers.append(Talker(b, v, theirs, said))
                 faces[b, v] = 1
                 if v == silent:
                     if rng.random() < 0.5:
@@ -161,7 +189,17 @@ class TalkingMixer:
                 sources[b, -1] = set_level(x, 0.1 * 10 ** (-snr_db / 20))
             degrade(rng, sources[b], cfg)
             tilt[b] = smooth_tilt(rng, most + 1, cfg.tilt_db)
-        sound = Batch(torch.from_numpy(sources), torch.from_numpy(present), torch.from_numpy(tilt))
+        enrolment = None
+        if self.enrolled:
+            (own,) = rng.spawn(1)  # what else is drawn is the same with and without
+            enrolment = torch.from_numpy(
+                draw_enrolments(
+                    own, self.enrolled, sources, talkers, lambda n: self.clips.clip(n).audio
+                )
+            )
+        sound = Batch(
+            torch.from_numpy(sources), torch.from_numpy(present), torch.from_numpy(tilt), enrolment
+        )
         return TalkingBatch(
             sound, torch.from_numpy(lips), torch.from_numpy(seen), torch.from_numpy(faces)
         )

@@ -116,13 +116,20 @@ class Validator:
         return found
 
 
-def answers(network: AVSENet, drawn: TalkingBatch) -> Tensor:
-    """(batch, people, samples): the voice of each face, as `avse separate` would give it."""
+def answers(network: AVSENet, drawn: TalkingBatch, enrolment: Tensor | None = None) -> Tensor:
+    """(batch, people, samples): the voice of each face, as `avse separate` would give it.
+
+    Args:
+        network: answers.
+        drawn: the mixtures.
+        enrolment: see `AVSENet.forward`.
+    """
     sound = drawn.batch.sources.sum(dim=1)
     spectrum = stft(sound)[..., : HOPS_PER_VIDEO_FRAME * drawn.seen.shape[-1]]
     people = drawn.seen.shape[1]
     components = network.visual.project(drawn.lips.flatten(0, 1), drawn.seen.flatten(0, 1))
-    answer = network(spectrum, components.reshape(-1, people, *components.shape[1:]), drawn.seen)
+    components = components.reshape(-1, people, *components.shape[1:])
+    answer = network(spectrum, components, drawn.seen, enrolment=enrolment)
     masked = answer.complex_mask() * spectrum[:, None]
     return istft(functional.pad(masked, (0, 1)), sound.shape[-1])
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from avse.errors import CorruptWeightsError
 from avse.models.blocks import BatchNorm
-from avse.models.network import BOUND, AVSENet, compete, others, receptive_field
+from avse.models.network import BOUND, AVSENet, compete, extended, others, receptive_field
 from avse.models.spec import PRESETS, AVSESpec
 from avse.stft import (
     BINS,
@@ -238,3 +238,28 @@ def test_a_specification_from_before_the_switches_means_their_defaults() -> None
     assert AVSESpec.from_json(json.dumps(fields)) == TINY
     with pytest.raises(CorruptWeightsError, match="conditioning"):
         AVSESpec.from_json(json.dumps({**fields, "conditioning": "twice"}))
+
+
+def test_known_voices_change_nothing_until_they_are_learnt(network: AVSENet) -> None:
+    spec = dataclasses.replace(TINY, enrolment=5)
+    wider = extended(network, spec)
+    assert wider is not None
+    spectrum, components, seen = ask(network)
+    voices = torch.randn(1, 2, 5, generator=torch.Generator().manual_seed(3))
+    before = network(spectrum, components, seen)
+    after = wider(spectrum, components, seen, enrolment=voices)
+    assert torch.equal(after.complex_mask(), before.complex_mask())
+    assert torch.equal(after.activity, before.activity)
+    assert extended(wider, dataclasses.replace(spec, enrolment=6)) is None
+    assert extended(network, dataclasses.replace(spec, phase_blocks=2)) is None
+    # Once learnt, it counts whose voice is known: one's own, and the others'.
+    randomise(wider)
+    answers = [
+        wider(spectrum, components, seen, enrolment=x).mask
+        for x in (voices, voices.flip(1), voices * torch.tensor([1.0, 0])[:, None], 0 * voices)
+    ]
+    for n, one in enumerate(answers):
+        for other in answers[:n]:
+            assert (one - other).abs().amax(dim=(0, 2, 3)).min() > 1e-5
+    unknown = wider(spectrum, components, seen).mask
+    assert torch.equal(answers[-1], unknown)

@@ -1,0 +1,152 @@
+"""What a person says elsewhere: the sound that a voice is enrolled with.
+
+Where somebody talks alone in a recording, their voice is known, and the fusion can be told of it
+(`AVSESpec.enrolment`). In training that sound comes from other clips of the person, or from other
+parts of a clip, never from what the mixture has of it. In a recording it is separated sound: so it
+now and then has company here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from avse.stft import SAMPLE_RATE
+from avse.train.degrading import change_speed
+
+FloatArray = npt.NDArray[np.float32]
+
+LONGEST, LEAST = 4 * SAMPLE_RATE, SAMPLE_RATE
+"""Samples of a voice that are drawn at most, and with fewer of which it stays unknown."""
+
+PIECE = SAMPLE_RATE // 2
+"""Samples that are worth taking from a clip."""
+
+CLIPS = 8
+"""Clips that are looked at, at most."""
+
+COMPANY, COMPANY_DB = 0.4, (-15.0, -5.0)
+"""Probability that something else is heard too, and its level relative to the voice."""
+
+
+@dataclass
+class Said:
+    """What a mixture has of somebody's clips.
+
+    Attributes:
+        pieces: by the place of a clip: (first, last + 1) samples.
+        speed: by which the voice was changed.
+    """
+
+    pieces: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    speed: float = 1.0
+
+    def add(self, clip: int, begin: int, end: int) -> None:
+        """Note a piece."""
+        self.pieces.setdefault(clip, []).append((begin, end))
+
+    def left(self, clip: int, length: int) -> tuple[int, int]:
+        """The longest stretch of a clip that the mixture has nothing of."""
+        longest = at = 0
+        found = (0, 0)
+        for begin, end in [*sorted(self.pieces.get(clip, [])), (length, length)]:
+            if begin - at > longest:
+                longest, found = begin - at, (at, begin)
+            at = max(at, end)
+        return found
+
+
+@dataclass(frozen=True)
+class Talker:
+    """A voice of a mixture.
+
+    Attributes:
+        mixture, voice: which.
+        clips: places of all clips of the person.
+        said: what the mixture has of them.
+    """
+
+    mixture: int
+    voice: int
+    clips: Sequence[int]
+    said: Said
+
+
+def elsewhere(
+    rng: np.random.Generator,
+    clips: Sequence[int],
+    said: Said,
+    read: Callable[[int], FloatArray],
+) -> FloatArray | None:
+    """Something else that a person says, 1 to 4 s of it.
+
+    Args:
+        rng: decides what.
+        clips: places of all clips of the person.
+        said: what it must not be.
+        read: gives the sound of a clip by its place.
+
+    Returns:
+        (n,) samples, or None if there is too little.
+    """
+    wanted = int(rng.integers(LONGEST // 3, LONGEST + 1))
+    parts: list[FloatArray] = []
+    have = 0
+    for n in rng.permutation(len(clips))[:CLIPS]:
+        x = read(clips[n])
+        first, last = said.left(clips[n], len(x))
+        count = min(last - first, wanted - have)
+        if count < PIECE:
+            continue
+        begin = int(rng.integers(first, last - count + 1))
+        parts.append(_at_level(x[begin : begin + count]))
+        have += count
+        if wanted - have < PIECE:
+            break
+    if have < LEAST:
+        return None
+    joined = np.concatenate(parts)
+    return joined if said.speed == 1 else change_speed(joined, said.speed)[:LONGEST]
+
+
+def draw_enrolments(
+    rng: np.random.Generator,
+    share: float,
+    sources: FloatArray,
+    talkers: Sequence[Talker],
+    read: Callable[[int], FloatArray],
+) -> FloatArray:
+    """Sounds to enrol the voices of some mixtures with.
+
+    Args:
+        rng: decides whom and with what.
+        share: probability that a voice is enrolled.
+        sources: (mixtures, voices + 1, samples), of which company is taken.
+        talkers: the voices of the mixtures.
+        read: gives the sound of a clip by its place.
+
+    Returns:
+        (mixtures, voices, `LONGEST`), 0 at the end of shorter ones and where a voice is unknown.
+    """
+    out = np.zeros((len(sources), sources.shape[1] - 1, LONGEST), np.float32)
+    for one in talkers:
+        if rng.random() >= share:
+            continue
+        x = elsewhere(rng, one.clips, one.said, read)
+        if x is None:
+            continue
+        if rng.random() < COMPANY:
+            others = [s for v, s in enumerate(sources[one.mixture]) if v != one.voice and s.any()]
+            if others:
+                company = np.resize(others[rng.integers(len(others))], len(x))
+                x = x + _at_level(company) * np.float32(10 ** (rng.uniform(*COMPANY_DB) / 20))
+        out[one.mixture, one.voice, : len(x)] = x
+    return out
+
+
+def _at_level(x: FloatArray) -> FloatArray:
+    rms = float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+    return x * np.float32(0.1 / max(rms, 1e-6))
