@@ -46,7 +46,7 @@ class Settings:
     Attributes:
         model: name of shipped weights, or path of a .safetensors file.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        faces: face backend: "mediapipe", "native", "face-alignment[:DETECTOR]", or "auto".
+        faces: face backend: "native", "mediapipe", or "face-alignment[:DETECTOR]".
         window_s: length of the network's window in seconds, 0.4 to 600.
         overlap: share of a window that overlaps the next one, 0 to 0.9.
         mix: share of the original in the output, 0 (none) to 1 (all).
@@ -91,12 +91,11 @@ class Settings:
         "Where to compute.",
     )
     faces: str = _setting(
-        "auto",
+        "native",
         "--faces BACKEND",
         "Advanced",
         "AVSE_FACES",
-        "Face backend: mediapipe, native, face-alignment[:DETECTOR], or auto: mediapipe if it is "
-        "installed, else native.",
+        "Face backend: native, mediapipe, or face-alignment[:DETECTOR].",
     )
     window_s: float = _setting(
         4.0,

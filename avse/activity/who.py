@@ -126,7 +126,7 @@ def who(
         >>> [(n, len(segments)) for n, segments in activity.spoken.items()]
         [(1, 2), (2, 1)]
         >>> activity.spoken[2][0].start, activity.spoken[2][0].stop
-        (0.8, 6.12)
+        (0.84, 6.16)
     """
     settings = dataclasses.replace(settings or Settings(), **options)
     examined = examined or examine(path, settings, need_audio=None)

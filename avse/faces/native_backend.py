@@ -41,6 +41,9 @@ _CONTRAST = 8.0
 
 _MIN_PRESENCE = 0.5
 
+_MOST_ROLL = 1.2
+"""Radians by which a head may lean; see `avse.faces.turning` for those that lie."""
+
 
 class NativeBackend:
     """CenterFace, the face network and the mouth network.
@@ -55,6 +58,9 @@ class NativeBackend:
 
     name = "native"
     close_px: int | None = None
+    least_motion = 0.002
+    """Its landmarks hardly shake: of 18 stills of real clips (zoomed, shaken, noisy; faces from 61
+    pixels on) lips move by 0.0009 at most, of people who talk by 0.004 and more."""
 
     def __init__(self, threads: int = 1) -> None:
         self.version = backend_version(self.name)
@@ -79,6 +85,11 @@ class NativeBackend:
             if sure >= _MIN_PRESENCE
             else None
             for place, found, sure in zip(places, points, _share(presence), strict=True)
+        ]
+        # The detector is unsure of heads that lie, so their picture is to be turned first.
+        faces = [
+            face if face is not None and abs(face.head.roll) < _MOST_ROLL else None
+            for face in faces
         ]
         found = [face for face in faces if face is not None]
         read = iter(self._lips(image, found))

@@ -91,7 +91,7 @@ class FaceSurvey:
     ) -> None:
         self._open, self._backend, self._recogniser = open_frames, backend, recogniser
         self._begin, self._chunk, self._scale = begin, chunk_s, scale
-        self._settings = settings or FaceSettings()
+        self._settings = (settings or FaceSettings()).suited(backend)
         self._runs: list[_Run] = []
         self._ended: list[Track] = []
         self._pointed: list[Track] = []

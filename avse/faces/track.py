@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from avse.faces.people import People, Person
 from avse.faces.recognition import Recogniser
 from avse.faces.rejoin import Track, rejoin
 from avse.faces.sightings import Sightings
-from avse.faces.stillness import is_still
+from avse.faces.stillness import LEAST_MOTION, is_still
 
 
 class Frame(Protocol):
@@ -59,6 +59,7 @@ class FaceSettings:
             did not see a face that was being followed counts as 0.
         simultaneous_s: whoever comes within this of another in one shot is numbered by place.
         thumbnail: longest side of the picture kept of a face, in pixels.
+        least_motion: see `avse.faces.stillness.is_still`. None: as suits the backend.
     """
 
     detect_every: int | None = None
@@ -70,6 +71,12 @@ class FaceSettings:
     min_score: float = 0.3
     simultaneous_s: float = 0.5
     thumbnail: int = 160
+    least_motion: float | None = None
+
+    def suited(self, backend: FaceBackend) -> FaceSettings:
+        """The same, with what depends on the backend."""
+        least = getattr(backend, "least_motion", LEAST_MOTION)
+        return replace(self, least_motion=self.least_motion or least)
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ class FaceTracker:
         self._hints = tuple(hints)
         self._backend = backend
         self._recogniser = recogniser
-        self._settings = settings or FaceSettings()
+        self._settings = (settings or FaceSettings()).suited(backend)
         self._every = self._settings.detect_every or usual_rhythm(backend)
         self._scale = scale
         self._closer = Closer(backend)
@@ -434,7 +441,7 @@ def person_of(
         lips,
         thumbnail,
         face=track.portrait.face,
-        still=is_still(lips, whole.readable().pose),
+        still=is_still(lips, whole.readable().pose, settings.least_motion or LEAST_MOTION),
     )
 
 

@@ -186,4 +186,4 @@ def test_doctor_survives_a_broken_part(
     ran = run("doctor")
     assert ran.code == 3
     assert "no graph" in ran.out
-    assert ran.errors[0] == "avse: error: missing or broken: faces auto"
+    assert ran.errors[0] == "avse: error: missing or broken: faces native"
