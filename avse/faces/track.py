@@ -108,6 +108,9 @@ _MANY = 256
 """Tracks that pile up before those of one person are joined, which bounds memory."""
 
 
+_LONGEST_S = Fraction(4, 5)
+"""The detector looks at least as often as this."""
+
 _EVERY = 5
 """Frames from one look of the detector to the next, of a backend that says nothing about it."""
 
@@ -152,6 +155,7 @@ class FaceTracker:
         self._lost: list[Track] = []
         self._closed: list[Track] = []
         self._index = 0
+        self._looked: Fraction | None = None
         self._size = (0, 0)
         self._join_at = _MANY
 
@@ -166,7 +170,9 @@ class FaceTracker:
             detections: what the backend's detector finds in it, if known already.
         """
         self._size = (image.shape[0], image.shape[1])
-        due = self._index % self._every == 0 or detections is not None
+        # Where pictures follow slowly, faces are to be confirmed well within `max_unconfirmed_s`.
+        late = self._looked is not None and time - self._looked >= _LONGEST_S
+        due = self._index % self._every == 0 or late or detections is not None
         self._index += 1
         if self._cut.is_cut(image, time):
             self._cuts.append(time)
@@ -179,6 +185,7 @@ class FaceTracker:
         newly_lost -= sum(track in seen for track in self._live)
         self._lost = [track for track in self._live + self._lost if track not in seen]
         if due or newly_lost:
+            self._looked = time
             found = self._backend.detect([image])[0] if detections is None else detections
             close = self._look_closely(time, image, found, seen)
             hinted = self._hinted(time, image)

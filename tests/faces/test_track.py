@@ -376,3 +376,10 @@ def test_a_hint_where_nobody_is_finds_nobody():
     film = Film([Actor(RED, stays(60))])
     people = hinted(film, clock(5), Hint(2.0, (0.7, 0.3, 0.2, 0.3)))
     assert [whose(p) for p in people] == [{220}]
+
+
+def test_a_face_is_confirmed_in_time_where_pictures_follow_slowly():
+    backend = FakeBackend(Film([Actor(RED, stays(60))]))
+    seldom = FaceSettings(detect_every=50)
+    (person,) = find_people(watch(backend, clock(8, fps=5)), backend, seldom)
+    assert person.seconds_on_screen == pytest.approx(8, abs=0.2)
