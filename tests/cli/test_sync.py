@@ -59,8 +59,8 @@ def test_a_late_sound_is_found_and_put_right(run: Run, late: Path) -> None:
 
 
 def test_the_example_is_in_step(run: Run) -> None:
-    """10 ms late as shipped; the steps are of 10 ms."""
-    assert abs(offset(run, DUET)["offset_ms"]) <= 20
+    """Within a video frame."""
+    assert abs(offset(run, DUET)["offset_ms"]) <= 40
 
 
 def test_a_user_sees_who_says_what(run: Run) -> None:
