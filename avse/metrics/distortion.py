@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 
-import numpy as np
 import numpy.typing as npt
+import torch
 
 from avse.metrics.extra import package
 from avse.metrics.score import Score, as_signals, not_defined
@@ -55,7 +54,8 @@ def sdr_score(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> Score:
     Raises:
         MissingExtraError: fast_bss_eval is not installed.
     """
-    sdr_loss = package("fast_bss_eval.numpy.metrics").sdr_loss
+    # Not its NumPy functions: they take np.linalg.solve for what it was before NumPy 2.
+    sdr_loss = package("fast_bss_eval.torch.metrics").sdr_loss
     e, r, refusal = as_signals(estimate, reference)
     if refusal is not None:
         return refusal
@@ -64,10 +64,9 @@ def sdr_score(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> Score:
             f"{e.size} samples are too short: a filter of {SDR_FILTER} taps explains anything"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a division by 0, handled below
-            value = -float(sdr_loss(e[None], r[None], filter_length=SDR_FILTER)[0])
-    except np.linalg.LinAlgError:
+        both = torch.tensor(e[None]), torch.tensor(r[None])
+        value = -float(sdr_loss(*both, filter_length=SDR_FILTER)[0])
+    except torch.linalg.LinAlgError:
         return not_defined(
             "the reference fills too few frequencies for a filter to be found (singular matrix)"
         )
