@@ -15,12 +15,14 @@ from torch.nn import functional
 from avse.data.clips import SAMPLES_PER_FRAME, ClipSet
 from avse.errors import UsageError
 from avse.stft import SAMPLE_RATE
+from avse.train.device_enrolling import draw_enrolments_on_device
 from avse.train.mixing import NARROW, Batch, MixSettings
 from avse.train.resident import (
     FAST,
     LOUD,
     PIECES,
     SLOW,
+    ClipIndex,
     DeviceRandom,
     Pieces,
     ResidentSounds,
@@ -127,6 +129,7 @@ class ResidentMixer:
         noise: or None.
         settings: how to draw.
         device: where.
+        enrolled: probability that a voice is known from elsewhere.
 
     Raises:
         UsageError: the settings ask for codecs.
@@ -138,6 +141,8 @@ class ResidentMixer:
         noise: ResidentSounds | None,
         settings: MixSettings,
         device: torch.device,
+        *,
+        enrolled: float = 0.0,
     ) -> None:
         if settings.codec_probability:
             raise UsageError(
@@ -145,7 +150,7 @@ class ResidentMixer:
                 'set codec_probability = 0, or mixing = "workers"',
             )
         self.speech, self.noise, self.settings = speech, noise, settings
-        self.device = device
+        self.device, self.enrolled = device, enrolled
         self.acoustics = Acoustics(settings, device)
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
@@ -153,14 +158,30 @@ class ResidentMixer:
         cfg, random = self.settings, DeviceRandom(rng, self.device)
         most = len(cfg.voices)
         speaker = self.speech.speakers(random, size, most)
-        voices = self.speech.voices(random, speaker.flatten(), cfg)
+        voices, pieces = self.speech.voices(random, speaker.flatten(), cfg)
         voices = self.acoustics.even_out(random, voices).reshape(size, most, -1)
         count = 1 + random.choose(torch.tensor(cfg.voices, device=self.device), size)
         present = (torch.arange(most, device=self.device) < count[:, None]).float()
         sources = self.mixed(random, voices * present[..., None], count)
         # A voice may have been silent in the stretch that was drawn.
         present = present * (sources[:, :-1].abs().amax(dim=-1) > 1e-5)
-        return Batch(sources, present, None)
+        corpus = self.speech.samples, self.speech.index
+        enrolment = self.enrolment(rng, corpus, speaker, pieces, sources)
+        return Batch(sources, present, None, enrolment)
+
+    def enrolment(
+        self,
+        rng: np.random.Generator,
+        corpus: tuple[Tensor, ClipIndex],
+        speaker: Tensor,
+        pieces: Pieces,
+        sources: Tensor,
+    ) -> Tensor | None:
+        """See `Batch`; what else is drawn is the same with and without."""
+        if not self.enrolled:
+            return None
+        random = DeviceRandom(rng.spawn(1)[0], self.device)
+        return draw_enrolments_on_device(random, self.enrolled, corpus, speaker, pieces, sources)
 
     def mixed(self, random: DeviceRandom, voices: Tensor, count: Tensor) -> Tensor:
         """(mixtures, voices, samples) at the usual level -> sources at levels of their own."""
@@ -180,7 +201,7 @@ class ResidentMixer:
             babble = round(cfg.babble_probability * size)
             if babble:
                 speaker = self.speech.speakers(random, babble, BABBLE)
-                crowd = self.speech.voices(random, speaker.flatten(), cfg)
+                crowd, _ = self.speech.voices(random, speaker.flatten(), cfg)
                 background[:babble] = crowd.reshape(babble, BABBLE, -1).mean(dim=1) * BABBLE**0.5
                 # Mixtures in rooms come first; which mixtures have babble must not follow them.
                 background = background.roll(int(size * 0.6), dims=0)
@@ -239,8 +260,8 @@ class ResidentTalkingMixer:
         chosen[:, 1:] = torch.where(lonely[:, None], anybody, chosen)[:, 1:]
         return chosen
 
-    def talk(self, random: DeviceRandom, speaker: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(n,) people -> (n, samples), (n, frames, points × 3) and (n, frames) seen."""
+    def talk(self, random: DeviceRandom, speaker: Tensor) -> tuple[Tensor, Tensor, Tensor, Pieces]:
+        """(n,) people -> (n, samples), (n, frames, points × 3), (n, frames) seen, pieces."""
         index, cfg, count = self.index, self.settings, len(speaker)
         frames, shape = cfg.samples // SAMPLES_PER_FRAME, (count, PIECES)
         clip = index.first_clip[speaker][:, None] + random.below(
@@ -291,14 +312,14 @@ class ResidentTalkingMixer:
         gone = 5 + random.below(torch.full((count,), longest, device=self.device))
         hidden = (tick >= begin[:, None]) & (tick < (begin + gone)[:, None])
         hidden = hidden & (random.uniform(count, 1) < self.faces.lost)
-        return sound, lips, seen * ~hidden
+        return sound, lips, seen * ~hidden, pieces
 
     def draw(self, rng: np.random.Generator, size: int) -> TalkingBatch:
         """Draw a batch; frequency responses are already applied."""
         cfg, random = self.settings, DeviceRandom(rng, self.device)
         most = len(cfg.voices)
         speaker = self.speakers(random, size, most)
-        sound, lips, seen = self.talk(random, speaker.flatten())
+        sound, lips, seen, pieces = self.talk(random, speaker.flatten())
         sound = sound.reshape(size, most, -1)
         lips = lips.reshape(size, most, -1, lips.shape[-1] // 3, 3)
         count = 1 + random.choose(torch.tensor(cfg.voices, device=self.device), size)
@@ -311,8 +332,10 @@ class ResidentTalkingMixer:
         rest = lips[:, :, :1] + 0.003 * random.normal(*lips.shape)
         lips = torch.where(still[..., None, None, None], rest, lips)
         sources = self.mixer.mixed(random, sound * present[..., None], count)
+        corpus = self.samples, self.index
+        enrolment = self.mixer.enrolment(rng, corpus, speaker, pieces, sources)
         return TalkingBatch(
-            Batch(sources, present, None),
+            Batch(sources, present, None, enrolment),
             lips * faces[..., None, None, None],
             seen.reshape(size, most, -1) * faces[..., None],
             faces,

@@ -292,11 +292,6 @@ class Recipe:
                     f"stage {stage.name!r} enrols voices of which the network cannot be told",
                     "set enrolment = 128 in [network], or ask.enrolled = 0",
                 )
-            if stage.ask.enrolled and self.mixing == DEVICE:
-                raise UsageError(
-                    f"stage {stage.name!r} enrols voices, which mixtures on the device do not have",
-                    'set ask.enrolled = 0, or mixing = "workers"',
-                )
 
     def stage(self, name: str) -> StageSettings:
         """A stage by its name.

@@ -241,8 +241,10 @@ class ResidentSounds:
         chosen = random.distinct(self.index.people[corpus], voices)
         return self.index.first_person[corpus][:, None] + chosen
 
-    def voices(self, random: DeviceRandom, speaker: Tensor, settings: MixSettings) -> Tensor:
-        """(n,) people -> (n, samples): clips of theirs, joined with pauses.
+    def voices(
+        self, random: DeviceRandom, speaker: Tensor, settings: MixSettings
+    ) -> tuple[Tensor, Pieces]:
+        """(n,) people -> (n, samples): clips of theirs, joined with pauses; and what was joined.
 
         As `Mixer.voice` does: some begin late, some end early, half pause hardly at all.
         """
@@ -268,7 +270,7 @@ class ResidentSounds:
         pieces = Pieces(
             index.begin[clip], size, index.gain[clip], at, lasts, skipped, 0 * at, speed
         )
-        return joined_on(self.device)(self.samples, length, pieces)
+        return joined_on(self.device)(self.samples, length, pieces), pieces
 
     def background(self, random: DeviceRandom, count: int, samples: int) -> Tensor:
         """(count, samples) of noise clips at other speeds, repeated where they are short."""

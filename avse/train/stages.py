@@ -156,7 +156,11 @@ def _resident(
     device = compute.device
     noise = None if corpora.noise is None else ResidentSounds(corpora.noise, device)
     speech = ResidentMixer(
-        ResidentSounds(_speech(corpora, settings), device), noise, settings.mix, device
+        ResidentSounds(_speech(corpora, settings), device),
+        noise,
+        settings.mix,
+        device,
+        enrolled=settings.ask.enrolled,
     )
     talking = ResidentTalkingMixer(faces, speech, settings.face, device)
     return MixtureSource(talking, speech, settings.faces, settings.speech)

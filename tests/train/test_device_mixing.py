@@ -47,6 +47,38 @@ def test_the_same_seed_draws_the_same_mixtures(sounds: MemorySounds, clips: Memo
         assert not torch.equal(one, other)
 
 
+def test_a_voice_is_never_enrolled_with_what_is_mixed() -> None:
+    rng = np.random.default_rng(0)
+    noises = [
+        (f"p{n // 2}", rng.standard_normal(n).astype(np.float32))
+        for n in range(30_000, 90_000, 7_500)
+    ]
+    sounds = MemorySounds([(f"p{n // 2}", x) for n, (_, x) in enumerate(noises)])
+    settings = dataclasses.replace(CLEAN, compression_probability=0, fluent=1.0)
+    voices = ResidentMixer(ResidentSounds(sounds, CPU), None, settings, CPU, enrolled=1.0)
+    batch = voices.draw(np.random.default_rng(0), 16)
+    plain = ResidentMixer(ResidentSounds(sounds, CPU), None, settings, CPU)
+    assert torch.equal(plain.draw(np.random.default_rng(0), 16).sources, batch.sources)
+    assert batch.enrolment is not None
+
+    def likeness(x: torch.Tensor, y: torch.Tensor) -> float:
+        """The largest correlation of two sounds at any offset."""
+        size = len(x) + len(y)
+        both = torch.fft.irfft(torch.fft.rfft(x, size) * torch.fft.rfft(y, size).conj(), size)
+        return float(both.abs().amax() / (x.norm() * y.norm()))
+
+    known = 0
+    for sources, enrolments in zip(batch.sources, batch.enrolment, strict=True):
+        for voice in range(2):
+            enrolment = enrolments[voice]
+            if not enrolment.any():
+                continue
+            known += 1
+            assert likeness(enrolment, sources[voice]) < 0.1
+            assert max(likeness(enrolment, torch.from_numpy(x)) for x in sounds.sounds) > 0.2
+    assert known > 16
+
+
 def test_absent_voices_are_silent_and_present_ones_are_not(
     sounds: MemorySounds, clips: MemoryClips
 ) -> None:
@@ -69,7 +101,7 @@ def test_lips_and_voice_stay_in_step_at_any_speed(
         clips, mixer(sounds, settings), FaceSettings(jitter=0, lost=0), CPU
     )
     random = DeviceRandom(np.random.default_rng(0), CPU)
-    sound, lips, seen = faces.talk(random, faces.speakers(random, 16, 1).flatten())
+    sound, lips, seen, _ = faces.talk(random, faces.speakers(random, 16, 1).flatten())
     assert seen.min() == 1
     loud = sound.reshape(len(sound), -1, SAMPLES_PER_FRAME).abs().mean(dim=-1)
     # The lips of these clips are their loudness times a fixed shape.
