@@ -39,11 +39,11 @@ class Person:
     first_seen: Fraction
     seconds_on_screen: float
     box: tuple[float, float, float, float]
-    times: npt.NDArray[np.float64] = field(repr=False)
-    boxes: FloatArray = field(repr=False)
-    lips: AnyLips = field(repr=False)
-    thumbnail: Image = field(repr=False)
-    face: FloatArray | None = field(default=None, repr=False)
+    times: npt.NDArray[np.float64] = field(repr=False, compare=False)
+    boxes: FloatArray = field(repr=False, compare=False)
+    lips: AnyLips = field(repr=False, compare=False)
+    thumbnail: Image = field(repr=False, compare=False)
+    face: FloatArray | None = field(default=None, repr=False, compare=False)
     name: str | None = None
     also: tuple[int, ...] = ()
     still: bool = False

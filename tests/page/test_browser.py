@@ -29,8 +29,11 @@ PAGE = """<!doctype html>
 PLAYER = """
 window.gray = async (video, time) => {
   const seeked = new Promise((done) => video.addEventListener("seeked", done, { once: true }));
+  // "seeked" may come before the picture does; no picture comes where it stays the same one.
+  const shown = new Promise((done) => video.requestVideoFrameCallback(done));
   video.currentTime = time;
   await seeked;
+  await Promise.race([shown, new Promise((done) => setTimeout(done, 1000))]);
   const canvas = new OffscreenCanvas(4, 4);
   const context = canvas.getContext("2d");
   context.drawImage(video, 0, 0, 4, 4);

@@ -186,3 +186,28 @@ def test_weights_without_enrolment_can_be_started_from(recipe: Path, tmp_path: P
     read = read_recipe(recipe)
     first = randomise(AVSENet(read.network))
     save(first, tmp_path / "first.safetensors")
+    network = dataclasses.replace(read.network, enrolment=128)
+    stage = dataclasses.replace(
+        read.stages[1], start=str(tmp_path / "first.safetensors"), ask=AskSettings(enrolled=0.5)
+    )
+    told = dataclasses.replace(read, network=network, stages=(stage,))
+    run_recipe(told, tmp_path / "run", CPU)
+    state = averaged(tmp_path / "run/joint/last.pt")
+    assert state["fusion.enrol.weight"].shape == (10, 2 * 129)
+    assert state["fusion.enrol.weight"].any()
+    # The other way round nothing is thrown away silently.
+    wider = AVSENet(network)
+    wider.load_state_dict(state)
+    save(wider, tmp_path / "wider.safetensors")
+    assert load(str(tmp_path / "wider.safetensors")).spec == network
+    back = dataclasses.replace(stage, start=str(tmp_path / "wider.safetensors"), ask=AskSettings())
+    with pytest.raises(UsageError, match="another network"):
+        run_recipe(dataclasses.replace(read, stages=(back,)), tmp_path / "back", CPU)
+
+
+def test_recipes_that_cannot_enrol_are_refused(recipe: Path) -> None:
+    read = read_recipe(recipe)
+    stages = (dataclasses.replace(read.stages[1], ask=AskSettings(enrolled=0.5)),)
+    with pytest.raises(UsageError, match="cannot be told") as caught:
+        dataclasses.replace(read, stages=stages)
+    assert "enrolment = 128" in caught.value.hint

@@ -171,6 +171,7 @@ def test_a_stage_ends_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.Mo
     assert learning_rate(5, settings, 0.375) == pytest.approx(settings.learning_rate / 2)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with one processor
 def test_the_same_batches_come_whatever_the_number_of_workers(
     sounds: MemorySounds, clips: MemoryClips
 ) -> None:
