@@ -179,11 +179,18 @@ class Separation:
         """
         rate, total = self.sample_rate, self.scene.length_s
         sound = self.scene.sound
+        lips = in_step([person.lips for person in self.scene.people], self.sync)
+        enrolment = self.engine.enrol(
+            lips,
+            self.scene.sound,
+            progress=lambda frames: self.progress("known voices", frames / VIDEO_RATE, total),
+        )
         run = self.engine.run(
-            in_step([person.lips for person in self.scene.people], self.sync),
+            lips,
             sound,
             offscreen=self.offscreen,
             doubt=lip_doubt(self.scene),
+            enrolment=enrolment,
         )
         done = 0
         for block in run.blocks(self._rows()):

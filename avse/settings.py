@@ -58,6 +58,7 @@ class Settings:
         face_side: largest side in pixels of the pictures in which faces are detected.
         sync: whether to measure the A/V offset and correct it where it is certain.
         carry: whether to follow a speaker by voice while the face is out of sight.
+        enrol: whether to learn each voice from where that person talks alone, and use that.
         offscreen_model: name of shipped weights for off-screen speech, or path of a file.
         same: numbers that are one person, such as ((2, 3),).
         cache: whether to keep the faces found in a recording, and use those found before.
@@ -156,6 +157,14 @@ class Settings:
         "Quality",
         "AVSE_CARRY",
         "While a face is out of sight, keep following that speaker by voice.",
+    )
+    enrol: bool = _setting(
+        True,
+        "--enrol/--no-enrol",
+        "Quality",
+        "AVSE_ENROL",
+        "Learn each voice from where that person talks alone, to separate them better where people "
+        "talk at once. Takes a second pass over the sound.",
     )
     offscreen_model: str = _setting(
         "avse-offscreen",

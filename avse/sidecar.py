@@ -87,7 +87,7 @@ def describe(
     for name in _PATHS:
         chosen[name] = None if chosen[name] is None else Path(chosen[name]).name
     models = {"separation of voices": settings.model}
-    if settings.carry or offscreen:
+    if settings.carry or settings.enrol or offscreen:
         models["voices of people out of sight"] = settings.offscreen_model
     return {
         "format": FORMAT,

@@ -3,8 +3,8 @@
 Two people, A and B, are in sight for six seconds and talk by turns. Then A's face is out of sight
 for six seconds, in which A talks, A and B talk at once, a stranger out of sight talks, alone or
 with B, or B alone does. Measures, for these six seconds, how much of A's voice goes to A
-(signal-to-noise ratio), and how much of anybody else's, in three ways: with the voice carried on,
-without, and with A asked for without lips, as by a program that knows nothing of absences.
+(signal-to-noise ratio), and how much of anybody else's, in three ways: with voices enrolled and
+followed (the default), followed only (`--no-enrol`), and not followed (`--no-enrol --no-carry`).
 
     python benchmarks/carrying.py lrw --splits test --count 60
 """
@@ -20,12 +20,10 @@ import numpy.typing as npt
 from scenes import Cast, FloatArray, face, silenced, told
 
 from avse.data.clips import SAMPLES_PER_FRAME
-from avse.inference.gate import gated
-from avse.inference.mask_applier import MaskApplier
-from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.engine import Engine
 from avse.inference.offscreen import Offscreen
 from avse.inference.offscreen_weights import load_offscreen
-from avse.inference.speaker_tracking import SpeakerTracker
+from avse.inference.sound import ArraySound
 from avse.models.network import AVSENet
 from avse.models.presence import REACH
 from avse.models.weights import load
@@ -71,23 +69,22 @@ def scene(rng: np.random.Generator, cast: Cast, case: str) -> Scene:
     return Scene(mixture, own, other, [(lips[0], ~lost), (lips[1], np.ones(frames, bool))])
 
 
+WAYS = {
+    "enrolled": Settings(),
+    "carried": Settings(enrol=False),
+    "not carried": Settings(enrol=False, carry=False),
+}
+
+
 def answers(network: AVSENet, offscreen: Offscreen, made: Scene) -> dict[str, FloatArray]:
-    """The voices of A and B, by the three ways to ask: each (2, samples)."""
-    usual = Settings()
+    """The voices of A and B, by three ways to ask: each (2, samples)."""
     faces = [face(lips, seen) for lips, seen in made.faces]
+    sound = ArraySound(made.mixture[None], SAMPLE_RATE)
     out = {}
-    for way in ("carried", "not carried", "asked without lips"):
-        estimator = MaskEstimator(network, faces, window_s=usual.window_s, overlap=usual.overlap)
-        if way == "asked without lips":
-            estimator.presence = lambda start, frames: np.ones((2, frames), np.float32)  # type: ignore[method-assign]
-        estimator.offscreen = offscreen if way == "carried" else None
-        carrier = SpeakerTracker(estimator.presence)
-        masks = gated(estimator.masks([made.mixture[None]]))
-        applier = MaskApplier(SAMPLE_RATE, 1, 2)
-        for block in carrier.assigned(masks) if way == "carried" else masks:
-            applier.push_masks(block.masks[:2])
-        applier.push_audio(made.mixture[None])
-        out[way] = np.concatenate([applier.apply(), applier.finish()], axis=-1)[:, 0]
+    for way, settings in WAYS.items():
+        engine = Engine(network, settings, offscreen)
+        run = engine.run(faces, sound, enrolment=engine.enrol(faces, sound))
+        out[way] = np.concatenate([block.stems for block in run.blocks([0, 1])], axis=-1)[:, 0]
     return out
 
 

@@ -12,6 +12,7 @@ from avse.data.clips import SAMPLES_PER_FRAME
 from avse.data.pack import PreparedPack, TalkingClips
 from avse.evaluate.statistics import interval
 from avse.faces.lips import POINTS, LipSequence
+from avse.stft import SAMPLE_RATE
 from avse.train.mixing import set_level
 
 FloatArray = npt.NDArray[np.float32]
@@ -25,17 +26,21 @@ class Cast:
     Args:
         pack: folder.
         splits: whose people; everybody's if left out.
-        fewest: clips that somebody has at least.
+        least_s: seconds of clips that somebody has at least.
     """
 
-    def __init__(self, pack: Path, splits: tuple[str, ...] = (), fewest: int = 4) -> None:
+    def __init__(self, pack: Path, splits: tuple[str, ...] = (), least_s: float = 4.5) -> None:
         opened = PreparedPack(pack)
         rows = [clip for clip in opened.clips if not splits or clip.split in splits]
         self.clips = TalkingClips(opened, rows)
         people: dict[str, list[int]] = {}
         for place, row in enumerate(rows):
             people.setdefault(row.person, []).append(place)
-        self.people = {name: places for name, places in people.items() if len(places) >= fewest}
+        self.people = {
+            name: places
+            for name, places in people.items()
+            if sum(rows[place].samples for place in places) >= least_s * SAMPLE_RATE
+        }
 
     def draw(self, rng: np.random.Generator, count: int) -> list[str]:
         """Different people."""

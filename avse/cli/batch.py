@@ -122,7 +122,9 @@ def batch(
             clip=clip.value,
             keep_original_audio=keep_original_audio,
             people_sha256=None if people is None else sha256(people),
-            offscreen_sha256=find_verified(settings.offscreen_model) if settings.carry else None,
+            offscreen_sha256=find_verified(settings.offscreen_model)
+            if settings.carry or settings.enrol
+            else None,
         ),
         limits=_limits(jobs, threads, timeout, memory),
         manifest=None if manifest is None else user_path(manifest),

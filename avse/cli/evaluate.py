@@ -159,6 +159,7 @@ OutputFolder = Annotated[
     "overlap",
     "gate",
     "carry",
+    "enrol",
     "offscreen_model",
     "faces",
     "sync",

@@ -17,6 +17,7 @@ STAGES = {
     "model": "Loading the model",
     "faces": "Looking for faces",
     "sync": "Comparing sound and picture",
+    "known voices": "Learning voices",
     "voices": "Separating voices",
     "video": "Writing the video",
     "words": "Recognising words",

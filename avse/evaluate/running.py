@@ -111,7 +111,8 @@ def separate_item(
         (people asked for, samples), at the rate of the item.
     """
     settings = dataclasses.replace(settings or Settings(), gate=False)
-    run = Engine(network, settings).run(item.lips, ArraySound(item.mixture[None], item.rate_hz))
+    engine, sound = Engine(network, settings), ArraySound(item.mixture[None], item.rate_hz)
+    run = engine.run(item.lips, sound, enrolment=engine.enrol(item.lips, sound))
     return np.concatenate([block.stems for block in run.blocks(item.asked)], axis=-1)[:, 0]
 
 

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from avse.errors import UsageError
 from avse.faces.lips import AnyLips
 from avse.inference.activity_features import COUNT, MOTION, SEEN, motion
+from avse.inference.enrolment import Enrolment, enrolled
 from avse.inference.gate import USUAL, gated
 from avse.inference.mask_applier import MaskApplier
 from avse.inference.mask_estimator import MaskBlock, MaskEstimator, audio_begin
@@ -32,6 +34,10 @@ from avse.settings import Settings
 from avse.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
+
+
+def _nobody(frames: int) -> None:
+    """Nobody wants to know how far a pass is."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Engine:
 
     Args:
         network: in evaluation mode, on its device.
-        settings: window, overlap, gate, carry and the off-screen model are used.
+        settings: window, overlap, gate, carry, enrol and the off-screen model are used.
         offscreen: networks for off-screen speech; loaded when first needed if not given.
 
     Examples:
@@ -115,6 +121,53 @@ class Engine:
             self._offscreen = load_offscreen(self.settings.offscreen_model, device=str(device))
         return self._offscreen
 
+    def enrol(
+        self,
+        lips: Sequence[AnyLips],
+        sound: Sound,
+        *,
+        progress: Callable[[int], None] = _nobody,
+    ) -> Enrolment | None:
+        """Learn the voices of people from where they talk alone: a pass over the recording.
+
+        Args:
+            lips: of everybody in the picture, see `run`.
+            sound: the recording.
+            progress: called with the number of video frames done.
+
+        Returns:
+            None if nobody talks alone, if `Settings.enrol` is false, or if the network takes no
+            voiceprints.
+
+        Raises:
+            MissingWeightsError: the voiceprint network is not there.
+            UsageError: its voiceprints have another size than the network takes.
+        """
+        if not (self.settings.enrol and self.network.spec.enrolment and lips):
+            return None
+        settings, size = self.settings, self.offscreen.voiceprint.spec.size
+        if size != self.network.spec.enrolment:
+            raise UsageError(
+                f"voiceprints of {settings.offscreen_model} have size {size}, and the model takes "
+                f"{self.network.spec.enrolment}",
+                "choose weights that belong together with --model and --offscreen-model, or use "
+                "--no-enrol",
+            )
+        estimator = MaskEstimator(
+            self.network,
+            lips,
+            window_s=settings.window_s,
+            overlap=settings.overlap,
+            offscreen=self.offscreen,
+        )
+
+        def followed() -> Iterator[MaskBlock]:
+            for block in estimator.masks(sound.downmix(0)):
+                yield block
+                progress(block.first // HOPS_PER_VIDEO_FRAME + block.cues.shape[-1])
+
+        return enrolled(followed(), len(lips))
+
     def run(
         self,
         lips: Sequence[AnyLips],
@@ -124,6 +177,7 @@ class Engine:
         offscreen: bool = False,
         doubt: Doubt | None = None,
         known: npt.NDArray[np.float64] | None = None,
+        enrolment: Enrolment | None = None,
         exact: bool = True,
         watch: Callable[[MaskBlock], None] | None = None,
     ) -> Run:
@@ -138,6 +192,7 @@ class Engine:
             doubt: see `Doubt`.
             known: voiceprints of everybody from an earlier run over this recording, see
                 `SpeakerTracker.known`.
+            enrolment: of everybody's voices, from `enrol`, or None.
             exact: whether a run from `begin` gives what a run over the whole gives, which takes the
                 time of two windows more; else the first window begins at `begin`.
             watch: called with the masks of each block before they are applied.
@@ -145,8 +200,11 @@ class Engine:
         Returns:
             The run; iterate over `Run.blocks`.
         """
+        if known is None and enrolment is not None:
+            known = enrolment.sums
         run = Run(self, lips, sound, begin, offscreen, doubt, known)
         run.exact, run.watch = exact, watch
+        run.estimator.voices = None if enrolment is None else enrolment.voices()
         return run
 
     def lip_cues(self, lips: Sequence[AnyLips]) -> FloatArray:
@@ -182,7 +240,7 @@ class Engine:
             MissingWeightsError: weights for off-screen speech are needed, and not there.
         """
         sound = ArraySound(np.atleast_2d(samples), rate_hz)
-        run = self.run(lips, sound)
+        run = self.run(lips, sound, enrolment=self.enrol(lips, sound))
         empty = np.zeros((len(lips), sound.channels, 0), np.float32)
         parts = [block.stems for block in run.blocks(range(len(lips)))]
         return np.concatenate([empty, *parts], axis=-1)
@@ -214,6 +272,7 @@ class Run:
         self.estimator = MaskEstimator(
             engine.network, lips, window_s=settings.window_s, overlap=settings.overlap
         )
+        self.estimator.follows = settings.carry
         self._engine, self._offscreen = engine, offscreen
         self._tracked = settings.carry and self.estimator.loses_sight(sound.frames)
         presence = self.estimator.presence if self._tracked else None

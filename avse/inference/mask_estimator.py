@@ -125,6 +125,9 @@ class MaskEstimator:
 
     Attributes:
         plan: where windows lie, in video frames.
+        voices: (people, size) voiceprints, 0 for those not known; None if nobody's is. See
+            `avse.inference.enrolment`.
+        follows: whether people whose voices are known are separated out of sight too.
         halved: how often a window did not fit in the memory of the GPU and was halved.
     """
 
@@ -144,6 +147,8 @@ class MaskEstimator:
         self.plan = WindowPlan(length, step)
         self.set_lips(lips)
         self.halved = 0
+        self.voices: FloatArray | None = None
+        self.follows = True
 
     def set_lips(self, lips: Sequence[AnyLips]) -> None:
         """Replace the lips of everybody, as more of the picture is known; windows to come use them.
@@ -161,6 +166,16 @@ class MaskEstimator:
             if near.any():
                 out[p] = presence(near)[REACH:-REACH]
         return out
+
+    def taking_part(self, start: int, frames: int) -> FloatArray:
+        """As `presence`, but whose voice is known takes part in sight and out of it.
+
+        Known by voice, a person is found without lips too.
+        """
+        there = self.presence(start, frames)
+        if self.voices is not None and self.follows:
+            there[self.voices.any(axis=1)] = 1
+        return there
 
     def loses_sight(self, frames: int) -> bool:
         """Whether somebody is out of sight in the first `frames` video frames, for a while.
@@ -252,7 +267,7 @@ class MaskEstimator:
     @torch.inference_mode()
     def _estimate(self, spectrum: ComplexArray, start: int, frames: int) -> Window:
         """As `estimate`: the network runs for the people who take part in the window."""
-        there = self.presence(start, frames)
+        there = self.taking_part(start, frames)
         active = np.flatnonzero(there.any(axis=1))
         people = len(there)
         mixture = torch.from_numpy(spectrum).to(self.device)
@@ -261,7 +276,10 @@ class MaskEstimator:
         if len(active):
             components, seen = (part[:, active] for part in self.lips(start, frames))
             present = torch.from_numpy(there[active])[None].to(self.device)
-            answer = self.network(mixture[None], components, seen, present)
+            known = None
+            if self.voices is not None:
+                known = torch.from_numpy(self.voices[active])[None].to(self.device)
+            answer = self.network(mixture[None], components, seen, present, known)
             mask[active] = answer.complex_mask()[0]
             cues[active] = find_cues(self.network, mixture, components[0], seen[0], answer)
         offscreen = None if self.offscreen is None else self.offscreen.features(mixture, mask)

@@ -5,6 +5,10 @@ known whose voice sounds how. What is heard of people out of sight is described 
 like somebody whose face is lost just then, it is theirs, as far as that is certain. All others in
 the picture are asked as well: what sounds like somebody who is in sight, some of whose voice was
 left over, is not given to who is not.
+
+Where the network knows a voice (`avse.inference.enrolment`), it gives that person a mask out of
+sight too. That mask counts as far as what it lets through sounds like the person; the rest goes to
+the narrator.
 """
 
 from __future__ import annotations
@@ -101,7 +105,7 @@ class SpeakerTracker:
         self.absences: list[Absence] = []
         self.open: dict[int, Absence] = {}
         self.known = None if known is None else known.copy()
-        self.narrator: FloatArray | None = None
+        self.prints: FloatArray | None = None
         self.first = 0
 
     def assigned(self, blocks: Iterable[MaskBlock]) -> Iterator[MaskBlock]:
@@ -123,16 +127,16 @@ class SpeakerTracker:
         self.absences.sort(key=lambda absence: (absence.first, absence.person))
 
     def _until(self) -> int:
-        return self.first + (0 if self.narrator is None else self.narrator.shape[-1])
+        return self.first + (0 if self.prints is None else self.prints.shape[-1])
 
     def _keep(self, block: MaskBlock) -> None:
-        """Keep what the narrator sounds like, which has to be known ahead of time."""
+        """Keep what voices sound like, which has to be known ahead of time."""
         assert block.traces is not None
-        narrator = block.traces.prints[-1]
-        if self.narrator is None:
+        prints = block.traces.prints
+        if self.prints is None:
             self.first = block.first // HOPS_PER_VIDEO_FRAME
-        before = narrator[:, :0] if self.narrator is None else self.narrator
-        self.narrator = np.concatenate([before, narrator], axis=-1)
+        before = prints[..., :0] if self.prints is None else self.prints
+        self.prints = np.concatenate([before, prints], axis=-1)
 
     def _learn(self, block: MaskBlock) -> None:
         """Remember what each voice sounds like, while it is certain whose it is."""
@@ -145,28 +149,33 @@ class SpeakerTracker:
 
     def _handed_out(self, block: MaskBlock) -> MaskBlock:
         assert block.traces is not None
-        assert self.narrator is not None
+        assert self.prints is not None
         self._learn(block)
         first, stop = block.first // HOPS_PER_VIDEO_FRAME, _stop(block)
         frames = block.masks.shape[-1]
         given = np.zeros((len(block.masks), stop - first), np.float32)
+        doubted = np.zeros_like(given)
         if self.presence is not None:
-            whose = self._whose(first, stop)
+            whose, own = self._whose(first, stop), self._own(first, stop)
             there = self.presence(first, stop - first)
-            given = whose * (1 - there)
-            self._report(first, there, whose)
-        gain = np.repeat(given, HOPS_PER_VIDEO_FRAME, axis=-1)[:, None, :frames]
+            given, doubted = whose * (1 - there), (1 - own) * (1 - there)
+            self._report(first, there, whose, own)
+
+        def on_masks(x: FloatArray) -> FloatArray:
+            return np.repeat(x, HOPS_PER_VIDEO_FRAME, axis=-1)[:, None, :frames]
+
+        gain, removed = on_masks(given), on_masks(doubted) * block.masks
         left = 1 - block.masks.sum(axis=0)
         narrator, crowd = block.traces.shares * left
         masks = np.concatenate(
             [
-                block.masks + gain * narrator,
-                (1 - gain.sum(axis=0)) * narrator[None],
+                block.masks - removed + gain * narrator,
+                (1 - gain.sum(axis=0)) * narrator[None] + removed.sum(axis=0),
                 crowd[None],
             ]
         )
         drop = max(0, first - self._reach() - self.first)
-        self.narrator, self.first = self.narrator[:, drop:], self.first + drop
+        self.prints, self.first = self.prints[..., drop:], self.first + drop
         return dataclasses.replace(block, masks=np.asarray(masks, np.complex64))
 
     def _reach(self) -> int:
@@ -178,31 +187,56 @@ class SpeakerTracker:
         Returns:
             (people, frames), cosines; NaN where there is not enough of the one or the other voice.
         """
-        assert self.narrator is not None
         assert self.known is not None
-        rule, reach = self.rule, self._reach()
-        narrator = self.narrator.astype(np.float64)
-        sums = np.cumsum(np.pad(narrator, ((0, 0), (1, 0))), axis=-1)
-        places = np.arange(first, stop) - self.first
-        low = np.clip(places - reach, 0, narrator.shape[-1])
-        high = np.clip(places + reach + 1, 0, narrator.shape[-1])
-        around = sums[:, high] - sums[:, low]
+        around = self._around(first, stop)[-1]
         cosine = _unit(self.known[:, :-1]) @ _unit(around[:-1].T).T
-        cosine[self.known[:, -1] < rule.known_s * VIDEO_RATE] = np.nan
-        cosine[:, around[-1] < rule.evidence_s * VIDEO_RATE] = np.nan
-        return np.asarray(cosine, np.float32)
+        return self._certain(cosine, around[-1][None])
+
+    def _around(self, first: int, stop: int) -> Sums:
+        """(people + 1, size + 1, frames): prints, summed over the sound around video frames."""
+        assert self.prints is not None
+        reach, length = self._reach(), self.prints.shape[-1]
+        sums = np.cumsum(np.pad(self.prints.astype(np.float64), ((0, 0), (0, 0), (1, 0))), axis=-1)
+        places = np.arange(first, stop) - self.first
+        low, high = (np.clip(places + by, 0, length) for by in (-reach, reach + 1))
+        around: Sums = sums[..., high] - sums[..., low]
+        return around
+
+    def _certain(self, cosine: Sums, evidence: Sums) -> FloatArray:
+        """(people, frames) cosines; NaN where the person is not known, or evidence is short."""
+        assert self.known is not None
+        rule = self.rule
+        known = self.known[:, -1:] >= rule.known_s * VIDEO_RATE
+        enough = evidence >= rule.evidence_s * VIDEO_RATE
+        return np.asarray(np.where(known & enough, cosine, np.nan), np.float32)
+
+    def _odds(self, cosine: FloatArray) -> FloatArray:
+        """The odds of a voice being somebody's; 0 for NaN."""
+        odds = np.exp(np.clip(self.rule.slope * cosine + self.rule.offset, -50, 50))
+        return np.asarray(np.nan_to_num(odds, nan=0.0), np.float32)
 
     def _whose(self, first: int, stop: int) -> FloatArray:
         """Probability, of each person, that the narrator's voice is theirs: (people, frames)."""
-        cosine = self.likeness(first, stop)
-        odds = np.exp(np.clip(self.rule.slope * cosine + self.rule.offset, -50, 50))
-        odds = np.nan_to_num(odds, nan=0.0)
+        odds = self._odds(self.likeness(first, stop))
         return np.asarray(odds / (1 + odds.sum(axis=0)), np.float32)
 
-    def _report(self, first: int, there: FloatArray, whose: FloatArray) -> None:
+    def _own(self, first: int, stop: int) -> FloatArray:
+        """Probability that what a person's mask lets through is their voice: (people, frames).
+
+        1 where too little is let through to tell.
+        """
+        assert self.known is not None
+        around = self._around(first, stop)[:-1]
+        size = np.linalg.norm(around[:, :-1], axis=1)
+        product = (_unit(self.known[:, :-1])[..., None] * around[:, :-1]).sum(axis=1)
+        cosine = self._certain(product / np.maximum(size, 1e-9), around[:, -1])
+        odds = self._odds(cosine)
+        return np.where(np.isnan(cosine), np.float32(1), odds / (1 + odds))
+
+    def _report(self, first: int, there: FloatArray, whose: FloatArray, own: FloatArray) -> None:
         """Note who is out of sight, and whose voice was heard then."""
-        assert self.narrator is not None
-        heard = self.narrator[-1, first - self.first :] >= HEARD
+        assert self.prints is not None
+        loud = self.prints[:, -1, first - self.first :] >= HEARD
         for person, present in enumerate(there):
             for n, share in enumerate(present):
                 if share >= 0.5:
@@ -212,8 +246,10 @@ class SpeakerTracker:
                 here = first + n
                 absence = self.open.setdefault(person, Absence(person, here, here))
                 absence.stop = here + 1
-                probability = float(whose[person, n])
-                if heard[n] and probability > 0.5:
+                theirs = float(own[person, n]) if loud[person, n] else 0.0
+                narrated = float(whose[person, n]) if loud[-1, n] else 0.0
+                probability = max(theirs, narrated)
+                if probability > 0.5:
                     absence.add(1 / VIDEO_RATE, probability)
 
 

@@ -232,7 +232,8 @@ def stored(state: dict[str, Any], *, half: bool, prefix: str = "") -> dict[str, 
     for name, value in state.items():
         value = value.detach().cpu().contiguous()
         # Running statistics and the whitening of lips span too many magnitudes for 16 bits.
-        small = half and value.is_floating_point() and value.dim() > 1 and "components" not in name
+        narrow = value.dim() > 1 or name.endswith((".weight", ".bias"))
+        small = half and value.is_floating_point() and narrow and "components" not in name
         out[prefix + name] = value.half() if small else value
     return out
 

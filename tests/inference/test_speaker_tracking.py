@@ -125,8 +125,8 @@ def test_blocks_come_out_before_the_end() -> None:
     next(stream)
     assert given <= 3
     for _ in stream:
-        assert carrier.narrator is not None
-        assert carrier.narrator.shape[-1] <= 60
+        assert carrier.prints is not None
+        assert carrier.prints.shape[-1] <= 60
 
 
 def test_nobody_is_given_anything_if_nothing_is_carried() -> None:
