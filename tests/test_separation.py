@@ -33,6 +33,7 @@ class Everything(AVSENet):
         components: torch.Tensor,
         seen: torch.Tensor,
         presence: torch.Tensor | None = None,
+        enrolment: torch.Tensor | None = None,
     ) -> Answer:
         people = seen.shape[1]
         mask = torch.ones(1, people, *spectrum.shape[1:])
