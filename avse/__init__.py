@@ -14,32 +14,32 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from avse.activity.who import Activity as Activity
-    from avse.activity.who import who as who
+    from avse.diarization.who import Activity as Activity
+    from avse.diarization.who import who as who
     from avse.errors import AvseError as AvseError
     from avse.models.weights import load as load_network  # noqa: F401
-    from avse.scene import Scene as Scene
-    from avse.scene import look as look
-    from avse.separation import Block as Block
-    from avse.separation import Separation as Separation
-    from avse.separation import Separator as Separator
-    from avse.separation import separate as separate
+    from avse.scene.scene import Scene as Scene
+    from avse.scene.scene import look as look
+    from avse.separation.separator import Block as Block
+    from avse.separation.separator import Separation as Separation
+    from avse.separation.separator import Separator as Separator
+    from avse.separation.separator import separate as separate
     from avse.settings import Settings as Settings
-    from avse.shipped import shipped as shipped_models  # noqa: F401
+    from avse.utils.shipped import shipped as shipped_models  # noqa: F401
 
 _HOME = {
-    "Activity": ("avse.activity.who", "Activity"),
+    "Activity": ("avse.diarization.who", "Activity"),
     "AvseError": ("avse.errors", "AvseError"),
-    "Block": ("avse.separation", "Block"),
-    "Scene": ("avse.scene", "Scene"),
-    "Separation": ("avse.separation", "Separation"),
-    "Separator": ("avse.separation", "Separator"),
+    "Block": ("avse.separation.separator", "Block"),
+    "Scene": ("avse.scene.scene", "Scene"),
+    "Separation": ("avse.separation.separator", "Separation"),
+    "Separator": ("avse.separation.separator", "Separator"),
     "Settings": ("avse.settings", "Settings"),
     "load_network": ("avse.models.weights", "load"),
-    "look": ("avse.scene", "look"),
-    "separate": ("avse.separation", "separate"),
-    "shipped_models": ("avse.shipped", "shipped"),
-    "who": ("avse.activity.who", "who"),
+    "look": ("avse.scene.scene", "look"),
+    "separate": ("avse.separation.separator", "separate"),
+    "shipped_models": ("avse.utils.shipped", "shipped"),
+    "who": ("avse.diarization.who", "who"),
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from avse.clock import Time, read_clock
 from avse.errors import UsageError
+from avse.utils.clock import Time, read_clock
 
 _T = TypeVar("_T")
 

@@ -27,22 +27,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from avse.evaluate.statistics import interval
+from avse.evaluation.statistics import interval
 from avse.models.network import AVSENet
 from avse.models.spec import PRESETS, AVSESpec
 from avse.models.weights import save
-from avse.train.compute import Compute, computing, moved
-from avse.train.data import PackedSounds, open_corpora
-from avse.train.ears import EarsStage
-from avse.train.joint import SeparationStage
-from avse.train.loop import CHECKPOINT, read_checkpoint
-from avse.train.mixing import Mixer, MixSettings
-from avse.train.reading import read_recipe
-from avse.train.recipe import AskSettings, Recipe, StageSettings
-from avse.train.running import run_recipe
-from avse.train.runs import averaged
-from avse.train.stages import make_stage
-from avse.train.validating import Validator
+from avse.training.audio_only import EarsStage
+from avse.training.compute import Compute, computing, moved
+from avse.training.data import PackedSounds, open_corpora
+from avse.training.loop import CHECKPOINT, read_checkpoint
+from avse.training.mixing import Mixer, MixSettings
+from avse.training.recipe import AskSettings, Recipe, StageSettings
+from avse.training.recipe_file import read_recipe
+from avse.training.recipe_runner import run_recipe
+from avse.training.run_folder import averaged
+from avse.training.separation_stage import SeparationStage
+from avse.training.stages import make_stage
+from avse.training.validating import Validator
 
 REFERENCE, FLOOR = "reference", "ears"
 SPEECH = "speech, made cues"

@@ -25,16 +25,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avse.evaluate.statistics import interval
+from avse.evaluation.statistics import interval
 from avse.inference.offscreen_weights import load_offscreen
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
-from avse.train.asking import Enroller
-from avse.train.data import Faces, PackedSounds
-from avse.train.mixing import MixSettings
-from avse.train.talking import FaceSettings, TalkingBatch, TalkingMixer
-from avse.train.validating import VoiceScore, answers, score_mixture
+from avse.training.data import Faces, PackedSounds
+from avse.training.mixing import MixSettings
+from avse.training.queries import Enroller
+from avse.training.talking_mixtures import FaceSettings, TalkingBatch, TalkingMixer
+from avse.training.validating import VoiceScore, answers, score_mixture
 
 SECONDS = 2.88
 LATE = 3

@@ -28,8 +28,8 @@ from pathlib import Path
 import av
 
 from avse.batch.manifest import read_records
-from avse.hashing import sha256
 from avse.media import copy_beginning
+from avse.utils.fingerprint import sha256
 
 BROKEN = 10
 

@@ -4,7 +4,7 @@ Loops a clip, then runs `avse separate -s 1` without a cache and, with one that 
 beginning, `avse inspect`, `separate`, the same again, and `who`, each in a process of its own.
 Compares what is written byte by byte. On a busy machine go by the processor's seconds.
 
-    python benchmarks/again.py some-720p-clip.mp4 --minutes 1
+    python benchmarks/cache.py some-720p-clip.mp4 --minutes 1
 """
 
 from __future__ import annotations

@@ -22,15 +22,15 @@ import torch
 from bars import SEED, mixing, people
 from scipy.signal import correlate, resample_poly
 
-from avse.evaluate.statistics import interval
+from avse.dsp.stft import SAMPLE_RATE
+from avse.evaluation.statistics import interval
 from avse.metrics.perceptual import pesq_score, stoi_score
 from avse.metrics.si_sdr import si_sdr
 from avse.models.weights import load
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE
-from avse.train.data import PackedSounds
-from avse.train.talking import FaceSettings, TalkingMixer
-from avse.train.validating import answers
+from avse.training.data import PackedSounds
+from avse.training.talking_mixtures import FaceSettings, TalkingMixer
+from avse.training.validating import answers
 
 FloatArray = npt.NDArray[np.float32]
 _FURTHEST = 800

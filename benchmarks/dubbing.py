@@ -4,7 +4,7 @@
     python benchmarks/dubbing.py --train grid_train lrw --held-out grid_valid lrw --noise noise
 
 Draws people from packs of `avse prepare`, their clips joined to 3, 6 and 12 s, with their own voice
-or with somebody else's, and lets sync, network and `avse.activity.dubbing` do what it does.
+or with somebody else's, and lets sync, network and `avse.diarization.dubbing` do what it does.
 Of a training pack the split "train" is used, to fit the constants (--train); of a held-out one
 everything but it. --voices is a pack of sound: voices for strangers who are never seen; without it
 they are other people of the same pack. Nothing is known of the sex of voices.
@@ -26,10 +26,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from avse.activity.dubbing import RULE, DubbingRule, another_voice, judgeable
-from avse.activity.segments import Flags, Hysteresis
 from avse.data.clips import SAMPLES_PER_FRAME
 from avse.data.pack import PreparedPack, SoundClips, TalkingClips
+from avse.diarization.dubbing import RULE, DubbingRule, another_voice, judgeable
+from avse.diarization.segments import Flags, Hysteresis
+from avse.dsp.stft import SAMPLE_RATE
 from avse.faces.lips import POINTS, RATE_HZ, LipSequence
 from avse.inference.activity_features import NEAR
 from avse.inference.mask_estimator import MaskEstimator
@@ -37,10 +38,9 @@ from avse.inference.voice_activity import speaking
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import in_step
-from avse.train.mixing import set_level
+from avse.training.mixing import set_level
 
 FloatArray = npt.NDArray[np.float32]
 LENGTHS_S = (3, 6, 12)

@@ -61,12 +61,12 @@ def measured(arguments: list[str]) -> tuple[float, float]:
 
 def parts(path: Path, seconds: float) -> Iterator[tuple[str, float]]:
     """Time of each part on one recording, as shares of its length."""
+    from avse.dsp.stft import SAMPLE_RATE
     from avse.inference.mask_estimator import MaskEstimator
     from avse.media import AudioReader, StemWriter, probe, read_frames
     from avse.models.weights import load
-    from avse.scene import look
+    from avse.scene.scene import look
     from avse.settings import Settings
-    from avse.stft import SAMPLE_RATE
 
     settings = Settings()
     began = time.monotonic()

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from avse.evaluate.items import Mixture, MixtureResult, Voice
-from avse.evaluate.scoring import Plan, score_mixtures
-from avse.evaluate.sounds import SUFFIXES, FloatArray, read_sound, write_sound
+from avse.evaluation.items import Mixture, MixtureResult, Voice
+from avse.evaluation.scoring import Plan, score_mixtures
+from avse.evaluation.sounds import SUFFIXES, FloatArray, read_sound, write_sound
 from avse.media import resample
 from avse.metrics import METRICS
 

@@ -17,13 +17,13 @@ import time
 import numpy as np
 import torch
 
+from avse.dsp.stft import BINS, FRAME_RATE, SAMPLE_RATE, VIDEO_RATE
 from avse.faces.lips import POINTS, LipSequence
 from avse.inference.mask_estimator import MaskEstimator
 from avse.inference.offscreen_weights import load_offscreen
 from avse.inference.speaker_tracking import SpeakerTracker
 from avse.models.weights import load
 from avse.settings import Settings
-from avse.stft import BINS, FRAME_RATE, SAMPLE_RATE, VIDEO_RATE
 
 SECONDS = 60
 

@@ -18,6 +18,7 @@ import numpy as np
 from scenes import Cast, FloatArray, face, silenced, told
 
 from avse.data.clips import Sounds
+from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.inference.gate import gated
 from avse.inference.mask_applier import MaskApplier
 from avse.inference.mask_estimator import MaskEstimator
@@ -28,10 +29,9 @@ from avse.metrics.si_sdr import si_sdr
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE, VIDEO_RATE
-from avse.train.data import PackedSounds
-from avse.train.mixing import set_level
-from avse.train.offscreen import piece
+from avse.training.data import PackedSounds
+from avse.training.mixing import set_level
+from avse.training.offscreen import piece
 
 SECONDS = 8
 FRAMES = SECONDS * VIDEO_RATE

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from avse.data.clips import SAMPLES_PER_FRAME
 from avse.data.pack import PreparedPack, TalkingClips
-from avse.evaluate.statistics import interval
+from avse.dsp.stft import SAMPLE_RATE
+from avse.evaluation.statistics import interval
 from avse.faces.lips import POINTS, LipSequence
-from avse.stft import SAMPLE_RATE
-from avse.train.mixing import set_level
+from avse.training.mixing import set_level
 
 FloatArray = npt.NDArray[np.float32]
 

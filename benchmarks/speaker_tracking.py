@@ -6,7 +6,7 @@ with B, or B alone does. Measures, for these six seconds, how much of A's voice 
 (signal-to-noise ratio), and how much of anybody else's, in three ways: with voices enrolled and
 followed (the default), followed only (`--no-enrol`), and not followed (`--no-enrol --no-carry`).
 
-    python benchmarks/carrying.py lrw --splits test --count 60
+    python benchmarks/speaker_tracking.py lrw --splits test --count 60
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from scenes import Cast, FloatArray, face, silenced, told
 
 from avse.data.clips import SAMPLES_PER_FRAME
+from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.inference.engine import Engine
 from avse.inference.offscreen import Offscreen
 from avse.inference.offscreen_weights import load_offscreen
@@ -28,7 +29,6 @@ from avse.models.network import AVSENet
 from avse.models.presence import REACH
 from avse.models.weights import load
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE, VIDEO_RATE
 
 SEEN_S, LOST_S = 6, 6
 CASES = ("A", "A and B", "stranger", "stranger and B", "B")

@@ -25,13 +25,13 @@ import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
 
+from avse.dsp.stft import SAMPLE_RATE
 from avse.faces.lips import RATE_HZ, LipSequence
 from avse.media import AudioReader
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.scene import look
+from avse.scene.scene import look
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE
 from avse.sync.certainty import describe
 from avse.sync.drift import along
 from avse.sync.measuring import conclude, gather

@@ -22,10 +22,10 @@ from scenes import FloatArray
 
 from avse.inference.offscreen_weights import load_offscreen
 from avse.settings import Settings
-from avse.train.compute import Compute
-from avse.train.data import EVERYBODY, PackedSounds
-from avse.train.mixing import MixSettings
-from avse.train.voiceprints import PairSource, VoiceprintStage, equal_error_rate
+from avse.training.compute import Compute
+from avse.training.data import EVERYBODY, PackedSounds
+from avse.training.mixing import MixSettings
+from avse.training.voiceprints import PairSource, VoiceprintStage, equal_error_rate
 
 SEED, BATCHES, TALKERS = 96, 8, 40
 

@@ -23,14 +23,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from avse.activity.segments import Flags, Hysteresis, Segment, flags_of
-from avse.activity.texts import read_rttm, rttm
-from avse.activity.who import Activity, listen
+from avse.diarization.segments import Flags, Hysteresis, Segment, flags_of
+from avse.diarization.texts import read_rttm, rttm
+from avse.diarization.who import Activity, listen
 from avse.errors import NoFaceError
-from avse.evaluate.running import places
-from avse.evaluate.sounds import read_sound
-from avse.evaluate.statistics import summarise
-from avse.evaluate.testset import TestSet, open_test_set
+from avse.evaluation.running import places
+from avse.evaluation.sounds import read_sound
+from avse.evaluation.statistics import summarise
+from avse.evaluation.testset import TestSet, open_test_set
 from avse.faces.detect import open_backend
 from avse.faces.lips import RATE_HZ
 from avse.inference.engine import Engine
@@ -39,8 +39,8 @@ from avse.metrics import Score, measure, silent_level
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.scene import Scene, look, no_progress
-from avse.separation import Separation
+from avse.scene.scene import Scene, look, no_progress
+from avse.separation.separator import Separation
 from avse.settings import Settings
 
 FloatArray = npt.NDArray[np.float32]
@@ -151,7 +151,7 @@ def judge(
 
 
 def _spans(flags: Flags) -> list[tuple[float, float]]:
-    from avse.activity.segments import segments
+    from avse.diarization.segments import segments
 
     return [(s.start, s.stop) for s in segments(flags)]
 

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from who import average_precision
 
-from avse.activity.segments import LOUD_DB, Flags, tidied
 from avse.data.clips import SAMPLES_PER_FRAME
 from avse.data.pack import PreparedPack, SoundClips, TalkingClips
+from avse.diarization.segments import LOUD_DB, Flags, tidied
 from avse.faces.lips import POINTS, LipSequence
 from avse.inference.activity_features import AGREEMENT, HEAD, LEVEL, MOTION
 from avse.inference.mask_estimator import MaskEstimator
@@ -31,7 +31,7 @@ from avse.inference.voice_activity import HEARD, WATCHED, Calibration
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
-from avse.train.mixing import set_level
+from avse.training.mixing import set_level
 
 FloatArray = npt.NDArray[np.float32]
 NAMES = {HEAD: "head", LEVEL: "level", AGREEMENT: "agreement", MOTION: "motion"}

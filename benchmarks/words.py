@@ -17,16 +17,16 @@ import tempfile
 from pathlib import Path
 
 from avse.errors import NoFaceError
-from avse.evaluate.running import places
-from avse.evaluate.statistics import summarise
-from avse.evaluate.testset import TestSet, open_test_set
-from avse.evaluate.word_errors import word_error_rate
+from avse.evaluation.running import places
+from avse.evaluation.statistics import summarise
+from avse.evaluation.testset import TestSet, open_test_set
+from avse.evaluation.word_errors import word_error_rate
 from avse.faces.detect import FaceBackend, open_backend
 from avse.metrics import Score
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.separation import separate
+from avse.separation.separator import separate
 from avse.settings import Settings
 from avse.transcription.transcribers import Transcriber
 from avse.transcription.voices import Voice, open_for_subtitles, transcribe

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 
 import avse
-import avse.looking
-from avse import cache as caching
-from avse.cache import FACES, SYNC, Cache, know_content, open_cache
+import avse.scene.looking
 from avse.errors import UsageError
 from avse.faces.detect import open_backend
 from avse.faces.people import People
 from avse.media import copy_beginning
 from avse.models.network import AVSENet
-from avse.scene import Scene, look
+from avse.scene import cache as caching
+from avse.scene.cache import FACES, SYNC, Cache, know_content, open_cache
+from avse.scene.scene import Scene, look
 from avse.settings import Settings
 from avse.sync.measuring import measure
 from tests.conftest import TINY, randomise
@@ -60,8 +60,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         count.append(len(list(frames)))
         return PEOPLE
 
-    monkeypatch.setattr(avse.looking, "find_people", find)
-    monkeypatch.setattr(avse.scene, "open_backend", lambda *_, **__: None)
+    monkeypatch.setattr(avse.scene.looking, "find_people", find)
+    monkeypatch.setattr(avse.scene.scene, "open_backend", lambda *_, **__: None)
     return count
 
 
@@ -246,13 +246,13 @@ def test_other_versions_look_again(
         ("code_digest", lambda *_: ""),
     ):
         with monkeypatch.context() as patched:
-            patched.setattr(avse.looking, name, value)
+            patched.setattr(avse.scene.looking, name, value)
             look(short, Settings())
     with monkeypatch.context() as patched:
         patched.setattr(caching, "__version__", "99")
         look(short, Settings())
     with monkeypatch.context() as patched:
-        patched.setattr(avse.scene, "backend_version", lambda *_, **__: "another")
+        patched.setattr(avse.scene.scene, "backend_version", lambda *_, **__: "another")
         look(short, Settings())
     assert len(looks) == 6
     look(short, Settings())
@@ -350,7 +350,7 @@ def test_voices_are_the_same_to_the_bit(short: Path) -> None:
 WRITE = """
 import sys
 from pathlib import Path
-from avse.cache import Cache
+from avse.scene.cache import Cache
 cache = Cache(Path(sys.argv[1]), 400_000)
 print("ready", flush=True)
 for n in range(int(sys.argv[2])):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avse.clock import clock, read_clock
 from avse.errors import UsageError
+from avse.utils.clock import clock, read_clock
 
 
 @pytest.mark.parametrize(

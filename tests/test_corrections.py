@@ -17,8 +17,13 @@ import numpy as np
 import pytest
 
 import avse
-import avse.looking
-from avse.corrections import (
+import avse.scene.looking
+from avse.errors import AvseError, InputError, NoFaceError, OutputError, UsageError
+from avse.faces.lips import POINTS, Lips, LipSequence
+from avse.faces.people import People, Person
+from avse.media import copy_beginning
+from avse.models.network import AVSENet
+from avse.scene.corrections import (
     LONGEST_NAME,
     MOST,
     NOTHING,
@@ -34,15 +39,10 @@ from avse.corrections import (
     corrections_of,
     read_corrections,
 )
-from avse.errors import AvseError, InputError, NoFaceError, OutputError, UsageError
-from avse.faces.lips import POINTS, Lips, LipSequence
-from avse.faces.people import People, Person
-from avse.hashing import sha256
-from avse.media import copy_beginning
-from avse.models.network import AVSENet
-from avse.scene import look
+from avse.scene.scene import look
 from avse.settings import Settings
 from avse.sync.measuring import measure
+from avse.utils.fingerprint import sha256
 from tests.conftest import TINY, randomise
 
 KEY = "ab" * 32
@@ -186,7 +186,7 @@ def test_clearing(cache_folder: Path) -> None:
 ADD = """
 import sys
 from dataclasses import replace
-from avse.corrections import Anchor, change_corrections
+from avse.scene.corrections import Anchor, change_corrections
 for n in range(int(sys.argv[2])):
     one = Anchor(n, float(sys.argv[1]), 0.0)
     change_corrections(
@@ -362,13 +362,13 @@ def test_a_damaged_file_stops_nobody_who_ignores_it(corrected: Path, cache_folde
 
 def test_added_faces_are_looked_for_again(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    real = avse.looking.find_people
+    real = avse.scene.looking.find_people
 
     def find(*arguments: Any, **more: Any) -> Any:
         asked.append([(hint.time, hint.box) for hint in more["hints"]])
         return real(*arguments, **more)
 
-    monkeypatch.setattr(avse.looking, "find_people", find)
+    monkeypatch.setattr(avse.scene.looking, "find_people", find)
     look(short, Settings())
     put(Corrections(added=(AddedFace(0.5, (0.1, 0.2, 0.3, 0.4)),)), sha256(short))
     scene = look(short, Settings())
@@ -382,9 +382,9 @@ def test_added_faces_are_looked_for_again(short: Path, monkeypatch: pytest.Monke
 def test_without_corrections_no_recording_is_hashed(
     short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import avse.cache
+    import avse.scene.cache
 
-    monkeypatch.setattr(avse.cache, "mark", lambda _: pytest.fail("hashed"))
+    monkeypatch.setattr(avse.scene.cache, "mark", lambda _: pytest.fail("hashed"))
     assert corrections_of(short) == NOTHING
     with pytest.raises(AvseError):
         look(short.with_name("missing.mp4"), Settings(cache=False))

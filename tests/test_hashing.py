@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avse.hashing import sha256
+from avse.utils.fingerprint import sha256
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_001])

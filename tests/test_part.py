@@ -12,10 +12,10 @@ import pytest
 import avse
 from avse.errors import NoFaceError, UnknownSpeakerError, UsageError
 from avse.media import AudioReader, MediaInfo, probe
-from avse.part import Part, find_part
-from avse.separation import Separation
+from avse.scene.part import Part, find_part
+from avse.scene.speakers import read_point
+from avse.separation.separator import Separation
 from avse.settings import Settings
-from avse.speakers import read_point
 from tests.looped import loop
 from tests.test_separation import Everything
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avse.errors import InputError, UsageError
-from avse.paths import inside, is_below, is_there, user_path
+from avse.utils.paths import inside, is_below, is_there, user_path
 
 
 def test_a_users_path_has_their_home_put_in(monkeypatch: pytest.MonkeyPatch) -> None:

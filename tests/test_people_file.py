@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avse.errors import InputError, UsageError
-from avse.people_file import check_name, entry, new_name, read_people
+from avse.faces.people_file import check_name, entry, new_name, read_people
 
 from .faces.test_known import person
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avse.records import RecordError, build, fit, load_json, load_toml
+from avse.utils.schema import RecordError, build, fit, load_json, load_toml
 
 
 @dataclass(frozen=True)

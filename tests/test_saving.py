@@ -14,10 +14,10 @@ import pytest
 
 from avse.errors import UsageError
 from avse.media import AudioReader, AudioStream, probe
-from avse.naming import Stem
-from avse.part import WHOLE
-from avse.saving import Mix, mixed, save_stems
-from avse.separation import Block
+from avse.media.naming import Stem
+from avse.scene.part import WHOLE
+from avse.separation.saving import Mix, mixed, save_stems
+from avse.separation.separator import Block
 from tests.media.media_files import Picture, Sound, speechlike, write_media
 
 RATE = 48_000

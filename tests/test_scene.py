@@ -13,8 +13,8 @@ from avse.errors import NoAudioError, OutputError, UsageError
 from avse.inference.engine import Engine
 from avse.media import probe
 from avse.models.network import AVSENet
-from avse.scene import Scene, examine, look, no_progress
-from avse.separation import Separation
+from avse.scene.scene import Scene, examine, look, no_progress
+from avse.separation.separator import Separation
 from avse.settings import Settings
 from tests.media.media_files import Picture, Sound, write_media
 from tests.media.test_splices import HOUR, jumping
@@ -103,7 +103,7 @@ def test_a_disk_without_room_is_noticed_before_the_work(
     class Usage:
         free = int(0.9 * needed)
 
-    monkeypatch.setattr("avse.media.placing.shutil.disk_usage", lambda folder: Usage)
+    monkeypatch.setattr("avse.media.atomic_files.shutil.disk_usage", lambda folder: Usage)
     monkeypatch.setattr(Separation, "blocks", lambda self: pytest.fail("worked all the same"))
     with pytest.raises(OutputError, match="the disk has"):
         separation.save(paths)

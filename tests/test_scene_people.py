@@ -16,8 +16,8 @@ from avse.errors import NoFaceError, UnknownSpeakerError, UsageError
 from avse.inference.engine import Engine
 from avse.media import read_frames
 from avse.models.network import AVSENet
-from avse.scene import Scene, look, no_progress
-from avse.separation import Separation
+from avse.scene.scene import Scene, look, no_progress
+from avse.separation.separator import Separation
 from avse.settings import Settings, read_same
 from tests.conftest import TINY, randomise
 

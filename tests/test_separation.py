@@ -15,12 +15,12 @@ from avse.errors import OutputError, OutputExistsError, UnknownSpeakerError, Usa
 from avse.inference.engine import Block as EngineBlock
 from avse.inference.engine import Engine
 from avse.media import AudioReader, probe
+from avse.media.naming import Stem
 from avse.metrics import si_sdr
 from avse.models.network import Answer, AVSENet
-from avse.naming import Stem
-from avse.scene import Scene, no_progress
-from avse.separation import Block, Separation
-from avse.shipped import shipped
+from avse.scene.scene import Scene, no_progress
+from avse.separation.separator import Block, Separation
+from avse.utils.shipped import shipped
 from tests.conftest import EXAMPLES, TINY, randomise
 
 

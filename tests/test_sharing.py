@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avse.sharing import link, shown, without_folders
+from avse.utils.sharing import link, shown, without_folders
 
 NAMES = [
     "a b.wav",

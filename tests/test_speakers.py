@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avse.errors import UsageError
-from avse.speakers import Speaker, Speakers
+from avse.scene.speakers import Speaker, Speakers
 
 
 @pytest.mark.parametrize(

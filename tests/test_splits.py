@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avse.data.splits import SPLITS, TEST, TRAIN, VALID, split_of
 from avse.errors import InputError, UsageError
 from avse.mixtures.corpus import find_corpus
 from avse.mixtures.plan import plan_set
 from avse.mixtures.settings import SetSettings
 from avse.prepare.running import prepare
 from avse.prepare.settings import PrepareSettings
-from avse.splits import SPLITS, TEST, TRAIN, VALID, split_of
 from tests.mixtures.made_clips import write_wav
 
 SOUND = PrepareSettings(sound_only=True)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from avse.errors import InputError
-from avse.workers import map_unordered, usable_processors
+from avse.utils.pool import map_unordered, usable_processors
 
 # Says the process id of its worker, which then sleeps for longer than anybody would wait.
 PARENT = """
 from tests.test_workers import report_and_sleep
-from avse.workers import map_unordered
+from avse.utils.pool import map_unordered
 
 if __name__ == "__main__":
     list(map_unordered(report_and_sleep, range(2), jobs=2, died=print))

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avse.part import find_part
-from avse.records import build, load_json
+from avse.scene.part import find_part
 from avse.settings import Settings
+from avse.utils.schema import build, load_json
 
 if TYPE_CHECKING:
     from avse.faces.people import Person
-    from avse.job import Done
     from avse.media import MediaInfo
+    from avse.separation.job import Done
 
 _POINTS = 240
 _SIDE = 72

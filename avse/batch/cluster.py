@@ -22,10 +22,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avse.batch.crew import Crew, Limits, Report
-from avse.batch.living import Setup
 from avse.batch.manifest import Trouble
+from avse.batch.process_pool import Crew, Limits, Report
 from avse.batch.worker import CleanTask, make_bench
+from avse.batch.worker_process import Setup
 from avse.errors import MissingError, MissingExtraError, UsageError
 
 _RETRIES = 5
@@ -104,7 +104,7 @@ def recruit_on(
 
 
 class Cluster:
-    """Tasks on a Ray cluster; see `avse.batch.crew.Workforce`.
+    """Tasks on a Ray cluster; see `avse.batch.process_pool.Workforce`.
 
     Args:
         address: of the cluster.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avse.errors import InputError, UsageError
 from avse.media.opening import refuse_url
-from avse.paths import is_there, user_path
+from avse.utils.paths import is_there, user_path
 
 _VIDEOS = "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts wmv flv 3gp ogv vob mxf"
 

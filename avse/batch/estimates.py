@@ -8,14 +8,14 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from avse.batch.crew import Workforce
+from avse.batch.listeners import Estimate, Interrupts, Outlook
 from avse.batch.manifest import Record
 from avse.batch.plan import Item, Plan, bytes_needed
+from avse.batch.process_pool import Workforce
 from avse.batch.request import Request
-from avse.batch.watching import Estimate, Interrupts, Outlook
 from avse.batch.worker import Tried, TryTask
-from avse.naming import DEFAULT_NAME
-from avse.speakers import Speakers
+from avse.media.naming import DEFAULT_NAME
+from avse.scene.speakers import Speakers
 
 START_S = 5.0
 """Until a process has loaded the network and the face backend: docs/scale.md."""

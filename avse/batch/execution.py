@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from avse import __version__
-from avse.batch.crew import Report, Workforce
-from avse.batch.living import trouble_of
+from avse.batch.listeners import Interrupts, Summary, Watcher
 from avse.batch.manifest import Manifest, Record, Trouble
 from avse.batch.plan import Item, Plan
+from avse.batch.process_pool import Report, Workforce
 from avse.batch.request import Request
 from avse.batch.staging import Staging
-from avse.batch.watching import Interrupts, Summary, Watcher
 from avse.batch.worker import Cleaned, CleanTask
+from avse.batch.worker_process import trouble_of
 from avse.errors import OutputExistsError
 
 SMALLEST_WINDOW_S = 1.0

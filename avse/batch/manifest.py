@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from avse.errors import OutputError, UsageError
-from avse.marks import Mark
-from avse.media.placing import writing
-from avse.paths import is_below
-from avse.records import RecordError, build, load_json
+from avse.media.atomic_files import writing
+from avse.utils.file_state import Mark
+from avse.utils.paths import is_below
+from avse.utils.schema import RecordError, build, load_json
 
 if TYPE_CHECKING:
     from typing import Self

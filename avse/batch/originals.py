@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avse.batch.cards import likely_plays, read_card
-from avse.batch.crew import Workforce
+from avse.batch.listeners import Interrupts, Watcher
 from avse.batch.manifest import Manifest, Record, refuse_link
-from avse.batch.watching import Interrupts, Watcher
+from avse.batch.process_pool import Workforce
 from avse.errors import MediaError
-from avse.marks import Mark
-from avse.media.placing import appearing, writing
-from avse.part import find_part
+from avse.media.atomic_files import appearing, writing
+from avse.scene.part import find_part
 from avse.settings import Settings
+from avse.utils.file_state import Mark
 
 if TYPE_CHECKING:
     from avse.batch.plan import Item

@@ -15,10 +15,10 @@ from avse.batch.request import Request
 from avse.batch.staging import key_of
 from avse.batch.worker import Probed
 from avse.errors import AvseError, InputError, OutputError, OutputExistsError
-from avse.marks import Mark
-from avse.media.placing import writing
-from avse.naming import Stem
-from avse.paths import inside
+from avse.media.atomic_files import writing
+from avse.media.naming import Stem
+from avse.utils.file_state import Mark
+from avse.utils.paths import inside
 
 _SHOWN = 3
 _READERS = 8

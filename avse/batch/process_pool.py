@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from avse.batch import memory
-from avse.batch.living import Setup, cause_of_death, live
 from avse.batch.manifest import Trouble
+from avse.batch.worker_process import Setup, cause_of_death, live
 from avse.errors import AvseError
 
 if TYPE_CHECKING:

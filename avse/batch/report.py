@@ -17,15 +17,15 @@ from pathlib import Path
 
 from avse import __version__
 from avse.batch.cards import Card, Face, Sound, likely_plays, read_card
+from avse.batch.listeners import Summary
 from avse.batch.manifest import Manifest, Record
 from avse.batch.originals import name_of_copy, within
 from avse.batch.plan import Item
 from avse.batch.request import Request
-from avse.batch.watching import Summary
-from avse.clock import clock
-from avse.media.placing import appearing
-from avse.naming import Stem
-from avse.sharing import link, shown, without_folders
+from avse.media.atomic_files import appearing
+from avse.media.naming import Stem
+from avse.utils.clock import clock
+from avse.utils.sharing import link, shown, without_folders
 
 TEMPLATE = "report.html.jinja"
 SCRIPT = "report.js"

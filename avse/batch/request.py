@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from avse.corrections import read_corrections
-from avse.job import Job
-from avse.naming import Naming, check_template
+from avse.media.naming import Naming, check_template
+from avse.scene.corrections import read_corrections
+from avse.scene.speakers import Speakers
+from avse.separation.job import Job
 from avse.settings import Settings
-from avse.speakers import Speakers
 
 _ELSEWHERE = ("model", "offscreen_model", "device", "people", "cache")
 """Settings that are not part of the digest: weights and people have a hash of their own; where
@@ -26,7 +26,7 @@ class Request:
     Attributes:
         verb: "separate": a file for each voice; "enhance": one with everybody in sight.
         speakers: whose voices.
-        template: how outputs are called, see `avse.naming`.
+        template: how outputs are called, see `avse.media.naming`.
         settings: how to separate.
         residual: whether to write everything else too.
         clip: what to do where an integer file would clip.

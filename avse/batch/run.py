@@ -11,19 +11,19 @@ from functools import partial
 from pathlib import Path
 
 from avse.batch import memory
-from avse.batch.carrying import Carrying
-from avse.batch.crew import Crew, Limits, Report, Workforce
 from avse.batch.discover import absolute, discover
+from avse.batch.estimates import look_ahead, try_out
+from avse.batch.execution import Carrying
+from avse.batch.listeners import Interrupts, Outlook, Summary, Watcher, counted_interrupts
 from avse.batch.manifest import Manifest
 from avse.batch.originals import copy_originals
-from avse.batch.outlook import look_ahead, try_out
 from avse.batch.plan import Item, Plan, in_shard, make_items, make_plan
+from avse.batch.process_pool import Crew, Limits, Report, Workforce
 from avse.batch.request import Request
 from avse.batch.staging import Staging
-from avse.batch.watching import Interrupts, Outlook, Summary, Watcher, counted_interrupts
 from avse.batch.worker import ProbeTask, Tried, make_bench
 from avse.errors import OutputError, UsageError
-from avse.media.placing import size, writing
+from avse.media.atomic_files import size, writing
 
 MANIFEST = "avse-batch.jsonl"
 REPORT = "avse-batch.html"
@@ -254,7 +254,7 @@ def _bounded(batch: Batch, watcher: Watcher) -> Limits:
 
 
 def _hash_of_weights(request: Request) -> str:
-    from avse.shipped import find_verified
+    from avse.utils.shipped import find_verified
 
     return find_verified(request.settings.model)
 

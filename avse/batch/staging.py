@@ -20,10 +20,10 @@ from pathlib import Path
 
 from avse.batch.manifest import Manifest, Output, Record, refuse_link
 from avse.errors import AvseError, InputError, OutputExistsError
-from avse.marks import mark, mark_of
-from avse.media.placing import writing
-from avse.paths import inside
-from avse.records import load_json
+from avse.media.atomic_files import writing
+from avse.utils.file_state import mark, mark_of
+from avse.utils.paths import inside
+from avse.utils.schema import load_json
 
 WORK = ".avse-batch"
 _NOTE = "commit.json"

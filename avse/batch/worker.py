@@ -10,15 +10,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avse.batch.living import Hook, Work
 from avse.batch.manifest import Output
 from avse.batch.originals import CopyTask, copy_sound
 from avse.batch.request import Request
 from avse.batch.staging import CARD, finished_files
+from avse.batch.worker_process import Hook, Work
 from avse.errors import MediaError
-from avse.hashing import sha256
-from avse.marks import Mark, mark_of
-from avse.part import find_part
+from avse.scene.part import find_part
+from avse.utils.file_state import Mark, mark_of
+from avse.utils.fingerprint import sha256
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
@@ -198,8 +198,8 @@ class Bench:
 
     def _clean(self, task: CleanTask, hook: Hook) -> Cleaned:
         from avse.batch.cards import write_card
-        from avse.job import carry_out
         from avse.models.device import pick_device
+        from avse.separation.job import carry_out
 
         source, folder = Path(task.source), Path(task.folder)
         hook("reading", 0.0, None)
@@ -247,7 +247,7 @@ def look_into(task: ProbeTask) -> Probed:
     """
     from avse.media import check_remux, probe
     from avse.media.probe import plausible_s
-    from avse.scene import choose_tracks
+    from avse.scene.scene import choose_tracks
 
     info, request = probe(task.source), task.request
     settings = request.settings

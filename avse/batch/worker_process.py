@@ -14,11 +14,11 @@ from typing import Any
 
 from avse.batch.manifest import Trouble
 from avse.errors import AvseError, MissingError
-from avse.workers import THREADS, end_with_parent
+from avse.utils.pool import THREADS, end_with_parent
 
 Hook = Callable[[str, float, "float | None"], None]
 Work = Callable[[Any, Hook], Any]
-"""Does a task; is told where to report progress, as `avse.scene.Progress` describes."""
+"""Does a task; is told where to report progress, as `avse.scene.scene.Progress` describes."""
 
 Setup = Callable[[int], Work]
 """Makes the work of a process from its number, 0 and up; has to be picklable."""

@@ -12,13 +12,13 @@ from avse.cli import batch_options as given
 from avse.cli import options
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
-from avse.naming import DEFAULT_NAME
-from avse.part import check_order
-from avse.paths import user_path
+from avse.media.naming import DEFAULT_NAME
+from avse.scene.part import check_order
 from avse.settings import Settings
+from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
-    from avse.batch.crew import Limits
+    from avse.batch.process_pool import Limits
     from avse.batch.run import Recruit
     from avse.cli.batch_progress import Lines
 
@@ -96,12 +96,12 @@ def batch(
         raise UsageError("--report-originals needs the report", "leave out --no-report")
     from avse.batch.request import Request
     from avse.batch.run import Batch, read_shard, run
-    from avse.cli.batch_telling import tell
-    from avse.hashing import sha256
-    from avse.naming import check_template
-    from avse.people_file import read_people
-    from avse.shipped import find_verified
-    from avse.speakers import Speakers
+    from avse.cli.batch_output import tell
+    from avse.faces.people_file import read_people
+    from avse.media.naming import check_template
+    from avse.scene.speakers import Speakers
+    from avse.utils.fingerprint import sha256
+    from avse.utils.shipped import find_verified
 
     check_template(name)
     people = None if settings.people is None else user_path(settings.people).resolve()
@@ -148,8 +148,8 @@ def batch(
 def _limits(
     jobs: int | None, threads: str, timeout: float | None, memory_gb: float | None
 ) -> Limits:
-    from avse.batch.crew import Limits
-    from avse.workers import usable_processors
+    from avse.batch.process_pool import Limits
+    from avse.utils.pool import usable_processors
 
     at_once = jobs or usable_processors()
     return Limits(

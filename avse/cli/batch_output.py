@@ -11,7 +11,7 @@ import typer
 from avse.batch.plan import expected_outputs
 from avse.batch.run import Batch, Outcome
 from avse.cli.batch_progress import clock, failure
-from avse.cli.boundary import FAILED, INTERRUPTED
+from avse.cli.error_handling import FAILED, INTERRUPTED
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, printable
 

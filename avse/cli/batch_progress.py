@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import avse.clock
-from avse.batch.watching import Outlook, Watcher
+import avse.utils.clock
+from avse.batch.listeners import Outlook, Watcher
 from avse.cli.progress import STAGES
 from avse.cli.terminal import Terminal, printable
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from avse.batch.manifest import Record
 
-clock = partial(avse.clock.clock, decimals=0, hours=True)
+clock = partial(avse.utils.clock.clock, decimals=0, hours=True)
 """Seconds as h:mm:ss."""
 
 _LOOKING_S = 10.0

@@ -12,7 +12,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import printable, terminal_of
 
 if TYPE_CHECKING:
-    from avse.cache import Cache, Entry
+    from avse.scene.cache import Cache, Entry
 
 SHOW_EXAMPLES = options.examples(
     ("recordings, sizes, last use", "avse cache show"),
@@ -44,7 +44,7 @@ def show(
     It is in the folder AVSE_CACHE, else in the user's cache folder. The longest unused goes when
     there are more than AVSE_CACHE_GB gigabytes (2).
     """
-    from avse.media.placing import size
+    from avse.media.atomic_files import size
 
     terminal = terminal_of(context)
     cache = _cache()
@@ -80,8 +80,8 @@ def clear(
 
     What was corrected by hand stays, unless --corrections is given.
     """
-    from avse.corrections import clear_corrections
-    from avse.media.placing import size
+    from avse.media.atomic_files import size
+    from avse.scene.corrections import clear_corrections
 
     terminal = terminal_of(context)
     cache = _cache()
@@ -97,8 +97,8 @@ def _cache() -> Cache:
     Raises:
         InputError: there is no folder for it.
     """
-    from avse.cache import Cache, cache_folder, cache_limit
     from avse.errors import InputError
+    from avse.scene.cache import Cache, cache_folder, cache_limit
 
     folder = cache_folder()
     if folder is None:

@@ -15,8 +15,8 @@ from typing import Any
 import typer
 
 from avse.errors import UsageError
-from avse.paths import user_path
-from avse.records import load_toml
+from avse.utils.paths import user_path
+from avse.utils.schema import load_toml
 
 _NOT_HERE = {"config", "help", "version", "install-completion", "show-completion"}
 

@@ -14,7 +14,7 @@ import typer
 
 from avse import __version__
 from avse.cli import options
-from avse.cli.boundary import MISSING
+from avse.cli.error_handling import MISSING
 from avse.cli.tables import table
 from avse.cli.terminal import terminal_of
 from avse.errors import AvseError
@@ -246,7 +246,7 @@ def _opened(version: str) -> tuple[str, str]:
 
 def _weights() -> Iterator[Check]:
     from avse.inference.offscreen_weights import check_weights
-    from avse.shipped import shipped
+    from avse.utils.shipped import shipped
 
     models = shipped()
     if Settings.model not in [model.name for model in models]:

@@ -8,10 +8,10 @@ from avse.cli import options
 from avse.cli.inputs import one_input
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
-from avse.job import Job
-from avse.naming import DEFAULT_NAME, name_outputs
+from avse.media.naming import DEFAULT_NAME, name_outputs
+from avse.scene.speakers import Speakers
+from avse.separation.job import Job
 from avse.settings import Settings
-from avse.speakers import Speakers
 
 EXAMPLES = options.examples(
     ("the voices of all who are seen, in talk.enhanced.wav", "avse enhance talk.mp4"),

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avse.cli import options
-from avse.cli.boundary import FAILED
+from avse.cli.error_handling import FAILED
 from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, OutputExistsError, UsageError
-from avse.paths import user_path
 from avse.settings import Settings
-from avse.sharing import without_folders
+from avse.utils.paths import user_path
+from avse.utils.sharing import without_folders
 
 if TYPE_CHECKING:
-    from avse.evaluate.evaluation import Judged, Request
+    from avse.evaluation.evaluation import Judged, Request
 
 EXAMPLES = options.examples(
     (
@@ -207,12 +207,12 @@ def evaluate(
             "--network-only, --curves and --keep-estimates need --manifest",
             "leave them out, or give a test set of `avse mix`",
         )
-    from avse.evaluate.evaluation import Request, failed, read_names
-    from avse.evaluate.results import made, read_results
-    from avse.evaluate.robustness import CURVES
-    from avse.evaluate.scoring import Plan
+    from avse.evaluation.evaluation import Request, failed, read_names
+    from avse.evaluation.results import made, read_results
+    from avse.evaluation.robustness import CURVES
+    from avse.evaluation.scoring import Plan
     from avse.metrics import METRICS
-    from avse.workers import usable_processors
+    from avse.utils.pool import usable_processors
 
     request = Request(
         plan=Plan(read_names("metric", metrics, METRICS), ceilings, trim),
@@ -236,7 +236,7 @@ def evaluate(
             else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="avse-")))
         )
         if manifest is None:
-            from avse.evaluate.evaluation import judge_folders
+            from avse.evaluation.evaluation import judge_folders
 
             assert estimates is not None
             assert references is not None
@@ -256,7 +256,7 @@ def evaluate(
             None if other is None else _compare(judged, other, without_folders(str(compare)))
         )
         progress("Writing the report", 0.0, None)
-        from avse.evaluate.report import write_all
+        from avse.evaluation.report import write_all
 
         write_all(folder, judged.results, judged.mixtures, overwrite=force)
     _tell(judged.results, targets, terminal, as_json=as_json)
@@ -268,7 +268,7 @@ def evaluate(
 
 def _compare(judged: Judged, other: dict[str, Any], name: str) -> InputError | None:
     """Add the comparison; an error is kept for later, so that the scores are not lost."""
-    from avse.evaluate.comparison import compare
+    from avse.evaluation.comparison import compare
 
     try:
         judged.results["comparison"] = compare(judged.results, other, name)
@@ -286,8 +286,8 @@ def _on_test_set(
     *,
     network_only: bool,
 ) -> Judged:
-    from avse.evaluate.evaluation import judge_test_set
-    from avse.evaluate.testset import open_test_set
+    from avse.evaluation.evaluation import judge_test_set
+    from avse.evaluation.testset import open_test_set
 
     test_set = open_test_set(user_path(manifest))
     if request.plan.trim:
@@ -306,7 +306,7 @@ def _check(targets: list[Path], *, force: bool) -> None:
 def _tell(
     results: dict[str, Any], targets: list[Path], terminal: Terminal, *, as_json: bool
 ) -> None:
-    from avse.evaluate.evaluation import failed
+    from avse.evaluation.evaluation import failed
     from avse.metrics.extra import INSTALL
 
     if as_json:

@@ -13,9 +13,9 @@ from avse.errors import MissingExtraError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from avse.train.curves import Board
-    from avse.train.recipe import StageSettings
-    from avse.train.runs import Done
+    from avse.training.plots import Board
+    from avse.training.recipe import StageSettings
+    from avse.training.run_folder import Done
 
 LINE_EVERY_S = 30.0
 """Seconds between lines where nobody draws."""
@@ -40,11 +40,11 @@ class Follower:
         self.board: Board | None = None
         self.curves = not quiet
         if board:
-            from avse.train.curves import check_board
+            from avse.training.plots import check_board
 
             check_board()
         if self.curves:
-            from avse.train.curves import check_curves
+            from avse.training.plots import check_curves
 
             try:
                 check_curves()
@@ -69,7 +69,7 @@ class Follower:
         if step and not self.quiet:
             self.note(f"stage {settings.name}: going on from step {step} of {settings.steps}")
         if self.with_board:
-            from avse.train.curves import Board
+            from avse.training.plots import Board
 
             self.board = Board(self.run / "tensorboard" / settings.name)
         return StageFollower(self, settings, folder, step)
@@ -94,7 +94,7 @@ class Follower:
 
     def draw(self, folder: Path) -> None:
         """Draw the curves of a stage, if that can be done."""
-        from avse.train.curves import draw_curves
+        from avse.training.plots import draw_curves
 
         if self.curves:
             draw_curves(folder)

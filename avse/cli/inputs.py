@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avse.errors import InputError, UsageError
-from avse.paths import is_there, user_path
+from avse.utils.paths import is_there, user_path
 
 
 def one_input(patterns: Sequence[str]) -> Path:

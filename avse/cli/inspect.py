@@ -14,17 +14,17 @@ from avse.cli.inputs import several_inputs
 from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, printable, terminal_of
-from avse.clock import clock
 from avse.errors import AvseError, NoFaceError, UsageError
-from avse.naming import check_outputs
-from avse.part import find_part
-from avse.paths import user_path
+from avse.media.naming import check_outputs
+from avse.scene.part import find_part
 from avse.settings import Settings
+from avse.utils.clock import clock
+from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
     from avse.faces.people import Person
     from avse.media import AudioStream, MediaInfo, OtherStream, VideoStream
-    from avse.scene import Scene
+    from avse.scene.scene import Scene
 
 EXAMPLES = options.examples(
     ("streams, and the people with their numbers", "avse inspect talk.mp4"),
@@ -158,7 +158,7 @@ def _look(source: Path, info: MediaInfo, settings: Settings, terminal: Terminal)
     if info.video is None:
         terminal.note(f"{source.name}: there is no moving picture, so there are no faces")
         return None
-    from avse.scene import look
+    from avse.scene.scene import look
 
     try:
         with Stages(terminal) as progress:
@@ -183,7 +183,7 @@ def _draw(scene: Scene | None, path: Path, force: bool, terminal: Terminal) -> N
         return
     from avse.faces.gallery import moments, png
     from avse.media import read_frames
-    from avse.media.placing import appearing, check_destination
+    from avse.media.atomic_files import appearing, check_destination
 
     check_destination(path, overwrite=force)
     frames = []

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from avse import job as jobs
 from avse.cli.progress import Stages
 from avse.cli.terminal import Terminal
+from avse.separation import job as jobs
 
 
 def carry_out(job: jobs.Job, terminal: Terminal) -> jobs.Done:
     """Do a job and say what there is to say about it.
 
     Raises:
-        AvseError: see `avse.job.carry_out`.
+        AvseError: see `avse.separation.job.carry_out`.
     """
     with Stages(terminal) as progress:
         done = jobs.carry_out(job, progress=progress)

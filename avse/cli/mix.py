@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from avse.cli import options
-from avse.cli.boundary import FAILED
-from avse.cli.mix_telling import report, show
+from avse.cli.error_handling import FAILED
+from avse.cli.mix_output import report, show
 from avse.cli.progress import Stages
 from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
 from avse.mixtures.protocols import ANY, GRID_PROTOCOLS, LIST
 from avse.mixtures.settings import Range, SetSettings
-from avse.paths import user_path
+from avse.utils.paths import user_path
 
 EXAMPLES = options.examples(
     ("100 mixtures of two, from a folder with a folder for each person", "avse mix clips -o set"),
@@ -262,9 +262,9 @@ def mix(
         raise UsageError("--output has to be a folder", "such as: -o set")
     root, folder = user_path(clips), user_path(output)
     noises = None if noise is None else user_path(noise)
-    from avse.mixtures.making import check_folder, make_set
     from avse.mixtures.plan import plan_set
-    from avse.workers import usable_processors
+    from avse.mixtures.rendering import check_folder, make_set
+    from avse.utils.pool import usable_processors
 
     with Stages(terminal) as progress:
         check_folder(folder, root, None, overwrite=force)

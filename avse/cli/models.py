@@ -11,9 +11,9 @@ from avse.cli import options
 from avse.cli.tables import table
 from avse.cli.terminal import terminal_of
 from avse.errors import AvseError, MissingWeightsError
-from avse.hashing import sha256
-from avse.paths import user_path
 from avse.settings import Settings
+from avse.utils.fingerprint import sha256
+from avse.utils.paths import user_path
 
 LIST_EXAMPLES = options.examples(
     ("size, licence, training data and measured quality", "avse models list"),
@@ -62,7 +62,7 @@ def list_models(
     verbose: options.Verbose = 0,
 ) -> None:
     """List the weights that came with avse."""
-    from avse.shipped import shipped
+    from avse.utils.shipped import shipped
 
     terminal = terminal_of(context)
     models = shipped()
@@ -117,7 +117,7 @@ def verify(
     Exit code 3 if they are not.
     """
     from avse.inference.offscreen_weights import check_weights
-    from avse.shipped import find, shipped
+    from avse.utils.shipped import find, shipped
 
     terminal = terminal_of(context)
     names = [entry.name for entry in shipped()] if model is None else [model]
@@ -160,8 +160,8 @@ def export(
 
     Prints the path of the file.
     """
-    from avse.media.placing import check_destination
-    from avse.train.exporting import export_weights
+    from avse.media.atomic_files import check_destination
+    from avse.training.exporting import export_weights
 
     terminal = terminal_of(context)
     path = user_path(file)

@@ -15,8 +15,8 @@ import typer
 from avse.cli import options
 from avse.cli.inputs import one_input
 from avse.cli.terminal import Terminal, terminal_of
-from avse.paths import user_path
 from avse.settings import Settings
+from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
     from avse.page.protocol import Session
@@ -139,15 +139,15 @@ def open_page(
 def _check(source: Path | None, settings: Settings) -> None:
     """Refuse what cannot be worked on, before anything starts and PyTorch is loaded."""
     if source is not None:
-        from avse.scene import examine
+        from avse.scene.scene import examine
 
         examine(source, settings)
     elif settings.people is not None:
-        from avse.people_file import read_people
+        from avse.faces.people_file import read_people
 
         read_people(user_path(settings.people))
     if settings.model != Settings.model:
-        from avse.shipped import find
+        from avse.utils.shipped import find
 
         find(settings.model)
     if settings.device != Settings.device:

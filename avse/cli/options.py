@@ -14,12 +14,12 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from avse.cli.boundary import listen_to_library, quieten_libraries
 from avse.cli.configuration import use_configuration
+from avse.cli.error_handling import listen_to_library, quieten_libraries
 from avse.cli.terminal import terminal_of
-from avse.clock import read_clock
 from avse.errors import UsageError
 from avse.settings import Settings, read_same
+from avse.utils.clock import read_clock
 
 OUTPUT, PEOPLE, PART = "Output", "People", "Part of the recording"
 QUALITY, ADVANCED = "Quality", "Advanced"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avse.cli import options
-from avse.cli.boundary import FAILED
+from avse.cli.error_handling import FAILED
 from avse.cli.progress import Stages
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
-from avse.paths import user_path
 from avse.prepare.settings import PrepareSettings
+from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
     from avse.prepare.running import Prepared
@@ -151,7 +151,7 @@ def prepare(
     if not output.strip() or output == "-":
         raise UsageError("--output has to be a folder", "such as: -o pack")
     from avse.prepare.running import prepare as run
-    from avse.workers import usable_processors
+    from avse.utils.pool import usable_processors
 
     settings = PrepareSettings(
         layout=layout,

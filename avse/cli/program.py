@@ -26,7 +26,7 @@ from avse.cli import (
     train,
     who,
 )
-from avse.cli.boundary import USAGE, guarded
+from avse.cli.error_handling import USAGE, guarded
 from avse.cli.grouping import (
     HOUSEKEEPING,
     RECORDINGS,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from avse.cli.terminal import Terminal
 from avse.errors import MissingExtraError, UsageError
-from avse.paths import user_path
+from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
-    from avse.scene import Scene
+    from avse.scene.scene import Scene
 
 
 def check_memory(remember: str, people: str | None) -> Path:
@@ -43,9 +43,9 @@ def remember_people(path: Path, source: Path, scene: Scene | None, terminal: Ter
     Raises:
         OutputError: it cannot be written.
     """
+    from avse.faces.people_file import entry, new_name, read_people
     from avse.faces.recognition import DlibRecogniser
-    from avse.media.placing import check_destination, place, temporary_name, writing
-    from avse.people_file import entry, new_name, read_people
+    from avse.media.atomic_files import check_destination, place, temporary_name, writing
 
     known = read_people(path) if path.is_file() else []
     with_face = {one.name for one in known if one.by_face}

@@ -12,13 +12,13 @@ from avse.cli.inputs import one_input
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
-from avse.job import Job
-from avse.naming import DEFAULT_NAME, Stem, name_outputs, name_tracks
+from avse.media.naming import DEFAULT_NAME, Stem, name_outputs, name_tracks
+from avse.scene.speakers import Speakers
+from avse.separation.job import Job
 from avse.settings import Settings
-from avse.speakers import Speakers
 
 if TYPE_CHECKING:
-    from avse.separation import OutOfSight
+    from avse.separation.separator import OutOfSight
 
 EXAMPLES = options.examples(
     ("each person's voice: talk.1.wav, talk.2.wav, …", "avse separate talk.mp4"),

@@ -15,13 +15,13 @@ from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import InputError, UsageError
-from avse.naming import check_outputs
-from avse.paths import user_path
+from avse.media.naming import check_outputs
 from avse.settings import Settings
+from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
     from avse.media import MediaInfo
-    from avse.scene import Examined, Scene
+    from avse.scene.scene import Examined, Scene
     from avse.sync.result import Offset, Sync
 
 EXAMPLES = options.examples(
@@ -82,7 +82,7 @@ def sync(
     target = _target(fix=fix, output=output)
     if target is not None:
         check_outputs([target], source, force=force)
-    from avse.scene import examine
+    from avse.scene.scene import examine
 
     examined = examine(source, settings)
     if target is not None:
@@ -126,7 +126,7 @@ def _measure(examined: Examined, settings: Settings, terminal: Terminal) -> tupl
         progress("model", 0.0, None)
         from avse.models.device import pick_device
         from avse.models.weights import load
-        from avse.scene import look
+        from avse.scene.scene import look
         from avse.sync.measuring import measure
 
         network = load(settings.model, device=pick_device(settings.device))

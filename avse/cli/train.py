@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avse.cli import options
-from avse.cli.boundary import INTERRUPTED
+from avse.cli.error_handling import INTERRUPTED
 from avse.cli.following import Follower
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
-from avse.paths import user_path
+from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
-    from avse.train.runs import Done
+    from avse.training.run_folder import Done
 
 EXAMPLES = options.examples(
     ("all stages of a recipe", "avse train examples/train-small.toml -o runs/small"),
@@ -97,9 +97,9 @@ def train(
     run = user_path(output)
     from dataclasses import replace
 
-    from avse.train.compute import computing
-    from avse.train.reading import read_recipe
-    from avse.train.running import run_recipe
+    from avse.training.compute import computing
+    from avse.training.recipe_file import read_recipe
+    from avse.training.recipe_runner import run_recipe
 
     read = read_recipe(user_path(recipe))
     if steps is not None:

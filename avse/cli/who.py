@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avse.cli import options
-from avse.cli.boundary import MISSING
+from avse.cli.error_handling import MISSING
 from avse.cli.inputs import one_input
 from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import MissingExtraError, UsageError
-from avse.naming import check_outputs
-from avse.paths import user_path
+from avse.media.naming import check_outputs
 from avse.settings import Settings
+from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
-    from avse.activity.segments import Segment
-    from avse.activity.who import Activity, Talk
+    from avse.diarization.segments import Segment
+    from avse.diarization.who import Activity, Talk
 
 EXAMPLES = options.examples(
     ("a table: who speaks from when to when", "avse who talk.mp4"),
@@ -126,7 +126,7 @@ def who(
     files += [(_kind_of(name), user_path(name)) for name in output or ()]
     seen = None if preview is None else user_path(preview)
     missing = seen is not None and not _can_preview(seen, bool(files), terminal)
-    from avse.scene import examine
+    from avse.scene.scene import examine
 
     examined = examine(source, settings, need_audio=None)
     outputs = [path for _, path in files]
@@ -135,13 +135,13 @@ def who(
     check_outputs(outputs, source, force=force)
     with Stages(terminal) as progress:
         progress("model", 0.0, None)
-        from avse.activity.who import who as find_out
+        from avse.diarization.who import who as find_out
 
         activity = find_out(
             source, dubbing=dubbing, settings=settings, progress=progress, examined=examined
         )
         if seen is not None and not missing:
-            from avse.activity.preview import write_preview
+            from avse.diarization.preview import write_preview
 
             write_preview(activity, seen, overwrite=force, progress=progress)
     written = _write(activity, files, source, force)
@@ -173,7 +173,7 @@ def _can_preview(path: Path, others: bool, terminal: Terminal) -> bool:
         UsageError: its name is of no use.
         MissingExtraError: it cannot be made, and no other file is wanted.
     """
-    from avse.activity.preview import check_preview
+    from avse.diarization.preview import check_preview
 
     try:
         check_preview(path)
@@ -207,8 +207,8 @@ def _write(
     activity: Activity, files: list[tuple[str, Path]], source: Path, force: bool
 ) -> list[str]:
     """Write all texts; gives what the user should know of them."""
-    from avse.activity.formats import as_text
-    from avse.media.placing import place_text
+    from avse.diarization.formats import as_text
+    from avse.media.atomic_files import place_text
 
     warnings = []
     for kind, path in files:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avse.stft import SAMPLE_RATE, VIDEO_RATE
+from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
 SAMPLES_PER_FRAME = SAMPLE_RATE // VIDEO_RATE

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from avse.data.clips import SAMPLES_PER_FRAME, Clip, TalkingClip
 from avse.errors import InputError
 from avse.faces.lips import POINTS, motion
-from avse.paths import inside
-from avse.records import build, fit, load_json
+from avse.utils.paths import inside
+from avse.utils.schema import build, fit, load_json
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avse.activity.segments import Flags, Segment, segments
+from avse.diarization.segments import Flags, Segment, segments
 from avse.faces.lips import RATE_HZ
 from avse.sync.result import Sync
 

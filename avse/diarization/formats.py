@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from avse.activity import texts
-from avse.activity.timelines import timeline
-from avse.activity.who import Activity
+from avse.diarization import texts
+from avse.diarization.timelines import timeline
+from avse.diarization.who import Activity
 
 KINDS = ("rttm", "srt", "vtt", "otio", "edl")
 

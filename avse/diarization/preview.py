@@ -16,19 +16,19 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from avse.activity.segments import Flags, Segment, flags_of
+from avse.diarization.segments import Flags, Segment, flags_of
 from avse.errors import MissingExtraError, UsageError
 from avse.faces.detect import Image
 from avse.faces.gallery import badge
 from avse.faces.lips import RATE_HZ
 from avse.media import AudioReader, Frame, FrameReader, StemWriter
-from avse.media.placing import check_destination, place, temporary_name, writing
+from avse.media.atomic_files import check_destination, place, temporary_name, writing
 
 if TYPE_CHECKING:
-    from avse.activity.who import Activity, Talk
+    from avse.diarization.who import Activity, Talk
 
 Progress = Callable[[str, float, "float | None"], None]
-"""See `avse.scene.Progress`; said again here, so that a missing package is told at once."""
+"""See `avse.scene.scene.Progress`; said again here, so that a missing package is told at once."""
 
 SUFFIX = ".mp4"
 MAX_SIDE = 1280

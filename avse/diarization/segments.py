@@ -17,7 +17,7 @@ Flags = npt.NDArray[np.bool_]
 
 LOUD_DB = 30.0
 """A clean voice speaks where it is within so many decibels of its loudest; networks are trained
-on the same (`avse.train.joint.speaking`)."""
+on the same (`avse.training.separation_stage.speaking`)."""
 
 SMALLEST_LEVEL = 1e-7
 """Mean power of the loudest frame below which a voice is not there at all."""

@@ -6,8 +6,8 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 
-from avse.activity.segments import Segment
-from avse.clock import clock
+from avse.diarization.segments import Segment
+from avse.utils.clock import clock
 
 Spoken = Mapping[int, Sequence[Segment]]
 """The segments of each person, by their number."""

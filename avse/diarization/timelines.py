@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from avse.activity.segments import Segment
+from avse.diarization.segments import Segment
 from avse.media.probe import MediaInfo, VideoStream
 from avse.media.timecode import Timecode, timecode_of
 

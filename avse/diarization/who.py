@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avse.activity.dubbing import Dubbing, another_voice, judgeable, summarise, without_another
-from avse.activity.segments import Hysteresis, Segment, segments
+from avse.diarization.dubbing import Dubbing, another_voice, judgeable, summarise, without_another
+from avse.diarization.segments import Hysteresis, Segment, segments
+from avse.dsp.stft import VIDEO_RATE
 from avse.faces.detect import FaceBackend
 from avse.faces.lips import AnyLips
 from avse.faces.people import Person
@@ -23,9 +24,8 @@ from avse.inference.voice_activity import HEARD, WATCHED, speaking
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.scene import Examined, Progress, Scene, examine, look, no_progress
+from avse.scene.scene import Examined, Progress, Scene, examine, look, no_progress
 from avse.settings import Settings
-from avse.stft import VIDEO_RATE
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
 
@@ -79,7 +79,7 @@ class Activity:
 
     @property
     def spoken(self) -> Mapping[int, tuple[Segment, ...]]:
-        """The segments of each person, by their number; see `avse.activity.texts`."""
+        """The segments of each person, by their number; see `avse.diarization.texts`."""
         return {talk.person.number: talk.segments for talk in self.talks}
 
 
@@ -107,7 +107,7 @@ def who(
         network: use this one instead of loading `settings.model`.
         backend: an open face detection backend; else the one that the settings name.
         progress: called with (stage, seconds done, seconds in all or None).
-        examined: what `avse.scene.examine` gave, if it was asked already.
+        examined: what `avse.scene.scene.examine` gave, if it was asked already.
         options: fields of `Settings` to change, such as `track=1`.
 
     Returns:
@@ -147,7 +147,8 @@ def listen(
 ) -> Activity:
     """As `who`, for a recording that was looked at already.
 
-    Lips that are certainly out of step are moved to their sound, as `avse.separation` does it.
+    Lips that are certainly out of step are moved to their sound, as `avse.separation.separator`
+    does it.
 
     Raises:
         MediaError: the sound cannot be read.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from avse.stft import istft, stft
+from avse.dsp.stft import istft, stft
 
 FloatArray = npt.NDArray[np.float32]
 ComplexArray = npt.NDArray[np.complex64]
@@ -112,7 +112,7 @@ class OverlapAdder:
 
 
 class StreamingSTFT:
-    """`avse.stft.stft`, fed piece by piece.
+    """`avse.dsp.stft.stft`, fed piece by piece.
 
     Args:
         channels: leading axis of the samples.
@@ -158,7 +158,7 @@ class StreamingSTFT:
 
 
 class StreamingISTFT:
-    """`avse.stft.istft`, fed piece by piece; every sample is given out once it is final."""
+    """`avse.dsp.stft.istft`, fed piece by piece; every sample is given out once it is final."""
 
     def __init__(self, channels: int, window: int, hop: int) -> None:
         if window % (2 * hop):

@@ -1,6 +1,6 @@
 """What masks could reach at best: oracles at our own STFT, made with the reference in hand.
 
-The grid is that of `avse.stft` at the recording's own rate: 10 ms hop, 40 ms root-Hann window.
+The grid is that of `avse.dsp.stft` at the recording's own rate: 10 ms hop, 40 ms root-Hann window.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def oracles(mixture: FloatArray, reference: FloatArray, rate_hz: int) -> dict[st
     """
     import torch
 
-    from avse.stft import FRAME_RATE, HOPS_PER_WINDOW, istft, stft
+    from avse.dsp.stft import FRAME_RATE, HOPS_PER_WINDOW, istft, stft
 
     hop = max(1, round(rate_hz / FRAME_RATE))
     window = HOPS_PER_WINDOW * hop

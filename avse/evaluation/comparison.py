@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from avse.errors import InputError
-from avse.evaluate.results import scores_of
-from avse.evaluate.statistics import interval
+from avse.evaluation.results import scores_of
+from avse.evaluation.statistics import interval
 
 
 def compare(this: Mapping[str, Any], other: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Paired differences, this minus other, over the items that both have scored.
 
     Args:
-        this: results as `avse.evaluate.results.build` gives them.
+        this: results as `avse.evaluation.results.build` gives them.
         other: the same.
         name: of the other, for the reader.
 

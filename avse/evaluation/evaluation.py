@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import AvseError, InputError, MissingError, UsageError
-from avse.evaluate.items import Mixture, MixtureResult
-from avse.evaluate.pairing import RULE, pair
-from avse.evaluate.results import Provenance, build
-from avse.evaluate.scoring import Plan, score_mixtures
-from avse.evaluate.statistics import summarise
-from avse.evaluate.word_errors import word_error_rate
+from avse.evaluation.items import Mixture, MixtureResult
+from avse.evaluation.pairing import RULE, pair
+from avse.evaluation.results import Provenance, build
+from avse.evaluation.scoring import Plan, score_mixtures
+from avse.evaluation.statistics import summarise
+from avse.evaluation.word_errors import word_error_rate
 from avse.metrics import METRICS, Score, not_defined
 from avse.metrics.extra import package
 from avse.settings import Settings
-from avse.sharing import without_folders
 from avse.transcription.transcribers import open_transcriber
+from avse.utils.sharing import without_folders
 
 if TYPE_CHECKING:
-    from avse.evaluate.testset import TestSet
+    from avse.evaluation.testset import TestSet
     from avse.models.network import AVSENet
-    from avse.separation import Separator
+    from avse.separation.separator import Separator
 
 Progress = Callable[[str, float, "float | None"], None]
 """Called with (what is done, how much of it, of how much)."""
@@ -118,7 +118,7 @@ def judge_folders(
     """Score given estimates against given references.
 
     Raises:
-        InputError: see `avse.evaluate.pairing.pair`.
+        InputError: see `avse.evaluation.pairing.pair`.
         MissingError: a package or a recogniser is not here.
     """
     check_packages(request.plan.metrics)
@@ -171,9 +171,9 @@ def judge_test_set(
         InputError: the set has no pictures.
         MissingError: weights, a package or a recogniser are not here.
     """
-    from avse.evaluate.running import run_network, run_pipeline
-    from avse.separation import Separator
-    from avse.shipped import find_verified
+    from avse.evaluation.running import run_network, run_pipeline
+    from avse.separation.separator import Separator
+    from avse.utils.shipped import find_verified
 
     check_packages(request.plan.metrics)
     hear = _open(request.transcriber)
@@ -238,9 +238,9 @@ def _provenance(
 def _curves(
     test_set: TestSet, separator: Separator, request: Request, progress: Progress
 ) -> dict[str, Any]:
-    from avse.evaluate.robustness import CURVES, ON_VIDEO, trace
-    from avse.evaluate.testset import network_item
-    from avse.evaluate.worse_videos import trace_videos
+    from avse.evaluation.robustness import CURVES, ON_VIDEO, trace
+    from avse.evaluation.testset import network_item
+    from avse.evaluation.worse_videos import trace_videos
 
     whole = [item for item in test_set.manifest.items if not test_set.missing(item)]
     items, inputs = [], []

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avse.evaluate.items import ESTIMATE, MIXTURE
-from avse.evaluate.results import scores_of
-from avse.evaluate.sounds import FloatArray
+from avse.evaluation.items import ESTIMATE, MIXTURE
+from avse.evaluation.results import scores_of
+from avse.evaluation.sounds import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

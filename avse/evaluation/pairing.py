@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avse.errors import InputError
-from avse.evaluate.items import Mixture, Voice
-from avse.evaluate.sounds import SUFFIXES
+from avse.evaluation.items import Mixture, Voice
+from avse.evaluation.sounds import SUFFIXES
 
 RULE = (
     "An estimate belongs to the reference of the same name: the path below its folder without the "

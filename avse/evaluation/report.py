@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from avse.errors import AvseError
-from avse.evaluate import figures
-from avse.evaluate.items import ESTIMATE, Mixture
-from avse.evaluate.results import as_csv, as_json, scores_of, write
-from avse.evaluate.sounds import read_sound
+from avse.evaluation import figures
+from avse.evaluation.items import ESTIMATE, Mixture
+from avse.evaluation.results import as_csv, as_json, scores_of, write
+from avse.evaluation.sounds import read_sound
 
 TEMPLATE = "report.html.jinja"
 
@@ -81,7 +81,7 @@ def make_examples(results: Mapping[str, Any], mixtures: Iterable[Mixture]) -> li
     """The examples, with pictures and sounds.
 
     Args:
-        results: as `avse.evaluate.results.build` gives them.
+        results: as `avse.evaluation.results.build` gives them.
         mixtures: what was judged; their files must still be there.
     """
     chosen = {name: (label, m, value) for label, name, m, value in pick_examples(results)}
@@ -141,13 +141,13 @@ def render(results: Mapping[str, Any], examples: Iterable[Example] = ()) -> str:
     """The page.
 
     Args:
-        results: as `avse.evaluate.results.build` gives them, with "curves", "transcripts" and
+        results: as `avse.evaluation.results.build` gives them, with "curves", "transcripts" and
             "comparison" where these were asked for.
         examples: from `make_examples`.
     """
     import jinja2
 
-    source = files("avse.evaluate").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    source = files("avse.evaluation").joinpath(TEMPLATE).read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

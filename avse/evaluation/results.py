@@ -14,13 +14,13 @@ from typing import Any
 
 from avse import __version__
 from avse.errors import InputError
-from avse.evaluate.ceilings import CEILINGS
-from avse.evaluate.items import ESTIMATE, MIXTURE, ItemResult, MixtureResult
-from avse.evaluate.statistics import summarise
-from avse.media.placing import appearing, writing
+from avse.evaluation.ceilings import CEILINGS
+from avse.evaluation.items import ESTIMATE, MIXTURE, ItemResult, MixtureResult
+from avse.evaluation.statistics import summarise
+from avse.media.atomic_files import appearing, writing
 from avse.metrics import METRICS, Score
-from avse.records import RecordError, fit, load_json
-from avse.sharing import without_folders
+from avse.utils.schema import RecordError, fit, load_json
+from avse.utils.sharing import without_folders
 
 FORMAT = "avse-evaluation-1"
 SYSTEMS = {

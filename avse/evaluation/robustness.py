@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from avse.evaluate.running import separate_item
-from avse.evaluate.sounds import FloatArray
-from avse.evaluate.statistics import summarise
-from avse.evaluate.testset import NetworkItem
+from avse.evaluation.running import separate_item
+from avse.evaluation.sounds import FloatArray
+from avse.evaluation.statistics import summarise
+from avse.evaluation.testset import NetworkItem
 from avse.faces.lips import RATE_HZ, LipSequence
 from avse.metrics import Score, difference, si_sdr_score, wrong_speaker
 from avse.models.network import AVSENet

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from avse.errors import AvseError, InputError, MissingError
-from avse.evaluate.items import Mixture, Voice
-from avse.evaluate.sounds import FloatArray, write_sound
-from avse.evaluate.testset import NetworkItem, TestSet, network_item
+from avse.evaluation.items import Mixture, Voice
+from avse.evaluation.sounds import FloatArray, write_sound
+from avse.evaluation.testset import NetworkItem, TestSet, network_item
 from avse.faces.people import Person
 from avse.inference.engine import Engine
 from avse.inference.sound import ArraySound
 from avse.media import resample
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
-from avse.separation import Separator
+from avse.separation.separator import Separator
 from avse.settings import Settings
 
 NO_FACE = "no face was found in this person's part of the picture"
@@ -85,7 +85,7 @@ def separate_video(separator: Separator, video: Path, item: Item) -> list[FloatA
         face was found.
 
     Raises:
-        AvseError: see `avse.separation`.
+        AvseError: see `avse.separation.separator`.
     """
     separation = separator.separate(video)
     stems = separation.voices().mean(axis=1)

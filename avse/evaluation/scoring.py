@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.errors import AvseError, InputError, MissingError
-from avse.evaluate.ceilings import oracles
-from avse.evaluate.items import ESTIMATE, MIXTURE, ItemResult, Mixture, MixtureResult, Voice
-from avse.evaluate.sounds import read_sound
+from avse.evaluation.ceilings import oracles
+from avse.evaluation.items import ESTIMATE, MIXTURE, ItemResult, Mixture, MixtureResult, Voice
+from avse.evaluation.sounds import read_sound
 from avse.metrics import (
     METRICS,
     Score,
@@ -25,7 +25,7 @@ from avse.metrics import (
     score_all,
 )
 from avse.metrics.battery import AGAINST_REFERENCE
-from avse.workers import map_unordered
+from avse.utils.pool import map_unordered
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.metrics import Score
-from avse.sharing import without_folders
+from avse.utils.sharing import without_folders
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95

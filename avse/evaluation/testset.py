@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from avse.errors import InputError
-from avse.evaluate.sounds import FloatArray, read_sound
+from avse.evaluation.sounds import FloatArray, read_sound
 from avse.faces.detect import FaceBackend
 from avse.faces.lips import POINTS, Lips, LipSequence
 from avse.faces.track import find_people

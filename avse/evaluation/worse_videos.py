@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from avse.errors import AvseError, MissingError
-from avse.evaluate.robustness import CURVE_METRICS, CURVES, score_voice, summarise_point
-from avse.evaluate.running import NO_FACE, separate_video
-from avse.evaluate.sounds import read_sound
-from avse.evaluate.testset import TestSet
+from avse.evaluation.robustness import CURVE_METRICS, CURVES, score_voice, summarise_point
+from avse.evaluation.running import NO_FACE, separate_video
+from avse.evaluation.sounds import read_sound
+from avse.evaluation.testset import TestSet
 from avse.media import read_frames
 from avse.media.moving import move_sound
 from avse.media.opening import open_input
 from avse.metrics import Score, not_defined
 from avse.mixtures.items import Item
-from avse.separation import Separator
+from avse.separation.separator import Separator
 
 
 def trace_videos(

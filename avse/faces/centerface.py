@@ -19,7 +19,7 @@ import numpy.typing as npt
 from avse.faces.detect import Box, Detection, Image
 from avse.faces.lips import FloatArray
 from avse.faces.scaling import fit_inside
-from avse.shipped import open_onnx
+from avse.utils.shipped import open_onnx
 
 WEIGHTS = "centerface"
 

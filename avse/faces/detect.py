@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from avse.errors import MissingExtraError, UsageError
 from avse.faces.lips import FloatArray, Head
-from avse.shipped import DETECTOR, LANDMARKS, shipped
+from avse.utils.shipped import DETECTOR, LANDMARKS, shipped
 
 Image = npt.NDArray[np.uint8]
 """(height, width, 3) RGB."""

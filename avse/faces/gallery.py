@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from avse.clock import clock
 from avse.faces.detect import Image
 from avse.faces.people import People, Person
 from avse.faces.scaling import resize
+from avse.utils.clock import clock
 
 _TILE, _CAPTION, _GAP = 200, 58, 12
 _PAPER, _INK, _FAINT, _BADGE = (250, 250, 248), (28, 28, 30), (96, 96, 100), (200, 30, 60)

@@ -11,7 +11,7 @@ from avse.faces.identity import SAME_FACE
 from avse.faces.lips import FloatArray
 from avse.faces.matching import assign, table
 from avse.faces.people import People
-from avse.people_file import Known
+from avse.faces.people_file import Known
 
 
 def name_people(people: People, known: Sequence[Known]) -> People:

@@ -21,7 +21,7 @@ from avse.faces.centerface import CenterFace
 from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_version
 from avse.faces.lips import FloatArray, Head, trust
 from avse.faces.mesh_points import face_of
-from avse.shipped import open_onnx
+from avse.utils.shipped import open_onnx
 
 FACE, MOUTH = "avse-face", "avse-mouth"
 """Names of the weights."""

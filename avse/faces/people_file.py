@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avse.errors import InputError, UsageError
-from avse.paths import user_path
-from avse.records import load_toml
+from avse.utils.paths import user_path
+from avse.utils.schema import load_toml
 
 if TYPE_CHECKING:
     from avse.faces.lips import FloatArray

@@ -11,10 +11,10 @@ import numpy as np
 from avse.errors import InputError, MissingExtraError, UsageError
 from avse.faces.detect import FaceBackend, Image
 from avse.faces.lips import FloatArray
+from avse.faces.people_file import Known
 from avse.faces.recognition import EXTRA_HINT, SIZE, Recogniser
 from avse.faces.track import find_people
 from avse.media import read_frames
-from avse.people_file import Known
 
 _SIDE = 1280
 """Longer side in pixels to which pictures are made smaller."""
@@ -26,7 +26,7 @@ def describe_references(
     """The same people, with descriptions of their faces in place of references.
 
     Args:
-        known: as `avse.people_file.read_people` gives them.
+        known: as `avse.faces.people_file.read_people` gives them.
         backend: who finds faces.
         recogniser: the face recognition network, if there is one.
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from avse.faces.lips import POINTS, Lips, LipSequence
 from avse.faces.people import People, Person
-from avse.records import build, load_json
+from avse.utils.schema import build, load_json
 
 _ABOUT = "about"
 _MOST_PEOPLE = 100_000
@@ -56,7 +56,7 @@ def pack(people: People, turned: int) -> bytes:
 
     Args:
         people: of a recording.
-        turned: by how many quarters the picture was turned; see `avse.scene.Scene`.
+        turned: by how many quarters the picture was turned; see `avse.scene.scene.Scene`.
     """
     from safetensors.numpy import save
 

@@ -1,8 +1,9 @@
 """Faces of a recording, chunk by chunk, in any order: for a page that cannot wait for the whole.
 
-`avse.scene.look` reads a picture once, from its first frame to its last. A survey reads the chunk
-that is wanted now and joins what it finds: a person keeps the same number from chunk to chunk, also
-where chunks were read in another order, as far as the joining of face tracks across cuts can tell.
+`avse.scene.scene.look` reads a picture once, from its first frame to its last. A survey reads the
+chunk that is wanted now and joins what it finds: a person keeps the same number from chunk to
+chunk, also where chunks were read in another order, as far as the joining of face tracks across
+cuts can tell.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ relative to the mixture. `AGREEMENT`: how much better the lips go with that voic
 voice at other times: the contrast between the embeddings in step and out of step, as a
 synchronisation network is read (Chung and Zisserman 2016, *Out of time*). It is what speaks
 against lips that move to another's voice. `MOTION`: how much the lips move; all there is without
-sound. `NEAR` is agreement again, frame by frame, at small delays too: for `avse.activity.dubbing`,
-which averages it over seconds.
+sound. `NEAR` is agreement again, frame by frame, at small delays too: for
+`avse.diarization.dubbing`, which averages it over seconds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME
 from avse.models.network import Answer, AVSENet, level
-from avse.stft import HOPS_PER_VIDEO_FRAME
 
 HEAD, LEVEL, AGREEMENT, MOTION, SEEN = range(5)
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 from avse.errors import UsageError
 from avse.faces.lips import AnyLips
 from avse.inference.activity_features import COUNT, MOTION, SEEN, motion
@@ -31,7 +32,6 @@ from avse.inference.speaker_tracking import Absence, SpeakerTracker
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
-from avse.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from avse.dsp.stft import VIDEO_RATE
 from avse.inference.mask_estimator import MaskBlock
 from avse.inference.voice_activity import speaking
 from avse.models.voiceprint import enrolment
-from avse.stft import VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import FRAME_RATE, HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 from avse.inference.mask_estimator import MaskBlock
 from avse.inference.voice_activity import speaking
-from avse.stft import FRAME_RATE, HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avse.overlap import StreamingISTFT, StreamingSTFT
-from avse.stft import BINS, FRAME_RATE, HOPS_PER_WINDOW, SAMPLE_RATE, WINDOW
+from avse.dsp.stft import BINS, FRAME_RATE, HOPS_PER_WINDOW, SAMPLE_RATE, WINDOW
+from avse.dsp.windows import StreamingISTFT, StreamingSTFT
 
 FloatArray = npt.NDArray[np.float32]
 ComplexArray = npt.NDArray[np.complex64]

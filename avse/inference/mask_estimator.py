@@ -16,14 +16,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avse.dsp.stft import BINS, HOP, HOPS_PER_VIDEO_FRAME, VIDEO_RATE, WINDOW
+from avse.dsp.windows import OverlapAdder, StreamingSTFT, WindowPlan, crossfade
 from avse.faces.lips import AnyLips
 from avse.inference.activity_features import COUNT, find_cues
 from avse.inference.inputs import LipComponents
 from avse.inference.offscreen import Offscreen, OffscreenFeatures, Traces
 from avse.models.network import AVSENet
 from avse.models.presence import REACH, presence
-from avse.overlap import OverlapAdder, StreamingSTFT, WindowPlan, crossfade
-from avse.stft import BINS, HOP, HOPS_PER_VIDEO_FRAME, VIDEO_RATE, WINDOW
 
 FloatArray = npt.NDArray[np.float32]
 ComplexArray = npt.NDArray[np.complex64]

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME
 from avse.models.offscreen import KINDS, OffscreenNet
 from avse.models.voiceprint import VoiceprintNet
-from avse.stft import HOPS_PER_VIDEO_FRAME
 
 FloatArray = npt.NDArray[np.float32]
 

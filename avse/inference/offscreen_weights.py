@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from avse.errors import CorruptWeightsError
 from avse.faces.centerface import CenterFace
 from avse.models.weights import load, make, read_header, read_spec, stored, write_weights
-from avse.shipped import find, verify
+from avse.utils.shipped import find, verify
 
 if TYPE_CHECKING:
     from avse.inference.offscreen import Offscreen

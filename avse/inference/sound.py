@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.media import AudioReader, resample
-from avse.stft import SAMPLE_RATE, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 from avse.inference.mask_estimator import MaskBlock
 from avse.inference.voice_activity import speaking
-from avse.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 
 FloatArray = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]

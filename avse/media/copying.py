@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import ContainerError, OutputError
+from avse.media.atomic_files import check_destination
 from avse.media.encoding import CONTAINERS
 from avse.media.opening import codec_name, open_input, time_base_of
-from avse.media.placing import check_destination
 from avse.media.subtitles import SubtitleConverter, is_text
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import NoAudioError
+from avse.media.atomic_files import explain, place, temporary_name
 from avse.media.copying import check_copy, copy_all
 from avse.media.encoding import CONTAINERS
 from avse.media.opening import Damage, StrPath, open_input, read_packets
-from avse.media.placing import explain, place, temporary_name
 from avse.media.probe import MediaInfo, probe
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from avse.errors import OutputError, OutputExistsError, UsageError
-from avse.paths import user_path
+from avse.utils.paths import user_path
 
 DEFAULT_NAME = "{stem}.{speaker}{ext}"
 DEFAULT_SUFFIX = ".wav"
@@ -233,7 +233,7 @@ def _example() -> str:
 
 
 def _check_place(path: Path, *, force: bool) -> None:
-    from avse.media.placing import check_destination
+    from avse.media.atomic_files import check_destination
 
     if path.exists() and not path.is_dir() and not force:
         raise OutputExistsError(

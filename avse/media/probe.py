@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avse.errors import MediaError
-from avse.media.depth import source_depth
+from avse.media.bit_depth import source_depth
 from avse.media.opening import (
     Damage,
     StrPath,

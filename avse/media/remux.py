@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from avse.media.atomic_files import explain, place, temporary_name
 from avse.media.audio import AudioReader
 from avse.media.copying import Copier, check_copy, name_language
 from avse.media.cutting import Cut, cut_chapters, cut_packets, find_cut
 from avse.media.encoding import CONTAINERS, Bits, Codec, Voice, choose_encoding
 from avse.media.opening import Damage, StrPath, open_input, read_packets
-from avse.media.placing import explain, place, temporary_name
 from avse.media.probe import AudioStream, MediaInfo, probe
 from avse.media.splices import Splices, find_splices
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avse.errors import ContainerError, OutputError
+from avse.media.atomic_files import check_destination, place, temporary_name, writing
 from avse.media.encoding import LOSSY, Bits, Encoder, choose_encoding
 from avse.media.opening import StrPath
-from avse.media.placing import check_destination, place, temporary_name, writing
 from avse.media.probe import AudioStream
 from avse.media.quantising import quantise, to_integers
 from avse.media.targets import EncodedTarget, FlacTarget, Target, WavTarget

@@ -66,7 +66,7 @@ def sdr_score(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> Score:
     try:
         both = torch.tensor(e[None]), torch.tensor(r[None])
         value = -float(sdr_loss(*both, filter_length=SDR_FILTER)[0])
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         return not_defined(
             "the reference fills too few frequencies for a filter to be found (singular matrix)"
         )

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avse.errors import InputError, NoAudioError, NoVideoError
-from avse.hashing import sha256
 from avse.media import AudioReader, FrameReader, MediaInfo, VideoStream, probe
 from avse.media.opening import Damage, open_input, read_packets, seconds, with_next
+from avse.utils.fingerprint import sha256
 
 _MARGIN_S = 1  # of pictures read before and after, to find the nearest
 

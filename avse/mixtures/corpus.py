@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from avse.data.splits import ALL, split_of
 from avse.errors import InputError, UsageError
 from avse.mixtures.protocols import ANY, GRID_PROTOCOLS
-from avse.records import fit, load_json
-from avse.splits import ALL, split_of
+from avse.utils.schema import fit, load_json
 
 _VIDEO = ".mpg .mpeg .mp4 .m4v .mov .mkv .avi .webm .wmv .flv .ts .mts .m2ts .3gp .ogv .vob"
 _SOUND = ".wav .flac .mp3 .m4a .aac .ogg .oga .opus .wma .aif .aiff .caf"

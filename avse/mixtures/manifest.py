@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from avse.errors import InputError
-from avse.media.placing import appearing
+from avse.media.atomic_files import appearing
 from avse.mixtures.items import Item, Noise, Outputs, Picture, Source
 from avse.mixtures.records import Fields
-from avse.records import RecordError, load_json
+from avse.utils.schema import RecordError, load_json
 
 __all__ = [
     "NAME",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from avse.data.splits import ALL, TEST
 from avse.errors import AvseError, InputError, UsageError
-from avse.mixtures.again import is_manifest, plan_again
 from avse.mixtures.clips import (
     FloatArray,
     Voice,
@@ -23,12 +23,12 @@ from avse.mixtures.clips import (
     read_voice,
 )
 from avse.mixtures.corpus import Corpus, corpus_of_pack, find_clips, find_corpus
-from avse.mixtures.drawing import Dice, Draft, draw_items, draw_list
 from avse.mixtures.manifest import Item, Manifest, Noise, Outputs, Picture, Source
 from avse.mixtures.outcome import Failure, Plan, Progress
 from avse.mixtures.protocols import ANY, LIST
+from avse.mixtures.replay import is_manifest, plan_again
+from avse.mixtures.sampling import Dice, Draft, draw_items, draw_list
 from avse.mixtures.settings import FPS, SetSettings
-from avse.splits import ALL, TEST
 
 PEAK = 0.9
 """Largest value of every mixture: integer copies of it do not clip."""

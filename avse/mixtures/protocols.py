@@ -1,4 +1,4 @@
-"""Who belongs to which part of GRID, as published; `avse.splits` divides any other folder.
+"""Who belongs to which part of GRID, as published; `avse.data.splits` divides any other folder.
 
 The GRID corpus (Cooke, Barker, Cunningham, Shao 2006) has 34 talkers; number 21 has no video.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from avse.splits import ALL, TEST, TRAIN, VALID
+from avse.data.splits import ALL, TEST, TRAIN, VALID
 
 ANY, LIST = "any", "list"
 GRID_TALKERS = frozenset(range(1, 35))

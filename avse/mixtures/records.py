@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from avse.errors import InputError
-from avse.paths import is_below
-from avse.records import LARGEST
+from avse.utils.paths import is_below
+from avse.utils.schema import LARGEST
 
 _TYPES = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from avse.data.splits import ALL, TEST
 from avse.errors import InputError, UsageError
 from avse.mixtures.corpus import Clip, Corpus, find_clips
 from avse.mixtures.lists import Entry, Finder, read_list
 from avse.mixtures.settings import DEFAULT_COUNT, Range, SetSettings
-from avse.splits import ALL, TEST
 
 T = TypeVar("T")
 

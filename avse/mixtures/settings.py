@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from avse.data.splits import SPLITS
 from avse.errors import UsageError
 from avse.mixtures.protocols import ANY, GRID_PROTOCOLS, LIST, PROTOCOLS
-from avse.splits import SPLITS
 
 Range = tuple[float, float]
 """Lowest and highest, in decibels."""

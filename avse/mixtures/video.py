@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avse.media.atomic_files import appearing, explain
 from avse.media.encoding import Voice, choose_encoding
-from avse.media.placing import appearing, explain
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

@@ -1,1 +1,1 @@
-"""The network, its specification and its weights. Imports `avse.stft` and `avse.errors` only."""
+"""The network, its specification and its weights. Imports `avse.dsp`, `avse.utils`, errors only."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from avse.dsp.stft import stft
 from avse.models.network import AVSENet, level
-from avse.stft import stft
 
 
 def voice_embedding(network: AVSENet, sound: Tensor) -> Tensor:

@@ -40,10 +40,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
 from avse.models.blocks import BatchNorm, TemporalBlock, fine_blocks, reach, zero
 from avse.models.spec import AVSESpec
 from avse.models.streams import FLOOR, AudioStream, Heard, VisualStream, VoiceStream
-from avse.stft import BINS, HOPS_PER_VIDEO_FRAME
 
 BOUND = 2.0
 """Most that the real or imaginary part of a complex mask can be, either way."""

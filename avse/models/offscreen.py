@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
 from avse.models.blocks import TemporalBlock
 from avse.models.network import level
 from avse.models.spec import Spec
 from avse.models.streams import FLOOR
-from avse.stft import BINS, HOPS_PER_VIDEO_FRAME
 
 KINDS = ("narrator", "crowd", "rest")
 """What the residual is shared out among: clear voices out of sight, many voices at once, and

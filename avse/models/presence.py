@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avse.stft import VIDEO_RATE
+from avse.dsp.stft import VIDEO_RATE
 
 HOLD_S, FADE_S = 0.4, 0.4
 """The network bridges a moment without lips. Half a second later it answers as it would without

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from avse.errors import CorruptWeightsError
-from avse.records import build, load_json
+from avse.utils.schema import build, load_json
 
 CHOICES = {
     "conditioning": ("every", "once"),
@@ -88,7 +88,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class AVSESpec(Spec):
-    """Dimensions of an `AVSENet`. The time-frequency grid itself is fixed in `avse.stft`.
+    """Dimensions of an `AVSENet`. The time-frequency grid itself is fixed in `avse.dsp.stft`.
 
     Attributes:
         lip_points: points of lip geometry a frame, each with x, y, z.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME, mel_filters
 from avse.models.blocks import BatchNorm, TemporalBlock, fine_blocks
 from avse.models.spec import AVSESpec
-from avse.stft import BINS, HOPS_PER_VIDEO_FRAME, mel_filters
 
 FLOOR = 1e-5
 """Power below which a time-frequency bin of a level-normalised mixture counts as empty."""

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, mel_filters
 from avse.models.blocks import TemporalBlock
 from avse.models.network import level
 from avse.models.spec import Spec
 from avse.models.streams import FLOOR
-from avse.stft import HOPS_PER_VIDEO_FRAME, mel_filters
 
 
 @dataclass(frozen=True)

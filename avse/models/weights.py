@@ -3,7 +3,7 @@
 PyTorch is imported by what loads and saves only: reading what a file says it holds is quick.
 
 A weights file is safetensors; its metadata holds the `AVSESpec` that rebuilds the network and a
-short description. `avse.shipped` finds those that come with avse.
+short description. `avse.utils.shipped` finds those that come with avse.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from avse.errors import CorruptWeightsError
-from avse.shipped import find, verify
+from avse.utils.shipped import find, verify
 
 if TYPE_CHECKING:
     import torch
@@ -182,8 +182,8 @@ def _try_out(network: AVSENet, path: Path) -> None:
     """
     import torch
 
+    from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
     from avse.models.spec import AVSESpec
-    from avse.stft import BINS, HOPS_PER_VIDEO_FRAME
 
     frames, people = 4, 2
     generator = torch.Generator().manual_seed(0)
@@ -246,7 +246,7 @@ def write_weights(state: dict[str, Any], metadata: dict[str, str], path: Path) -
     """
     from safetensors.torch import save_file
 
-    from avse.media.placing import appearing
+    from avse.media.atomic_files import appearing
 
     with appearing(path) as temporary:
         save_file(state, temporary, metadata=metadata)

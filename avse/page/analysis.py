@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import VIDEO_RATE
 from avse.errors import AvseError, OutputError
 from avse.faces.detect import open_backend
 from avse.faces.lips import POINTS, LipSequence
@@ -39,9 +40,8 @@ from avse.page.recording import (
     first_seconds,
 )
 from avse.page.store import CHUNK_S, StemStore
-from avse.separation import lip_doubt
+from avse.separation.separator import lip_doubt
 from avse.settings import Settings
-from avse.stft import VIDEO_RATE
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import IN_STEP_MS, Sync, in_step
 from avse.sync.verifying import verify

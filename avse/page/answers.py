@@ -17,7 +17,7 @@ from avse import __version__
 from avse.errors import AvseError
 from avse.page.proxy import SEGMENT_S
 from avse.page.requests import NotJsonError
-from avse.records import RecordError
+from avse.utils.schema import RecordError
 
 NO_RECORDING: dict[str, Any] = {
     "version": __version__,

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from avse.activity.formats import as_text
-from avse.activity.who import listen
-from avse.clock import clock
+from avse.diarization.formats import as_text
+from avse.diarization.who import listen
 from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import check_remux, check_stem
-from avse.media.placing import writing
+from avse.media.atomic_files import writing
+from avse.media.naming import Stem, StemKey
 from avse.models.device import pick_device
-from avse.naming import Stem, StemKey
-from avse.saving import Mix, Voices, save_stems, title, track_encoding
-from avse.separation import Separation
-from avse.sidecar import describe, sidecar_paths, write_sidecar
+from avse.separation.saving import Mix, Voices, save_stems, title, track_encoding
+from avse.separation.separator import Separation
+from avse.separation.sidecar import describe, sidecar_paths, write_sidecar
 from avse.transcription.subtitles import Cue, as_talk
+from avse.utils.clock import clock
 
 if TYPE_CHECKING:
     from avse.page.session import RecordingSession
@@ -240,7 +240,7 @@ class Exports:
         """Look at the rest of the picture, separate, write.
 
         Raises:
-            AvseError: see `avse.saving.save_stems`.
+            AvseError: see `avse.separation.saving.save_stems`.
         """
         session, request = self._session, export.request
         self._tell(export, 0.0)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import VIDEO_RATE
 from avse.faces.people import People
 from avse.inference.engine import Block
 from avse.inference.mask_estimator import MaskBlock
@@ -19,8 +20,7 @@ from avse.inference.sound import FileSound
 from avse.inference.voice_activity import speaking
 from avse.media import AudioStream, MediaInfo, VideoStream
 from avse.page.store import CHUNK_S, VoiceChunk
-from avse.scene import Scene
-from avse.stft import VIDEO_RATE
+from avse.scene.scene import Scene
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from avse.errors import InputError, OutputError
-from avse.media.placing import size, writing
-from avse.paths import inside
-from avse.records import RecordError, build, load_json
+from avse.media.atomic_files import size, writing
+from avse.utils.paths import inside
+from avse.utils.schema import RecordError, build, load_json
 
 _LARGEST_BODY = 64 * 1024  # bytes, but for recordings
 _WRITE_AT_ONCE = 1 << 20  # bytes of a recording

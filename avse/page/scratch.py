@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from avse.media.placing import writing
+from avse.media.atomic_files import writing
 
 _PREFIX, _LOCK = "avse-page-", "in-use"
 _CLEARING_S = 0.3

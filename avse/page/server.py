@@ -25,7 +25,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from avse.errors import AvseError, InputError
-from avse.media.placing import writing
+from avse.media.atomic_files import writing
 from avse.page.answers import (
     NO_RECORDING,
     as_event,
@@ -54,7 +54,7 @@ from avse.page.requests import (
     receive,
 )
 from avse.page.scratch import Scratch
-from avse.records import RecordError
+from avse.utils.schema import RecordError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

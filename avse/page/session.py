@@ -18,22 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 import avse
-from avse.cache import know_content, open_cache, open_file_cache
-from avse.corrections import (
-    AddedFace,
-    Corrections,
-    Named,
-    anchor_of,
-    apply_corrections,
-    change_corrections,
-    read_corrections,
-)
 from avse.errors import AvseError, InputError, NoAudioError, UsageError
 from avse.faces.people import People, Person
-from avse.hashing import sha256
 from avse.media import AudioReader
-from avse.media.placing import writing
-from avse.naming import Stem
+from avse.media.atomic_files import writing
+from avse.media.naming import Stem
 from avse.page.analysis import Analysis, Pass
 from avse.page.export import SOUND, TEXT, VIDEO, Exports
 from avse.page.protocol import Event
@@ -42,9 +31,20 @@ from avse.page.recording import Recording
 from avse.page.scratch import Scratch
 from avse.page.store import CHUNK_S, Lane, make_lane
 from avse.page.words import Recogniser, Words
-from avse.scene import Scene, examine, keep_people, known_people
+from avse.scene.cache import know_content, open_cache, open_file_cache
+from avse.scene.corrections import (
+    AddedFace,
+    Corrections,
+    Named,
+    anchor_of,
+    apply_corrections,
+    change_corrections,
+    read_corrections,
+)
+from avse.scene.scene import Scene, examine, keep_people, known_people
 from avse.settings import Settings
 from avse.sync.result import Sync, set_by_hand
+from avse.utils.fingerprint import sha256
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -88,7 +88,7 @@ def open_recording(
         recogniser: hears what people say; None for no words.
 
     Raises:
-        AvseError: see `avse.scene.examine`.
+        AvseError: see `avse.scene.scene.examine`.
     """
     settings = dataclasses.replace(settings, start=None, end=None)
     found = examine(path, settings)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from avse.media.placing import writing
-from avse.naming import Stem, StemKey
+from avse.media.atomic_files import writing
+from avse.media.naming import Stem, StemKey
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.errors import AvseError
-from avse.media.placing import writing
+from avse.media.atomic_files import writing
 from avse.media.targets import WavTarget
 from avse.page.store import CHUNK_S
 from avse.transcription.stretches import HEARD_DB

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.errors import AvseError, InputError, NoAudioError, NoFaceError, NoVideoError
 from avse.faces.detect import FaceBackend
 from avse.faces.lips import POINTS
 from avse.faces.people import Person
-from avse.hashing import sha256
 from avse.media import probe
 from avse.prepare.hearing import Sound, hear
 from avse.prepare.layouts import Source
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.watching import Looks, Watcher
-from avse.scene import look
+from avse.scene.scene import look
 from avse.settings import Settings
-from avse.stft import SAMPLE_RATE, VIDEO_RATE
+from avse.utils.fingerprint import sha256
 
 SAMPLES_PER_FRAME = SAMPLE_RATE // VIDEO_RATE
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import get_window
 
+from avse.dsp.stft import SAMPLE_RATE, mel_filters, stft
 from avse.errors import NoAudioError
 from avse.media import AudioReader
-from avse.stft import SAMPLE_RATE, mel_filters, stft
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from avse import splits
+from avse.data import splits
 from avse.errors import UsageError
 from avse.prepare.clip import Measured
 from avse.prepare.layouts import Source

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from avse.errors import InputError, UsageError
 from avse.mixtures.corpus import find_clips, talker_of
-from avse.paths import is_below, is_there
+from avse.utils.paths import is_below, is_there
 
 AUTO, FOLDERS, FLAT, GRID, LRS, VOXCELEB, AVSEC = (
     "auto", "folders", "flat", "grid", "lrs", "voxceleb", "avsec",

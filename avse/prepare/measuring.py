@@ -16,7 +16,7 @@ from avse.prepare.clip import UNREADABLE, Measured, measure
 from avse.prepare.layouts import Source
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.store import Kept, read_result, unchanged, write_result
-from avse.workers import map_unordered
+from avse.utils.pool import map_unordered
 
 Progress = Callable[[str, float, "float | None"], None]
 """Hook: (what is being done, how much of it is done, how much there is)."""

@@ -9,10 +9,10 @@ from dataclasses import asdict
 import numpy as np
 
 from avse.data.pack import CONFIDENT
+from avse.data.splits import TEST, TRAIN, VALID
 from avse.prepare.keeping import Dropped
 from avse.prepare.settings import VERSION, PrepareSettings
 from avse.prepare.shards import Clip, Shard
-from avse.splits import TEST, TRAIN, VALID
 
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 _FLAGS = {

@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from avse.data.splits import RULE, SHARE, SPLITS, TEST, TRAIN, VALID
 from avse.errors import InputError, OutputExistsError, UsageError
-from avse.media.placing import writing
+from avse.media.atomic_files import writing
 from avse.prepare.clip import UNREADABLE
 from avse.prepare.delays import estimate
 from avse.prepare.keeping import Dropped, check_hold_out, split_of, why_not
@@ -23,8 +24,7 @@ from avse.prepare.settings import PrepareSettings
 from avse.prepare.shards import CLIPS, Clip, size_of, write_bytes, write_pack, write_text
 from avse.prepare.sheet import people_sheet
 from avse.prepare.store import WORK, Kept, read_result
-from avse.records import fit, load_json
-from avse.splits import RULE, SHARE, SPLITS, TEST, TRAIN, VALID
+from avse.utils.schema import fit, load_json
 
 REPORT = "report.json"
 MARK = "pack.json"

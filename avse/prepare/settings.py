@@ -6,10 +6,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from avse.data.splits import SHARE
 from avse.errors import UsageError
 from avse.prepare.layouts import AUTO, LAYOUTS
 from avse.settings import Settings
-from avse.splits import SHARE
 
 VERSION = 1
 """Of what is measured in a clip; raised when old results are no good any more."""

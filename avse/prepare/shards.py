@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
-from avse.media.placing import appearing, place, temporary_name, writing
+from avse.media.atomic_files import appearing, place, temporary_name, writing
 from avse.prepare.layouts import Source
 from avse.prepare.store import Kept
 

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from avse.media.placing import appearing
+from avse.media.atomic_files import appearing
 from avse.prepare.clip import FileState, Measured, files_of
 from avse.prepare.layouts import Source
-from avse.records import build, load_json
+from avse.utils.schema import build, load_json
 
 WORK = ".work"
 

@@ -1,8 +1,8 @@
 """How far are sound and lips of a clip apart? What the network's embeddings say.
 
 The visual stream and the voice stream were trained to agree where lips and voice belong together
-(see `avse.train.matching`). Moved against each other frame by frame, they agree best where the clip
-is in step. A clip of a second says little; clips of one recording are asked together.
+(see `avse.training.contrastive`). Moved against each other frame by frame, they agree best where
+the clip is in step. A clip of a second says little; clips of one recording are asked together.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.faces.lips import FloatArray, network_motion
-from avse.hashing import sha256
 from avse.sync.agreement import slide
+from avse.utils.fingerprint import sha256
 
 if TYPE_CHECKING:
     from avse.models.network import AVSENet
@@ -44,7 +44,7 @@ def model_digest(model: str) -> str:
     Raises:
         MissingWeightsError: there are none.
     """
-    from avse.shipped import find
+    from avse.utils.shipped import find
 
     path, known = find(model)
     return f"{VERSION}-{REACH}-{(known or sha256(path))[:16]}"

@@ -27,10 +27,10 @@ from pathlib import Path
 
 from avse import __version__
 from avse.errors import AvseError, UsageError
-from avse.marks import Mark, mark
-from avse.media.placing import temporary_name
-from avse.paths import user_path
-from avse.records import build, load_json
+from avse.media.atomic_files import temporary_name
+from avse.utils.file_state import Mark, mark
+from avse.utils.paths import user_path
+from avse.utils.schema import build, load_json
 
 FACES, SYNC, CONTENT = "faces", "sync", "content"
 
@@ -48,7 +48,7 @@ _ABANDONED_S = 3600
 _SETTLED_NS = 2_000_000_000
 """A file that changed so short a time ago could change once more without a trace in its times."""
 
-_log = logging.getLogger("avse.cache")
+_log = logging.getLogger("avse.scene.cache")
 
 
 @dataclass(frozen=True)
@@ -280,9 +280,9 @@ def code_digest(*parts: str) -> str:
     """A digest of the code in folders and modules of avse, which changes between versions too.
 
     Args:
-        parts: such as "faces" or "stft.py".
+        parts: such as "faces" or "scene/looking.py".
     """
-    package, digest = Path(__file__).parent, hashlib.sha256()
+    package, digest = Path(__file__).parent.parent, hashlib.sha256()
     for part in parts:
         path = package / part
         for module in sorted(path.glob("*.py")) if path.is_dir() else [path]:

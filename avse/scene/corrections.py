@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avse.cache import cache_folder, know_content, open_cache
-from avse.clock import clock
 from avse.errors import InputError, OutputError, UsageError
-from avse.people_file import check_name
-from avse.records import RecordError, build, load_json
+from avse.faces.people_file import check_name
+from avse.scene.cache import cache_folder, know_content, open_cache
+from avse.utils.clock import clock
+from avse.utils.schema import RecordError, build, load_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -378,7 +378,7 @@ def _files() -> Iterator[Path]:
 def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
-    from avse.media.placing import writing
+    from avse.media.atomic_files import writing
 
     lock = folder / ".lock"
     with writing(folder):
@@ -399,7 +399,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, table: dict[str, Any]) -> None:
-    from avse.media.placing import appearing
+    from avse.media.atomic_files import appearing
 
     text = json.dumps(table, indent=1, ensure_ascii=False) + "\n"
     if len(text) > _LARGEST_FILE:

@@ -1,4 +1,4 @@
-"""Pass 1, picture by picture: who can be seen. What was found once is kept; see `avse.cache`."""
+"""Pass 1, picture by picture: who can be seen. What was found is kept in `avse.scene.cache`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import av
 import numpy as np
 import PIL
 
-from avse.cache import FACES, FileCache, code_digest
 from avse.errors import NoFaceError
 from avse.faces.detect import FaceBackend
 from avse.faces.people import People
@@ -21,8 +20,9 @@ from avse.faces.track import FaceSettings, Hint, find_people
 from avse.faces.track import Frame as PictureAt
 from avse.faces.turning import Samples, find_turn, turn_back, turn_boxes, turn_frames
 from avse.media import Frame, MediaInfo, VideoStream, read_frames
-from avse.media.ahead import read_ahead
-from avse.part import Part
+from avse.media.read_ahead import read_ahead
+from avse.scene.cache import FACES, FileCache, code_digest
+from avse.scene.part import Part
 
 _FORMAT = 1
 """Of what is kept: raise it when `avse.faces.storing` changes."""
@@ -102,7 +102,7 @@ class Look:
         """All that decides what is found, but for the content of the file."""
         return {
             "format": _FORMAT,
-            "code": code_digest("faces", "media", "looking.py"),
+            "code": code_digest("faces", "media", "scene/looking.py"),
             "container": self.info.format,
             "picture": self.picture,
             "part": [str(self.part.start), str(self.part.stop)],

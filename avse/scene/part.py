@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from avse.clock import clock, read_clock
 from avse.errors import UsageError
+from avse.utils.clock import clock, read_clock
 
 if TYPE_CHECKING:
     from avse.media import MediaInfo

@@ -11,22 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avse.cache import FileCache, open_file_cache
-from avse.clock import clock
-from avse.corrections import (
-    NOTHING,
-    Corrections,
-    apply_corrections,
-    corrections_of,
-    keep_names,
-)
 from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
 from avse.faces.detect import FaceBackend, backend_version, open_backend
 from avse.faces.known import name_people
 from avse.faces.people import People, Person, joined
+from avse.faces.people_file import Known, read_people
 from avse.faces.references import describe_references
 from avse.faces.track import Hint
-from avse.looking import Look, Tools, faces_in_cache, find_faces, keep_faces
 from avse.media import (
     AudioReader,
     AudioStream,
@@ -37,11 +28,20 @@ from avse.media import (
 )
 from avse.media.probe import undecodable
 from avse.models.device import pick_device
-from avse.part import WHOLE, Part, find_part
-from avse.paths import user_path
-from avse.people_file import Known, read_people
+from avse.scene.cache import FileCache, open_file_cache
+from avse.scene.corrections import (
+    NOTHING,
+    Corrections,
+    apply_corrections,
+    corrections_of,
+    keep_names,
+)
+from avse.scene.looking import Look, Tools, faces_in_cache, find_faces, keep_faces
+from avse.scene.part import WHOLE, Part, find_part
+from avse.scene.speakers import Speaker, Speakers
 from avse.settings import Settings
-from avse.speakers import Speaker, Speakers
+from avse.utils.clock import clock
+from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
     from avse.inference.sound import FileSound

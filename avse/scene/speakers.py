@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from avse.clock import clock, read_clock
 from avse.errors import UnknownSpeakerError, UsageError
+from avse.utils.clock import clock, read_clock
 
 if TYPE_CHECKING:
     from avse.faces.people import Person
-    from avse.scene import Scene
+    from avse.scene.scene import Scene
 
 Speaker: TypeAlias = "int | str | Sequence[int]"
 """A number, several, "all", a point in time and picture ("@12.5s:0.31,0.40"), or names and numbers

@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from avse.errors import AvseError
-from avse.naming import Naming, Stem, StemKey, check_outputs, folder_for
+from avse.media.naming import Naming, Stem, StemKey, check_outputs, folder_for
+from avse.scene.speakers import Speakers
 from avse.settings import Settings
-from avse.speakers import Speakers
 from avse.transcription.subtitles import SubtitleFiles
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.faces.people import Person
     from avse.models.network import AVSENet
-    from avse.scene import Examined
-    from avse.separation import OutOfSight, Separation
+    from avse.scene.scene import Examined
+    from avse.separation.separator import OutOfSight, Separation
     from avse.sync.result import Sync
     from avse.transcription.transcribers import Transcriber
 
 Progress = Callable[[str, float, "float | None"], None]
-"""See `avse.scene.Progress`; said again here, where nothing heavy is imported."""
+"""See `avse.scene.scene.Progress`; said again here, where nothing heavy is imported."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Job:
         bits: depth of the samples, 32 is floating point; None for that of the recording.
         tracks: a video to write with a sound track for each stem; None for none.
         stem_files: whether each stem is a file of its own.
-        report: whether to write what was done beside the outputs, see `avse.sidecar`.
+        report: whether to write what was done beside the outputs, see `avse.separation.sidecar`.
     """
 
     source: Path
@@ -96,7 +96,7 @@ class Job:
         """What was done, as JSON and as text; empty if not asked for."""
         if not self.report:
             return ()
-        from avse.sidecar import sidecar_paths
+        from avse.separation.sidecar import sidecar_paths
 
         beside = self.naming.folder / self.source.name
         if self.tracks is not None and not self.stem_files:
@@ -177,12 +177,12 @@ def carry_out(
 
     Args:
         job: what is wanted.
-        progress: see `avse.scene.Progress`.
+        progress: see `avse.scene.scene.Progress`.
         network: use this one instead of loading the one that the settings name.
         backend: who finds faces, if it is open already.
 
     Raises:
-        AvseError: see `avse.separation` and `avse.naming`.
+        AvseError: see `avse.separation.separator` and `avse.media.naming`.
     """
     examined = check(job)
     warnings: list[str] = []
@@ -192,7 +192,7 @@ def carry_out(
         )
     progress("model", 0.0, None)
     transcriber = _open_transcriber(job)
-    from avse.separation import Separator
+    from avse.separation.separator import Separator
 
     separation = Separator(job.settings, network=network, backend=backend).separate(
         job.source,
@@ -239,9 +239,9 @@ def check(job: Job) -> Examined:
         AvseError: see `carry_out`.
     """
     from avse.media import check_remux, check_stem
-    from avse.media.placing import check_destination
-    from avse.saving import track_encoding
-    from avse.scene import examine
+    from avse.media.atomic_files import check_destination
+    from avse.scene.scene import examine
+    from avse.separation.saving import track_encoding
 
     examined = examine(job.source, job.settings)
     audio = examined.audio
@@ -281,7 +281,7 @@ def _check_names(job: Job, examined: Examined) -> None:
         return
     names = {one.name for one in examined.known}
     if job.settings.corrections:
-        from avse.corrections import corrections_of
+        from avse.scene.corrections import corrections_of
 
         names |= {one.name for one in corrections_of(job.source).names}
     job.speakers.check_names(names, job.settings.people)
@@ -298,7 +298,7 @@ def _voices(job: Job, separation: Separation) -> dict[StemKey, Path]:
 
 def _save(job: Job, separation: Separation, voices: Mapping[StemKey, Path]) -> list[str]:
     """Write all sound; gives what the user should know."""
-    from avse.saving import save_stems
+    from avse.separation.saving import save_stems
 
     files = {**voices, **job.beside()}
     residual = files.pop(Stem.RESIDUAL, None)
@@ -318,8 +318,8 @@ def _save(job: Job, separation: Separation, voices: Mapping[StemKey, Path]) -> l
 def _report(job: Job, separation: Separation, done: Done) -> None:
     """Write what was done, as JSON and as text."""
     from avse.models.device import pick_device
-    from avse.saving import title
-    from avse.sidecar import describe, write_sidecar
+    from avse.separation.saving import title
+    from avse.separation.sidecar import describe, write_sidecar
 
     holds = {path: title(n, done.name_of(n)) for n, path in done.stems}
     holds |= {path: title(stem) for stem, path in done.beside.items()}

@@ -16,15 +16,15 @@ import numpy.typing as npt
 
 from avse.errors import OutputError, UsageError
 from avse.media import AudioStream, NewTrack, StemWriter, find_splices, remux
+from avse.media.atomic_files import check_space
 from avse.media.encoding import CONTAINERS, Bits, Codec, choose_encoding
-from avse.media.placing import check_space
+from avse.media.naming import SOUND_SUFFIXES, Stem, StemKey
 from avse.media.probe import plausible_s
 from avse.media.stems import is_limited, stored_rate
-from avse.naming import SOUND_SUFFIXES, Stem, StemKey
 
 if TYPE_CHECKING:
-    from avse.scene import Scene
-    from avse.separation import Block
+    from avse.scene.scene import Scene
+    from avse.separation.separator import Block
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -61,7 +61,7 @@ class Voices(Protocol):
 
     @property
     def progress(self) -> Callable[[str, float, float | None], None]:
-        """See `avse.scene.Progress`."""
+        """See `avse.scene.scene.Progress`."""
 
     def blocks(self) -> Iterator[Block]:
         """The stems, piece by piece, from the first sample to the last."""

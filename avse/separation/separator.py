@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import VIDEO_RATE
 from avse.faces.detect import FaceBackend, open_backend
 from avse.faces.lips import AnyLips
 from avse.faces.people import Person
@@ -24,15 +25,14 @@ from avse.inference.engine import Doubt, Engine, Run
 from avse.inference.sound import FileSound
 from avse.inference.speaker_tracking import Absence
 from avse.media.encoding import Bits
+from avse.media.naming import Stem, StemKey
 from avse.media.quantising import on_grid
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
-from avse.naming import Stem, StemKey
-from avse.saving import Target, Targets, Written, save_stems
-from avse.scene import Examined, Progress, Scene, examine, look, no_progress
+from avse.scene.scene import Examined, Progress, Scene, examine, look, no_progress
+from avse.scene.speakers import Speaker, Speakers
+from avse.separation.saving import Target, Targets, Written, save_stems
 from avse.settings import Settings
-from avse.speakers import Speaker, Speakers
-from avse.stft import VIDEO_RATE
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
 
@@ -125,7 +125,7 @@ class Separation:
 
     @property
     def numbers(self) -> list[StemKey]:
-        """What each stem is: the number of a person, or an `avse.naming.Stem`."""
+        """What each stem is: the number of a person, or an `avse.media.naming.Stem`."""
         voices: list[StemKey] = [Stem.TOGETHER]
         if not self.together:
             voices = [person.number for person in self.people]
@@ -392,7 +392,7 @@ class Separator:
             together: one stem with the voices of all who were asked for, instead of one for each.
             offscreen: two more stems: off-screen speakers, and crowds.
             progress: called with (stage, seconds done, seconds in all or None).
-            examined: what `avse.scene.examine` gave, if it was asked already.
+            examined: what `avse.scene.scene.examine` gave, if it was asked already.
 
         Returns:
             The people found; their voices are computed later.

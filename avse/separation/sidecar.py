@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avse import __version__
-from avse.clock import clock
 from avse.errors import UsageError
-from avse.hashing import sha256
-from avse.media.placing import place_text
-from avse.naming import StemKey
+from avse.media.atomic_files import place_text
+from avse.media.naming import StemKey
 from avse.settings import Settings
-from avse.shipped import find, verify
+from avse.utils.clock import clock
+from avse.utils.fingerprint import sha256
+from avse.utils.shipped import find, verify
 
 if TYPE_CHECKING:
-    from avse.scene import Scene
-    from avse.separation import OutOfSight
+    from avse.scene.scene import Scene
+    from avse.separation.separator import OutOfSight
     from avse.sync.result import Sync
 
 FORMAT = "avse-report-1"

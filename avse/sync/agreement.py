@@ -1,9 +1,10 @@
 """Lips and sound slid along each other: at which delay do their embeddings agree best?
 
-The visual stream and the voice stream were trained against each other (`avse.train.matching`), so
-that the inner product of their embeddings is the evidence that lips and voice belong together.
-`slide` is that product for a range of delays; `hear` gives the voice embedding every 10 ms, four
-times as often as the lips are seen, so that delays can be told more finely than a video frame.
+The visual stream and the voice stream were trained against each other
+(`avse.training.contrastive`), so that the inner product of their embeddings is the evidence that
+lips and voice belong together. `slide` is that product for a range of delays; `hear` gives the
+voice embedding every 10 ms, four times as often as the lips are seen, so that delays can be told
+more finely than a video frame.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def hear(network: AVSENet, sound: FloatArray) -> FloatArray:
     """
     import torch
 
+    from avse.dsp.stft import HOP, HOPS_PER_VIDEO_FRAME
     from avse.models.embeddings import voice_embedding
-    from avse.stft import HOP, HOPS_PER_VIDEO_FRAME
 
     frames = len(sound) // (HOP * HOPS_PER_VIDEO_FRAME)
     phases = HOPS_PER_VIDEO_FRAME

@@ -13,20 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from avse.cache import SYNC, code_digest
+from avse.dsp.stft import FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, VIDEO_RATE
 from avse.faces.lips import AnyLips
 from avse.inference.inputs import LipComponents
 from avse.media import AudioReader
 from avse.models.blocks import reach
 from avse.models.network import AVSENet
-from avse.records import build, load_json
-from avse.scene import Progress, Scene, no_progress
-from avse.stft import FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, VIDEO_RATE
+from avse.scene.cache import SYNC, code_digest
+from avse.scene.scene import Progress, Scene, no_progress
 from avse.sync.agreement import hear, slide
 from avse.sync.certainty import REACH, judge
 from avse.sync.drift import along, find_slope
 from avse.sync.result import Drift, Offset, PersonOffset, Sync, WindowOffset, set_by_hand
 from avse.sync.verifying import verify
+from avse.utils.schema import build, load_json
 
 FloatArray = npt.NDArray[np.float32]
 Curves = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress)
     Args:
         scene: the recording, with its sound, and the people in it.
         network: in evaluation mode, on its device.
-        progress: see `avse.scene.Progress`.
+        progress: see `avse.scene.scene.Progress`.
 
     Raises:
         MediaError: the sound cannot be read.
@@ -98,7 +98,7 @@ def _facts(scene: Scene, network: AVSENet) -> dict[str, object]:
         weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return {
         "format": _FORMAT,
-        "code": code_digest("sync", "inference", "models", "media", "stft.py"),
+        "code": code_digest("sync", "inference", "models", "media", "dsp"),
         "container": scene.info.format,
         "track": scene.track,
         "part": [str(scene.part.start), str(scene.part.stop)],

@@ -14,13 +14,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import VIDEO_RATE
 from avse.faces.lips import AnyLips
 from avse.inference.activity_features import AGREEMENT, SEEN
 from avse.inference.engine import Engine
 from avse.inference.sound import Sound
 from avse.models.network import AVSENet
 from avse.settings import Settings
-from avse.stft import VIDEO_RATE
 from avse.sync.result import Sync
 
 FloatArray = npt.NDArray[np.float32]

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avse.data.clips import ClipSet
+from avse.dsp.stft import BINS, istft, stft
 from avse.metrics.si_sdr import si_sdr
 from avse.models.network import AVSENet, level
-from avse.stft import BINS, istft, stft
-from avse.train.compute import Compute, moved
-from avse.train.loop import Losses
-from avse.train.losses import SOFT, power
-from avse.train.mixing import Batch, Mixer
-from avse.train.validating import Validator
+from avse.training.compute import Compute, moved
+from avse.training.loop import Losses
+from avse.training.losses import SOFT, power
+from avse.training.mixing import Batch, Mixer
+from avse.training.validating import Validator
 
 SILENCE = 0.15
 """Weight of the loss of outputs that are to be silent."""

@@ -10,13 +10,13 @@ import numpy as np
 
 from avse.data.pack import PreparedPack
 from avse.errors import InputError
-from avse.media.placing import appearing
+from avse.media.atomic_files import appearing
 from avse.models.network import AVSENet
 from avse.prepare.delays import estimate
 from avse.prepare.sync import delay_curve
-from avse.records import fit, load_json
-from avse.train.data import key
-from avse.train.recipe import DataSettings
+from avse.training.data import key
+from avse.training.recipe import DataSettings
+from avse.utils.schema import fit, load_json
 
 DELAYS = "delays.json"
 
@@ -30,7 +30,7 @@ def estimate_delays(network: AVSENet, data: DataSettings) -> dict[str, int]:
             stays where it is.
 
     Returns:
-        Video frames by which the sound is late; see `avse.train.data.Delays`.
+        Video frames by which the sound is late; see `avse.training.data.Delays`.
     """
     names, curves, groups = [], [], []
     for folder in data.clips:

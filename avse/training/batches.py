@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from avse.train.compute import Compute
+from avse.training.compute import Compute
 
 
 class Source(Protocol):

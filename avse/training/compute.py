@@ -22,7 +22,7 @@ class Compute:
 
     Attributes:
         device: where this process computes.
-        precision: see `avse.train.recipe.Recipe`.
+        precision: see `avse.training.recipe.Recipe`.
         rank: of this process; 0 logs and saves.
         ranks: how many there are.
     """
@@ -99,7 +99,7 @@ def computing(device: str, precision: str) -> Iterator[Compute]:
     Args:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; "auto" and "cuda" give each process of a
             machine its own GPU.
-        precision: see `avse.train.recipe.Recipe`.
+        precision: see `avse.training.recipe.Recipe`.
 
     Raises:
         UsageError: no such device here.

@@ -17,15 +17,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from avse.data.clips import TalkingClip, principal_components
+from avse.dsp.stft import stft
 from avse.models.embeddings import lip_embedding, voice_embedding
 from avse.models.network import AVSENet, level
-from avse.stft import stft
-from avse.train.compute import Compute, moved
-from avse.train.loop import Losses
-from avse.train.mixing import smooth_tilt
-from avse.train.recipe import LipVariation
-from avse.train.talking import TalkingMixer
-from avse.train.varying import varied
+from avse.training.compute import Compute, moved
+from avse.training.lip_augmentation import varied
+from avse.training.loop import Losses
+from avse.training.mixing import smooth_tilt
+from avse.training.recipe import LipVariation
+from avse.training.talking_mixtures import TalkingMixer
 
 
 def fit_components(network: AVSENet, clips: Sequence[TalkingClip]) -> None:

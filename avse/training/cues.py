@@ -20,7 +20,7 @@ from torch.nn import functional
 from avse.data.clips import TalkingClip
 from avse.models.embeddings import lip_embedding, voice_embedding
 from avse.models.network import AVSENet
-from avse.train.varying import on
+from avse.training.lip_augmentation import on
 
 CONTEXT = 2
 """Frames of the voice embedding to each side that the map sees."""

@@ -11,9 +11,9 @@ import numpy as np
 from avse.data.clips import Clip, ClipSet, Row, Sounds, TalkingClip
 from avse.data.pack import PackedClip, PreparedPack, SoundClips, TalkingClips
 from avse.errors import UsageError
-from avse.hashing import sha256
-from avse.train.mixing import FloatArray
-from avse.train.recipe import DataSettings
+from avse.training.mixing import FloatArray
+from avse.training.recipe import DataSettings
+from avse.utils.fingerprint import sha256
 
 EVERYBODY = "all"
 NEVER = 2.0

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import correlate, resample_poly
 
-from avse.stft import SAMPLE_RATE
+from avse.dsp.stft import SAMPLE_RATE
 
 FloatArray = npt.NDArray[np.float32]
 

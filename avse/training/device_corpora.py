@@ -2,7 +2,7 @@
 
 A GPU consumes mixtures far faster than processes on the CPU can draw and send them. Ten hours of
 speech take 1.2 GB as 16-bit samples, so whole corpora fit beside the network, and a batch is
-gathered by one kernel. `avse.train.device_mixing` makes mixtures of them.
+gathered by one kernel. `avse.training.device_mixing` makes mixtures of them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from avse.data.clips import Sounds
-from avse.stft import SAMPLE_RATE
-from avse.train.mixing import FloatArray, MixSettings
+from avse.dsp.stft import SAMPLE_RATE
+from avse.training.mixing import FloatArray, MixSettings
 
 PIECES = 5
 """Clips at most that one voice of a mixture is joined from."""

@@ -1,7 +1,7 @@
 """Sounds to enrol voices with, drawn on the device that trains.
 
-The same as `avse.train.enrolling` draws on the CPU, with one difference: of a clip that a mixture
-uses in several places, what lies between these places counts as used too.
+The same as `avse.training.enrolment` draws on the CPU, with one difference: of a clip that a
+mixture uses in several places, what lies between these places counts as used too.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from avse.data.clips import SAMPLES_PER_FRAME
-from avse.train.enrolling import COMPANY, COMPANY_DB, LEAST, LONGEST, PIECE
-from avse.train.resident import LOUD, PIECES, ClipIndex, DeviceRandom, Pieces, joined_on
+from avse.training.device_corpora import LOUD, PIECES, ClipIndex, DeviceRandom, Pieces, joined_on
+from avse.training.enrolment import COMPANY, COMPANY_DB, LEAST, LONGEST, PIECE
 
 CANDIDATES = PIECES
 """Clips of a person that are drawn to be enrolled with: as many as a voice is joined from, so that

@@ -1,8 +1,8 @@
 """Mixtures drawn on the device that trains, from corpora that stay in its memory.
 
-What is drawn follows the settings of `avse.train.mixing` and `avse.train.talking`, with these
-differences: levels are set over whole clips, talking faces change speed together with their
-voices, frequency responses are already applied to the sources, and codecs are not simulated.
+What is drawn follows the settings of `avse.training.mixing` and `avse.training.talking_mixtures`,
+with these differences: levels are set over whole clips, talking faces change speed together with
+their voices, frequency responses are already applied to the sources, and codecs are not simulated.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from avse.data.clips import SAMPLES_PER_FRAME, ClipSet
+from avse.dsp.stft import SAMPLE_RATE
 from avse.errors import UsageError
-from avse.stft import SAMPLE_RATE
-from avse.train.device_enrolling import draw_enrolments_on_device
-from avse.train.mixing import NARROW, Batch, MixSettings
-from avse.train.resident import (
+from avse.training.device_corpora import (
     FAST,
     LOUD,
     PIECES,
@@ -31,8 +29,16 @@ from avse.train.resident import (
     loudness_gain,
     quantised,
 )
-from avse.train.rooms import draw_room
-from avse.train.talking import BORROWED, MEASURED, FaceSettings, TalkingBatch, usual_scale
+from avse.training.device_enrolment import draw_enrolments_on_device
+from avse.training.mixing import NARROW, Batch, MixSettings
+from avse.training.rooms import draw_room
+from avse.training.talking_mixtures import (
+    BORROWED,
+    MEASURED,
+    FaceSettings,
+    TalkingBatch,
+    usual_scale,
+)
 
 ROOMS, PLACES = 256, 4
 """Rooms that are simulated in advance, and speakers' places in each."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from avse.stft import SAMPLE_RATE
-from avse.train.degrading import change_speed
+from avse.dsp.stft import SAMPLE_RATE
+from avse.training.degradation import change_speed
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -16,9 +16,9 @@ from avse.models.offscreen import OffscreenNet, OffscreenSpec
 from avse.models.spec import AVSESpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.models.weights import save
-from avse.records import load_json
-from avse.train.loop import CHECKPOINT, take_over
-from avse.train.runs import BEGUN_WITH, averaged, progress
+from avse.training.loop import CHECKPOINT, take_over
+from avse.training.run_folder import BEGUN_WITH, averaged, progress
+from avse.utils.schema import load_json
 
 OFFSCREEN = ("offscreen", "voiceprint")
 """Kinds of stages whose weights go into one file."""

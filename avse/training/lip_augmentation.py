@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from avse.models.streams import VisualStream
-from avse.train.recipe import LipVariation
+from avse.training.recipe import LipVariation
 
 DRIFT = 7
 """Half the length, in video frames, over which slow errors of the lips are smoothed."""

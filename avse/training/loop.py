@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from avse.errors import InputError
-from avse.media.placing import appearing, writing
-from avse.records import fit, load_json
-from avse.train.batches import Source, batches, generator
-from avse.train.compute import Compute, moved
-from avse.train.optimisers import make_optimiser
-from avse.train.recipe import LoopSettings
+from avse.media.atomic_files import appearing, writing
+from avse.training.batches import Source, batches, generator
+from avse.training.compute import Compute, moved
+from avse.training.optimisers import make_optimiser
+from avse.training.recipe import LoopSettings
+from avse.utils.schema import fit, load_json
 
 Losses = dict[str, Tensor]
 

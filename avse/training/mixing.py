@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from avse.data.clips import Clip, Sounds
+from avse.dsp.stft import BINS, SAMPLE_RATE, stft
 from avse.errors import UsageError
-from avse.stft import BINS, SAMPLE_RATE, stft
-from avse.train.degrading import CODECS, change_speed, overload, through_codec
-from avse.train.enrolling import Said, Talker, draw_enrolments
-from avse.train.rooms import KINDS, draw_room, reverberate
+from avse.training.degradation import CODECS, change_speed, overload, through_codec
+from avse.training.enrolment import Said, Talker, draw_enrolments
+from avse.training.rooms import KINDS, draw_room, reverberate
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -40,7 +40,7 @@ class MixSettings:
     snr_db: tuple[float, float] = (-5.0, 20.0)
     room_probability: float = 0.25
     rooms: str = "tail"
-    """How they are simulated: "tail", or "image" (see `avse.train.rooms`)."""
+    """How they are simulated: "tail", or "image" (see `avse.training.rooms`)."""
     speed_probability: float = 0.0
     """Of a voice without a picture being a tenth slower to a tenth faster, and lower or higher."""
     clipping_probability: float = 0.0
@@ -81,7 +81,7 @@ class Batch:
         tilt: (batch, voices + 1, bins), a smooth random frequency response for each source; None
             if it is applied already.
         enrolment: (batch, voices, samples), what the voices say elsewhere, 0 where they are not
-            known; None if nobody is. See `avse.train.enrolling`.
+            known; None if nobody is. See `avse.training.enrolment`.
     """
 
     sources: Tensor

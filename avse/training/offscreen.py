@@ -18,19 +18,19 @@ import torch
 from torch import Tensor
 
 from avse.data.clips import Sounds
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, stft
 from avse.models.network import AVSENet, level
 from avse.models.offscreen import KINDS, OffscreenNet
 from avse.models.presence import presence
-from avse.stft import HOPS_PER_VIDEO_FRAME, stft
-from avse.train.asking import Asker, MixtureSource, Queries, joined
-from avse.train.compute import Compute, moved
-from avse.train.cues import CueBank
-from avse.train.loop import Losses
-from avse.train.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
-from avse.train.mixing import Batch, FloatArray, set_level, smooth_tilt
-from avse.train.recipe import AskSettings, LipVariation, OffscreenSettings
-from avse.train.rooms import draw_room, reverberate
-from avse.train.talking import TalkingBatch
+from avse.training.compute import Compute, moved
+from avse.training.cues import CueBank
+from avse.training.loop import Losses
+from avse.training.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
+from avse.training.mixing import Batch, FloatArray, set_level, smooth_tilt
+from avse.training.queries import Asker, MixtureSource, Queries, joined
+from avse.training.recipe import AskSettings, LipVariation, OffscreenSettings
+from avse.training.rooms import draw_room, reverberate
+from avse.training.talking_mixtures import TalkingBatch
 
 QUIET, QUIET_ENOUGH = 0.15, 1e-2
 """Weight of the loss of what is not in the mixture, and the power, relative to the mixture's, below

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from avse.errors import MissingExtraError
-from avse.media.placing import appearing
-from avse.records import RecordError, load_json
-from avse.train.loop import LOG
+from avse.media.atomic_files import appearing
+from avse.training.loop import LOG
+from avse.utils.schema import RecordError, load_json
 
 if TYPE_CHECKING:
     from typing import Self

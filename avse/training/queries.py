@@ -2,7 +2,7 @@
 
 Half of what the separating stages hear are mixtures of talking clips, in which the lips decide
 whose voice is wanted. The other half are mixtures of audio-only speech, whose many more voices
-teach separation; there the lips are made from the sound (see `avse.train.cues`).
+teach separation; there the lips are made from the sound (see `avse.training.cues`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, stft
 from avse.models.embeddings import voice_embedding
 from avse.models.network import AVSENet
 from avse.models.voiceprint import VoiceprintNet, enrolment, pooled
-from avse.stft import HOPS_PER_VIDEO_FRAME, stft
-from avse.train.compute import Compute
-from avse.train.cues import CueBank
-from avse.train.device_mixing import ResidentMixer, ResidentTalkingMixer
-from avse.train.mixing import Batch, Mixer, smooth_tilt
-from avse.train.recipe import AskSettings, LipVariation
-from avse.train.talking import TalkingBatch, TalkingMixer
-from avse.train.varying import on, varied
+from avse.training.compute import Compute
+from avse.training.cues import CueBank
+from avse.training.device_mixing import ResidentMixer, ResidentTalkingMixer
+from avse.training.lip_augmentation import on, varied
+from avse.training.mixing import Batch, Mixer, smooth_tilt
+from avse.training.recipe import AskSettings, LipVariation
+from avse.training.talking_mixtures import TalkingBatch, TalkingMixer
 
 
 @dataclass

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from avse.errors import UsageError
 from avse.models.spec import AVSESpec
-from avse.paths import is_below
-from avse.train.mixing import MixSettings
-from avse.train.talking import FaceSettings
+from avse.training.mixing import MixSettings
+from avse.training.talking_mixtures import FaceSettings
+from avse.utils.paths import is_below
 
 KINDS = ("lips", "joint", "phase", "wave", "ears", "offscreen", "voiceprint")
 PACKS = ("clips", "speech", "noise", "crowds")
@@ -64,8 +64,9 @@ class LipVariation:
         noise: white noise on whitened components.
         distortion: spread of a random linear map of each talker's points, I + distortion · N(0, 1)
             in x, y and z: heads that are turned, lenses, and mesh models that differ.
-        drift: slow errors of the components, relative to those of `avse.train.varying.drift`.
-        amplitude: spread of the logarithm of how much of each component a talker shows.
+        drift: slow errors of the components, relative to those of
+        `avse.training.lip_augmentation.drift`. amplitude: spread of the logarithm of how much of
+        each component a talker shows.
     """
 
     noise: float = 0.1
@@ -122,7 +123,7 @@ class OffscreenSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """How long and how fast a stage learns: what `avse.train.loop.Loop` reads of its settings.
+    """How long and how fast a stage learns: what `avse.training.loop.Loop` reads of its settings.
 
     Attributes:
         steps: how many, at most.
@@ -252,7 +253,7 @@ class Recipe:
             steps. Changes nothing but the speed.
         mixing: where the separating stages draw mixtures: in "workers" on the CPU, or on the
             "device" that trains, in whose memory all corpora then stay (see
-            `avse.train.device_mixing`).
+            `avse.training.device_mixing`).
     """
 
     data: DataSettings

@@ -23,9 +23,9 @@ from typing import Any
 
 from avse.errors import UsageError
 from avse.models.spec import PRESETS, AVSESpec
-from avse.paths import user_path
-from avse.records import RecordError, build, check_keys, load_toml
-from avse.train.recipe import PACKS, DataSettings, LipVariation, Recipe, StageSettings
+from avse.training.recipe import PACKS, DataSettings, LipVariation, Recipe, StageSettings
+from avse.utils.paths import user_path
+from avse.utils.schema import RecordError, build, check_keys, load_toml
 
 LIPS_VARIED = LipVariation(noise=0.2, distortion=0.2, drift=0.9, amplitude=0.4)
 """What a "lips" stage does unless the recipe says otherwise; see docs/training.md."""

@@ -12,18 +12,16 @@ from typing import Any
 import torch
 
 from avse.errors import UsageError
-from avse.hashing import sha256
-from avse.media.placing import appearing, writing
+from avse.media.atomic_files import appearing, writing
 from avse.models.network import AVSENet, extended
 from avse.models.weights import load
-from avse.records import load_json
-from avse.train.compute import Compute
-from avse.train.data import Delays, fingerprints, open_corpora
-from avse.train.lateness import DELAYS, estimate_delays, read_delays, write_delays
-from avse.train.loop import CHECKPOINT, Loop, never, take_over
-from avse.train.recipe import DEVICE, NEW, PACKS, PREVIOUS, Recipe, StageSettings
-from avse.train.rooms import check_rooms
-from avse.train.runs import (
+from avse.training.av_offset import DELAYS, estimate_delays, read_delays, write_delays
+from avse.training.compute import Compute
+from avse.training.data import Delays, fingerprints, open_corpora
+from avse.training.loop import CHECKPOINT, Loop, never, take_over
+from avse.training.recipe import DEVICE, NEW, PACKS, PREVIOUS, Recipe, StageSettings
+from avse.training.rooms import check_rooms
+from avse.training.run_folder import (
     BEGUN_WITH,
     Audience,
     Done,
@@ -33,7 +31,9 @@ from avse.train.runs import (
     last_figures,
     progress,
 )
-from avse.train.stages import make_stage
+from avse.training.stages import make_stage
+from avse.utils.fingerprint import sha256
+from avse.utils.schema import load_json
 
 ON_SIGHT = {"log_every", "validate_every", "save_every", "validate_mixtures"}
 """Settings that may change in the course of a stage: they do not touch what is learnt."""

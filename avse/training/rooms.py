@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import SAMPLE_RATE
 from avse.errors import MissingExtraError
-from avse.stft import SAMPLE_RATE
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import torch
 
-from avse.train.curves import read_log
-from avse.train.loop import CHECKPOINT, Nobody, Watch, read_checkpoint
-from avse.train.recipe import StageSettings
+from avse.training.loop import CHECKPOINT, Nobody, Watch, read_checkpoint
+from avse.training.plots import read_log
+from avse.training.recipe import StageSettings
 
 BEGUN_WITH = "recipe.json"
 

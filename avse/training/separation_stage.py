@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE, istft, stft
 from avse.models.network import AVSENet, level
-from avse.stft import SAMPLE_RATE, VIDEO_RATE, istft, stft
-from avse.train.asking import Asker, Enroller, MixtureSource, Queries, joined
-from avse.train.compute import Compute
-from avse.train.cues import CueBank
-from avse.train.loop import Losses
-from avse.train.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
-from avse.train.mixing import Batch
-from avse.train.recipe import AskSettings, LipVariation
-from avse.train.talking import TalkingBatch
-from avse.train.validating import Validator
+from avse.training.compute import Compute
+from avse.training.cues import CueBank
+from avse.training.loop import Losses
+from avse.training.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
+from avse.training.mixing import Batch
+from avse.training.queries import Asker, Enroller, MixtureSource, Queries, joined
+from avse.training.recipe import AskSettings, LipVariation
+from avse.training.talking_mixtures import TalkingBatch
+from avse.training.validating import Validator
 
 QUIET = 0.3
 """Weight of the loss of a voice that is not in the mixture."""

@@ -10,27 +10,27 @@ import torch
 from avse.data.clips import ClipSet, Sounds
 from avse.errors import UsageError
 from avse.inference.offscreen_weights import load_offscreen
-from avse.media.placing import appearing
+from avse.media.atomic_files import appearing
 from avse.models.network import AVSENet
 from avse.models.offscreen import OffscreenNet, OffscreenSpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.settings import Settings
-from avse.train.asking import Enroller, MixtureSource
-from avse.train.compute import Compute
-from avse.train.cues import CONTEXT, CueBank, fit_cues
-from avse.train.data import Corpora, sample
-from avse.train.device_mixing import ResidentMixer, ResidentTalkingMixer
-from avse.train.ears import Ears, EarsStage, VoicesSource
-from avse.train.joint import SeparationStage
-from avse.train.loop import Stage, damaged, read_tensors
-from avse.train.matching import LipsStage, fit_components
-from avse.train.mixing import Mixer
-from avse.train.offscreen import OffscreenStage, SceneSource
-from avse.train.recipe import DEVICE, WORKERS, StageSettings
-from avse.train.resident import ResidentSounds
-from avse.train.talking import FaceSettings, TalkingMixer
-from avse.train.validating import Validator
-from avse.train.voiceprints import PairSource, VoiceprintStage
+from avse.training.audio_only import Ears, EarsStage, VoicesSource
+from avse.training.compute import Compute
+from avse.training.contrastive import LipsStage, fit_components
+from avse.training.cues import CONTEXT, CueBank, fit_cues
+from avse.training.data import Corpora, sample
+from avse.training.device_corpora import ResidentSounds
+from avse.training.device_mixing import ResidentMixer, ResidentTalkingMixer
+from avse.training.loop import Stage, damaged, read_tensors
+from avse.training.mixing import Mixer
+from avse.training.offscreen import OffscreenStage, SceneSource
+from avse.training.queries import Enroller, MixtureSource
+from avse.training.recipe import DEVICE, WORKERS, StageSettings
+from avse.training.separation_stage import SeparationStage
+from avse.training.talking_mixtures import FaceSettings, TalkingMixer
+from avse.training.validating import Validator
+from avse.training.voiceprints import PairSource, VoiceprintStage
 
 CUES = "cues.pt"
 

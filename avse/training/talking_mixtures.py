@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from avse.data.clips import SAMPLES_PER_FRAME, ClipSet, Sounds, TalkingClip
+from avse.dsp.stft import BINS
 from avse.faces.lips import liveliness
-from avse.stft import BINS
-from avse.train.enrolling import Said, Talker, draw_enrolments
-from avse.train.mixing import Batch, MixSettings, degrade, set_level, smooth_tilt
-from avse.train.rooms import draw_room, reverberate
+from avse.training.enrolment import Said, Talker, draw_enrolments
+from avse.training.mixing import Batch, MixSettings, degrade, set_level, smooth_tilt
+from avse.training.rooms import draw_room, reverberate
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from avse.data.clips import ClipSet
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, istft, stft
 from avse.metrics import silent_level, wrong_speaker
 from avse.metrics.si_sdr import si_sdr
 from avse.models.network import AVSENet
-from avse.stft import HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, istft, stft
-from avse.train.compute import Compute, moved
-from avse.train.mixing import MixSettings
-from avse.train.talking import FaceSettings, TalkingBatch, TalkingMixer
+from avse.training.compute import Compute, moved
+from avse.training.mixing import MixSettings
+from avse.training.talking_mixtures import FaceSettings, TalkingBatch, TalkingMixer
 
 TWO = (0.0, 1.0)
 """Two voices, always."""

@@ -17,14 +17,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from avse.data.clips import Sounds
+from avse.dsp.stft import stft
 from avse.models.voiceprint import VoiceprintNet, pooled
-from avse.stft import stft
-from avse.train.compute import Compute, moved
-from avse.train.joint import speaking
-from avse.train.loop import Losses
-from avse.train.mixing import FloatArray, MixSettings, set_level, smooth_tilt
-from avse.train.offscreen import piece
-from avse.train.rooms import draw_room, reverberate
+from avse.training.compute import Compute, moved
+from avse.training.loop import Losses
+from avse.training.mixing import FloatArray, MixSettings, set_level, smooth_tilt
+from avse.training.offscreen import piece
+from avse.training.rooms import draw_room, reverberate
+from avse.training.separation_stage import speaking
 
 TEMPERATURE = 0.07
 """What cosines are divided by before the softmax."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avse.activity.segments import SMALLEST_LEVEL, runs, tidied
+from avse.diarization.segments import SMALLEST_LEVEL, runs, tidied
 from avse.faces.lips import RATE_HZ
 
 FloatArray = npt.NDArray[np.float32]

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from avse.errors import AvseError, InputError
 from avse.faces.lips import RATE_HZ
 from avse.media import AudioBlock, AudioReader, probe
-from avse.media.placing import place_text, writing
+from avse.media.atomic_files import place_text, writing
+from avse.media.naming import StemKey
 from avse.media.quantising import to_integers
 from avse.media.targets import WavTarget
-from avse.naming import StemKey
 from avse.transcription.stretches import Cutting, Loudness, loudness
 from avse.transcription.subtitles import Cue, SubtitleFiles, as_srt, need_pysubs2, tidy
 from avse.transcription.transcribers import Transcriber, Transcript, open_transcriber
@@ -42,7 +42,7 @@ since many hold a whole file in memory."""
 _FRAME = RATE // RATE_HZ
 
 Progress = Callable[[str, float, "float | None"], None]
-"""See `avse.scene.Progress`."""
+"""See `avse.scene.scene.Progress`."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def open_for_subtitles(name: str, *, option: str) -> Transcriber:
 
 
 def voice_in(path: Path, sound_start_s: float) -> Voice:
-    """The voice in an output of `avse.separation`.
+    """The voice in an output of `avse.separation.separator`.
 
     Args:
         path: a sound file, or a copy of the video in which the voice is the track to play.

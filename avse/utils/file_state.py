@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from avse.hashing import sha256
+from avse.utils.fingerprint import sha256
 
 
 @dataclass(frozen=True)

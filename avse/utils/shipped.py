@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from avse.errors import CorruptWeightsError, MissingWeightsError
-from avse.hashing import sha256
-from avse.paths import is_there, user_path
+from avse.utils.fingerprint import sha256
+from avse.utils.paths import is_there, user_path
 
 SEPARATION, OFFSCREEN, DETECTOR, LANDMARKS = "separation", "offscreen", "detector", "landmarks"
 """Kinds of files."""
@@ -51,7 +51,7 @@ class ShippedModel:
 
 def pretrained_folder() -> Path:
     """Where the shipped weights lie: inside the wheel, or beside the package in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     inside = package / "pretrained"
     return inside if inside.is_dir() else package.parent / "pretrained"
 

@@ -15,22 +15,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from avse.batch.crew import Crew, Limits
-from avse.batch.living import Hook, Work
+from avse.batch.listeners import Watcher
 from avse.batch.manifest import Record, read_records
 from avse.batch.originals import CopyTask
+from avse.batch.process_pool import Crew, Limits
 from avse.batch.request import Request
 from avse.batch.run import Batch, Outcome, run
 from avse.batch.staging import CARD, finished_files
-from avse.batch.watching import Watcher
 from avse.batch.worker import Cleaned, CleanTask, Probed, ProbeTask, Tried, TryTask
+from avse.batch.worker_process import Hook, Work
 from avse.errors import InputError, MediaError
-from avse.hashing import sha256
-from avse.marks import mark
-from avse.media.placing import writing
-from avse.naming import DEFAULT_NAME
+from avse.media.atomic_files import writing
+from avse.media.naming import DEFAULT_NAME
+from avse.scene.speakers import Speakers
 from avse.settings import Settings
-from avse.speakers import Speakers
+from avse.utils.file_state import mark
+from avse.utils.fingerprint import sha256
 
 REQUEST = Request("separate", Speakers.read("all"), DEFAULT_NAME, Settings())
 

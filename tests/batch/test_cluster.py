@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from avse.batch import cluster as clusters
-from avse.batch.crew import Limits
-from avse.batch.living import Setup
+from avse.batch.listeners import Watcher
 from avse.batch.manifest import Record, read_records
+from avse.batch.process_pool import Limits
 from avse.batch.request import Request
 from avse.batch.run import Batch, Outcome, run
-from avse.batch.watching import Watcher
+from avse.batch.worker_process import Setup
 from avse.errors import MissingError, UsageError
 from avse.media import copy_beginning
 

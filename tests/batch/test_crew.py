@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from avse.batch import memory
-from avse.batch.crew import Crew, Limits, Report
+from avse.batch.process_pool import Crew, Limits, Report
 
 from .workers import make
 
@@ -23,7 +23,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from avse.batch import memory
-from avse.batch.crew import Crew, Limits
+from avse.batch.process_pool import Crew, Limits
 from tests.batch.workers import make
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from avse.batch.manifest import Manifest, Output, Record, read_records
 from avse.batch.run import MANIFEST
 from avse.batch.staging import WORK, Staging
 from avse.errors import OutputError
-from avse.marks import mark
+from avse.utils.file_state import mark
 
 from .fake import Told, clean, records, results, write_tree
 

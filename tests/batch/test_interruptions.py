@@ -29,7 +29,7 @@ def test_a_small_tmpfs_that_runs_full(tmp_path: Path, monkeypatch: pytest.Monkey
     with mounted(tmp_path / "out", "size=300k"):
         words = {f"n{n:02}": "voices 2 " + "x " * n for n in range(40)}
         source = write_tree(tmp_path / "in", **words)
-        monkeypatch.setattr("avse.batch.outlook.bytes_needed", lambda *_: 0)
+        monkeypatch.setattr("avse.batch.estimates.bytes_needed", lambda *_: 0)
         # Unless it is the manifest itself that does not fit any more.
         with contextlib.suppress(OutputError):
             assert clean(source, tmp_path / "out", report=False).summary.halted

@@ -10,7 +10,7 @@ import pytest
 
 from avse.batch.manifest import Manifest, Output, Record, Trouble, read_records, repair
 from avse.errors import OutputError, UsageError
-from avse.marks import Mark, mark
+from avse.utils.file_state import Mark, mark
 
 MARK = Mark("ab" * 32, 10, 1, 2, 3)
 DONE = Record(

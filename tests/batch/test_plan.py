@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from avse.batch.discover import Found, discover
+from avse.batch.estimates import START_S, estimate
 from avse.batch.manifest import Record
-from avse.batch.outlook import START_S, estimate
 from avse.batch.plan import Item, Plan, bytes_needed, in_shard, make_items
 from avse.batch.run import read_shard
 from avse.batch.worker import Probed, ProbeTask, Tried, look_into
 from avse.errors import InputError, OutputExistsError, UsageError
-from avse.speakers import Speakers
+from avse.scene.speakers import Speakers
 from tests.media.media_files import Picture, Sound, write_media
 
 from .fake import REQUEST, write_tree

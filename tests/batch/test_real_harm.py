@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from avse.batch.crew import Limits
+from avse.batch.listeners import Watcher
 from avse.batch.manifest import read_records
+from avse.batch.process_pool import Limits
 from avse.batch.run import Batch, run
-from avse.batch.watching import Watcher
 from avse.errors import OutputError
 from avse.media import copy_beginning
 
@@ -75,7 +75,7 @@ def test_a_disk_that_runs_full_holds_whole_voices_only(
     # Room for the voices of two recordings, but not for those of the third.
     size = sum(map(len, calm.values())) * 5 // 6
     with mounted(tmp_path / "out", f"size={size}") as output:
-        monkeypatch.setattr("avse.batch.outlook.bytes_needed", lambda *_: 0)
+        monkeypatch.setattr("avse.batch.estimates.bytes_needed", lambda *_: 0)
         summary = run(batch(source, output), Watcher()).summary
         assert "disk is full" in summary.halted
         made = results(output)

@@ -18,9 +18,9 @@ from avse.batch import report
 from avse.batch.originals import ORIGINALS, CopyTask, copy_sound
 from avse.batch.staging import WORK, key_of
 from avse.errors import MediaError, OutputError
-from avse.marks import mark
 from avse.media import AudioReader
 from avse.settings import Settings
+from avse.utils.file_state import mark
 from tests.media.media_files import Picture, Sound, speechlike, write_media
 
 from .fake import REQUEST, Told, clean, write_tree

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from avse.batch.crew import Limits
 from avse.batch.manifest import Manifest
+from avse.batch.process_pool import Limits
 from avse.batch.staging import WORK
-from avse.corrections import change_corrections
 from avse.errors import OutputError, OutputExistsError, UsageError
-from avse.hashing import sha256
+from avse.scene.corrections import change_corrections
+from avse.utils.fingerprint import sha256
 
 from .fake import REQUEST, Told, clean, records, results, write_tree
 

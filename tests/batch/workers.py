@@ -7,7 +7,7 @@ import signal
 import time
 from typing import Any
 
-from avse.batch.living import Hook, Work
+from avse.batch.worker_process import Hook, Work
 from avse.errors import InputError, MissingExtraError
 
 

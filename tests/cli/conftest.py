@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 import torch
 
-import avse.scene
-import avse.separation
+import avse.scene.scene
+import avse.separation.separator
 from avse.cli import main
 from avse.media import copy_beginning, probe
 from avse.models.network import AVSENet
 from avse.models.spec import AVSESpec
 from avse.models.weights import save
-from avse.scene import Scene
+from avse.scene.scene import Scene
 from avse.settings import Settings
 
 from .recordings import record
@@ -114,7 +114,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def seen(short: Path) -> Scene:
     """One look at the beginning of the duet."""
-    return avse.scene.look(short, Settings(cache=False))
+    return avse.scene.scene.look(short, Settings(cache=False))
 
 
 @pytest.fixture
@@ -126,8 +126,8 @@ def duet(seen: Scene, short: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             progress("faces", 1.0, 1.5)
         return dataclasses.replace(seen, info=probe(path), kept=None)
 
-    monkeypatch.setattr(avse.scene, "look", look)
-    monkeypatch.setattr(avse.separation, "look", look)
+    monkeypatch.setattr(avse.scene.scene, "look", look)
+    monkeypatch.setattr(avse.separation.separator, "look", look)
     copy = tmp_path / "duet.mp4"
     shutil.copy(short, copy)
     return copy

@@ -12,24 +12,24 @@ from typing import Any
 
 import pytest
 
-import avse.separation
-from avse.cli.boundary import guarded
+import avse.separation.separator
+from avse.cli.error_handling import guarded
 from avse.cli.terminal import Terminal
 
 from .conftest import Run
 
 SLOW = """
 import signal, sys, time
-import avse.separation
+import avse.separation.separator
 # A shell that starts tests in the background has them ignore Ctrl-C, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-blocks = avse.separation.Separation.blocks
+blocks = avse.separation.separator.Separation.blocks
 def slow(self):
     for block in blocks(self):
         yield block
         print("writing", flush=True)
         time.sleep(60)
-avse.separation.Separation.blocks = slow
+avse.separation.separator.Separation.blocks = slow
 from avse.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -71,13 +71,13 @@ def test_nothing_half_written_is_left(
     output: str,
     trouble: type[BaseException],
 ) -> None:
-    blocks = avse.separation.Separation.blocks
+    blocks = avse.separation.separator.Separation.blocks
 
     def break_off(self: Any) -> Iterator[Any]:
         yield next(blocks(self))
         raise trouble
 
-    monkeypatch.setattr(avse.separation.Separation, "blocks", break_off)
+    monkeypatch.setattr(avse.separation.separator.Separation, "blocks", break_off)
     arguments = ("separate", duet, "-m", model, "-s", "1", "-o", output, "--residual")
     if trouble is SystemExit:
         with pytest.raises(SystemExit):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from avse import cache as caching
-from avse.corrections import Anchor, Named, any_corrections, change_corrections
-from avse.hashing import sha256
+from avse.scene import cache as caching
+from avse.scene.corrections import Anchor, Named, any_corrections, change_corrections
+from avse.utils.fingerprint import sha256
 
 from .conftest import Run
 

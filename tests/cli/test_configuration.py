@@ -14,7 +14,7 @@ from .conftest import Run
 @pytest.fixture
 def used(run: Run, monkeypatch: pytest.MonkeyPatch, short: Path) -> object:
     """Gives the settings that a command line leads to."""
-    import avse.separation
+    import avse.separation.separator
 
     def settings(*arguments: object) -> Settings:
         seen: list[Settings] = []
@@ -23,7 +23,7 @@ def used(run: Run, monkeypatch: pytest.MonkeyPatch, short: Path) -> object:
             seen.append(settings)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(avse.separation, "Separator", keep)
+        monkeypatch.setattr(avse.separation.separator, "Separator", keep)
         assert run("separate", short, *arguments).code == 130
         return seen[0]
 

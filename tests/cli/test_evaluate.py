@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from avse.evaluate.sounds import read_sound, write_sound
+from avse.evaluation.sounds import read_sound, write_sound
 
 from ..evaluate.conftest import fill, make_test_set
 from .conftest import Run

@@ -221,13 +221,13 @@ def test_defaults_come_from_file_and_environment(
 
 
 def test_interrupted(run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import avse.mixtures.making
+    import avse.mixtures.rendering
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(avse.mixtures.making, "make_item", stop)
+        patch.setattr(avse.mixtures.rendering, "make_item", stop)
         ran = run("mix", clips, "-o", "set", "--count", 2)
     assert (ran.code, ran.out, ran.errors) == (130, "", ["avse: interrupted"])
     ran = run("mix", clips, "-o", "set", "--count", 2)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from avse import shipped as files
 from avse.cli import doctor
-from avse.hashing import sha256
+from avse.utils import shipped as files
+from avse.utils.fingerprint import sha256
 
 from .conftest import Run
 

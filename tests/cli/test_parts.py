@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from avse.activity.texts import read_rttm
+from avse.diarization.texts import read_rttm
 from avse.media import probe
 from tests.looped import loop
 

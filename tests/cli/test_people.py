@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import avse.looking
-import avse.scene
+import avse.scene.looking
+import avse.scene.scene
 from avse.faces import recognition
-from avse.scene import Scene
+from avse.scene.scene import Scene
 
 from .conftest import Run
 
@@ -31,8 +31,8 @@ def quick(short: Path, seen: Scene, monkeypatch: pytest.MonkeyPatch) -> Path:
         for person in seen.people
     )
     people = dataclasses.replace(seen.people, persons=persons)
-    monkeypatch.setattr(avse.looking, "find_people", lambda *_, **__: people)
-    monkeypatch.setattr(avse.scene, "open_backend", lambda *_, **__: None)
+    monkeypatch.setattr(avse.scene.looking, "find_people", lambda *_, **__: people)
+    monkeypatch.setattr(avse.scene.scene, "open_backend", lambda *_, **__: None)
     return short
 
 
@@ -47,7 +47,7 @@ class Network:
 def extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the extra were installed."""
     monkeypatch.setattr(recognition, "available", lambda: True)
-    monkeypatch.setattr(avse.looking, "open_recogniser", Network)
+    monkeypatch.setattr(avse.scene.looking, "open_recogniser", Network)
 
 
 @pytest.fixture

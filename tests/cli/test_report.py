@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from avse.scene import Scene
-from avse.separation import OutOfSight
+from avse.scene.scene import Scene
+from avse.separation.separator import OutOfSight
+from avse.separation.sidecar import STATEMENT, as_text, describe
 from avse.settings import Settings
-from avse.sidecar import STATEMENT, as_text, describe
 
 from .conftest import Run
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from avse.media import move_sound
-from avse.shipped import shipped
+from avse.utils.shipped import shipped
 
 from .conftest import DUET, Run
 

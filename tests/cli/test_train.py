@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.conftest import recipe as recipe  # a fixture
+from tests.training.conftest import recipe as recipe  # a fixture
 
 from .conftest import Run
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-import avse.separation
+import avse.separation.separator
 from avse.media import move_sound, probe
-from avse.scene import Scene
+from avse.scene.scene import Scene
 
 from .conftest import Run
 
@@ -93,7 +93,7 @@ def test_times_are_those_that_a_player_shows(
 
     common = ("-m", model, *OPEN, "--transcribe", WORDS, "-s", "1")
     assert run("separate", duet, *common, "-o", "plain.wav").code == 0
-    monkeypatch.setattr(avse.separation, "look", look)
+    monkeypatch.setattr(avse.separation.separator, "look", look)
     assert run("separate", late, *common, "-o", output).code == 0
     (plain,), (moved,) = cues("plain.srt"), cues("late.srt")
     assert moved[0] - plain[0] == pytest.approx(0.75, abs=0.05)
@@ -149,7 +149,7 @@ def test_what_is_not_there_is_missed_before_the_work(
     says: str,
 ) -> None:
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    monkeypatch.setattr(avse.separation, "look", None)  # would fail if it were called
+    monkeypatch.setattr(avse.separation.separator, "look", None)  # would fail if it were called
     ran = run("separate", short, "--transcribe", recogniser)
     assert (ran.code, ran.out) == (code, "")
     assert says in ran.err
@@ -159,7 +159,7 @@ def test_without_pysubs2_nothing_begins(
     run: Run, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pysubs2", None)
-    monkeypatch.setattr(avse.separation, "look", None)
+    monkeypatch.setattr(avse.separation.separator, "look", None)
     ran = run("separate", short, "--transcribe", WORDS)
     assert (ran.code, ran.out) == (3, "")
     assert "avse[transcribe]" in ran.err

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from avse import scene
-from avse.activity import who
-from avse.activity.texts import read_rttm
+from avse.diarization import who
+from avse.diarization.texts import read_rttm
+from avse.scene import scene
 
 from .conftest import Run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avse.activity.dubbing import (
+from avse.diarization.dubbing import (
     LONGEST_S,
     RULE,
     SHORTEST_S,
@@ -17,13 +17,13 @@ from avse.activity.dubbing import (
     summarise,
     without_another,
 )
-from avse.activity.who import Talk, listen
+from avse.diarization.who import Talk, listen
 from avse.faces.lips import RATE_HZ, LipSequence
 from avse.faces.people import People
 from avse.inference.activity_features import NEAR, REACH
 from avse.media import StemWriter, probe
 from avse.models.weights import load
-from avse.scene import Scene, look
+from avse.scene.scene import Scene, look
 from avse.settings import Settings
 from avse.sync.result import Offset, Sync
 from tests.conftest import EXAMPLES

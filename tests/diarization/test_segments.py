@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avse.activity.segments import Hysteresis, Segment, flags_of, runs, segments, speech_in
+from avse.diarization.segments import Hysteresis, Segment, flags_of, runs, segments, speech_in
 from avse.errors import UsageError
 
 RULE = Hysteresis(on=0.6, off=0.4, shortest_speech_s=0.12, shortest_pause_s=0.12)

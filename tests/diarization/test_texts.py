@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from avse.activity.segments import Segment
-from avse.activity.texts import read_rttm, rttm, srt, vtt
+from avse.diarization.segments import Segment
+from avse.diarization.texts import read_rttm, rttm, srt, vtt
 
 SPOKEN = {
     1: [Segment(0.0, 1.5), Segment(3661.04, 3662.08)],

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avse.activity.segments import Segment
-from avse.activity.timelines import edl, otio
+from avse.diarization.segments import Segment
+from avse.diarization.timelines import edl, otio
 from avse.media.timecode import Timecode
 
 NTSC = Fraction(30_000, 1001)

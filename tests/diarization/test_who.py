@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import avse
-from avse.activity.segments import flags_of, speech_in
-from avse.activity.who import Activity
+from avse.diarization.segments import flags_of, speech_in
+from avse.diarization.who import Activity
 from tests.conftest import EXAMPLES
 
 # mediapipe 0.10.21 calls this function, which some of the protobuf versions it accepts deprecate.
@@ -63,7 +63,7 @@ def test_a_preview_shows_boxes_and_keeps_sound_and_length(
     activity: Activity, tmp_path: Path
 ) -> None:
     pytest.importorskip("moviepy", reason="moviepy (the extra preview) is not installed")
-    from avse.activity.preview import write_preview
+    from avse.diarization.preview import write_preview
     from avse.errors import OutputExistsError, UsageError
     from avse.media import probe, read_frames
 

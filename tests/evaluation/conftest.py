@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avse.evaluate.sounds import read_sound, write_sound
-from avse.evaluate.testset import TestSet, open_test_set
+from avse.evaluation.sounds import read_sound, write_sound
+from avse.evaluation.testset import TestSet, open_test_set
 from avse.media import copy_beginning, resample
 from avse.mixtures.items import Item, Outputs, Picture, Source
 from avse.mixtures.manifest import NAME, Manifest, write_manifest

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avse.evaluate.ceilings import CEILINGS, oracles
+from avse.evaluation.ceilings import CEILINGS, oracles
 from avse.metrics import si_sdr_score
 
 from ..metrics.voices import voice

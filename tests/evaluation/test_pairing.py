@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from avse.errors import InputError
-from avse.evaluate.pairing import pair
+from avse.evaluation.pairing import pair
 
 from .conftest import Folders
 

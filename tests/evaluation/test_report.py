@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 from avse.errors import InputError, OutputExistsError
-from avse.evaluate.comparison import compare
-from avse.evaluate.evaluation import Judged, Request, judge_folders
-from avse.evaluate.report import make_examples, pick_examples, render, write_all
-from avse.evaluate.results import as_csv, as_json, read_results
-from avse.evaluate.scoring import Plan
-from avse.evaluate.sounds import read_sound, write_sound
+from avse.evaluation.comparison import compare
+from avse.evaluation.evaluation import Judged, Request, judge_folders
+from avse.evaluation.report import make_examples, pick_examples, render, write_all
+from avse.evaluation.results import as_csv, as_json, read_results
+from avse.evaluation.scoring import Plan
+from avse.evaluation.sounds import read_sound, write_sound
 from avse.metrics import METRICS
-from avse.scene import no_progress
+from avse.scene.scene import no_progress
 
 from .conftest import Folders, fill
 

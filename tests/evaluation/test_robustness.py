@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avse.evaluate.robustness import (
+from avse.evaluation.robustness import (
     CURVES,
     ON_VIDEO,
     freeze_lips,
@@ -15,8 +15,8 @@ from avse.evaluate.robustness import (
     trace,
     worsened,
 )
-from avse.evaluate.running import separate_item
-from avse.evaluate.testset import NetworkItem
+from avse.evaluation.running import separate_item
+from avse.evaluation.testset import NetworkItem
 from avse.faces.lips import LipSequence
 from avse.models.network import AVSENet
 from avse.settings import Settings

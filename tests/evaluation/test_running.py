@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 
 from avse.errors import InputError
-from avse.evaluate.evaluation import Request, judge_test_set
-from avse.evaluate.report import make_examples, render
-from avse.evaluate.results import as_json
-from avse.evaluate.scoring import Plan
-from avse.evaluate.sounds import read_sound
-from avse.evaluate.testset import TestSet, network_item, open_test_set
-from avse.evaluate.worse_videos import write_worse
+from avse.evaluation.evaluation import Request, judge_test_set
+from avse.evaluation.report import make_examples, render
+from avse.evaluation.results import as_json
+from avse.evaluation.scoring import Plan
+from avse.evaluation.sounds import read_sound
+from avse.evaluation.testset import TestSet, network_item, open_test_set
+from avse.evaluation.worse_videos import write_worse
 from avse.faces.detect import open_backend
-from avse.hashing import sha256
 from avse.media import probe, read_frames
 from avse.models.network import AVSENet
 from avse.models.weights import save
-from avse.scene import no_progress
+from avse.scene.scene import no_progress
 from avse.settings import Settings
+from avse.utils.fingerprint import sha256
 
 from .conftest import make_test_set
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avse.evaluate.items import ESTIMATE, MIXTURE, Mixture
-from avse.evaluate.pairing import pair
-from avse.evaluate.scoring import Plan, score_mixture, score_mixtures
-from avse.evaluate.sounds import read_sound, write_sound
+from avse.evaluation.items import ESTIMATE, MIXTURE, Mixture
+from avse.evaluation.pairing import pair
+from avse.evaluation.scoring import Plan, score_mixture, score_mixtures
+from avse.evaluation.sounds import read_sound, write_sound
 from avse.metrics import METRICS
 
 from .conftest import RATE_HZ, Folders, as_sixteen_bit

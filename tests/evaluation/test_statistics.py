@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avse.evaluate.statistics import interval, summarise
+from avse.evaluation.statistics import interval, summarise
 from avse.metrics import Score, not_defined
 
 

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from avse.evaluate.evaluation import Request, judge_folders
-from avse.evaluate.report import render
-from avse.evaluate.scoring import Plan
-from avse.evaluate.word_errors import normalise, word_error_rate
-from avse.scene import no_progress
+from avse.evaluation.evaluation import Request, judge_folders
+from avse.evaluation.report import render
+from avse.evaluation.scoring import Plan
+from avse.evaluation.word_errors import normalise, word_error_rate
+from avse.scene.scene import no_progress
 
 from .conftest import Folders, words
 

@@ -13,8 +13,8 @@ from avse.faces.identity import SAME_FACE
 from avse.faces.known import name_people
 from avse.faces.lips import LipSequence
 from avse.faces.people import People, Person
+from avse.faces.people_file import Known
 from avse.faces.references import describe_references
-from avse.people_file import Known
 
 from .film import face
 

@@ -3,12 +3,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from avse.dsp.stft import VIDEO_RATE
 from avse.faces.lips import LipSequence
 from avse.inference.engine import Engine
 from avse.inference.sound import ArraySound
 from avse.models.network import AVSENet
 from avse.settings import Settings
-from avse.stft import VIDEO_RATE
 from tests.conftest import TINY, randomise
 
 RATE, SECONDS = 48_000, 14

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 from avse.errors import UsageError
 from avse.faces.lips import LipSequence
 from avse.inference.activity_features import AGREEMENT, COUNT, HEAD, SEEN
@@ -20,7 +21,6 @@ from avse.models.network import AVSENet
 from avse.models.offscreen import OffscreenNet, OffscreenSpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.settings import Settings
-from avse.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 from tests.conftest import TINY, randomise
 
 SIZE, SECONDS = 8, 6

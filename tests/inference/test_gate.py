@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME
 from avse.inference.activity_features import COUNT, HEAD, LEVEL, SEEN
 from avse.inference.gate import GateRule, gains, gated
 from avse.inference.mask_estimator import MaskBlock
-from avse.stft import HOPS_PER_VIDEO_FRAME
 
 RULE = GateRule(threshold=0.5, lead_s=0.08, hang_s=0.16, edge_s=0.05)
 HOPS = HOPS_PER_VIDEO_FRAME

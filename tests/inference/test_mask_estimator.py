@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avse.dsp.stft import BINS, FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE
 from avse.faces.lips import POINTS, Lips, LipSequence
 from avse.inference.activity_features import COUNT
 from avse.inference.mask_applier import Grid, MaskApplier
 from avse.inference.mask_estimator import FloatArray, MaskEstimator
 from avse.models.network import AVSENet
-from avse.stft import BINS, FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE
 
 
 def lips(frames: int, seed: int = 0, first: int = 0) -> LipSequence:
@@ -111,7 +111,7 @@ def test_masks_cover_the_recording_however_it_arrives(
 def test_one_window_is_the_network_itself(network: AVSENet) -> None:
     import torch
 
-    from avse.stft import stft
+    from avse.dsp.stft import stft
 
     signal = np.random.default_rng(0).standard_normal((1, 32_000)).astype(np.float32)
     estimator = MaskEstimator(network, [lips(51)], window_s=60, overlap=0.5)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from avse.dsp.stft import BINS
 from avse.errors import CorruptWeightsError
 from avse.inference.offscreen import Offscreen, share_of
 from avse.inference.offscreen_weights import load_offscreen, save_offscreen
@@ -14,7 +15,6 @@ from avse.models.network import AVSENet
 from avse.models.offscreen import KINDS, OffscreenNet, OffscreenSpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec, pooled
 from avse.models.weights import save
-from avse.stft import BINS
 
 SPEC = OffscreenSpec(fine_channels=8, coarse_channels=12, fine_blocks=1, dilations=(1, 2))
 PRINT = VoiceprintSpec(bands=20, channels=8, coarse_channels=12, dilations=(1,), size=6)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME
 from avse.inference.activity_features import COUNT, HEAD, LEVEL, SEEN
 from avse.inference.mask_estimator import MaskBlock
 from avse.inference.offscreen import Traces
 from avse.inference.speaker_tracking import SpeakerTracker, TrackingRule
-from avse.stft import HOPS_PER_VIDEO_FRAME
 
 RULE = TrackingRule(slope=20, offset=-10, known_s=1.0, span_s=1.0, evidence_s=0.1)
 FRAMES, LOST = 200, 100

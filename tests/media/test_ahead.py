@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from avse.media.ahead import read_ahead
+from avse.media.read_ahead import read_ahead
 
 
 def _threads() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avse.errors import OutputError, OutputExistsError
-from avse.media.placing import appearing, size
+from avse.media.atomic_files import appearing, size
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:

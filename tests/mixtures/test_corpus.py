@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from avse.data.splits import split_of
 from avse.errors import InputError, UsageError
 from avse.mixtures.corpus import find_clips, find_corpus, talker_of
 from avse.mixtures.protocols import GRID_PROTOCOLS, GRID_TALKERS
-from avse.splits import split_of
 
 from .made_clips import write_wav
 

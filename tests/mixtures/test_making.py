@@ -10,12 +10,12 @@ import av
 import numpy as np
 import pytest
 
-import avse.mixtures.making
+import avse.mixtures.rendering
 from avse.errors import InputError, OutputError, OutputExistsError, UsageError
 from avse.media import AudioReader, probe, read_frames
-from avse.mixtures.making import check_folder, make_item, make_set
 from avse.mixtures.manifest import Item, read_manifest
 from avse.mixtures.plan import Plan, plan_set
+from avse.mixtures.rendering import check_folder, make_item, make_set
 from avse.mixtures.settings import SetSettings
 
 from .made_clips import grey, pcm, write_clip
@@ -165,7 +165,7 @@ def test_a_run_that_was_stopped_is_taken_up(
         make_item(item, *rest, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(avse.mixtures.making, "make_item", stopped)
+        patch.setattr(avse.mixtures.rendering, "make_item", stopped)
         with pytest.raises(KeyboardInterrupt):
             make(plan, folder, people, noises)
     assert read_manifest(folder) == plan.manifest

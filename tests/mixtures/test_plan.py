@@ -11,10 +11,10 @@ import pytest
 
 from avse.errors import InputError, UsageError
 from avse.mixtures.corpus import find_corpus
-from avse.mixtures.drawing import Dice
-from avse.mixtures.making import make_set
 from avse.mixtures.manifest import Item
 from avse.mixtures.plan import PEAK, plan_set
+from avse.mixtures.rendering import make_set
+from avse.mixtures.sampling import Dice
 from avse.mixtures.settings import SetSettings
 
 from .made_clips import grid_folder, hum, pcm, write_clip, write_wav

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avse.activity.texts import read_rttm
+from avse.diarization.texts import read_rttm
 from avse.errors import UsageError
 from avse.media import read_frames
-from avse.mixtures.making import make_set
 from avse.mixtures.manifest import parse_manifest
 from avse.mixtures.plan import plan_set
+from avse.mixtures.rendering import make_set
 from avse.mixtures.settings import SetSettings
 
 from .made_clips import pcm

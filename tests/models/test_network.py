@@ -10,11 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from avse.errors import CorruptWeightsError
-from avse.models.blocks import BatchNorm
-from avse.models.network import BOUND, AVSENet, compete, extended, others, receptive_field
-from avse.models.spec import PRESETS, AVSESpec
-from avse.stft import (
+from avse.dsp.stft import (
     BINS,
     FRAME_RATE,
     HOP,
@@ -24,6 +20,10 @@ from avse.stft import (
     WINDOW,
     mel_filters,
 )
+from avse.errors import CorruptWeightsError
+from avse.models.blocks import BatchNorm
+from avse.models.network import BOUND, AVSENet, compete, extended, others, receptive_field
+from avse.models.spec import PRESETS, AVSESpec
 from tests.conftest import TINY, randomise
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from avse.dsp.stft import BINS, VIDEO_RATE
 from avse.models.network import AVSENet, compete
 from avse.models.presence import FADE_S, HOLD_S, REACH, presence
-from avse.stft import BINS, VIDEO_RATE
 
 HOLD = int(HOLD_S * VIDEO_RATE)
 

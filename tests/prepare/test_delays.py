@@ -9,7 +9,7 @@ import numpy as np
 from avse.media import AudioReader
 from avse.prepare.delays import estimate
 from avse.prepare.sync import REACH, delay_curve, listener
-from avse.scene import look
+from avse.scene.scene import look
 from avse.settings import Settings
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 import avse
+from avse.dsp.stft import SAMPLE_RATE
 from avse.inference.engine import Engine
 from avse.media import move_sound
 from avse.models.network import AVSENet
-from avse.scene import look
-from avse.separation import Separation
+from avse.scene.scene import look
+from avse.separation.separator import Separation
 from avse.settings import Settings
-from avse.shipped import shipped
-from avse.stft import SAMPLE_RATE
 from avse.sync.agreement import hear
 from avse.sync.measuring import gather, measure, windows
+from avse.utils.shipped import shipped
 
 
 def test_windows_cover_the_lips_and_hold_the_sound_around_them() -> None:

@@ -11,8 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from avse.data.clips import SAMPLES_PER_FRAME, Clip, MemoryClips, Sounds, TalkingClip
-from avse.stft import SAMPLE_RATE
-from avse.train.mixing import MixSettings
+from avse.dsp.stft import SAMPLE_RATE
+from avse.training.mixing import MixSettings
 
 SHORT = MixSettings(seconds=0.8, noise_probability=1.0, room_probability=0.5)
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from avse.data.clips import MemoryClips
+from avse.dsp.stft import SAMPLE_RATE
 from avse.errors import UsageError
-from avse.stft import SAMPLE_RATE
-from avse.train.degrading import CODECS, change_speed, overload, through_codec
-from avse.train.mixing import Mixer, MixSettings
-from avse.train.rooms import draw_room, reverberate, tail
-from avse.train.talking import FaceSettings, TalkingMixer
+from avse.training.degradation import CODECS, change_speed, overload, through_codec
+from avse.training.mixing import Mixer, MixSettings
+from avse.training.rooms import draw_room, reverberate, tail
+from avse.training.talking_mixtures import FaceSettings, TalkingMixer
 
 from .conftest import SHORT, MemorySounds
 

@@ -11,14 +11,14 @@ import torch
 from avse.data.clips import SAMPLES_PER_FRAME, MemoryClips
 from avse.errors import UsageError
 from avse.models.network import AVSENet
-from avse.train.compute import Compute
-from avse.train.data import Corpora
-from avse.train.device_mixing import ResidentMixer, ResidentTalkingMixer
-from avse.train.mixing import MixSettings
-from avse.train.recipe import DEVICE, StageSettings
-from avse.train.resident import DeviceRandom, Pieces, ResidentSounds, join
-from avse.train.stages import make_stage
-from avse.train.talking import FaceSettings
+from avse.training.compute import Compute
+from avse.training.data import Corpora
+from avse.training.device_corpora import DeviceRandom, Pieces, ResidentSounds, join
+from avse.training.device_mixing import ResidentMixer, ResidentTalkingMixer
+from avse.training.mixing import MixSettings
+from avse.training.recipe import DEVICE, StageSettings
+from avse.training.stages import make_stage
+from avse.training.talking_mixtures import FaceSettings
 from tests.conftest import TINY
 
 from .conftest import SHORT, MemorySounds

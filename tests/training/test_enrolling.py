@@ -10,24 +10,24 @@ import pytest
 import torch
 
 from avse.data.clips import MemoryClips
+from avse.dsp.stft import SAMPLE_RATE
 from avse.errors import UsageError
 from avse.models.network import AVSENet
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.models.weights import load, save
-from avse.stft import SAMPLE_RATE
-from avse.train.asking import Asker, Enroller
-from avse.train.compute import Compute
-from avse.train.data import Corpora
-from avse.train.enrolling import LEAST, LONGEST, Said, draw_enrolments, elsewhere
-from avse.train.joint import SeparationStage
-from avse.train.matching import fit_components
-from avse.train.mixing import Mixer
-from avse.train.reading import read_recipe
-from avse.train.recipe import AskSettings, LipVariation, StageSettings
-from avse.train.running import run_recipe
-from avse.train.runs import averaged
-from avse.train.stages import make_stage
-from avse.train.talking import FaceSettings, TalkingMixer
+from avse.training.compute import Compute
+from avse.training.contrastive import fit_components
+from avse.training.data import Corpora
+from avse.training.enrolment import LEAST, LONGEST, Said, draw_enrolments, elsewhere
+from avse.training.mixing import Mixer
+from avse.training.queries import Asker, Enroller
+from avse.training.recipe import AskSettings, LipVariation, StageSettings
+from avse.training.recipe_file import read_recipe
+from avse.training.recipe_runner import run_recipe
+from avse.training.run_folder import averaged
+from avse.training.separation_stage import SeparationStage
+from avse.training.stages import make_stage
+from avse.training.talking_mixtures import FaceSettings, TalkingMixer
 from tests.conftest import TINY, randomise
 
 from .conftest import SHORT, MemorySounds

@@ -17,15 +17,15 @@ from torch import nn
 
 from avse.errors import InputError
 from avse.models.network import AVSENet
-from avse.train.asking import MixtureSource
-from avse.train.batches import batches
-from avse.train.compute import Compute, computing, moved
-from avse.train.joint import SeparationStage
-from avse.train.loop import CHECKPOINT, Loop, learning_rate
-from avse.train.mixing import Mixer
-from avse.train.recipe import LoopSettings
-from avse.train.runs import progress
-from avse.train.talking import FaceSettings, TalkingMixer
+from avse.training.batches import batches
+from avse.training.compute import Compute, computing, moved
+from avse.training.loop import CHECKPOINT, Loop, learning_rate
+from avse.training.mixing import Mixer
+from avse.training.queries import MixtureSource
+from avse.training.recipe import LoopSettings
+from avse.training.run_folder import progress
+from avse.training.separation_stage import SeparationStage
+from avse.training.talking_mixtures import FaceSettings, TalkingMixer
 from tests.conftest import TINY
 
 from .conftest import SHORT, MemoryClips, MemorySounds
@@ -161,7 +161,7 @@ def test_learning_rate_rises_holds_and_falls() -> None:
 
 def test_a_stage_ends_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(0, 6.0)
-    monkeypatch.setattr("avse.train.loop.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("avse.training.loop.time.monotonic", lambda: next(clock))
     settings = dataclasses.replace(SETTINGS, steps=1000, minutes=0.5, warmup=0, decay_share=0.5)
     loop = Loop(Sums(), tmp_path, settings)
     assert loop.run()

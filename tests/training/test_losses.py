@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from avse.stft import BINS
-from avse.train.losses import SOFT, compressed_loss, mask_error, projected_sdr, snr_loss
+from avse.dsp.stft import BINS
+from avse.training.losses import SOFT, compressed_loss, mask_error, projected_sdr, snr_loss
 
 
 def test_mask_error_is_the_energy_of_the_difference() -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from avse.data.clips import SAMPLES_PER_FRAME, MemoryClips, principal_components
-from avse.stft import BINS, SAMPLE_RATE
-from avse.train.joint import speaking
-from avse.train.mixing import Mixer, compress
+from avse.dsp.stft import BINS, SAMPLE_RATE
+from avse.training.mixing import Mixer, compress
+from avse.training.separation_stage import speaking
 
 from .conftest import SHORT, MemorySounds
 

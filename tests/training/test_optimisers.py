@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from avse.train.optimisers import Muon, is_matrix, make_optimiser, orthogonalised
+from avse.training.optimisers import Muon, is_matrix, make_optimiser, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(64, 48), (48, 64), (40, 40)])

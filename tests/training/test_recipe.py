@@ -9,8 +9,8 @@ import pytest
 from avse.errors import UsageError
 from avse.models.spec import PRESETS
 from avse.models.weights import load
-from avse.train.exporting import OFFSCREEN
-from avse.train.reading import LIPS_VARIED, read_recipe
+from avse.training.exporting import OFFSCREEN
+from avse.training.recipe_file import LIPS_VARIED, read_recipe
 from tests.conftest import EXAMPLES
 
 STAGE = '[[stage]]\nkind = "joint"\n'

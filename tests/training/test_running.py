@@ -14,14 +14,14 @@ import torch
 from avse.errors import InputError, UsageError
 from avse.inference.offscreen_weights import load_offscreen
 from avse.models.weights import load
-from avse.train import curves
-from avse.train.compute import Compute
-from avse.train.data import Faces, PackedSounds, open_corpora
-from avse.train.exporting import export_weights
-from avse.train.reading import read_recipe
-from avse.train.recipe import DataSettings, Recipe
-from avse.train.running import run_recipe
-from avse.train.runs import averaged
+from avse.training import plots as curves
+from avse.training.compute import Compute
+from avse.training.data import Faces, PackedSounds, open_corpora
+from avse.training.exporting import export_weights
+from avse.training.recipe import DataSettings, Recipe
+from avse.training.recipe_file import read_recipe
+from avse.training.recipe_runner import run_recipe
+from avse.training.run_folder import averaged
 
 from .conftest import write_pack
 

@@ -9,29 +9,29 @@ import pytest
 import torch
 
 from avse.data.clips import MemoryClips
+from avse.dsp.stft import BINS
 from avse.models.network import AVSENet
 from avse.models.spec import AVSESpec
-from avse.stft import BINS
-from avse.train.asking import Asker, MixtureSource
-from avse.train.compute import Compute
-from avse.train.cues import fit_cues
-from avse.train.data import Corpora
-from avse.train.ears import Ears, EarsStage, VoicesSource, assigned, best_gain
-from avse.train.joint import SeparationStage
-from avse.train.matching import LipsStage, fit_components
-from avse.train.mixing import Mixer
-from avse.train.recipe import (
+from avse.training.audio_only import Ears, EarsStage, VoicesSource, assigned, best_gain
+from avse.training.compute import Compute
+from avse.training.contrastive import LipsStage, fit_components
+from avse.training.cues import fit_cues
+from avse.training.data import Corpora
+from avse.training.lip_augmentation import varied
+from avse.training.mixing import Mixer
+from avse.training.queries import Asker, MixtureSource
+from avse.training.recipe import (
     TRAINED,
     AskSettings,
     LipVariation,
     OffscreenSettings,
     StageSettings,
 )
-from avse.train.stages import make_stage
-from avse.train.talking import FaceSettings, TalkingMixer
-from avse.train.validating import Validator
-from avse.train.varying import varied
-from avse.train.voiceprints import equal_error_rate
+from avse.training.separation_stage import SeparationStage
+from avse.training.stages import make_stage
+from avse.training.talking_mixtures import FaceSettings, TalkingMixer
+from avse.training.validating import Validator
+from avse.training.voiceprints import equal_error_rate
 from tests.conftest import TINY
 
 from .conftest import SHORT, MemorySounds

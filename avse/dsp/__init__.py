@@ -1,0 +1,1 @@
+"""Signal processing: the STFT, and the windows in which recordings are worked on."""

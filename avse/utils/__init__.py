@@ -1,0 +1,4 @@
+"""What every package uses: paths, text, fingerprints, schemas, processes, the shipped files.
+
+Imports `avse.errors` only.
+"""
