@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from bars import SEED, mixing, people
 from scipy.signal import correlate, resample_poly
@@ -31,8 +30,8 @@ from avse.settings import Settings
 from avse.training.data import PackedSounds
 from avse.training.talking_mixtures import FaceSettings, TalkingMixer
 from avse.training.validating import answers
+from avse.types import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 _FURTHEST = 800
 """Samples by which a denoiser may be late: 50 ms."""
 

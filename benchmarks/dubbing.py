@@ -41,8 +41,8 @@ from avse.settings import Settings
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import in_step
 from avse.training.mixing import set_level
+from avse.types import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 LENGTHS_S = (3, 6, 12)
 LEVEL = 0.1
 FEWEST_CLIPS = 8

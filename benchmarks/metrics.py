@@ -22,9 +22,10 @@ import numpy as np
 
 from avse.evaluation.items import Mixture, MixtureResult, Voice
 from avse.evaluation.scoring import Plan, score_mixtures
-from avse.evaluation.sounds import SUFFIXES, FloatArray, read_sound, write_sound
+from avse.evaluation.sounds import SUFFIXES, read_sound, write_sound
 from avse.media import resample
 from avse.metrics import METRICS
+from avse.types import FloatArray
 
 RATE_HZ = 16_000
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scenes import Cast, FloatArray, face, silenced, told
+from scenes import Cast, face, silenced, told
 
 from avse.data.clips import Sounds
 from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
@@ -32,6 +32,7 @@ from avse.settings import Settings
 from avse.training.data import PackedSounds
 from avse.training.mixing import set_level
 from avse.training.offscreen import piece
+from avse.types import FloatArray
 
 SECONDS = 8
 FRAMES = SECONDS * VIDEO_RATE

@@ -14,8 +14,7 @@ from avse.dsp.stft import SAMPLE_RATE
 from avse.evaluation.statistics import interval
 from avse.faces.lips import POINTS, LipSequence
 from avse.training.mixing import set_level
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 PAUSE_S = 0.15
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scenes import Cast, FloatArray, face, silenced, told
+from scenes import Cast, face, silenced, told
 
 from avse.data.clips import SAMPLES_PER_FRAME
 from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
@@ -29,6 +29,7 @@ from avse.models.network import AVSENet
 from avse.models.presence import REACH
 from avse.models.weights import load
 from avse.settings import Settings
+from avse.types import FloatArray
 
 SEEN_S, LOST_S = 6, 6
 CASES = ("A", "A and B", "stranger", "stranger and B", "B")

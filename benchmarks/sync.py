@@ -35,11 +35,11 @@ from avse.settings import Settings
 from avse.sync.certainty import describe
 from avse.sync.drift import along
 from avse.sync.measuring import conclude, gather
+from avse.types import FloatArray
 
 MOST_MS = 600
 RIGHT_MS = 40
 SAMPLES = SAMPLE_RATE // RATE_HZ
-FloatArray = npt.NDArray[np.float32]
 Trials = dict[str, list[tuple[float, ...]]]
 
 TRUE = ("as it is", "noise 10 dB", "noise 0 dB", "two voices, both seen", "two voices, one seen")

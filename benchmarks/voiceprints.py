@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scenes import FloatArray
 
 from avse.inference.offscreen_weights import load_offscreen
 from avse.settings import Settings
@@ -26,6 +25,7 @@ from avse.training.compute import Compute
 from avse.training.data import EVERYBODY, PackedSounds
 from avse.training.mixing import MixSettings
 from avse.training.voiceprints import PairSource, VoiceprintStage, equal_error_rate
+from avse.types import FloatArray
 
 SEED, BATCHES, TALKERS = 96, 8, 40
 

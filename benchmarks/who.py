@@ -42,8 +42,8 @@ from avse.models.weights import load
 from avse.scene.scene import Scene, look, no_progress
 from avse.separation.separator import Separation
 from avse.settings import Settings
+from avse.types import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 COLLAR_S = 0.25
 DRAWS = 2000
 FINE_HZ = 100

@@ -32,8 +32,8 @@ from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
 from avse.training.mixing import set_level
+from avse.types import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 NAMES = {HEAD: "head", LEVEL: "level", AGREEMENT: "agreement", MOTION: "motion"}
 TALK, STILL, SLOW, MUTE = range(4)
 SHARES = (0.5, 0.25, 0.1, 0.15)

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
+from avse.types import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 SAMPLES_PER_FRAME = SAMPLE_RATE // VIDEO_RATE
 
 

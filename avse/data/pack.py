@@ -14,10 +14,9 @@ from safetensors import SafetensorError, safe_open
 from avse.data.clips import SAMPLES_PER_FRAME, Clip, TalkingClip
 from avse.errors import InputError
 from avse.faces.lips import POINTS, motion
+from avse.types import FloatArray
 from avse.utils.paths import inside
 from avse.utils.schema import build, fit, load_json
-
-FloatArray = npt.NDArray[np.float32]
 
 CONFIDENT = 0.9
 """Confidence from which a delay is applied."""

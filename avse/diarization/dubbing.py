@@ -16,13 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.diarization.segments import Flags, Segment, segments
 from avse.faces.lips import RATE_HZ
 from avse.sync.result import Sync
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 SHORTEST_S, LONGEST_S = 2.0, 10.0
 """Seconds of speech in a shot below which nothing is said, and over which agreement is averaged."""

@@ -7,7 +7,7 @@ variable frame rates and late starts, and drawn as they are asked for: memory do
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +23,10 @@ from avse.faces.gallery import badge
 from avse.faces.lips import RATE_HZ
 from avse.media import AudioReader, Frame, FrameReader, StemWriter
 from avse.media.atomic_files import check_destination, place, temporary_name, writing
+from avse.types import Progress
 
 if TYPE_CHECKING:
     from avse.diarization.who import Activity, Talk
-
-Progress = Callable[[str, float, "float | None"], None]
-"""See `avse.scene.scene.Progress`; said again here, so that a missing package is told at once."""
 
 SUFFIX = ".mp4"
 MAX_SIDE = 1280

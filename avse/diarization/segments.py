@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from avse.errors import UsageError
 from avse.faces.lips import RATE_HZ
+from avse.types import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 LOUD_DB = 30.0

@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.diarization.dubbing import Dubbing, another_voice, judgeable, summarise, without_another
 from avse.diarization.segments import Hysteresis, Segment, segments
@@ -24,12 +23,11 @@ from avse.inference.voice_activity import HEARD, WATCHED, speaking
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.scene.scene import Examined, Progress, Scene, examine, look, no_progress
+from avse.scene.scene import Examined, Scene, examine, look
 from avse.settings import Settings
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray, Progress, no_progress
 
 BLOCK_S = 1.0
 

@@ -10,13 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from avse.dsp.stft import istft, stft
-
-FloatArray = npt.NDArray[np.float32]
-ComplexArray = npt.NDArray[np.complex64]
+from avse.types import ComplexArray, FloatArray
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 CEILINGS: Mapping[str, str] = {
     "magnitude-mask": "oracle magnitude mask min(1, |S|/|X|), phase of the mixture",

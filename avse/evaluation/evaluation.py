@@ -18,15 +18,13 @@ from avse.metrics import METRICS, Score, not_defined
 from avse.metrics.extra import package
 from avse.settings import Settings
 from avse.transcription.transcribers import open_transcriber
+from avse.types import Progress
 from avse.utils.sharing import without_folders
 
 if TYPE_CHECKING:
     from avse.evaluation.testset import TestSet
     from avse.models.network import AVSENet
     from avse.separation.separator import Separator
-
-Progress = Callable[[str, float, "float | None"], None]
-"""Called with (what is done, how much of it, of how much)."""
 
 Hear = Callable[[Path], str]
 """Path of a file -> the words in it."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from avse.evaluation.items import ESTIMATE, MIXTURE
 from avse.evaluation.results import scores_of
-from avse.evaluation.sounds import FloatArray
+from avse.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

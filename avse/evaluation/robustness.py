@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from avse.evaluation.running import separate_item
-from avse.evaluation.sounds import FloatArray
 from avse.evaluation.statistics import summarise
 from avse.evaluation.testset import NetworkItem
 from avse.faces.lips import RATE_HZ, LipSequence
 from avse.metrics import Score, difference, si_sdr_score, wrong_speaker
 from avse.models.network import AVSENet
 from avse.settings import Settings
+from avse.types import FloatArray
 
 Condition = Callable[[NetworkItem, float], NetworkItem]
 

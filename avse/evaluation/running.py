@@ -11,7 +11,7 @@ import numpy as np
 
 from avse.errors import AvseError, InputError, MissingError
 from avse.evaluation.items import Mixture, Voice
-from avse.evaluation.sounds import FloatArray, write_sound
+from avse.evaluation.sounds import write_sound
 from avse.evaluation.testset import NetworkItem, TestSet, network_item
 from avse.faces.people import Person
 from avse.inference.engine import Engine
@@ -21,6 +21,7 @@ from avse.mixtures.items import Item
 from avse.models.network import AVSENet
 from avse.separation.separator import Separator
 from avse.settings import Settings
+from avse.types import FloatArray
 
 NO_FACE = "no face was found in this person's part of the picture"
 

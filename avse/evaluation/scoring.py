@@ -9,9 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
-
 from avse.errors import AvseError, InputError, MissingError
 from avse.evaluation.ceilings import oracles
 from avse.evaluation.items import ESTIMATE, MIXTURE, ItemResult, Mixture, MixtureResult, Voice
@@ -25,9 +22,8 @@ from avse.metrics import (
     score_all,
 )
 from avse.metrics.battery import AGAINST_REFERENCE
+from avse.types import FloatArray
 from avse.utils.pool import map_unordered
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

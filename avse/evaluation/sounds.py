@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.errors import InputError, OutputError
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 PLAIN = (".wav", ".flac", ".ogg")
 MEDIA = (".opus", ".mp3", ".m4a", ".aac", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg")

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from avse.errors import InputError
-from avse.evaluation.sounds import FloatArray, read_sound
+from avse.evaluation.sounds import read_sound
 from avse.faces.detect import FaceBackend
 from avse.faces.lips import POINTS, Lips, LipSequence
 from avse.faces.track import find_people
 from avse.media import Frame, probe, read_frames
 from avse.mixtures.items import Item
 from avse.mixtures.manifest import NAME, Manifest, read_manifest
+from avse.types import FloatArray
 
 
 @dataclass(frozen=True)

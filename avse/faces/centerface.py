@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.faces.detect import Box, Detection, Image
-from avse.faces.lips import FloatArray
 from avse.faces.scaling import fit_inside
+from avse.types import FloatArray
 from avse.utils.shipped import open_onnx
 
 WEIGHTS = "centerface"

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.errors import MissingExtraError, UsageError
-from avse.faces.lips import FloatArray, Head
+from avse.faces.lips import Head
+from avse.types import FloatArray
 from avse.utils.shipped import DETECTOR, LANDMARKS, shipped
 
 Image = npt.NDArray[np.uint8]

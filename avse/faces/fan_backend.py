@@ -23,11 +23,11 @@ from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_vers
 from avse.faces.lips import (
     INNER,
     OUTER,
-    FloatArray,
     contour,
     fit_head,
     trust,
 )
+from avse.types import FloatArray
 
 _HOST = "https://www.adrianbulat.com/downloads/python-fan/"
 _BLAZE = "https://github.com/hollance/BlazeFace-PyTorch/blob/master/"

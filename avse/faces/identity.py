@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avse.faces.detect import FaceLandmarks, Image
-from avse.faces.lips import FloatArray
 from avse.faces.scaling import warp
+from avse.types import FloatArray
 
 if TYPE_CHECKING:
     from avse.faces.recognition import Recogniser

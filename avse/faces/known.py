@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from avse.faces.identity import SAME_FACE
-from avse.faces.lips import FloatArray
 from avse.faces.matching import assign, table
 from avse.faces.people import People
 from avse.faces.people_file import Known
+from avse.types import FloatArray
 
 
 def name_people(people: People, known: Sequence[Known]) -> People:

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 RATE_HZ = 25
 """Rate of lip frames: frame k stands for the instant k / 25 s on the container's clock."""

@@ -6,7 +6,8 @@ The face network of `avse.faces.native_backend` gives the same points: the mesh 
 from __future__ import annotations
 
 from avse.faces.detect import Box, FaceLandmarks
-from avse.faces.lips import FloatArray, fit_head, trust
+from avse.faces.lips import fit_head, trust
+from avse.types import FloatArray
 
 # Indices into the mesh; see mediapipe's face_mesh_connections. Contours start at the person's
 # right corner and pass over the upper lip first.

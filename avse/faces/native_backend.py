@@ -19,8 +19,9 @@ from PIL import Image as Pillow
 
 from avse.faces.centerface import CenterFace
 from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_version
-from avse.faces.lips import FloatArray, Head, trust
+from avse.faces.lips import Head, trust
 from avse.faces.mesh_points import face_of
+from avse.types import FloatArray
 from avse.utils.shipped import open_onnx
 
 FACE, MOUTH = "avse-face", "avse-mouth"

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avse.faces.detect import Image
-from avse.faces.lips import AnyLips, FloatArray, Lips, LipSequence
+from avse.faces.lips import AnyLips, Lips, LipSequence
+from avse.types import FloatArray
 
 _NEAR_S = 0.5
 """A person is taken to be where they were seen at most this long before or after."""

@@ -16,8 +16,9 @@ import numpy as np
 
 from avse.errors import CorruptWeightsError, MissingExtraError
 from avse.faces.detect import FaceLandmarks, Image, package_version
-from avse.faces.lips import FloatArray, Head
+from avse.faces.lips import Head
 from avse.faces.scaling import warp
+from avse.types import FloatArray
 
 EXTRA_HINT = 'pip install "avse[identity]"'
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from avse.errors import InputError, MissingExtraError, UsageError
 from avse.faces.detect import FaceBackend, Image
-from avse.faces.lips import FloatArray
 from avse.faces.people_file import Known
 from avse.faces.recognition import EXTRA_HINT, SIZE, Recogniser
 from avse.faces.track import find_people
 from avse.media import read_frames
+from avse.types import FloatArray
 
 _SIDE = 1280
 """Longer side in pixels to which pictures are made smaller."""

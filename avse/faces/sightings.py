@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avse.faces.lips import POINTS, FloatArray, Lips, resample_stretches
+from avse.faces.lips import POINTS, Lips, resample_stretches
+from avse.types import FloatArray
 
 _FIRST_ROOM = 64
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from avse.faces.lips import RATE_HZ, AnyLips, FloatArray, LipSequence
+from avse.faces.lips import RATE_HZ, AnyLips, LipSequence
+from avse.types import FloatArray
 
 LEAST_MOTION = 0.005
 """`least_motion` of MediaPipe's landmarks, in eye distances."""

@@ -13,9 +13,9 @@ from fractions import Fraction
 import numpy as np
 
 from avse.faces.detect import FaceBackend, Image
-from avse.faces.lips import FloatArray
 from avse.faces.people import People, Person
 from avse.faces.track import Frame
+from avse.types import FloatArray
 
 _KEPT = 16
 _LEAST = 2

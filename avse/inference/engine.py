@@ -32,8 +32,7 @@ from avse.inference.speaker_tracking import Absence, SpeakerTracker
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 
 def _nobody(frames: int) -> None:

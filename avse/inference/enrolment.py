@@ -19,8 +19,7 @@ from avse.dsp.stft import VIDEO_RATE
 from avse.inference.mask_estimator import MaskBlock
 from avse.inference.voice_activity import speaking
 from avse.models.voiceprint import enrolment
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.dsp.stft import FRAME_RATE, HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 from avse.inference.mask_estimator import MaskBlock
 from avse.inference.voice_activity import speaking
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from avse.faces.lips import AnyLips, Lips, network_motion
 from avse.models.network import AVSENet
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 
 class LipComponents:

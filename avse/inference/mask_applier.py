@@ -14,9 +14,7 @@ import numpy.typing as npt
 
 from avse.dsp.stft import BINS, FRAME_RATE, HOPS_PER_WINDOW, SAMPLE_RATE, WINDOW
 from avse.dsp.windows import StreamingISTFT, StreamingSTFT
-
-FloatArray = npt.NDArray[np.float32]
-ComplexArray = npt.NDArray[np.complex64]
+from avse.types import ComplexArray, FloatArray
 
 TOP_BAND = slice(BINS - 1 - 40, BINS - 1)
 """Bins of 7 to 8 kHz: what lies above 8 kHz follows their mean."""

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,9 +23,7 @@ from avse.inference.inputs import LipComponents
 from avse.inference.offscreen import Offscreen, OffscreenFeatures, Traces
 from avse.models.network import AVSENet
 from avse.models.presence import REACH, presence
-
-FloatArray = npt.NDArray[np.float32]
-ComplexArray = npt.NDArray[np.complex64]
+from avse.types import ComplexArray, FloatArray
 
 
 @dataclass(frozen=True)

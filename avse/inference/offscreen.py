@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from avse.dsp.stft import HOPS_PER_VIDEO_FRAME
 from avse.models.offscreen import KINDS, OffscreenNet
 from avse.models.voiceprint import VoiceprintNet
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 NARRATOR, CROWD = KINDS.index("narrator"), KINDS.index("crowd")
 

@@ -8,13 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.media import AudioReader, resample
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 BLOCK_S = 1.0
 

@@ -23,8 +23,8 @@ import numpy.typing as npt
 from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 from avse.inference.mask_estimator import MaskBlock
 from avse.inference.voice_activity import speaking
+from avse.types import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
 
 Presence = Callable[[int, int], FloatArray]

@@ -11,11 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.inference.activity_features import AGREEMENT, HEAD, LEVEL, MOTION, SEEN
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import numpy.typing as npt
 
 from avse.metrics.audiovisual import silent_level, wrong_speaker
 from avse.metrics.distortion import difference, sdr_score, si_sdr_score
 from avse.metrics.perceptual import pesq_score, stoi_score
 from avse.metrics.score import Score, not_defined
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from avse.errors import AvseError
 from avse.mixtures.manifest import Manifest
-
-Progress = Callable[[str, float, "float | None"], None]
-"""Hook: (what is being done, how much of it is done, how much there is)."""
 
 
 @dataclass(frozen=True)

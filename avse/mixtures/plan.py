@@ -13,7 +13,6 @@ import numpy as np
 from avse.data.splits import ALL, TEST
 from avse.errors import AvseError, InputError, UsageError
 from avse.mixtures.clips import (
-    FloatArray,
     Voice,
     check_picture,
     cut,
@@ -24,11 +23,12 @@ from avse.mixtures.clips import (
 )
 from avse.mixtures.corpus import Corpus, corpus_of_pack, find_clips, find_corpus
 from avse.mixtures.manifest import Item, Manifest, Noise, Outputs, Picture, Source
-from avse.mixtures.outcome import Failure, Plan, Progress
+from avse.mixtures.outcome import Failure, Plan
 from avse.mixtures.protocols import ANY, LIST
 from avse.mixtures.replay import is_manifest, plan_again
 from avse.mixtures.sampling import Dice, Draft, draw_items, draw_list
 from avse.mixtures.settings import FPS, SetSettings
+from avse.types import FloatArray, Progress
 
 PEAK = 0.9
 """Largest value of every mixture: integer copies of it do not clip."""

@@ -23,11 +23,12 @@ from avse.diarization.texts import rttm
 from avse.errors import AvseError, InputError, OutputError, OutputExistsError, UsageError
 from avse.media import StemWriter
 from avse.media.atomic_files import appearing, writing
-from avse.mixtures.clips import FloatArray, Voice, cut, file_sha256, loop, pictures, put, read_voice
+from avse.mixtures.clips import Voice, cut, file_sha256, loop, pictures, put, read_voice
 from avse.mixtures.manifest import NAME, Item, Manifest, read_manifest, write_manifest
-from avse.mixtures.outcome import Failure, Plan, Progress
+from avse.mixtures.outcome import Failure, Plan
 from avse.mixtures.settings import FPS
 from avse.mixtures.video import held, side_by_side, write_video
+from avse.types import FloatArray, Progress
 from avse.utils.paths import inside
 from avse.utils.pool import map_unordered
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.dsp.stft import VIDEO_RATE
 from avse.errors import AvseError, OutputError
@@ -45,8 +44,6 @@ from avse.settings import Settings
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import IN_STEP_MS, Sync, in_step
 from avse.sync.verifying import verify
-
-FloatArray = npt.NDArray[np.float32]
 
 _SYNC_CHUNKS = 3
 """Chunks in a row with faces from which the A/V offset is measured, and again at each doubling."""

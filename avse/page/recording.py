@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.dsp.stft import VIDEO_RATE
 from avse.faces.people import People
@@ -21,8 +20,7 @@ from avse.inference.voice_activity import speaking
 from avse.media import AudioStream, MediaInfo, VideoStream
 from avse.page.store import CHUNK_S, VoiceChunk
 from avse.scene.scene import Scene
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 FRAMES = CHUNK_S * VIDEO_RATE
 """Video frames of a chunk, 25 a second."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import avse
 from avse.errors import AvseError, InputError, NoAudioError, UsageError
@@ -44,9 +43,8 @@ from avse.scene.corrections import (
 from avse.scene.scene import Scene, examine, keep_people, known_people
 from avse.settings import Settings
 from avse.sync.result import Sync, set_by_hand
+from avse.types import FloatArray
 from avse.utils.fingerprint import sha256
-
-FloatArray = npt.NDArray[np.float32]
 
 OFFSCREEN, REST, ORIGINAL = "offscreen", "rest", "original"
 

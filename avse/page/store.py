@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.media.atomic_files import writing
 from avse.media.naming import Stem, StemKey
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 CHUNK_S = 4
 """Length of a chunk in seconds; the last one ends with the recording."""

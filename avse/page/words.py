@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.errors import AvseError
 from avse.media.atomic_files import writing
@@ -27,12 +26,12 @@ from avse.transcription.stretches import HEARD_DB
 from avse.transcription.subtitles import Cue
 from avse.transcription.transcribers import Transcriber, name_of
 from avse.transcription.voices import Voice, open_for_subtitles, transcribe
+from avse.types import FloatArray
 
 if TYPE_CHECKING:  # loads PyTorch
     from avse.faces.people import Person
     from avse.page.analysis import Analysis
 
-FloatArray = npt.NDArray[np.float32]
 
 PIECE = 8
 """Chunks in a piece, but for the move of its ends into pauses."""

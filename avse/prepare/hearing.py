@@ -12,8 +12,7 @@ from scipy.signal import get_window
 from avse.dsp.stft import SAMPLE_RATE, mel_filters, stft
 from avse.errors import NoAudioError
 from avse.media import AudioReader
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 FULL_SCALE = 0.99
 """A sample from here on counts as clipped."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,10 +16,8 @@ from avse.prepare.clip import UNREADABLE, Measured, measure
 from avse.prepare.layouts import Source
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.store import Kept, read_result, unchanged, write_result
+from avse.types import Progress
 from avse.utils.pool import map_unordered
-
-Progress = Callable[[str, float, "float | None"], None]
-"""Hook: (what is being done, how much of it is done, how much there is)."""
 
 STAGE = "Reading clips"
 

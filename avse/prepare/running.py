@@ -17,13 +17,14 @@ from avse.prepare.clip import UNREADABLE
 from avse.prepare.delays import estimate
 from avse.prepare.keeping import Dropped, check_hold_out, split_of, why_not
 from avse.prepare.layouts import Found, Source, find_sources, read_labels
-from avse.prepare.measuring import Progress, measure_all
+from avse.prepare.measuring import measure_all
 from avse.prepare.people import Group, find_groups
 from avse.prepare.report import make_report, report_text
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.shards import CLIPS, Clip, size_of, write_bytes, write_pack, write_text
 from avse.prepare.sheet import people_sheet
 from avse.prepare.store import WORK, Kept, read_result
+from avse.types import Progress, no_progress
 from avse.utils.schema import fit, load_json
 
 REPORT = "report.json"
@@ -57,10 +58,6 @@ class Prepared:
     def failures(self) -> list[Dropped]:
         """Clips that could not be read."""
         return [clip for clip in self.dropped if clip.reason == UNREADABLE]
-
-
-def no_progress(stage: str, done: float, total: float | None) -> None:
-    """A hook that does nothing."""
 
 
 def prepare(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from avse.faces.lips import FloatArray, network_motion
+from avse.faces.lips import network_motion
 from avse.sync.agreement import slide
+from avse.types import FloatArray
 from avse.utils.fingerprint import sha256
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from avse.faces.detect import (
     close_detector_of,
 )
 from avse.faces.identity import MAX_YAW, clothes, skull
-from avse.faces.lips import FloatArray
 from avse.faces.scaling import warp
+from avse.types import FloatArray
 
 PORTRAIT = 64
 """Side of a portrait in pixels; the outer eye corners are 24 of them apart."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -40,22 +40,16 @@ from avse.scene.looking import Look, Tools, faces_in_cache, find_faces, keep_fac
 from avse.scene.part import WHOLE, Part, find_part
 from avse.scene.speakers import Speaker, Speakers
 from avse.settings import Settings
+from avse.types import Progress, no_progress
 from avse.utils.clock import clock
 from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
     from avse.inference.sound import FileSound
 
-Progress = Callable[[str, float, "float | None"], None]
-"""Called with (stage, seconds of the recording done, seconds in all or None if unknown)."""
-
 SLOW_HZ, TOO_SLOW_HZ = 10.0, 6.0
 """Pictures a second below which lips are read badly, and not at all. The example's voices gain
 1.5 dB of SI-SDR at 25 pictures a second, 1.2 at 12.5, 0.2 at 8, and lose 1 or more at 6."""
-
-
-def no_progress(stage: str, done_s: float, total_s: float | None) -> None:
-    """A hook that does nothing."""
 
 
 @dataclass(frozen=True)

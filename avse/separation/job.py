@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +13,7 @@ from avse.media.naming import Naming, Stem, StemKey, check_outputs, folder_for
 from avse.scene.speakers import Speakers
 from avse.settings import Settings
 from avse.transcription.subtitles import SubtitleFiles
+from avse.types import Progress
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from avse.separation.separator import OutOfSight, Separation
     from avse.sync.result import Sync
     from avse.transcription.transcribers import Transcriber
-
-Progress = Callable[[str, float, "float | None"], None]
-"""See `avse.scene.scene.Progress`; said again here, where nothing heavy is imported."""
 
 
 @dataclass(frozen=True)

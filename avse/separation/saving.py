@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.errors import OutputError, UsageError
 from avse.media import AudioStream, NewTrack, StemWriter, find_splices, remux
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from avse.scene.scene import Scene
     from avse.separation.separator import Block
 
-FloatArray = npt.NDArray[np.float32]
 
 _TITLES = {
     Stem.TOGETHER: "Everybody in sight",

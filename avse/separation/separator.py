@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.dsp.stft import VIDEO_RATE
 from avse.faces.detect import FaceBackend, open_backend
@@ -29,14 +28,13 @@ from avse.media.naming import Stem, StemKey
 from avse.media.quantising import on_grid
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
-from avse.scene.scene import Examined, Progress, Scene, examine, look, no_progress
+from avse.scene.scene import Examined, Scene, examine, look
 from avse.scene.speakers import Speaker, Speakers
 from avse.separation.saving import Target, Targets, Written, save_stems
 from avse.settings import Settings
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray, Progress, no_progress
 
 SHORTEST_S = 0.5
 """Absences that are told of are at least so long."""

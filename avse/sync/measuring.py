@@ -20,15 +20,15 @@ from avse.media import AudioReader
 from avse.models.blocks import reach
 from avse.models.network import AVSENet
 from avse.scene.cache import SYNC, code_digest
-from avse.scene.scene import Progress, Scene, no_progress
+from avse.scene.scene import Scene
 from avse.sync.agreement import hear, slide
 from avse.sync.certainty import REACH, judge
 from avse.sync.drift import along, find_slope
 from avse.sync.result import Drift, Offset, PersonOffset, Sync, WindowOffset, set_by_hand
 from avse.sync.verifying import verify
+from avse.types import FloatArray, Progress, no_progress
 from avse.utils.schema import build, load_json
 
-FloatArray = npt.NDArray[np.float32]
 Curves = npt.NDArray[np.float64]
 
 WINDOW_S = 5.0

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.dsp.stft import VIDEO_RATE
 from avse.faces.lips import AnyLips
@@ -22,8 +21,6 @@ from avse.inference.sound import Sound
 from avse.models.network import AVSENet
 from avse.settings import Settings
 from avse.sync.result import Sync
-
-FloatArray = npt.NDArray[np.float32]
 
 STRETCH_S = 12.0
 """Seconds that are separated at most, where most lips are in sight."""

@@ -11,8 +11,8 @@ import numpy as np
 from avse.data.clips import Clip, ClipSet, Row, Sounds, TalkingClip
 from avse.data.pack import PackedClip, PreparedPack, SoundClips, TalkingClips
 from avse.errors import UsageError
-from avse.training.mixing import FloatArray
 from avse.training.recipe import DataSettings
+from avse.types import FloatArray
 from avse.utils.fingerprint import sha256
 
 EVERYBODY = "all"

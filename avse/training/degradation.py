@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import correlate, resample_poly
 
 from avse.dsp.stft import SAMPLE_RATE
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 CODECS: tuple[tuple[str, str, tuple[int, int]], ...] = (
     ("mp3", "libmp3lame", (24_000, 64_000)),

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from avse.data.clips import Sounds
 from avse.dsp.stft import SAMPLE_RATE
-from avse.training.mixing import FloatArray, MixSettings
+from avse.training.mixing import MixSettings
+from avse.types import FloatArray
 
 PIECES = 5
 """Clips at most that one voice of a mixture is joined from."""

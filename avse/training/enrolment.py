@@ -12,12 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.dsp.stft import SAMPLE_RATE
 from avse.training.degradation import change_speed
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 LONGEST, LEAST = 4 * SAMPLE_RATE, SAMPLE_RATE
 """Samples of a voice that are drawn at most, and with fewer of which it stays unknown."""

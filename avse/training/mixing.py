@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,8 +19,7 @@ from avse.errors import UsageError
 from avse.training.degradation import CODECS, change_speed, overload, through_codec
 from avse.training.enrolment import Said, Talker, draw_enrolments
 from avse.training.rooms import KINDS, draw_room, reverberate
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 NARROW = 0.1
 """Probability that a mixture is band-limited."""

@@ -26,11 +26,12 @@ from avse.training.compute import Compute, moved
 from avse.training.cues import CueBank
 from avse.training.loop import Losses
 from avse.training.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
-from avse.training.mixing import Batch, FloatArray, set_level, smooth_tilt
+from avse.training.mixing import Batch, set_level, smooth_tilt
 from avse.training.queries import Asker, MixtureSource, Queries, joined
 from avse.training.recipe import AskSettings, LipVariation, OffscreenSettings
 from avse.training.rooms import draw_room, reverberate
 from avse.training.talking_mixtures import TalkingBatch
+from avse.types import FloatArray
 
 QUIET, QUIET_ENOUGH = 0.15, 1e-2
 """Weight of the loss of what is not in the mixture, and the power, relative to the mixture's, below

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.dsp.stft import SAMPLE_RATE
 from avse.errors import MissingExtraError
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 KINDS = ("tail", "image")
 

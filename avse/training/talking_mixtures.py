@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,9 +15,7 @@ from avse.faces.lips import liveliness
 from avse.training.enrolment import Said, Talker, draw_enrolments
 from avse.training.mixing import Batch, MixSettings, degrade, set_level, smooth_tilt
 from avse.training.rooms import draw_room, reverberate
-
-FloatArray = npt.NDArray[np.float32]
-
+from avse.types import FloatArray
 
 BORROWED = 0.6
 """Probability that who has nobody else in their corpus is mixed with people of another: with

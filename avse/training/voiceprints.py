@@ -21,10 +21,11 @@ from avse.dsp.stft import stft
 from avse.models.voiceprint import VoiceprintNet, pooled
 from avse.training.compute import Compute, moved
 from avse.training.loop import Losses
-from avse.training.mixing import FloatArray, MixSettings, set_level, smooth_tilt
+from avse.training.mixing import MixSettings, set_level, smooth_tilt
 from avse.training.offscreen import piece
 from avse.training.rooms import draw_room, reverberate
 from avse.training.separation_stage import speaking
+from avse.types import FloatArray
 
 TEMPERATURE = 0.07
 """What cosines are divided by before the softmax."""

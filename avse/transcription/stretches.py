@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.diarization.segments import SMALLEST_LEVEL, runs, tidied
 from avse.faces.lips import RATE_HZ
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import FloatArray
 
 HEARD_DB = 50.0
 """A voice is heard where it is within so many decibels of its loudest. Generous: the gate makes

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from avse.errors import AvseError, InputError
 from avse.faces.lips import RATE_HZ
@@ -20,8 +19,7 @@ from avse.media.targets import WavTarget
 from avse.transcription.stretches import Cutting, Loudness, loudness
 from avse.transcription.subtitles import Cue, SubtitleFiles, as_srt, need_pysubs2, tidy
 from avse.transcription.transcribers import Transcriber, Transcript, open_transcriber
-
-FloatArray = npt.NDArray[np.float32]
+from avse.types import Progress
 
 RATE = 16000
 """In hertz: what recognisers were trained on."""
@@ -40,9 +38,6 @@ TIMED = Cutting(longest_s=300.0, longest_pause_s=30.0)
 since many hold a whole file in memory."""
 
 _FRAME = RATE // RATE_HZ
-
-Progress = Callable[[str, float, "float | None"], None]
-"""See `avse.scene.scene.Progress`."""
 
 
 @dataclass(frozen=True)
