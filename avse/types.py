@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 ComplexArray = npt.NDArray[np.complex64]
-
-Progress = Callable[[str, float, "float | None"], None]
-"""Called with (stage, how much of it is done, how much there is in all or None if unknown); of
-recordings, in seconds."""
-
-
-def no_progress(stage: str, done: float, total: float | None) -> None:
-    """A `Progress` that does nothing."""

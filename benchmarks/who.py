@@ -39,10 +39,11 @@ from avse.metrics import Score, measure, silent_level
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
 from avse.models.weights import load
-from avse.scene.scene import Scene, look, no_progress
+from avse.scene.scene import Scene, look
 from avse.separation.separator import Separation
 from avse.settings import Settings
 from avse.types import FloatArray
+from avse.utils.progress import no_progress
 
 COLLAR_S = 0.25
 DRAWS = 2000

@@ -14,7 +14,7 @@ import pytest
 
 from avse.errors import UsageError
 from avse.media import AudioReader, AudioStream, probe
-from avse.media.naming import Stem
+from avse.scene.naming import Stem
 from avse.scene.part import WHOLE
 from avse.separation.saving import Mix, mixed, save_stems
 from avse.separation.separator import Block

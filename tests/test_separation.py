@@ -15,9 +15,9 @@ from avse.errors import OutputError, OutputExistsError, UnknownSpeakerError, Usa
 from avse.inference.engine import Block as EngineBlock
 from avse.inference.engine import Engine
 from avse.media import AudioReader, probe
-from avse.media.naming import Stem
 from avse.metrics import si_sdr
 from avse.models.network import Answer, AVSENet
+from avse.scene.naming import Stem
 from avse.scene.scene import Scene, no_progress
 from avse.separation.separator import Block, Separation
 from avse.utils.shipped import shipped

@@ -14,7 +14,7 @@ from avse.batch.plan import Item, Plan, bytes_needed
 from avse.batch.process_pool import Workforce
 from avse.batch.request import Request
 from avse.batch.worker import Tried, TryTask
-from avse.media.naming import DEFAULT_NAME
+from avse.scene.naming import DEFAULT_NAME
 from avse.scene.speakers import Speakers
 
 START_S = 5.0

@@ -16,7 +16,7 @@ from avse.batch.staging import key_of
 from avse.batch.worker import Probed
 from avse.errors import AvseError, InputError, OutputError, OutputExistsError
 from avse.media.atomic_files import writing
-from avse.media.naming import Stem
+from avse.scene.naming import Stem
 from avse.utils.file_state import Mark
 from avse.utils.paths import inside
 

@@ -23,7 +23,7 @@ from avse.batch.originals import name_of_copy, within
 from avse.batch.plan import Item
 from avse.batch.request import Request
 from avse.media.atomic_files import appearing
-from avse.media.naming import Stem
+from avse.scene.naming import Stem
 from avse.utils.clock import clock
 from avse.utils.sharing import link, shown, without_folders
 

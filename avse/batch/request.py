@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from avse.media.naming import Naming, check_template
 from avse.scene.corrections import read_corrections
+from avse.scene.naming import Naming, check_template
 from avse.scene.speakers import Speakers
 from avse.separation.job import Job
 from avse.settings import Settings
@@ -26,7 +26,7 @@ class Request:
     Attributes:
         verb: "separate": a file for each voice; "enhance": one with everybody in sight.
         speakers: whose voices.
-        template: how outputs are called, see `avse.media.naming`.
+        template: how outputs are called, see `avse.scene.naming`.
         settings: how to separate.
         residual: whether to write everything else too.
         clip: what to do where an integer file would clip.

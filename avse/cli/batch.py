@@ -12,7 +12,7 @@ from avse.cli import batch_options as given
 from avse.cli import options
 from avse.cli.terminal import Terminal, terminal_of
 from avse.errors import UsageError
-from avse.media.naming import DEFAULT_NAME
+from avse.scene.naming import DEFAULT_NAME
 from avse.scene.part import check_order
 from avse.settings import Settings
 from avse.utils.paths import user_path
@@ -98,7 +98,7 @@ def batch(
     from avse.batch.run import Batch, read_shard, run
     from avse.cli.batch_output import tell
     from avse.faces.people_file import read_people
-    from avse.media.naming import check_template
+    from avse.scene.naming import check_template
     from avse.scene.speakers import Speakers
     from avse.utils.fingerprint import sha256
     from avse.utils.shipped import find_verified

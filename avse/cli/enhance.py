@@ -8,7 +8,7 @@ from avse.cli import options
 from avse.cli.inputs import one_input
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
-from avse.media.naming import DEFAULT_NAME, name_outputs
+from avse.scene.naming import DEFAULT_NAME, name_outputs
 from avse.scene.speakers import Speakers
 from avse.separation.job import Job
 from avse.settings import Settings

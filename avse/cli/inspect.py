@@ -15,7 +15,7 @@ from avse.cli.progress import Stages
 from avse.cli.tables import table
 from avse.cli.terminal import Terminal, printable, terminal_of
 from avse.errors import AvseError, NoFaceError, UsageError
-from avse.media.naming import check_outputs
+from avse.scene.naming import check_outputs
 from avse.scene.part import find_part
 from avse.settings import Settings
 from avse.utils.clock import clock

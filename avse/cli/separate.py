@@ -12,7 +12,7 @@ from avse.cli.inputs import one_input
 from avse.cli.job import carry_out
 from avse.cli.terminal import terminal_of
 from avse.errors import UsageError
-from avse.media.naming import DEFAULT_NAME, Stem, name_outputs, name_tracks
+from avse.scene.naming import DEFAULT_NAME, Stem, name_outputs, name_tracks
 from avse.scene.speakers import Speakers
 from avse.separation.job import Job
 from avse.settings import Settings

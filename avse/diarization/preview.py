@@ -23,7 +23,7 @@ from avse.faces.gallery import badge
 from avse.faces.lips import RATE_HZ
 from avse.media import AudioReader, Frame, FrameReader, StemWriter
 from avse.media.atomic_files import check_destination, place, temporary_name, writing
-from avse.types import Progress
+from avse.utils.progress import Progress
 
 if TYPE_CHECKING:
     from avse.diarization.who import Activity, Talk

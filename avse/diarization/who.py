@@ -27,7 +27,8 @@ from avse.scene.scene import Examined, Scene, examine, look
 from avse.settings import Settings
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
-from avse.types import FloatArray, Progress, no_progress
+from avse.types import FloatArray
+from avse.utils.progress import Progress, no_progress
 
 BLOCK_S = 1.0
 

@@ -18,7 +18,7 @@ from avse.metrics import METRICS, Score, not_defined
 from avse.metrics.extra import package
 from avse.settings import Settings
 from avse.transcription.transcribers import open_transcriber
-from avse.types import Progress
+from avse.utils.progress import Progress
 from avse.utils.sharing import without_folders
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from avse.utils.paths import user_path
 from avse.utils.schema import load_toml
 
 if TYPE_CHECKING:
-    from avse.faces.lips import FloatArray
     from avse.faces.people import Person
+    from avse.types import FloatArray
 
 _KEYS = {"number", "reference", "faces"}
 _NOT_IN_NAMES = frozenset('/\\,"\0')

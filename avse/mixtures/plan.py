@@ -28,7 +28,8 @@ from avse.mixtures.protocols import ANY, LIST
 from avse.mixtures.replay import is_manifest, plan_again
 from avse.mixtures.sampling import Dice, Draft, draw_items, draw_list
 from avse.mixtures.settings import FPS, SetSettings
-from avse.types import FloatArray, Progress
+from avse.types import FloatArray
+from avse.utils.progress import Progress
 
 PEAK = 0.9
 """Largest value of every mixture: integer copies of it do not clip."""

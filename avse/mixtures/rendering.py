@@ -28,9 +28,10 @@ from avse.mixtures.manifest import NAME, Item, Manifest, read_manifest, write_ma
 from avse.mixtures.outcome import Failure, Plan
 from avse.mixtures.settings import FPS
 from avse.mixtures.video import held, side_by_side, write_video
-from avse.types import FloatArray, Progress
+from avse.types import FloatArray
 from avse.utils.paths import inside
 from avse.utils.pool import map_unordered
+from avse.utils.progress import Progress
 
 SUMS = "SHA256SUMS"
 

@@ -19,8 +19,8 @@ from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import check_remux, check_stem
 from avse.media.atomic_files import writing
-from avse.media.naming import Stem, StemKey
 from avse.models.device import pick_device
+from avse.scene.naming import Stem, StemKey
 from avse.separation.saving import Mix, Voices, save_stems, title, track_encoding
 from avse.separation.separator import Separation
 from avse.separation.sidecar import describe, sidecar_paths, write_sidecar

@@ -21,7 +21,6 @@ from avse.errors import AvseError, InputError, NoAudioError, UsageError
 from avse.faces.people import People, Person
 from avse.media import AudioReader
 from avse.media.atomic_files import writing
-from avse.media.naming import Stem
 from avse.page.analysis import Analysis, Pass
 from avse.page.export import SOUND, TEXT, VIDEO, Exports
 from avse.page.protocol import Event
@@ -40,6 +39,7 @@ from avse.scene.corrections import (
     change_corrections,
     read_corrections,
 )
+from avse.scene.naming import Stem
 from avse.scene.scene import Scene, examine, keep_people, known_people
 from avse.settings import Settings
 from avse.sync.result import Sync, set_by_hand

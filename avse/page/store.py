@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avse.media.atomic_files import writing
-from avse.media.naming import Stem, StemKey
+from avse.scene.naming import Stem, StemKey
 from avse.types import FloatArray
 
 CHUNK_S = 4

@@ -16,8 +16,8 @@ from avse.prepare.clip import UNREADABLE, Measured, measure
 from avse.prepare.layouts import Source
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.store import Kept, read_result, unchanged, write_result
-from avse.types import Progress
 from avse.utils.pool import map_unordered
+from avse.utils.progress import Progress
 
 STAGE = "Reading clips"
 

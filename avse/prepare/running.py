@@ -24,7 +24,7 @@ from avse.prepare.settings import PrepareSettings
 from avse.prepare.shards import CLIPS, Clip, size_of, write_bytes, write_pack, write_text
 from avse.prepare.sheet import people_sheet
 from avse.prepare.store import WORK, Kept, read_result
-from avse.types import Progress, no_progress
+from avse.utils.progress import Progress, no_progress
 from avse.utils.schema import fit, load_json
 
 REPORT = "report.json"

@@ -40,9 +40,9 @@ from avse.scene.looking import Look, Tools, faces_in_cache, find_faces, keep_fac
 from avse.scene.part import WHOLE, Part, find_part
 from avse.scene.speakers import Speaker, Speakers
 from avse.settings import Settings
-from avse.types import Progress, no_progress
 from avse.utils.clock import clock
 from avse.utils.paths import user_path
+from avse.utils.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from avse.inference.sound import FileSound

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from avse.errors import AvseError
-from avse.media.naming import Naming, Stem, StemKey, check_outputs, folder_for
+from avse.scene.naming import Naming, Stem, StemKey, check_outputs, folder_for
 from avse.scene.speakers import Speakers
 from avse.settings import Settings
 from avse.transcription.subtitles import SubtitleFiles
-from avse.types import Progress
+from avse.utils.progress import Progress
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
@@ -180,7 +180,7 @@ def carry_out(
         backend: who finds faces, if it is open already.
 
     Raises:
-        AvseError: see `avse.separation.separator` and `avse.media.naming`.
+        AvseError: see `avse.separation.separator` and `avse.scene.naming`.
     """
     examined = check(job)
     warnings: list[str] = []

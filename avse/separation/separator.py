@@ -24,17 +24,18 @@ from avse.inference.engine import Doubt, Engine, Run
 from avse.inference.sound import FileSound
 from avse.inference.speaker_tracking import Absence
 from avse.media.encoding import Bits
-from avse.media.naming import Stem, StemKey
 from avse.media.quantising import on_grid
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
+from avse.scene.naming import Stem, StemKey
 from avse.scene.scene import Examined, Scene, examine, look
 from avse.scene.speakers import Speaker, Speakers
 from avse.separation.saving import Target, Targets, Written, save_stems
 from avse.settings import Settings
 from avse.sync.measuring import measure
 from avse.sync.result import Sync, in_step
-from avse.types import FloatArray, Progress, no_progress
+from avse.types import FloatArray
+from avse.utils.progress import Progress, no_progress
 
 SHORTEST_S = 0.5
 """Absences that are told of are at least so long."""
@@ -123,7 +124,7 @@ class Separation:
 
     @property
     def numbers(self) -> list[StemKey]:
-        """What each stem is: the number of a person, or an `avse.media.naming.Stem`."""
+        """What each stem is: the number of a person, or an `avse.scene.naming.Stem`."""
         voices: list[StemKey] = [Stem.TOGETHER]
         if not self.together:
             voices = [person.number for person in self.people]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from avse import __version__
 from avse.errors import UsageError
 from avse.media.atomic_files import place_text
-from avse.media.naming import StemKey
+from avse.scene.naming import StemKey
 from avse.settings import Settings
 from avse.utils.clock import clock
 from avse.utils.fingerprint import sha256

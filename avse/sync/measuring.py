@@ -26,7 +26,8 @@ from avse.sync.certainty import REACH, judge
 from avse.sync.drift import along, find_slope
 from avse.sync.result import Drift, Offset, PersonOffset, Sync, WindowOffset, set_by_hand
 from avse.sync.verifying import verify
-from avse.types import FloatArray, Progress, no_progress
+from avse.types import FloatArray
+from avse.utils.progress import Progress, no_progress
 from avse.utils.schema import build, load_json
 
 Curves = npt.NDArray[np.float64]

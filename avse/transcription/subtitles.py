@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avse.errors import AvseError, MissingExtraError
-from avse.media.naming import StemKey
+from avse.scene.naming import StemKey
 
 _CLOCK = r"(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 _TIMES = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}", re.MULTILINE)

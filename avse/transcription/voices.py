@@ -13,13 +13,13 @@ from avse.errors import AvseError, InputError
 from avse.faces.lips import RATE_HZ
 from avse.media import AudioBlock, AudioReader, probe
 from avse.media.atomic_files import place_text, writing
-from avse.media.naming import StemKey
 from avse.media.quantising import to_integers
 from avse.media.targets import WavTarget
+from avse.scene.naming import StemKey
 from avse.transcription.stretches import Cutting, Loudness, loudness
 from avse.transcription.subtitles import Cue, SubtitleFiles, as_srt, need_pysubs2, tidy
 from avse.transcription.transcribers import Transcriber, Transcript, open_transcriber
-from avse.types import Progress
+from avse.utils.progress import Progress
 
 RATE = 16000
 """In hertz: what recognisers were trained on."""

@@ -26,7 +26,7 @@ from avse.batch.worker import Cleaned, CleanTask, Probed, ProbeTask, Tried, TryT
 from avse.batch.worker_process import Hook, Work
 from avse.errors import InputError, MediaError
 from avse.media.atomic_files import writing
-from avse.media.naming import DEFAULT_NAME
+from avse.scene.naming import DEFAULT_NAME
 from avse.scene.speakers import Speakers
 from avse.settings import Settings
 from avse.utils.file_state import mark

@@ -14,7 +14,7 @@ import pytest
 
 from avse.evaluation.sounds import read_sound, write_sound
 
-from ..evaluate.conftest import fill, make_test_set
+from ..evaluation.conftest import fill, make_test_set
 from .conftest import Run
 
 QUICK = ("--metrics", "si-sdr,si-sdri,stoi", "--no-ceilings", "-j", "1")

@@ -23,12 +23,12 @@ from avse.faces.people import People
 from avse.inference.engine import Block
 from avse.media import AudioReader, probe
 from avse.media.atomic_files import writing
-from avse.media.naming import Stem
 from avse.page import store
 from avse.page.recording import Collector, Recording
 from avse.page.session import RecordingSession, open_recording
 from avse.page.store import StemStore, VoiceChunk
 from avse.scene.corrections import NOTHING, Corrections, change_corrections, read_corrections
+from avse.scene.naming import Stem
 from avse.scene.scene import known_people
 from avse.settings import Settings
 from tests.conftest import EXAMPLES
