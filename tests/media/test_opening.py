@@ -58,7 +58,7 @@ def test_every_input_is_opened_in_one_place():
     }
     assert opening == {
         "media/opening.py",
-        "train/degrading.py",  # from memory, what was written a moment before
+        "training/degradation.py",  # from memory, what was written a moment before
     }
 
 
