@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avse.evaluation.items import Mixture, MixtureResult, Voice
-from avse.evaluation.scoring import Plan, score_mixtures
+from avse.evaluation.items import Mixture, MixtureResult, ScoredVoice
+from avse.evaluation.scoring import ScoringPlan, score_mixtures
 from avse.evaluation.sounds import SUFFIXES, read_sound, write_sound
 from avse.media import resample
 from avse.metrics import METRICS
@@ -66,7 +66,7 @@ def make(folder: Path, voices: list[FloatArray], seed: int) -> list[Mixture]:
             paths = folder / f"{name}.reference.wav", folder / f"{name}.estimate.wav"
             write_sound(paths[0], pair[k], RATE_HZ)
             write_sound(paths[1], pair[k] + leak * pair[1 - k], RATE_HZ)
-            judged.append(Voice(name, *paths))
+            judged.append(ScoredVoice(name, *paths))
         mixtures.append(Mixture(f"{n:04d}", mixed, tuple(judged)))
     return mixtures
 
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--ceilings", action="store_true", help="score oracle masks too")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    plan = Plan(tuple(METRICS), ceilings=options.ceilings)
+    plan = ScoringPlan(tuple(METRICS), ceilings=options.ceilings)
     took, answers = {}, []
     with tempfile.TemporaryDirectory() as scratch:
         voices = excerpts(options.speech, options.items, options.seconds, options.seed)

@@ -29,7 +29,7 @@ from avse.models.weights import load
 from avse.separation.separator import separate
 from avse.settings import Settings
 from avse.transcription.transcribers import Transcriber
-from avse.transcription.voices import Voice, open_for_subtitles, transcribe
+from avse.transcription.voices import SpeakerAudio, open_for_subtitles, transcribe
 
 GRID = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
@@ -54,7 +54,7 @@ def said(name: str) -> str:
 
 
 def hear(path: Path, recogniser: Transcriber) -> str:
-    return " ".join(cue.text for cue in transcribe(Voice(path, 0, 0.0), recogniser))
+    return " ".join(cue.text for cue in transcribe(SpeakerAudio(path, 0, 0.0), recogniser))
 
 
 def separated(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from avse.batch.listeners import Estimate, Interrupts, Outlook
 from avse.batch.manifest import Record
-from avse.batch.plan import Item, Plan, bytes_needed
+from avse.batch.plan import BatchPlan, Item, bytes_needed
 from avse.batch.process_pool import Workforce
 from avse.batch.request import Request
 from avse.batch.worker import Tried, TryTask
@@ -28,7 +28,7 @@ _SPREAD = {"records": (0.8, 1.5), "trial": (0.7, 1.5), "rule": (0.8, 4.0)}
 
 
 def look_ahead(
-    plan: Plan,
+    plan: BatchPlan,
     request: Request,
     latest: Mapping[str, Record],
     output: Path,
@@ -94,7 +94,9 @@ def estimate(
     return Estimate(round(seconds, 1), round(low * seconds, 1), round(high * seconds, 1), basis)
 
 
-def try_out(crew: Workforce, plan: Plan, request: Request, interrupts: Interrupts) -> list[Tried]:
+def try_out(
+    crew: Workforce, plan: BatchPlan, request: Request, interrupts: Interrupts
+) -> list[Tried]:
     """Work on the beginnings of some recordings, as many at once as there will be.
 
     What cannot be worked on, for want of faces say, tells nothing and is left out.

@@ -10,7 +10,7 @@ from pathlib import Path
 from avse import __version__
 from avse.batch.listeners import Interrupts, Summary, Watcher
 from avse.batch.manifest import Manifest, Record, Trouble
-from avse.batch.plan import Item, Plan
+from avse.batch.plan import BatchPlan, Item
 from avse.batch.process_pool import Report, Workforce
 from avse.batch.request import Request
 from avse.batch.staging import Staging
@@ -50,7 +50,7 @@ class Carrying:
     _waiting: deque[Item] = field(default_factory=deque)
 
     def carry_out(
-        self, crew: Workforce, plan: Plan, interrupts: Interrupts, *, fail_fast: bool
+        self, crew: Workforce, plan: BatchPlan, interrupts: Interrupts, *, fail_fast: bool
     ) -> None:
         """Do the plan, or as much as the user, the disk and `fail_fast` allow.
 

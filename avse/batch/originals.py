@@ -130,7 +130,7 @@ def copy_sound(task: CopyTask) -> None:
     import av
 
     from avse.media import AudioReader, probe
-    from avse.media.encoding import Voice, choose_encoding
+    from avse.media.encoding import SpeechEncoder, choose_encoding
 
     source, target, settings = Path(task.source), Path(task.target), task.settings
     if not task.mark.holds(source):
@@ -145,7 +145,7 @@ def copy_sound(task: CopyTask) -> None:
         av.open(f"file:{temporary}", "w", format="mp4", container_options=_CONTAINER) as output,
     ):
         rate, channels = sound.sample_rate, sound.channels
-        voice = Voice(
+        voice = SpeechEncoder(
             choose_encoding(".mp4", "aac", rate, channels, None, _BIT_RATE * channels),
             (block.samples for block in sound),
             sample_rate=rate,

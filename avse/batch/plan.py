@@ -75,7 +75,7 @@ class Item:
 
 
 @dataclass
-class Plan:
+class BatchPlan:
     """What is to be done.
 
     Attributes:
@@ -160,7 +160,7 @@ def make_plan(
     force: bool = False,
     retry_failed: bool = False,
     verify: bool = False,
-) -> Plan:
+) -> BatchPlan:
     """Find out what is done already.
 
     Args:
@@ -192,7 +192,7 @@ def make_plan(
 
     with ThreadPoolExecutor(_READERS) as readers:  # hashing lets other threads run
         states = list(readers.map(is_done, items))
-    plan = Plan()
+    plan = BatchPlan()
     for item, done in zip(items, states, strict=True):
         record = latest.get(str(item.source))
         if done and record is not None:

@@ -17,7 +17,7 @@ from avse.batch.execution import Carrying
 from avse.batch.listeners import Interrupts, Outlook, Summary, Watcher, counted_interrupts
 from avse.batch.manifest import Manifest
 from avse.batch.originals import copy_originals
-from avse.batch.plan import Item, Plan, in_shard, make_items, make_plan
+from avse.batch.plan import BatchPlan, Item, in_shard, make_items, make_plan
 from avse.batch.process_pool import Crew, Limits, Report, Workforce
 from avse.batch.request import Request
 from avse.batch.staging import Staging
@@ -104,7 +104,7 @@ class Outcome:
     """
 
     summary: Summary
-    plan: Plan
+    plan: BatchPlan
     outlook: Outlook
     report: Path | None = None
 
@@ -203,7 +203,7 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
 
 
 def probe_all(
-    crew: Workforce, plan: Plan, request: Request, watcher: Watcher, interrupts: Interrupts
+    crew: Workforce, plan: BatchPlan, request: Request, watcher: Watcher, interrupts: Interrupts
 ) -> None:
     """Look into every file that is to be worked on; what is wrong with one is its `trouble`."""
     items = {str(item.source): item for item in plan.todo if item.trouble is None}

@@ -53,7 +53,7 @@ def batch(
     name: options.Name = DEFAULT_NAME,
     base: given.Base = None,
     residual: options.Residual = False,
-    clip: options.Clipping = options.Clip.RESCALE,
+    clip: options.Clipping = options.ClipMode.RESCALE,
     settings: Settings,
     keep_original_audio: options.KeepOriginalAudio = False,
     jobs: options.Jobs = None,

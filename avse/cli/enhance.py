@@ -34,7 +34,7 @@ def enhance(
     residual: options.Residual = False,
     keep_original_audio: options.KeepOriginalAudio = False,
     report: options.Report = False,
-    clip: options.Clipping = options.Clip.RESCALE,
+    clip: options.Clipping = options.ClipMode.RESCALE,
     settings: Settings,
     as_json: options.AsJson = False,
     force: options.Force = False,

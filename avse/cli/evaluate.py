@@ -210,12 +210,12 @@ def evaluate(
     from avse.evaluation.evaluation import Request, failed, read_names
     from avse.evaluation.results import made, read_results
     from avse.evaluation.robustness import CURVES
-    from avse.evaluation.scoring import Plan
+    from avse.evaluation.scoring import ScoringPlan
     from avse.metrics import METRICS
     from avse.utils.pool import usable_processors
 
     request = Request(
-        plan=Plan(read_names("metric", metrics, METRICS), ceilings, trim),
+        plan=ScoringPlan(read_names("metric", metrics, METRICS), ceilings, trim),
         jobs=jobs or usable_processors(),
         command=terminal.command,
         curves=() if curves is None else read_names("curve", curves, CURVES),

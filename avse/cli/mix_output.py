@@ -9,10 +9,10 @@ from avse.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from avse.mixtures.manifest import Item
-    from avse.mixtures.outcome import Failure, Plan
+    from avse.mixtures.outcome import Failure, MixturePlan
 
 
-def show(plan: Plan, terminal: Terminal) -> None:
+def show(plan: MixturePlan, terminal: Terminal) -> None:
     """Print what would be mixed: a line for each mixture."""
     rows = [[item.id, f"{item.duration_s:.2f} s", _voices(item)] for item in plan.manifest.items]
     for line in table(["mixture", "length", "left to right"], rows, right="length"):

@@ -29,7 +29,7 @@ PANELS = (OUTPUT, PEOPLE, PART, QUALITY, ADVANCED)
 _BITS: dict[str, Literal[16, 24, 32]] = {"16": 16, "24": 24, "32": 32}
 
 
-class Clip(StrEnum):
+class ClipMode(StrEnum):
     """What to do where an integer file would clip."""
 
     RESCALE = "rescale"
@@ -232,7 +232,7 @@ Offscreen = Annotated[
     ),
 ]
 Clipping = Annotated[
-    Clip,
+    ClipMode,
     typer.Option(
         "--clip",
         envvar="AVSE_CLIP",

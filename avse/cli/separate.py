@@ -80,7 +80,7 @@ def separate(
     keep_original_audio: options.KeepOriginalAudio = False,
     transcribe: Transcribe = None,
     report: options.Report = False,
-    clip: options.Clipping = options.Clip.RESCALE,
+    clip: options.Clipping = options.ClipMode.RESCALE,
     settings: Settings,
     as_json: options.AsJson = False,
     force: options.Force = False,

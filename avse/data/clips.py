@@ -15,7 +15,7 @@ SAMPLES_PER_FRAME = SAMPLE_RATE // VIDEO_RATE
 
 
 @dataclass(frozen=True)
-class Clip:
+class AudioClip:
     """A sound of a pack: which corpus and person, its place in the list, and its length."""
 
     corpus: str
@@ -27,10 +27,10 @@ class Clip:
 class Sounds(ABC):
     """Sounds, 16 kHz mono, that are read when they are asked for."""
 
-    clips: list[Clip]
+    clips: list[AudioClip]
 
     @abstractmethod
-    def audio(self, clip: Clip) -> FloatArray:
+    def audio(self, clip: AudioClip) -> FloatArray:
         """(samples,) float32 in -1..1."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from avse.data.clips import SAMPLES_PER_FRAME, Clip, TalkingClip
+from avse.data.clips import SAMPLES_PER_FRAME, AudioClip, TalkingClip
 from avse.errors import InputError
 from avse.faces.lips import POINTS, motion
 from avse.types import FloatArray
@@ -186,9 +186,11 @@ class SoundClips:
 
     def __init__(self, pack: PreparedPack, rows: list[PackedClip]) -> None:
         self.pack, self.rows = pack, rows
-        self.clips = [Clip(row.corpus, row.person, n, row.samples) for n, row in enumerate(rows)]
+        self.clips = [
+            AudioClip(row.corpus, row.person, n, row.samples) for n, row in enumerate(rows)
+        ]
 
-    def audio(self, clip: Clip) -> FloatArray:
+    def audio(self, clip: AudioClip) -> FloatArray:
         """(samples,) float32 in -1..1."""
         raw = self.pack.tensor(self.rows[clip.offset], "sound")
         return np.asarray(raw.astype(np.float32) / 32768, np.float32)

@@ -11,7 +11,7 @@ from avse.errors import AvseError, InputError, MissingError, UsageError
 from avse.evaluation.items import Mixture, MixtureResult
 from avse.evaluation.pairing import RULE, pair
 from avse.evaluation.results import Provenance, build
-from avse.evaluation.scoring import Plan, score_mixtures
+from avse.evaluation.scoring import ScoringPlan, score_mixtures
 from avse.evaluation.statistics import summarise
 from avse.evaluation.word_errors import word_error_rate
 from avse.metrics import METRICS, Score, not_defined
@@ -53,7 +53,7 @@ class Request:
         transcriber: a recogniser, see `open_transcriber`; None for no transcripts.
     """
 
-    plan: Plan = field(default_factory=Plan)
+    plan: ScoringPlan = field(default_factory=ScoringPlan)
     jobs: int = 1
     command: Sequence[str] = ()
     curves: Sequence[str] = ()

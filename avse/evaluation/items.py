@@ -13,7 +13,7 @@ ESTIMATE, MIXTURE = "estimate", "mixture"
 
 
 @dataclass(frozen=True)
-class Voice:
+class ScoredVoice:
     """One person in a mixture.
 
     Attributes:
@@ -43,7 +43,7 @@ class Mixture:
 
     name: str
     mixture: Path | None
-    voices: tuple[Voice, ...]
+    voices: tuple[ScoredVoice, ...]
 
 
 @dataclass(frozen=True)

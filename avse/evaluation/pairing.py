@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avse.errors import InputError
-from avse.evaluation.items import Mixture, Voice
+from avse.evaluation.items import Mixture, ScoredVoice
 from avse.evaluation.sounds import SUFFIXES
 
 RULE = (
@@ -117,10 +117,10 @@ def _parts(group: str, names: list[str], mixed: dict[str, Path]) -> list[list[st
     return parts
 
 
-def _voice(name: str, reference: Path, estimate: Path | None) -> Voice:
+def _voice(name: str, reference: Path, estimate: Path | None) -> ScoredVoice:
     text = reference.with_suffix(".txt")
     failure = None if estimate is not None else "there is no estimate"
-    return Voice(name, reference, estimate, failure, text if text.is_file() else None)
+    return ScoredVoice(name, reference, estimate, failure, text if text.is_file() else None)
 
 
 def _group(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avse.errors import AvseError, InputError, MissingError
-from avse.evaluation.items import Mixture, Voice
+from avse.evaluation.items import Mixture, ScoredVoice
 from avse.evaluation.sounds import write_sound
 from avse.evaluation.testset import NetworkItem, TestSet, network_item
 from avse.faces.people import Person
@@ -157,7 +157,7 @@ def _run(
                 write_sound(target, voice, item.sample_rate)
             text = path.with_suffix(".txt")
             voices.append(
-                Voice(
+                ScoredVoice(
                     name,
                     path,
                     None if voice is None else target,

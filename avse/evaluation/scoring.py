@@ -11,7 +11,7 @@ from functools import partial
 
 from avse.errors import AvseError, InputError, MissingError
 from avse.evaluation.ceilings import oracles
-from avse.evaluation.items import ESTIMATE, MIXTURE, ItemResult, Mixture, MixtureResult, Voice
+from avse.evaluation.items import ESTIMATE, MIXTURE, ItemResult, Mixture, MixtureResult, ScoredVoice
 from avse.evaluation.sounds import read_sound
 from avse.metrics import (
     METRICS,
@@ -27,7 +27,7 @@ from avse.utils.pool import map_unordered
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScoringPlan:
     """How to score.
 
     Attributes:
@@ -43,7 +43,7 @@ class Plan:
 
 
 def score_mixtures(
-    mixtures: Iterable[Mixture], plan: Plan, *, jobs: int = 1
+    mixtures: Iterable[Mixture], plan: ScoringPlan, *, jobs: int = 1
 ) -> Iterator[MixtureResult]:
     """Score, and give the results as they come, in any order.
 
@@ -63,7 +63,7 @@ def score_mixtures(
     )
 
 
-def score_mixture(mixture: Mixture, plan: Plan) -> MixtureResult:
+def score_mixture(mixture: Mixture, plan: ScoringPlan) -> MixtureResult:
     """Score every voice of one mixture; what cannot be read is a failure of its item."""
     try:
         return _score(mixture, plan)
@@ -73,7 +73,7 @@ def score_mixture(mixture: Mixture, plan: Plan) -> MixtureResult:
         return _failed(mixture, error.message, plan)
 
 
-def _score(mixture: Mixture, plan: Plan) -> MixtureResult:
+def _score(mixture: Mixture, plan: ScoringPlan) -> MixtureResult:
     references = [read_sound(voice.reference) for voice in mixture.voices]
     mixed = None if mixture.mixture is None else read_sound(mixture.mixture)
     items, answers = [], []
@@ -97,13 +97,13 @@ def _score(mixture: Mixture, plan: Plan) -> MixtureResult:
 
 
 def _score_voice(
-    voice: Voice,
+    voice: ScoredVoice,
     name: str,
     reference: FloatArray,
     rate: int,
     mixed: tuple[FloatArray, int] | None,
     others: list[FloatArray],
-    plan: Plan,
+    plan: ScoringPlan,
 ) -> tuple[ItemResult, FloatArray | None]:
     result = ItemResult(voice.name, name, reference.size / rate, rate, failure=voice.failure)
     scores: dict[str, dict[str, Score]] = {}
@@ -137,7 +137,7 @@ def _floor_and_ceilings(
     reference: FloatArray,
     rate: int,
     others: list[FloatArray],
-    plan: Plan,
+    plan: ScoringPlan,
 ) -> dict[str, dict[str, Score]]:
     # Improvements need what they improve on, whether or not it was asked for.
     needed = {METRICS[m].of or m for m in plan.metrics} & set(AGAINST_REFERENCE)
@@ -151,7 +151,7 @@ def _floor_and_ceilings(
     return scores
 
 
-def _read_estimate(voice: Voice, rate: int) -> tuple[FloatArray | None, str | None]:
+def _read_estimate(voice: ScoredVoice, rate: int) -> tuple[FloatArray | None, str | None]:
     """The estimate of a voice, if it can be read; and why it cannot be scored, if it cannot."""
     if voice.estimate is None:
         return None, voice.failure or "there is no estimate"
@@ -164,7 +164,7 @@ def _read_estimate(voice: Voice, rate: int) -> tuple[FloatArray | None, str | No
     return estimate, None
 
 
-def _failed(mixture: Mixture, why: str, plan: Plan) -> MixtureResult:
+def _failed(mixture: Mixture, why: str, plan: ScoringPlan) -> MixtureResult:
     items = []
     for voice in mixture.voices:
         failure = voice.failure or why  # the first thing that went wrong says more

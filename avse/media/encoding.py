@@ -256,7 +256,7 @@ class Encoder:
         return np.ascontiguousarray(values.T).reshape(1, -1)
 
 
-class Voice(Encoder):
+class SpeechEncoder(Encoder):
     """One new sound track of an output file that draws its samples itself.
 
     Args:

@@ -17,7 +17,7 @@ from avse.media.atomic_files import explain, place, temporary_name
 from avse.media.audio import AudioReader
 from avse.media.copying import Copier, check_copy, name_language
 from avse.media.cutting import Cut, cut_chapters, cut_packets, find_cut
-from avse.media.encoding import CONTAINERS, Bits, Codec, Voice, choose_encoding
+from avse.media.encoding import CONTAINERS, Bits, Codec, SpeechEncoder, choose_encoding
 from avse.media.opening import Damage, StrPath, open_input, read_packets
 from avse.media.probe import AudioStream, MediaInfo, probe
 from avse.media.splices import Splices, find_splices
@@ -246,7 +246,7 @@ class _Remux:
         with open_input(self._info.path) as source:
             return tuple(self._write(source, BytesIO(), self._info.path, [voice]).dropped)
 
-    def _voice(self, track: NewTrack) -> Voice:
+    def _voice(self, track: NewTrack) -> SpeechEncoder:
         like, new = self._replaced, self._new
         if isinstance(track.audio, (str, PathLike)):
             reader = AudioReader(track.audio)
@@ -267,7 +267,7 @@ class _Remux:
         tags = {"title": track.title, "language": track.language or (like and like.language)}
         if CONTAINERS[self._suffix][0] in ("mp4", "mov"):  # what most programs show as the name
             tags["handler_name"] = track.title
-        return Voice(
+        return SpeechEncoder(
             choose_encoding(self._suffix, new.codec, rate, channels, like, new.bit_rate, new.bits),
             blocks,
             sample_rate=rate,
@@ -278,7 +278,7 @@ class _Remux:
         )
 
     def _write(
-        self, source: InputContainer, file: str | BytesIO, target: Path, voices: list[Voice]
+        self, source: InputContainer, file: str | BytesIO, target: Path, voices: list[SpeechEncoder]
     ) -> Copier:
         """Write the file, or no more than its header into memory."""
         import av
@@ -315,7 +315,7 @@ class _Remux:
         source: InputContainer,
         output: OutputContainer,
         copier: Copier,
-        voices: list[Voice],
+        voices: list[SpeechEncoder],
     ) -> None:
         """Add every stream: the new tracks where the replaced one was, or last."""
         replaced = -1 if self._replaced is None else self._replaced.index
@@ -343,7 +343,7 @@ class _Remux:
         source: InputContainer,
         output: OutputContainer,
         copier: Copier,
-        voices: list[Voice],
+        voices: list[SpeechEncoder],
     ) -> None:
         """Write copied and new packets in the order of their times."""
         if self._cut.is_cut:

@@ -22,7 +22,7 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Voice:
+class ClipAudio:
     """The sound of a clip.
 
     Attributes:
@@ -39,7 +39,7 @@ class Voice:
     video: VideoStream | None
 
 
-def read_voice(path: Path, rate_hz: int, *, picture: bool) -> Voice:
+def read_voice(path: Path, rate_hz: int, *, picture: bool) -> ClipAudio:
     """Read the sound of a clip.
 
     Args:
@@ -70,7 +70,7 @@ def read_voice(path: Path, rate_hz: int, *, picture: bool) -> Voice:
     if end <= begin:
         raise InputError(f"{path}: there is no moment with sound and picture", "leave it out")
     sound = sound[round((begin - start) * rate_hz) :][: round((end - begin) * rate_hz)]
-    return Voice(sound, begin, end - begin, info.video)
+    return ClipAudio(sound, begin, end - begin, info.video)
 
 
 def picture_end(info: MediaInfo, video: VideoStream) -> Fraction:

@@ -23,7 +23,7 @@ _TALKER = re.compile(r"s(\d{1,2})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Clip:
+class CorpusClip:
     """One person talking.
 
     Attributes:
@@ -46,12 +46,12 @@ class Corpus:
     """
 
     root: Path
-    clips: tuple[Clip, ...]
+    clips: tuple[CorpusClip, ...]
     warnings: tuple[str, ...] = ()
 
-    def people(self) -> dict[str, list[Clip]]:
+    def people(self) -> dict[str, list[CorpusClip]]:
         """Clips by person; people and clips in order."""
-        people: dict[str, list[Clip]] = {}
+        people: dict[str, list[CorpusClip]] = {}
         for clip in sorted(self.clips, key=lambda clip: (clip.speaker, clip.path)):
             people.setdefault(clip.speaker, []).append(clip)
         return people
@@ -137,7 +137,7 @@ def corpus_of_pack(root: Path, pack: Path, split: str, *, pictures: bool) -> Cor
             )
             if split in (ALL, part):
                 missing += path not in there
-                clips += [Clip(path, person)] if path in there else []
+                clips += [CorpusClip(path, person)] if path in there else []
     except (OSError, ValueError) as error:
         raise InputError(
             f"{pack} is no pack of `avse prepare`, or a damaged one: {error}", "check --pack"
@@ -152,7 +152,7 @@ def corpus_of_pack(root: Path, pack: Path, split: str, *, pictures: bool) -> Cor
 
 
 def _of_any(root: Path, paths: list[str], split: str) -> Corpus:
-    clips = [Clip(path, path.split("/")[0]) for path in paths if "/" in path]
+    clips = [CorpusClip(path, path.split("/")[0]) for path in paths if "/" in path]
     if not clips:
         raise UsageError(
             f"the clips in {root} lie in no folders, so nobody knows who is whom",
@@ -173,7 +173,7 @@ def _of_grid(root: Path, paths: list[str], protocol: str, split: str) -> Corpus:
             f"{root} is not laid out as GRID is",
             "it should hold folders s1 to s34; use --protocol any for other folders",
         )
-    clips = [Clip(path, f"s{number}") for path, number in numbered if number in wanted]
+    clips = [CorpusClip(path, f"s{number}") for path, number in numbered if number in wanted]
     missing = sorted(wanted - {number for _, number in numbered} - {21})
     warnings = []
     if missing:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Source:
+class ItemSource:
     """A voice in a mixture.
 
     Attributes:
@@ -114,7 +114,7 @@ class Item:
     """
 
     id: str
-    sources: tuple[Source, ...]
+    sources: tuple[ItemSource, ...]
     noise: Noise | None
     sir_db: tuple[float, ...]
     snr_db: float | None

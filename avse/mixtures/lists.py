@@ -21,7 +21,7 @@ from math import isfinite
 from pathlib import Path, PurePosixPath
 
 from avse.errors import InputError, UsageError
-from avse.mixtures.corpus import Clip
+from avse.mixtures.corpus import CorpusClip
 
 _CELEBRITY = re.compile(r"id\d{5}")
 _PARTS = 4  # of a path that are tried together
@@ -91,7 +91,7 @@ class Finder:
             for key in _keys(str(PurePosixPath(path).with_suffix(""))):
                 self._found.setdefault(key, []).append(path)
 
-    def find(self, name: str, speaker: str | None) -> Clip:
+    def find(self, name: str, speaker: str | None) -> CorpusClip:
         """The clip that a name means.
 
         Args:
@@ -109,7 +109,7 @@ class Finder:
                     "point to the folder that the list was made for",
                 )
             if paths:
-                return Clip(paths[0], speaker or _speaker_of(paths[0]))
+                return CorpusClip(paths[0], speaker or _speaker_of(paths[0]))
         raise InputError(f"no clip fits {name} in the list", "check the folder of clips")
 
 

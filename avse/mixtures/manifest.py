@@ -23,18 +23,18 @@ from typing import Any
 
 from avse.errors import InputError
 from avse.media.atomic_files import appearing
-from avse.mixtures.items import Item, Noise, Outputs, Picture, Source
+from avse.mixtures.items import Item, ItemSource, Noise, Outputs, Picture
 from avse.mixtures.records import Fields
 from avse.utils.schema import RecordError, load_json
 
 __all__ = [
     "NAME",
     "Item",
+    "ItemSource",
     "Manifest",
     "Noise",
     "Outputs",
     "Picture",
-    "Source",
     "parse_manifest",
     "read_manifest",
     "write_manifest",
@@ -226,8 +226,8 @@ def _item(line: str, where: str) -> Item:
     return item
 
 
-def _source(fields: Fields) -> Source:
-    source = Source(
+def _source(fields: Fields) -> ItemSource:
+    source = ItemSource(
         path=fields.path("path"),
         speaker=fields.text("speaker"),
         start_s=fields.number("start_s", 0, _LATEST_S),

@@ -22,7 +22,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MixturePlan:
     """A set that is settled and not yet made.
 
     Attributes:

@@ -13,7 +13,7 @@ import numpy as np
 from avse.data.splits import ALL, TEST
 from avse.errors import AvseError, InputError, UsageError
 from avse.mixtures.clips import (
-    Voice,
+    ClipAudio,
     check_picture,
     cut,
     file_sha256,
@@ -22,8 +22,8 @@ from avse.mixtures.clips import (
     read_voice,
 )
 from avse.mixtures.corpus import Corpus, corpus_of_pack, find_clips, find_corpus
-from avse.mixtures.manifest import Item, Manifest, Noise, Outputs, Picture, Source
-from avse.mixtures.outcome import Failure, Plan
+from avse.mixtures.manifest import Item, ItemSource, Manifest, Noise, Outputs, Picture
+from avse.mixtures.outcome import Failure, MixturePlan
 from avse.mixtures.protocols import ANY, LIST
 from avse.mixtures.replay import is_manifest, plan_again
 from avse.mixtures.sampling import Dice, Draft, draw_items, draw_list
@@ -59,7 +59,7 @@ def plan_set(
     list_file: Path | None = None,
     pack: Path | None = None,
     progress: Progress | None = None,
-) -> Plan:
+) -> MixturePlan:
     """Plan a set: find and draw the clips, read the sound of those drawn, compute the gains.
 
     Args:
@@ -108,7 +108,7 @@ def plan_corpus(
     split: str = ALL,
     noises: Noises | None = None,
     progress: Progress | None = None,
-) -> Plan:
+) -> MixturePlan:
     """As `plan_set`, from clips that are known already.
 
     Raises:
@@ -137,7 +137,7 @@ def _settled(
     noises: Noises | None,
     warnings: tuple[str, ...],
     progress: Progress | None,
-) -> Plan:
+) -> MixturePlan:
     desk = _Desk(root, noises, settings)
     items, failures = [], []
     for done, draft in enumerate(drafts):
@@ -155,7 +155,7 @@ def _settled(
         )
     record = settings.record(noise=noises is not None)
     manifest = Manifest(settings.protocol, split, settings.seed, record, tuple(items))
-    return Plan(manifest, tuple(failures), warnings)
+    return MixturePlan(manifest, tuple(failures), warnings)
 
 
 class _Desk:
@@ -202,7 +202,7 @@ class _Desk:
         powers = [_power(sound) for sound in sounds]
         speech = powers[: len(voices)]
         sources = tuple(
-            Source(
+            ItemSource(
                 path=clip.path,
                 speaker=clip.speaker,
                 start_s=first / FPS,
@@ -231,14 +231,14 @@ class _Desk:
             ),
         )
 
-    def _read(self, path: str) -> Voice:
+    def _read(self, path: str) -> ClipAudio:
         settings = self._settings
         voice = read_voice(self._root / path, settings.sample_rate, picture=settings.video)
         if settings.video:
             self._check_picture(self._root / path)
         return voice
 
-    def _frames(self, draft: Draft, voices: list[Voice]) -> int:
+    def _frames(self, draft: Draft, voices: list[ClipAudio]) -> int:
         length = min(voice.length for voice in voices)
         if draft.seconds is not None:
             length = min(length, Fraction(draft.seconds).limit_denominator(10**6))
@@ -271,7 +271,7 @@ class _Desk:
             "leave silent files out of the noises",
         )
 
-    def _picture(self, voices: list[Voice], frames: int) -> Picture | None:
+    def _picture(self, voices: list[ClipAudio], frames: int) -> Picture | None:
         if not self._settings.video:
             return None
         sizes = [(v.video.width, v.video.height) for v in voices if v.video is not None]

@@ -23,9 +23,9 @@ from avse.diarization.texts import rttm
 from avse.errors import AvseError, InputError, OutputError, OutputExistsError, UsageError
 from avse.media import StemWriter
 from avse.media.atomic_files import appearing, writing
-from avse.mixtures.clips import Voice, cut, file_sha256, loop, pictures, put, read_voice
+from avse.mixtures.clips import ClipAudio, cut, file_sha256, loop, pictures, put, read_voice
 from avse.mixtures.manifest import NAME, Item, Manifest, read_manifest, write_manifest
-from avse.mixtures.outcome import Failure, Plan
+from avse.mixtures.outcome import Failure, MixturePlan
 from avse.mixtures.settings import FPS
 from avse.mixtures.video import held, side_by_side, write_video
 from avse.types import FloatArray
@@ -60,7 +60,7 @@ class Made:
     failures: tuple[Failure, ...]
 
 
-def check_folder(folder: Path, clips: Path, plan: Plan | None, *, overwrite: bool) -> None:
+def check_folder(folder: Path, clips: Path, plan: MixturePlan | None, *, overwrite: bool) -> None:
     """Refuse a folder that a set cannot go to.
 
     Args:
@@ -98,7 +98,7 @@ def check_folder(folder: Path, clips: Path, plan: Plan | None, *, overwrite: boo
             )
 
 
-def _overlap(here: Path, clips: Path, plan: Plan | None) -> bool:
+def _overlap(here: Path, clips: Path, plan: MixturePlan | None) -> bool:
     """Whether a set would lie among clips that are to be searched, or hold a clip of its own."""
     if plan is None:
         there = clips.resolve()
@@ -112,7 +112,7 @@ def _overlap(here: Path, clips: Path, plan: Plan | None) -> bool:
 
 
 def make_set(
-    plan: Plan,
+    plan: MixturePlan,
     folder: Path,
     *,
     clips: Path,
@@ -250,7 +250,7 @@ def make_item(item: Item, folder: Path, *, clips: Path, noise: Path | None = Non
 
 
 def _make_video(
-    item: Item, path: Path, clips: Path, voices: list[Voice], mixture: FloatArray
+    item: Item, path: Path, clips: Path, voices: list[ClipAudio], mixture: FloatArray
 ) -> None:
     picture = item.picture
     assert picture is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 from avse.errors import AvseError, InputError, UsageError
 from avse.mixtures.clips import file_sha256
 from avse.mixtures.manifest import MARK, read_manifest
-from avse.mixtures.outcome import Failure, Plan
+from avse.mixtures.outcome import Failure, MixturePlan
 from avse.mixtures.protocols import LIST
 from avse.mixtures.settings import SetSettings
 
@@ -26,7 +26,7 @@ def is_manifest(path: Path) -> bool:
 
 def plan_again(
     clips: Path, path: Path, settings: SetSettings, *, noise: Path | None = None
-) -> Plan:
+) -> MixturePlan:
     """Plan the set that a manifest describes.
 
     Args:
@@ -64,7 +64,7 @@ def plan_again(
             f"no clip of {path} is in {clips}, or all have changed",
             "name the folder of clips that the set was made of",
         )
-    return Plan(replace(manifest, items=tuple(items)), tuple(failures), ())
+    return MixturePlan(replace(manifest, items=tuple(items)), tuple(failures), ())
 
 
 def _check(path: Path, sha256: str | None) -> None:

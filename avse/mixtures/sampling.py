@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from avse.data.splits import ALL, TEST
 from avse.errors import InputError, UsageError
-from avse.mixtures.corpus import Clip, Corpus, find_clips
+from avse.mixtures.corpus import Corpus, CorpusClip, find_clips
 from avse.mixtures.lists import Entry, Finder, read_list
 from avse.mixtures.settings import DEFAULT_COUNT, Range, SetSettings
 
@@ -65,7 +65,7 @@ class Draft:
     """
 
     number: int
-    clips: tuple[Clip, ...]
+    clips: tuple[CorpusClip, ...]
     levels_db: tuple[float, ...]
     seconds: float | None
     starts: tuple[float, ...]
@@ -159,7 +159,7 @@ def draw_list(root: Path, path: Path, settings: SetSettings) -> tuple[list[Draft
 def _found(entries: list[Entry], finder: Finder, settings: SetSettings) -> Iterator[Draft]:
     for number, entry in enumerate(entries, 1):
         limits = [s for s in (entry.seconds, settings.seconds) if s is not None]
-        clips: tuple[Clip, ...] = ()
+        clips: tuple[CorpusClip, ...] = ()
         error = None
         try:
             pairs = zip(entry.names, entry.speakers, strict=True)

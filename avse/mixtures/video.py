@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avse.media.atomic_files import appearing, explain
-from avse.media.encoding import Voice, choose_encoding
+from avse.media.encoding import SpeechEncoder, choose_encoding
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -115,7 +115,7 @@ def _fill(
     video.pix_fmt = "yuv420p"
     video.codec_context.thread_count = 1
     encoding = choose_encoding(SUFFIX, "flac", rate_hz, 1, None)
-    voice = Voice(
+    voice = SpeechEncoder(
         encoding,
         [sound[None]],
         sample_rate=rate_hz,

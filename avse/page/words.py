@@ -25,7 +25,7 @@ from avse.page.store import CHUNK_S
 from avse.transcription.stretches import HEARD_DB
 from avse.transcription.subtitles import Cue
 from avse.transcription.transcribers import Transcriber, name_of
-from avse.transcription.voices import Voice, open_for_subtitles, transcribe
+from avse.transcription.voices import SpeakerAudio, open_for_subtitles, transcribe
 from avse.types import FloatArray
 
 if TYPE_CHECKING:  # loads PyTorch
@@ -272,7 +272,7 @@ class Words:
                 finally:
                     target.drop()
             return transcribe(
-                Voice(path, 0, begin_s + first / rate),
+                SpeakerAudio(path, 0, begin_s + first / rate),
                 self._recogniser.transcriber,
                 peak=loudest,
                 stopped=self._closed.is_set,

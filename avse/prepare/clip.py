@@ -16,7 +16,7 @@ from avse.faces.lips import POINTS
 from avse.faces.people import Person
 from avse.media import probe
 from avse.prepare.hearing import Sound, hear
-from avse.prepare.layouts import Source
+from avse.prepare.layouts import SourceFile
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.watching import Looks, Watcher
 from avse.scene.scene import look
@@ -73,13 +73,13 @@ def state_of(path: Path) -> FileState:
     return FileState(status.st_size, status.st_mtime_ns, digest)
 
 
-def files_of(source: Source) -> tuple[Path, ...]:
+def files_of(source: SourceFile) -> tuple[Path, ...]:
     """The files of a clip: picture first."""
     names = [source.path] if source.sound is None else [source.path, source.sound]
     return tuple(source.root / name for name in names)
 
 
-def measure(source: Source, settings: PrepareSettings, backend: FaceBackend | None) -> Measured:
+def measure(source: SourceFile, settings: PrepareSettings, backend: FaceBackend | None) -> Measured:
     """Read a clip. Whatever is wrong with it is told, not raised.
 
     Flags: seconds; clipped, level_db, silence, band_hz (see `Sound`); and with a picture seen
@@ -124,7 +124,7 @@ def measure(source: Source, settings: PrepareSettings, backend: FaceBackend | No
         return lost(UNREADABLE, error)
 
 
-def _length(source: Source) -> float | None:
+def _length(source: SourceFile) -> float | None:
     duration = probe(files_of(source)[-1]).duration
     return None if duration is None else float(duration)
 
@@ -140,7 +140,7 @@ def _sound_flags(sound: Sound) -> dict[str, float]:
 
 
 def _watch(
-    source: Source, sound: Sound, settings: PrepareSettings, backend: FaceBackend
+    source: SourceFile, sound: Sound, settings: PrepareSettings, backend: FaceBackend
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, float]]:
     """Lips and looks of the one face, or of the dominant one."""
     watcher = Watcher(backend)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from avse.data import splits
 from avse.errors import UsageError
 from avse.prepare.clip import Measured
-from avse.prepare.layouts import Source
+from avse.prepare.layouts import SourceFile
 from avse.prepare.settings import PrepareSettings
 
 
@@ -22,7 +22,7 @@ class Dropped:
         detail: the number or message behind it.
     """
 
-    source: Source
+    source: SourceFile
     reason: str
     detail: str
 

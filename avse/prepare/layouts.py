@@ -44,7 +44,7 @@ _MOST = 0.9
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A clip that is to be prepared.
 
     Attributes:
@@ -77,7 +77,7 @@ class Found:
     """
 
     layout: str
-    sources: tuple[Source, ...]
+    sources: tuple[SourceFile, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -124,7 +124,7 @@ def find_sources(
     listed = [(root, find_clips(root, pictures=pictures)) for root in roots]
     everything = [_with_root(root, path) for root, paths in listed for path in paths]
     layout = recognise(everything) if layout == AUTO else layout
-    sources: dict[str, Source] = {}
+    sources: dict[str, SourceFile] = {}
     left_out = 0
     for root, paths in listed:
         for path in paths:
@@ -170,7 +170,7 @@ def read_labels(path: Path, roots: Sequence[Path], corpus: str | None = None) ->
     columns = lines[0].split("\t") if lines else []
     if "file" not in columns:
         raise UsageError(f"{path} has no column called file", "its first line names the columns")
-    sources: dict[str, Source] = {}
+    sources: dict[str, SourceFile] = {}
     missing = 0
     for line in lines[1:]:
         row = dict(zip(columns, line.split("\t"), strict=False))
@@ -189,7 +189,7 @@ def read_labels(path: Path, roots: Sequence[Path], corpus: str | None = None) ->
         folders = PurePosixPath(name).parts[:-1]
         which = corpus or row.get("corpus") or (folders[0] if folders else root.name)
         person = row.get("speaker") or _folder_person(PurePosixPath(name)) or _stem(name)
-        source = Source(f"{which}/{_safe(_stem(name))}", name, root, None, which, person, None)
+        source = SourceFile(f"{which}/{_safe(_stem(name))}", name, root, None, which, person, None)
         if source.id in sources:
             raise UsageError(f"{path} lists {source.id} twice", "remove one of the lines")
         sources[source.id] = source
@@ -199,7 +199,7 @@ def read_labels(path: Path, roots: Sequence[Path], corpus: str | None = None) ->
     return Found("labels", tuple(sources[key] for key in sorted(sources)), warnings)
 
 
-def _source(root: Path, path: str, layout: str, corpus: str | None) -> Source | None:
+def _source(root: Path, path: str, layout: str, corpus: str | None) -> SourceFile | None:
     """What a layout says of a file; None if it does not fit."""
     whole = PurePosixPath(_with_root(root, path))
     person: str | None = None
@@ -238,7 +238,7 @@ def _source(root: Path, path: str, layout: str, corpus: str | None) -> Source | 
             return None
     named = {GRID: "grid", LRS: "lrs", VOXCELEB: "voxceleb2", AVSEC: "avsec"}
     which = corpus or named.get(layout) or _safe(root.resolve().name) or "clips"
-    return Source(f"{which}/{_safe(name)}", path, root, sound, which, person, recording)
+    return SourceFile(f"{which}/{_safe(name)}", path, root, sound, which, person, recording)
 
 
 def _with_root(root: Path, path: str) -> str:

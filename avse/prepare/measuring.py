@@ -13,7 +13,7 @@ import numpy as np
 from avse.errors import MissingError
 from avse.faces.detect import FaceBackend, open_backend
 from avse.prepare.clip import UNREADABLE, Measured, measure
-from avse.prepare.layouts import Source
+from avse.prepare.layouts import SourceFile
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.store import Kept, read_result, unchanged, write_result
 from avse.utils.pool import map_unordered
@@ -34,7 +34,7 @@ class Task:
         fresh: measure again what has been measured.
     """
 
-    source: Source
+    source: SourceFile
     settings: PrepareSettings
     model: str
     work: Path
@@ -49,7 +49,7 @@ class Task:
 
 
 def measure_all(
-    sources: Sequence[Source],
+    sources: Sequence[SourceFile],
     settings: PrepareSettings,
     work: Path,
     *,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from avse.prepare.layouts import Source
+from avse.prepare.layouts import SourceFile
 from avse.prepare.likeness import Album, Array, refined
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.store import Kept
@@ -51,7 +51,7 @@ class Group:
     family: str | None = None
 
 
-def find_groups(clips: Sequence[tuple[Source, Kept]], settings: PrepareSettings) -> list[Group]:
+def find_groups(clips: Sequence[tuple[SourceFile, Kept]], settings: PrepareSettings) -> list[Group]:
     """Say of each clip who it is.
 
     Args:
@@ -138,5 +138,5 @@ def _whole(people: npt.NDArray[np.int64], families: npt.NDArray[np.int64]) -> np
     return whole
 
 
-def _name(source: Source) -> str:
+def _name(source: SourceFile) -> str:
     return source.id.partition("/")[2].replace("/", "-")

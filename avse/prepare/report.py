@@ -12,7 +12,7 @@ from avse.data.pack import CONFIDENT
 from avse.data.splits import TEST, TRAIN, VALID
 from avse.prepare.keeping import Dropped
 from avse.prepare.settings import VERSION, PrepareSettings
-from avse.prepare.shards import Clip, Shard
+from avse.prepare.shards import Shard, ShardClip
 
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 _FLAGS = {
@@ -29,7 +29,7 @@ _FLAGS = {
 
 def make_report(
     layout: str,
-    clips: Sequence[Clip],
+    clips: Sequence[ShardClip],
     dropped: Sequence[Dropped],
     shards: Sequence[Shard],
     settings: PrepareSettings,
@@ -127,7 +127,7 @@ def report_text(report: dict[str, object]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _part(corpus: str, split: str, clips: Sequence[Clip]) -> dict[str, object]:
+def _part(corpus: str, split: str, clips: Sequence[ShardClip]) -> dict[str, object]:
     return {
         "corpus": corpus,
         "split": split,
@@ -137,11 +137,11 @@ def _part(corpus: str, split: str, clips: Sequence[Clip]) -> dict[str, object]:
     }
 
 
-def _seconds(clips: Sequence[Clip]) -> float:
+def _seconds(clips: Sequence[ShardClip]) -> float:
     return sum(c.kept.measured.flags["seconds"] for c in clips)
 
 
-def _histogram(clips: Sequence[Clip]) -> dict[str, int]:
+def _histogram(clips: Sequence[ShardClip]) -> dict[str, int]:
     return {str(late): n for late, n in sorted(Counter(c.delay for c in clips).items())}
 
 

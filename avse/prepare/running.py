@@ -16,12 +16,12 @@ from avse.media.atomic_files import writing
 from avse.prepare.clip import UNREADABLE
 from avse.prepare.delays import estimate
 from avse.prepare.keeping import Dropped, check_hold_out, split_of, why_not
-from avse.prepare.layouts import Found, Source, find_sources, read_labels
+from avse.prepare.layouts import Found, SourceFile, find_sources, read_labels
 from avse.prepare.measuring import measure_all
 from avse.prepare.people import Group, find_groups
 from avse.prepare.report import make_report, report_text
 from avse.prepare.settings import PrepareSettings
-from avse.prepare.shards import CLIPS, Clip, size_of, write_bytes, write_pack, write_text
+from avse.prepare.shards import CLIPS, ShardClip, size_of, write_bytes, write_pack, write_text
 from avse.prepare.sheet import people_sheet
 from avse.prepare.store import WORK, Kept, read_result
 from avse.utils.progress import Progress, no_progress
@@ -194,10 +194,10 @@ def _finish(
 
 
 def _sorted_out(
-    sources: Sequence[Source], work: Path, settings: PrepareSettings
-) -> tuple[list[tuple[Source, Kept]], list[Dropped]]:
+    sources: Sequence[SourceFile], work: Path, settings: PrepareSettings
+) -> tuple[list[tuple[SourceFile, Kept]], list[Dropped]]:
     """Clips to keep and clips to drop."""
-    kept: list[tuple[Source, Kept]] = []
+    kept: list[tuple[SourceFile, Kept]] = []
     dropped: list[Dropped] = []
     limit = settings.shard_mb * 1e6
     for source in sources:
@@ -218,11 +218,11 @@ def _sorted_out(
 
 
 def _clips(
-    kept: Sequence[tuple[Source, Kept]],
+    kept: Sequence[tuple[SourceFile, Kept]],
     groups: Sequence[Group],
     settings: PrepareSettings,
     older: Mapping[str, str],
-) -> list[Clip]:
+) -> list[ShardClip]:
     """People, splits and delays of the clips."""
     if settings.sound_only:
         delays, sure = np.zeros(len(kept), np.int64), np.zeros(len(kept))
@@ -231,7 +231,7 @@ def _clips(
         delays, sure = estimate(curves.astype(np.float64), [group.recording for group in groups])
     splits = _splits(groups, settings, older)
     return [
-        Clip(
+        ShardClip(
             source, result, group.person, splits[group.family or f"{group.corpus}/{group.person}"],
             int(delay), float(confidence),
         )
@@ -285,7 +285,7 @@ def _divided_before(folder: Path, *, anew: bool) -> dict[str, str]:
         return {}
 
 
-def _warnings(clips: Sequence[Clip], settings: PrepareSettings, *, kept: bool) -> list[str]:
+def _warnings(clips: Sequence[ShardClip], settings: PrepareSettings, *, kept: bool) -> list[str]:
     warnings = []
     if kept:
         warnings.append(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from avse.media.atomic_files import appearing, place, temporary_name, writing
-from avse.prepare.layouts import Source
+from avse.prepare.layouts import SourceFile
 from avse.prepare.store import Kept
 
 CLIPS = "clips.jsonl"
@@ -25,7 +25,7 @@ _HEADER = 160
 
 
 @dataclass(frozen=True)
-class Clip:
+class ShardClip:
     """A clip that goes into the pack.
 
     Attributes:
@@ -36,7 +36,7 @@ class Clip:
         confidence: 0..1, of the delay.
     """
 
-    source: Source
+    source: SourceFile
     kept: Kept
     person: str
     split: str
@@ -55,7 +55,7 @@ class Shard:
 
 
 def write_pack(
-    folder: Path, clips: Sequence[Clip], *, shard_mb: float, pictures: bool
+    folder: Path, clips: Sequence[ShardClip], *, shard_mb: float, pictures: bool
 ) -> list[Shard]:
     """Write shards and `clips.jsonl`.
 
@@ -124,15 +124,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def size_of(source: Source, samples: int, *, pictures: bool) -> int:
+def size_of(source: SourceFile, samples: int, *, pictures: bool) -> int:
     """Bytes that a clip takes in a shard, at most."""
     frames = samples // 640 + 1
     names = len(_TENSORS) * (_HEADER + len(json.dumps(source.id)))
     return 2 * samples + (frames * (43 * 3 * 2 + 1) if pictures else 0) + names
 
 
-def _grouped(clips: Sequence[Clip], limit: int, pictures: bool) -> Iterator[list[Clip]]:
-    group: list[Clip] = []
+def _grouped(clips: Sequence[ShardClip], limit: int, pictures: bool) -> Iterator[list[ShardClip]]:
+    group: list[ShardClip] = []
     room = limit - 1024
     for clip in clips:
         samples = round(clip.kept.measured.flags["seconds"] * 16_000) + 16
@@ -146,12 +146,12 @@ def _grouped(clips: Sequence[Clip], limit: int, pictures: bool) -> Iterator[list
         yield group
 
 
-def _arrays(clip: Clip) -> dict[str, npt.NDArray[Any]]:
+def _arrays(clip: ShardClip) -> dict[str, npt.NDArray[Any]]:
     arrays = clip.kept.arrays(*_TENSORS)
     return {key: np.ascontiguousarray(arrays[key]) for key in _TENSORS if key in arrays}
 
 
-def _row(clip: Clip, shard: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, object]:
+def _row(clip: ShardClip, shard: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, object]:
     """What the list says of a clip."""
     source, measured = clip.source, clip.kept.measured
     files = [

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from avse.prepare.shards import Clip
+from avse.prepare.shards import ShardClip
 from avse.prepare.watching import PORTRAIT
 
 ACROSS, MOST = 16, 150
@@ -20,9 +20,9 @@ _GAP = 2
 _PAPER, _INK, _FAINT = (250, 250, 248), (28, 28, 30), (96, 96, 100)
 
 
-def people_sheet(clips: Sequence[Clip]) -> bytes:
+def people_sheet(clips: Sequence[ShardClip]) -> bytes:
     """A PNG: for each person the name, clips, split, and faces at even steps of their clips."""
-    people: dict[tuple[str, str], list[Clip]] = {}
+    people: dict[tuple[str, str], list[ShardClip]] = {}
     for clip in sorted(clips, key=lambda clip: clip.source.id):
         people.setdefault((clip.source.corpus, clip.person), []).append(clip)
     order = sorted(people, key=lambda key: (-len(people[key]), key))[:MOST]

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 
 from avse.media.atomic_files import appearing
 from avse.prepare.clip import FileState, Measured, files_of
-from avse.prepare.layouts import Source
+from avse.prepare.layouts import SourceFile
 from avse.utils.schema import build, load_json
 
 WORK = ".work"
@@ -120,7 +120,7 @@ class _Record:
     derived_with: str = ""
 
 
-def unchanged(kept: Kept, source: Source) -> bool:
+def unchanged(kept: Kept, source: SourceFile) -> bool:
     """Whether the files of a clip still are what they were: size and time, or else the hash."""
     from avse.errors import InputError
     from avse.prepare.clip import state_of

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from avse.training.compute import Compute
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """Draws what a step learns from: tensors on the CPU. Goes to other processes."""
 
     def draw(self, rng: np.random.Generator) -> Any:
@@ -27,7 +27,7 @@ class Source(Protocol):
 class Draws(Dataset[Any]):
     """A source as a dataset: item n is the batch of step n."""
 
-    def __init__(self, source: Source, seed: int, rank: int) -> None:
+    def __init__(self, source: BatchSource, seed: int, rank: int) -> None:
         self.source, self.seed, self.rank = source, seed, rank
 
     def __getitem__(self, step: int) -> Any:
@@ -41,7 +41,7 @@ def generator(seed: int, rank: int, step: int, use: int = 0) -> np.random.Genera
 
 @contextmanager
 def batches(
-    source: Source, steps: range, seed: int, compute: Compute, workers: int
+    source: BatchSource, steps: range, seed: int, compute: Compute, workers: int
 ) -> Iterator[Iterator[Any]]:
     """The batches of these steps, in order.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avse.data.clips import Clip, ClipSet, Row, Sounds, TalkingClip
+from avse.data.clips import AudioClip, ClipSet, Row, Sounds, TalkingClip
 from avse.data.pack import PackedClip, PreparedPack, SoundClips, TalkingClips
 from avse.errors import UsageError
 from avse.training.recipe import DataSettings
@@ -97,7 +97,7 @@ class PackedSounds(Sounds):
 
     def __init__(self, folders: Sequence[str], split: str) -> None:
         self.parts: list[SoundClips] = []
-        self.clips: list[Clip] = []
+        self.clips: list[AudioClip] = []
         self.places: list[tuple[int, int]] = []
         for folder in folders:
             part = PreparedPack(Path(folder)).sound(None if split == EVERYBODY else split)
@@ -106,7 +106,7 @@ class PackedSounds(Sounds):
                 self.clips.append(dataclasses.replace(clip, offset=len(self.clips)))
             self.parts.append(part)
 
-    def audio(self, clip: Clip) -> FloatArray:
+    def audio(self, clip: AudioClip) -> FloatArray:
         """(samples,) float32 in -1..1."""
         part, n = self.places[clip.offset]
         return self.parts[part].audio(self.parts[part].clips[n])

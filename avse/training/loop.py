@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from avse.errors import InputError
 from avse.media.atomic_files import appearing, writing
-from avse.training.batches import Source, batches, generator
+from avse.training.batches import BatchSource, batches, generator
 from avse.training.compute import Compute, moved
 from avse.training.optimisers import make_optimiser
 from avse.training.recipe import LoopSettings
@@ -37,7 +37,7 @@ class Stage(Protocol):
         """What is trained and saved; parameters that require no gradient stay as they are."""
 
     @property
-    def source(self) -> Source:
+    def source(self) -> BatchSource:
         """Draws batches, in other processes perhaps."""
 
     def losses(self, drawn: Any, rng: np.random.Generator) -> Losses:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avse.data.clips import Clip, Sounds
+from avse.data.clips import AudioClip, Sounds
 from avse.dsp.stft import BINS, SAMPLE_RATE, stft
 from avse.errors import UsageError
 from avse.training.degradation import CODECS, change_speed, overload, through_codec
@@ -173,7 +173,7 @@ class Mixer:
     ) -> None:
         self.speech, self.noise, self.settings = speech, noise, settings
         self.enrolled = enrolled
-        self.people: dict[str, dict[str, list[Clip]]] = {}
+        self.people: dict[str, dict[str, list[AudioClip]]] = {}
         for clip in speech.clips:
             self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
         # Corpora in proportion to the square root of their size: small ones are heard often too.
@@ -183,7 +183,7 @@ class Mixer:
         )
         self.weights = np.sqrt(hours) / np.sqrt(hours).sum()
 
-    def voice(self, rng: np.random.Generator, clips: list[Clip], said: Said) -> FloatArray:
+    def voice(self, rng: np.random.Generator, clips: list[AudioClip], said: Said) -> FloatArray:
         """(samples,) of one person, joined from several clips with pauses where they are short.
 
         Args:

@@ -41,7 +41,7 @@ _FRAME = RATE // RATE_HZ
 
 
 @dataclass(frozen=True)
-class Voice:
+class SpeakerAudio:
     """A separated voice in a file.
 
     Attributes:
@@ -69,7 +69,7 @@ def open_for_subtitles(name: str, *, option: str) -> Transcriber:
     return open_transcriber(name, option=option, patience_s=PATIENCE_S)
 
 
-def voice_in(path: Path, sound_start_s: float) -> Voice:
+def voice_in(path: Path, sound_start_s: float) -> SpeakerAudio:
     """The voice in an output of `avse.separation.separator`.
 
     Args:
@@ -78,14 +78,14 @@ def voice_in(path: Path, sound_start_s: float) -> Voice:
     """
     info = probe(path)
     if info.video is None:
-        return Voice(path, 0, sound_start_s)
+        return SpeakerAudio(path, 0, sound_start_s)
     track = next((n for n, sound in enumerate(info.audio) if sound.default), 0)
     # Its own start, since an encoder may begin a little earlier.
-    return Voice(path, track, float(info.audio[track].start - info.start))
+    return SpeakerAudio(path, track, float(info.audio[track].start - info.start))
 
 
 def transcribe(
-    voice: Voice,
+    voice: SpeakerAudio,
     transcriber: Transcriber,
     progress: Callable[[float], None] = lambda done_s: None,
     *,
@@ -171,7 +171,7 @@ def write_subtitles(
     return found
 
 
-def _sound(voice: Voice) -> AudioReader:
+def _sound(voice: SpeakerAudio) -> AudioReader:
     return AudioReader(voice.path, track=voice.track, rate_hz=RATE, mono=True)
 
 

@@ -14,7 +14,7 @@ import pytest
 from avse.batch.discover import Found, discover
 from avse.batch.estimates import START_S, estimate
 from avse.batch.manifest import Record
-from avse.batch.plan import Item, Plan, bytes_needed, in_shard, make_items
+from avse.batch.plan import BatchPlan, Item, bytes_needed, in_shard, make_items
 from avse.batch.run import read_shard
 from avse.batch.worker import Probed, ProbeTask, Tried, look_into
 from avse.errors import InputError, OutputExistsError, UsageError
@@ -126,7 +126,7 @@ def test_the_largest_comes_first_and_size_and_time_follow_from_it() -> None:
         probed = Probed(seconds, 10**6, width, width, 25.0, 192_000)
         return Item(name, Path(f"/{name}"), Path(), 4.0, probed)
 
-    plan = Plan([item("short", 10, 640), item("large", 60, 1280), item("small", 60, 320)])
+    plan = BatchPlan([item("short", 10, 640), item("large", 60, 1280), item("small", 60, 320)])
     plan.sort()
     assert [i.key for i in plan.todo] == ["large", "small", "short"]
     assert bytes_needed(plan.todo, REQUEST, {}) == 2 * 192_000 * 130

@@ -13,7 +13,7 @@ import soundfile
 from avse.evaluation.sounds import read_sound, write_sound
 from avse.evaluation.testset import TestSet, open_test_set
 from avse.media import copy_beginning, resample
-from avse.mixtures.items import Item, Outputs, Picture, Source
+from avse.mixtures.items import Item, ItemSource, Outputs, Picture
 from avse.mixtures.manifest import NAME, Manifest, write_manifest
 
 from ..metrics.voices import voice
@@ -95,7 +95,10 @@ def make_test_set(folder: Path, *names: str, video: bool = True) -> Path:
         items.append(
             Item(
                 id=name,
-                sources=(Source("a.mp4", "anna", 0.0, 0.0), Source("b.mp4", "ben", 0.0, 0.0)),
+                sources=(
+                    ItemSource("a.mp4", "anna", 0.0, 0.0),
+                    ItemSource("b.mp4", "ben", 0.0, 0.0),
+                ),
                 noise=None,
                 sir_db=(0.0, 0.0),
                 snr_db=None,

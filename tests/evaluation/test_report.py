@@ -20,7 +20,7 @@ from avse.evaluation.comparison import compare
 from avse.evaluation.evaluation import Judged, Request, judge_folders
 from avse.evaluation.report import make_examples, pick_examples, render, write_all
 from avse.evaluation.results import as_csv, as_json, read_results
-from avse.evaluation.scoring import Plan
+from avse.evaluation.scoring import ScoringPlan
 from avse.evaluation.sounds import read_sound, write_sound
 from avse.metrics import METRICS
 from avse.scene.scene import no_progress
@@ -187,7 +187,7 @@ def test_files(judged: Judged, tmp_path: Path) -> None:
 def test_names_that_are_no_text(folders: Folders, tmp_path: Path) -> None:
     for folder in (folders.estimates, folders.references):
         (folder / "talk0.1.wav").rename(folder / "talk\udcff.wav")
-    judged = judge(folders, plan=Plan(("si-sdr",), ceilings=False))
+    judged = judge(folders, plan=ScoringPlan(("si-sdr",), ceilings=False))
     write_all(tmp_path, judged.results, judged.mixtures, overwrite=False)
     assert b"talk\xff" in (tmp_path / "items.csv").read_bytes()
     names = {item["name"] for item in read_results(tmp_path / "results.json")["items"]}
@@ -198,7 +198,7 @@ def test_results_name_no_folder_of_this_machine(folders: Folders, tmp_path: Path
     (folders.estimates / "talk0.1.wav").write_bytes(b"no sound")
     (folders.references / "talk1.1.wav").write_bytes(b"no sound")
     request = Request(
-        Plan(("si-sdr",), ceilings=False),
+        ScoringPlan(("si-sdr",), ceilings=False),
         command=("avse", "evaluate", "--estimates", str(folders.estimates), f"-o={tmp_path}/x y"),
         transcriber=f"{shutil.which('false')} {tmp_path}/words.py {{}}",
     )
@@ -213,7 +213,7 @@ def test_results_name_no_folder_of_this_machine(folders: Folders, tmp_path: Path
 
 
 def test_comparison_is_paired(folders: Folders) -> None:
-    plan = Plan(("si-sdr", "si-sdri"), ceilings=False)
+    plan = ScoringPlan(("si-sdr", "si-sdri"), ceilings=False)
     before = judge(folders, plan=plan).results
     for path in folders.estimates.iterdir():
         sound, rate = read_sound(path)

@@ -13,7 +13,7 @@ from avse.errors import InputError
 from avse.evaluation.evaluation import Request, judge_test_set
 from avse.evaluation.report import make_examples, render
 from avse.evaluation.results import as_json
-from avse.evaluation.scoring import Plan
+from avse.evaluation.scoring import ScoringPlan
 from avse.evaluation.sounds import read_sound
 from avse.evaluation.testset import TestSet, network_item, open_test_set
 from avse.evaluation.worse_videos import write_worse
@@ -27,7 +27,7 @@ from avse.utils.fingerprint import sha256
 
 from .conftest import make_test_set
 
-PLAN = Plan(("si-sdr", "si-sdri", "wrong-speaker"), ceilings=False)
+PLAN = ScoringPlan(("si-sdr", "si-sdri", "wrong-speaker"), ceilings=False)
 
 # mediapipe 0.10.21 calls this function, which some of the protobuf versions it accepts deprecate.
 pytestmark = pytest.mark.filterwarnings("ignore:SymbolDatabase.GetPrototype:UserWarning")

@@ -9,13 +9,13 @@ import pytest
 
 from avse.evaluation.items import ESTIMATE, MIXTURE, Mixture
 from avse.evaluation.pairing import pair
-from avse.evaluation.scoring import Plan, score_mixture, score_mixtures
+from avse.evaluation.scoring import ScoringPlan, score_mixture, score_mixtures
 from avse.evaluation.sounds import read_sound, write_sound
 from avse.metrics import METRICS
 
 from .conftest import RATE_HZ, Folders, as_sixteen_bit
 
-QUICK = Plan(("si-sdr", "si-sdri", "stoi"), ceilings=False)
+QUICK = ScoringPlan(("si-sdr", "si-sdri", "stoi"), ceilings=False)
 
 
 def mixtures(folders: Folders) -> tuple[Mixture, ...]:
@@ -23,7 +23,7 @@ def mixtures(folders: Folders) -> tuple[Mixture, ...]:
 
 
 def test_every_system_gets_its_scores(folders: Folders) -> None:
-    result = score_mixture(mixtures(folders)[0], Plan())
+    result = score_mixture(mixtures(folders)[0], ScoringPlan())
     first, second = result.items
     assert (first.name, second.name, result.name) == ("talk0.1", "talk0.2", "talk0")
     assert set(first.scores) == {
@@ -47,7 +47,7 @@ def test_every_system_gets_its_scores(folders: Folders) -> None:
 
 def test_without_a_mixture_there_is_no_improvement(folders: Folders) -> None:
     (first, *_) = pair(folders.estimates, folders.references).mixtures
-    item = score_mixture(first, Plan()).items[0]
+    item = score_mixture(first, ScoringPlan()).items[0]
     assert set(item.scores) == {ESTIMATE}
     assert "no mixture" in str(item.scores[ESTIMATE]["si-sdri"].reason)
 

@@ -7,7 +7,7 @@ import pytest
 
 from avse.evaluation.evaluation import Request, judge_folders
 from avse.evaluation.report import render
-from avse.evaluation.scoring import Plan
+from avse.evaluation.scoring import ScoringPlan
 from avse.evaluation.word_errors import normalise, word_error_rate
 from avse.scene.scene import no_progress
 
@@ -41,7 +41,7 @@ def test_no_words_no_rate() -> None:
 def test_word_errors_in_an_evaluation(folders: Folders) -> None:
     words(folders.references / "talk0.1.wav", "talk0 1 wav")
     words(folders.references / "talk0.2.wav", "something else")
-    request = Request(Plan(("si-sdr",), ceilings=False), transcriber=ECHO)
+    request = Request(ScoringPlan(("si-sdr",), ceilings=False), transcriber=ECHO)
     results = judge_folders(
         folders.estimates, folders.references, folders.mixtures, request, no_progress
     ).results
@@ -57,7 +57,7 @@ def test_word_errors_in_an_evaluation(folders: Folders) -> None:
 def test_a_recogniser_that_fails_gives_no_rate(folders: Folders) -> None:
     line = "import sys; sys.exit('talk0.1' in sys.argv[1]); "
     command = shlex.join([sys.executable, "-c", line])
-    request = Request(Plan(("si-sdr",), ceilings=False), transcriber=command)
+    request = Request(ScoringPlan(("si-sdr",), ceilings=False), transcriber=command)
     words(folders.references / "talk0.2.wav", "bin blue")
     found = judge_folders(
         folders.estimates, folders.references, folders.mixtures, request, no_progress
@@ -72,7 +72,8 @@ def test_times_that_a_recogniser_prints_are_no_words(folders: Folders) -> None:
     line = "print('1\\n00:00:00,000 --> 00:00:01,000\\nbin blue\\n')"
     words(folders.references / "talk0.2.wav", "bin blue")
     request = Request(
-        Plan(("si-sdr",), ceilings=False), transcriber=shlex.join([sys.executable, "-c", line])
+        ScoringPlan(("si-sdr",), ceilings=False),
+        transcriber=shlex.join([sys.executable, "-c", line]),
     )
     found = judge_folders(
         folders.estimates, folders.references, folders.mixtures, request, no_progress

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from avse.errors import InputError, UsageError
-from avse.mixtures.corpus import Clip
+from avse.mixtures.corpus import CorpusClip
 from avse.mixtures.lists import Finder, read_list
 
 
@@ -97,8 +97,8 @@ PATHS = [
     ],
 )
 def test_clips_are_found_by_the_end_of_their_name(name: str, path: str, speaker: str) -> None:
-    assert Finder(PATHS).find(name, None) == Clip(path, speaker)
-    assert Finder(PATHS).find(name, "somebody") == Clip(path, "somebody")
+    assert Finder(PATHS).find(name, None) == CorpusClip(path, speaker)
+    assert Finder(PATHS).find(name, "somebody") == CorpusClip(path, "somebody")
 
 
 def test_what_is_not_found_or_could_be_two() -> None:

@@ -14,7 +14,7 @@ import avse.mixtures.rendering
 from avse.errors import InputError, OutputError, OutputExistsError, UsageError
 from avse.media import AudioReader, probe, read_frames
 from avse.mixtures.manifest import Item, read_manifest
-from avse.mixtures.plan import Plan, plan_set
+from avse.mixtures.plan import MixturePlan, plan_set
 from avse.mixtures.rendering import check_folder, make_item, make_set
 from avse.mixtures.settings import SetSettings
 
@@ -25,16 +25,18 @@ SETTINGS = SetSettings(count=3, speakers=3)
 
 
 @pytest.fixture(scope="session")
-def plan(people: Path, noises: Path) -> Plan:
+def plan(people: Path, noises: Path) -> MixturePlan:
     return plan_set(people, SETTINGS, noise=noises)
 
 
-def make(plan: Plan, folder: Path, people: Path, noises: Path, **more: int) -> object:
+def make(plan: MixturePlan, folder: Path, people: Path, noises: Path, **more: int) -> object:
     return make_set(plan, folder, clips=people, noise=noises, **more)
 
 
 @pytest.fixture(scope="session")
-def made(plan: Plan, people: Path, noises: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(
+    plan: MixturePlan, people: Path, noises: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     folder = tmp_path_factory.mktemp("made") / "set"
     make(plan, folder, people, noises)
     return folder
@@ -55,7 +57,7 @@ def test_twice_the_same_bytes(made: Path, people: Path, noises: Path, tmp_path: 
     assert len(tree(made)) == 2 + 3 * (1 + 3 + 1 + 1)
 
 
-def test_the_sums_are_those_of_the_files(made: Path, plan: Plan) -> None:
+def test_the_sums_are_those_of_the_files(made: Path, plan: MixturePlan) -> None:
     listed = [
         line.split("  ") for line in (made / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     ]
@@ -68,7 +70,7 @@ def test_the_sums_are_those_of_the_files(made: Path, plan: Plan) -> None:
     assert read_manifest(made) == plan.manifest
 
 
-def test_faces_stand_in_the_order_of_the_references(made: Path, plan: Plan) -> None:
+def test_faces_stand_in_the_order_of_the_references(made: Path, plan: MixturePlan) -> None:
     for item in plan.manifest.items:
         assert item.picture is not None
         path = made / str(item.outputs.video)
@@ -84,7 +86,7 @@ def test_faces_stand_in_the_order_of_the_references(made: Path, plan: Plan) -> N
                 assert np.abs(seen - grey(NUMBERS[source.speaker])).max() <= 3
 
 
-def test_parts_keep_their_proportions(plan: Plan) -> None:
+def test_parts_keep_their_proportions(plan: MixturePlan) -> None:
     shapes = {"anna": 48 / 32, "ben": 64 / 48, "böhm": 48 / 32, "dora": 48 / 32, "emil": 32 / 48}
     for item in plan.manifest.items:
         assert item.picture is not None
@@ -94,7 +96,7 @@ def test_parts_keep_their_proportions(plan: Plan) -> None:
             assert abs(width - 32 * shapes[source.speaker]) <= 1
 
 
-def test_the_sound_of_a_video_is_the_mixture(made: Path, plan: Plan) -> None:
+def test_the_sound_of_a_video_is_the_mixture(made: Path, plan: MixturePlan) -> None:
     for item in plan.manifest.items:
         path = made / str(item.outputs.video)
         info = probe(path)
@@ -150,7 +152,7 @@ def test_a_flash_and_its_click_stay_together(tmp_path: Path, fps: Fraction, late
 
 
 def test_a_run_that_was_stopped_is_taken_up(
-    plan: Plan,
+    plan: MixturePlan,
     made: Path,
     people: Path,
     noises: Path,
@@ -180,7 +182,7 @@ def test_a_run_that_was_stopped_is_taken_up(
 
 
 def test_what_is_missing_or_damaged_is_made_again(
-    plan: Plan, made: Path, people: Path, noises: Path, tmp_path: Path
+    plan: MixturePlan, made: Path, people: Path, noises: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "set"
     make(plan, folder, people, noises)
@@ -197,7 +199,7 @@ def test_what_is_missing_or_damaged_is_made_again(
 
 
 def test_another_set_is_replaced_only_when_asked(
-    plan: Plan, people: Path, noises: Path, tmp_path: Path
+    plan: MixturePlan, people: Path, noises: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "set"
     make(plan, folder, people, noises)
@@ -222,7 +224,7 @@ def test_another_set_is_replaced_only_when_asked(
 
 
 def test_folders_that_a_set_cannot_go_to(
-    plan: Plan, people: Path, noises: Path, tmp_path: Path
+    plan: MixturePlan, people: Path, noises: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file"):
@@ -263,7 +265,7 @@ def test_a_clip_that_goes_bad_while_mixing_does_not_stop_the_rest(
 
 
 def test_a_file_that_cannot_be_written_ends_the_work(
-    plan: Plan, people: Path, noises: Path, tmp_path: Path
+    plan: MixturePlan, people: Path, noises: Path, tmp_path: Path
 ) -> None:
     for jobs in (1, 2):
         folder = tmp_path / f"set{jobs}"
@@ -274,7 +276,7 @@ def test_a_file_that_cannot_be_written_ends_the_work(
 
 @pytest.mark.parametrize("name", ["mixtures", "references", "videos"])
 def test_a_link_does_not_lead_out_of_the_folder(
-    plan: Plan, people: Path, noises: Path, tmp_path: Path, name: str
+    plan: MixturePlan, people: Path, noises: Path, tmp_path: Path, name: str
 ) -> None:
     other, folder = tmp_path / "other", tmp_path / "set"
     for made in (other, folder):
@@ -289,7 +291,7 @@ def test_a_link_does_not_lead_out_of_the_folder(
 
 
 def test_a_manifest_that_asks_for_more_than_a_clip_holds(
-    plan: Plan, people: Path, noises: Path, tmp_path: Path
+    plan: MixturePlan, people: Path, noises: Path, tmp_path: Path
 ) -> None:
     item = plan.manifest.items[0]
     with pytest.raises(InputError, match="ends before"):

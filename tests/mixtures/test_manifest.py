@@ -10,11 +10,11 @@ import pytest
 from avse.errors import InputError, OutputExistsError
 from avse.mixtures.manifest import (
     Item,
+    ItemSource,
     Manifest,
     Noise,
     Outputs,
     Picture,
-    Source,
     parse_manifest,
     read_manifest,
     write_manifest,
@@ -26,8 +26,8 @@ def item(number: int = 1, *, noise: bool = False, video: bool = True) -> Item:
     return Item(
         id=name,
         sources=(
-            Source("s1/ä b.mpg", "s1", 0, -1.5, "0" * 64),
-            Source("s2/x\udcff.mpg", "s2", 0.04, 2),
+            ItemSource("s1/ä b.mpg", "s1", 0, -1.5, "0" * 64),
+            ItemSource("s2/x\udcff.mpg", "s2", 0.04, 2),
         ),
         noise=Noise("street.wav", 1.25, -12) if noise else None,
         sir_db=(1, -1),

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avse.data.clips import Clip
+from avse.data.clips import AudioClip
 from avse.data.pack import PreparedPack
 from avse.errors import InputError, OutputExistsError, UsageError
 from avse.prepare import measuring
@@ -82,7 +82,7 @@ def test_the_reader_gives_back_what_went_in(pack: Path) -> None:
     np.testing.assert_array_equal(clip.audio, raw.astype(np.float32) / 32768)
     assert abs(float(np.median(clip.lips[clip.seen > 0]))) < 1e-3
     sound = read.sound("test")
-    assert isinstance(sound.clips[1], Clip)
+    assert isinstance(sound.clips[1], AudioClip)
     np.testing.assert_array_equal(sound.audio(sound.clips[0]), clip.audio)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from avse.data.clips import SAMPLES_PER_FRAME, Clip, MemoryClips, Sounds, TalkingClip
+from avse.data.clips import SAMPLES_PER_FRAME, AudioClip, MemoryClips, Sounds, TalkingClip
 from avse.dsp.stft import SAMPLE_RATE
 from avse.training.mixing import MixSettings
 
@@ -20,9 +20,9 @@ SHORT = MixSettings(seconds=0.8, noise_probability=1.0, room_probability=0.5)
 class MemorySounds(Sounds):
     def __init__(self, sounds: Sequence[tuple[str, np.ndarray]]) -> None:
         self.sounds = [sound for _, sound in sounds]
-        self.clips = [Clip("corpus", who, n, len(x)) for n, (who, x) in enumerate(sounds)]
+        self.clips = [AudioClip("corpus", who, n, len(x)) for n, (who, x) in enumerate(sounds)]
 
-    def audio(self, clip: Clip) -> np.ndarray:
+    def audio(self, clip: AudioClip) -> np.ndarray:
         return self.sounds[clip.offset]
 
 

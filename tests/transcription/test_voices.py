@@ -15,7 +15,7 @@ from avse.errors import InputError
 from avse.media import NewTrack, remux
 from avse.transcription.subtitles import Cue
 from avse.transcription.voices import (
-    Voice,
+    SpeakerAudio,
     open_for_subtitles,
     transcribe,
     voice_in,
@@ -69,12 +69,12 @@ def talk(tmp_path: Path) -> Path:
 
 def hear(path: Path, program: str, start_s: float = 0.0) -> list[Cue]:
     transcriber = open_for_subtitles(command(program), option="--transcribe")
-    return transcribe(Voice(path, 0, start_s), transcriber)
+    return transcribe(SpeakerAudio(path, 0, start_s), transcriber)
 
 
 def test_a_part_of_a_voice_is_as_loud_as_the_whole(talk: Path, tmp_path: Path) -> None:
     transcriber = open_for_subtitles(command(MEASURE), option="--transcribe")
-    heard = transcribe(Voice(talk, 0, 0.0), transcriber, peak=0.2, folder=tmp_path)
+    heard = transcribe(SpeakerAudio(talk, 0, 0.0), transcriber, peak=0.2, folder=tmp_path)
     assert [cue.text.split()[-1] for cue in heard] == ["soft", "soft"]
 
 
@@ -97,8 +97,8 @@ def test_times_are_moved_to_those_of_the_voice(talk: Path) -> None:
 
 def test_one_that_is_known_to_give_times_hears_all_at_once(talk: Path) -> None:
     transcriber = open_for_subtitles(command(SAY_WHEN), option="--transcribe")
-    transcribe(Voice(talk, 0, 0.0), transcriber)
-    cues = transcribe(Voice(talk, 0, 0.0), transcriber)
+    transcribe(SpeakerAudio(talk, 0, 0.0), transcriber)
+    cues = transcribe(SpeakerAudio(talk, 0, 0.0), transcriber)
     # The cue in the middle lies in the pause, where nothing is said.
     assert [cue.text for cue in cues] == ["begin 4.04", "end"]
     assert (cues[1].start, cues[1].stop) == pytest.approx((4.0, 4.5), abs=0.05)
