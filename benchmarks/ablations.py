@@ -31,7 +31,7 @@ from avse.evaluation.statistics import interval
 from avse.models.network import AVSENet
 from avse.models.spec import PRESETS, AVSESpec
 from avse.models.weights import save
-from avse.training.audio_only import EarsStage
+from avse.training.audio_only import AudioOnlyStage
 from avse.training.compute import Compute, computing, moved
 from avse.training.data import PackedSounds, open_corpora
 from avse.training.loop import CHECKPOINT, read_checkpoint
@@ -186,13 +186,13 @@ def measure(found: Trained, mixtures: int, compute: Compute) -> dict[str, Any]:
     weights = sum(
         p.numel() for n, p in network.named_parameters() if not n.startswith(("voice.", "phase."))
     )
-    assert isinstance(stage, EarsStage | SeparationStage)
+    assert isinstance(stage, AudioOnlyStage | SeparationStage)
     scores: dict[str, Any] = {"parameters": weights, "packs": {}}
     validator = Validator(
         corpora.held_out, seconds=SECONDS, count=settings.validate_mixtures, compute=compute
     )
     for name in corpora.held_out:
-        if isinstance(stage, EarsStage):
+        if isinstance(stage, AudioOnlyStage):
             gains = stage.gains(name)
             rows = [{"mixture": n, "gain": g, "wrong": None} for n, g in enumerate(gains)]
         else:
@@ -213,13 +213,15 @@ def speech(recipe: Recipe, compute: Compute) -> Mixer | None:
 
 
 @torch.no_grad()
-def asked(stage: EarsStage | SeparationStage, mixer: Mixer, mixtures: int) -> list[dict[str, Any]]:
+def asked(
+    stage: AudioOnlyStage | SeparationStage, mixer: Mixer, mixtures: int
+) -> list[dict[str, Any]]:
     """Gain of each voice of mixtures of speech, asked for with made cues; by mixture."""
     rows: list[dict[str, Any]] = []
     for first in range(0, mixtures, 10):
         rng = np.random.default_rng([SEED, first])
         drawn = mixer.draw(rng, min(10, mixtures - first))
-        if isinstance(stage, EarsStage):
+        if isinstance(stage, AudioOnlyStage):
             gains = stage.gains_of(drawn)
             owners = list(range(len(gains)))
         else:

@@ -16,7 +16,7 @@ from avse.inference.engine import Block as EngineBlock
 from avse.inference.engine import Engine
 from avse.media import AudioReader, probe
 from avse.metrics import si_sdr
-from avse.models.network import Answer, AVSENet
+from avse.models.network import AVSENet, NetworkOutput
 from avse.scene.naming import Stem
 from avse.scene.scene import Scene, no_progress
 from avse.separation.separator import Block, Separation
@@ -34,13 +34,13 @@ class Everything(AVSENet):
         seen: torch.Tensor,
         presence: torch.Tensor | None = None,
         enrolment: torch.Tensor | None = None,
-    ) -> Answer:
+    ) -> NetworkOutput:
         people = seen.shape[1]
         mask = torch.ones(1, people, *spectrum.shape[1:])
         rotation = torch.stack([mask, 0 * mask], dim=2)
         frames = torch.zeros_like(seen)
         lips = torch.zeros(1, people, self.spec.embedding, seen.shape[-1])
-        return Answer(mask, rotation, frames, lips)
+        return NetworkOutput(mask, rotation, frames, lips)
 
 
 def sound(path: Path) -> np.ndarray:  # type: ignore[type-arg]

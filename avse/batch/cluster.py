@@ -22,8 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avse.batch.manifest import Trouble
-from avse.batch.process_pool import Crew, Limits, Report
+from avse.batch.manifest import Failure
+from avse.batch.process_pool import Limits, Report, WorkerPool
 from avse.batch.worker import CleanTask, make_bench
 from avse.batch.worker_process import Setup
 from avse.errors import MissingError, MissingExtraError, UsageError
@@ -215,7 +215,7 @@ class Cluster:
             return Report(
                 number,
                 task,
-                trouble=Trouble(
+                trouble=Failure(
                     "died",
                     f"Ray gave it up: {_in_a_line(error)}",
                     "see the dashboard or logs of the cluster",
@@ -257,7 +257,7 @@ def _in_a_line(error: Exception) -> str:
     return f"{first} {rest.rpartition(chr(10))[2].strip()}" if first.endswith(":") else first
 
 
-_crews: dict[tuple[Any, ...], Crew] = {}
+_crews: dict[tuple[Any, ...], WorkerPool] = {}
 """The process beside this Ray worker, if there is one, by what it was made for."""
 
 
@@ -280,12 +280,12 @@ def attend(task: Any, setup: Setup, limits: Limits) -> Report:
                 return report
 
 
-def _crew_for(setup: Setup, limits: Limits) -> Crew:
+def _crew_for(setup: Setup, limits: Limits) -> WorkerPool:
     """The process of the task before, or another where it sees other GPUs than Ray now gives."""
     key = limits, pickle.dumps(setup), os.environ.get("CUDA_VISIBLE_DEVICES")
     if key not in _crews:
         for crew in _crews.values():
             crew.close()
         _crews.clear()
-        _crews[key] = Crew(setup, limits, Path(tempfile.mkdtemp(prefix="avse-")))
+        _crews[key] = WorkerPool(setup, limits, Path(tempfile.mkdtemp(prefix="avse-")))
     return _crews[key]

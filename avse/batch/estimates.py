@@ -11,7 +11,7 @@ from pathlib import Path
 from avse.batch.listeners import Estimate, Interrupts, Outlook
 from avse.batch.manifest import Record
 from avse.batch.plan import BatchPlan, Item, bytes_needed
-from avse.batch.process_pool import Workforce
+from avse.batch.process_pool import Executor
 from avse.batch.request import Request
 from avse.batch.worker import Tried, TryTask
 from avse.scene.naming import DEFAULT_NAME
@@ -95,7 +95,7 @@ def estimate(
 
 
 def try_out(
-    crew: Workforce, plan: BatchPlan, request: Request, interrupts: Interrupts
+    crew: Executor, plan: BatchPlan, request: Request, interrupts: Interrupts
 ) -> list[Tried]:
     """Work on the beginnings of some recordings, as many at once as there will be.
 

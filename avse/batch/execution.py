@@ -9,9 +9,9 @@ from pathlib import Path
 
 from avse import __version__
 from avse.batch.listeners import Interrupts, Summary, Watcher
-from avse.batch.manifest import Manifest, Record, Trouble
+from avse.batch.manifest import Failure, Manifest, Record
 from avse.batch.plan import BatchPlan, Item
-from avse.batch.process_pool import Report, Workforce
+from avse.batch.process_pool import Executor, Report
 from avse.batch.request import Request
 from avse.batch.staging import Staging
 from avse.batch.worker import Cleaned, CleanTask
@@ -26,7 +26,7 @@ _WAIT_S = 0.5
 
 
 @dataclass
-class Carrying:
+class Runner:
     """What the work needs at hand.
 
     Attributes:
@@ -50,7 +50,7 @@ class Carrying:
     _waiting: deque[Item] = field(default_factory=deque)
 
     def carry_out(
-        self, crew: Workforce, plan: BatchPlan, interrupts: Interrupts, *, fail_fast: bool
+        self, crew: Executor, plan: BatchPlan, interrupts: Interrupts, *, fail_fast: bool
     ) -> None:
         """Do the plan, or as much as the user, the disk and `fail_fast` allow.
 
@@ -118,7 +118,7 @@ class Carrying:
         if trouble.kind == FULL:
             self.summary.halted = "the disk is full"
 
-    def _commit(self, item: Item, folder: Path, report: Report) -> Trouble | None:
+    def _commit(self, item: Item, folder: Path, report: Report) -> Failure | None:
         cleaned: Cleaned = report.result
         warnings = cleaned.warnings
         if item.window_s != self.request.settings.window_s:
@@ -145,7 +145,7 @@ class Carrying:
         self.watcher.ended(report.worker, record, item.work_s)
         return None
 
-    def _fail(self, worker: int | None, item: Item, trouble: Trouble, seconds: float) -> None:
+    def _fail(self, worker: int | None, item: Item, trouble: Failure, seconds: float) -> None:
         before = self.manifest.latest.get(str(item.source))
         record = replace(
             self._record(item, seconds),

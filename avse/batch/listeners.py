@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from avse.batch.manifest import Record, Trouble
+from avse.batch.manifest import Failure, Record
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Summary:
     total: int = 0
     done_before: int = 0
     done: int = 0
-    failed: list[tuple[Path, Trouble]] = field(default_factory=list)
+    failed: list[tuple[Path, Failure]] = field(default_factory=list)
     not_begun: int = 0
     left_alone: int = 0
     interrupted: bool = False

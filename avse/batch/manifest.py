@@ -31,7 +31,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Failure:
     """Why there is nothing.
 
     Attributes:
@@ -90,7 +90,7 @@ class Record:
     people: int | None = None
     window_s: float | None = None
     warnings: tuple[str, ...] = ()
-    error: Trouble | None = None
+    error: Failure | None = None
     finished: str = ""
     avse: str = ""
     version: int = field(default=VERSION)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from avse.batch.cards import likely_plays, read_card
 from avse.batch.listeners import Interrupts, Watcher
 from avse.batch.manifest import Manifest, Record, refuse_link
-from avse.batch.process_pool import Workforce
+from avse.batch.process_pool import Executor
 from avse.errors import MediaError
 from avse.media.atomic_files import appearing, writing
 from avse.scene.part import find_part
@@ -69,7 +69,7 @@ def within(output: Path, source: Path) -> str | None:
 
 
 def copy_originals(
-    crew: Workforce,
+    crew: Executor,
     items: Sequence[Item],
     manifest: Manifest,
     output: Path,

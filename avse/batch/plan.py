@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avse.batch.discover import Found
-from avse.batch.manifest import Record, Trouble
+from avse.batch.manifest import Failure, Record
 from avse.batch.request import Request
 from avse.batch.staging import key_of
 from avse.batch.worker import Probed
@@ -52,7 +52,7 @@ class Item:
     below: Path
     window_s: float
     probed: Probed | None = None
-    trouble: Trouble | None = None
+    trouble: Failure | None = None
 
     @property
     def work_s(self) -> float:
@@ -240,7 +240,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _unwritable(item: Item, request: Request, output: Path) -> Trouble | None:
+def _unwritable(item: Item, request: Request, output: Path) -> Failure | None:
     """A name that the file system does not take fails its own recording only, as does a link."""
     for path in expected_outputs(item, request, output):
         try:
@@ -251,9 +251,9 @@ def _unwritable(item: Item, request: Request, output: Path) -> Trouble | None:
         except OutputError as error:
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 continue
-            return Trouble(type(error).__name__, error.message, error.hint)
+            return Failure(type(error).__name__, error.message, error.hint)
         except AvseError as error:
-            return Trouble(type(error).__name__, error.message, error.hint)
+            return Failure(type(error).__name__, error.message, error.hint)
     return None
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from avse.batch import memory
-from avse.batch.manifest import Trouble
-from avse.batch.worker_process import Setup, cause_of_death, live
+from avse.batch.manifest import Failure
+from avse.batch.worker_process import Setup, diagnose_exit, worker_main
 from avse.errors import AvseError
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class Report:
     done_s: float = 0.0
     total_s: float | None = None
     result: Any = None
-    trouble: Trouble | None = None
+    trouble: Failure | None = None
     fatal: AvseError | None = None
     short_of_memory: bool = False
     seconds: float = 0.0
 
 
-class Workforce(Protocol):
+class Executor(Protocol):
     """Those who do tasks: processes of this machine, or a cluster."""
 
     @property
@@ -107,11 +107,11 @@ class _Hand:
     log: Path
     task: Any = None
     began: float = 0.0
-    stopped: Trouble | None = None
+    stopped: Failure | None = None
     unread: list[Any] = field(default_factory=list)
 
 
-class Crew:
+class WorkerPool:
     """Processes of this machine.
 
     Args:
@@ -177,7 +177,7 @@ class Crew:
         ours, theirs = context.Pipe()
         log = self._folder / f"worker-{number + 1}.log"
         process = context.Process(
-            target=live,
+            target=worker_main,
             args=(theirs, self._setup, number, self.limits.threads, log),
             name=f"avse-worker-{number + 1}",
             daemon=True,
@@ -211,7 +211,7 @@ class Crew:
             hand.process.join()
         if not hand.process.is_alive():
             if hand.task is not None:
-                trouble = hand.stopped or cause_of_death(hand.process.exitcode or 0, hand.log)
+                trouble = hand.stopped or diagnose_exit(hand.process.exitcode or 0, hand.log)
                 reports.append(
                     Report(
                         number,
@@ -250,7 +250,7 @@ class Crew:
         for hand in busy:
             limit = self.limits.timeout_s
             if limit is not None and now - hand.began > limit and hand.stopped is None:
-                hand.stopped = Trouble(
+                hand.stopped = Failure(
                     "timeout", f"it took longer than {limit:g} s", "allow more with --timeout"
                 )
                 hand.process.kill()
@@ -260,7 +260,7 @@ class Crew:
         if busy and sum(holds.values()) > self.limits.memory_bytes:
             largest = max(busy, key=lambda hand: holds[id(hand)])
             if largest.stopped is None:
-                largest.stopped = Trouble(
+                largest.stopped = Failure(
                     "memory",
                     f"it took {holds[id(largest)] / 1e9:.1f} GB of memory, more than the limit",
                     "allow more with --memory, or work on fewer at once with --jobs",

@@ -13,12 +13,12 @@ from pathlib import Path
 from avse.batch import memory
 from avse.batch.discover import absolute, discover
 from avse.batch.estimates import look_ahead, try_out
-from avse.batch.execution import Carrying
+from avse.batch.execution import Runner
 from avse.batch.listeners import Interrupts, Outlook, Summary, Watcher, counted_interrupts
 from avse.batch.manifest import Manifest
 from avse.batch.originals import copy_originals
 from avse.batch.plan import BatchPlan, Item, in_shard, make_items, make_plan
-from avse.batch.process_pool import Crew, Limits, Report, Workforce
+from avse.batch.process_pool import Executor, Limits, Report, WorkerPool
 from avse.batch.request import Request
 from avse.batch.staging import Staging
 from avse.batch.worker import ProbeTask, Tried, make_bench
@@ -34,7 +34,7 @@ _WORKER_BYTES = 700_000_000
 _MEMORY_SHARE = 0.9
 _WAIT_S = 0.5
 
-Recruit = Callable[[Limits, Path], Workforce]
+Recruit = Callable[[Limits, Path], Executor]
 """Makes the workforce, given a folder for what its processes write."""
 
 
@@ -179,7 +179,7 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
         if staging is None:
             return Outcome(summary, plan, outlook)
         _refuse_small_disk(outlook, output)
-        carrying = Carrying(batch.request, model, staging, manifest, watcher, summary, batch.force)
+        carrying = Runner(batch.request, model, staging, manifest, watcher, summary, batch.force)
         carrying.carry_out(crew, plan, interrupts, fail_fast=batch.fail_fast)
         summary.seconds = time.monotonic() - began
         report = None
@@ -203,7 +203,7 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
 
 
 def probe_all(
-    crew: Workforce, plan: BatchPlan, request: Request, watcher: Watcher, interrupts: Interrupts
+    crew: Executor, plan: BatchPlan, request: Request, watcher: Watcher, interrupts: Interrupts
 ) -> None:
     """Look into every file that is to be worked on; what is wrong with one is its `trouble`."""
     items = {str(item.source): item for item in plan.todo if item.trouble is None}
@@ -228,9 +228,9 @@ def _note_probe(item: Item, report: Report) -> None:
 
 
 @contextmanager
-def _crew(batch: Batch, limits: Limits, logs: Path) -> Iterator[Workforce]:
+def _crew(batch: Batch, limits: Limits, logs: Path) -> Iterator[Executor]:
     setup = partial(make_bench, device=batch.request.settings.device)
-    crew = Crew(setup, limits, logs) if batch.recruit is None else batch.recruit(limits, logs)
+    crew = WorkerPool(setup, limits, logs) if batch.recruit is None else batch.recruit(limits, logs)
     try:
         yield crew
     finally:

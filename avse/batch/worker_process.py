@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from avse.batch.manifest import Trouble
+from avse.batch.manifest import Failure
 from avse.errors import AvseError, MissingError
 from avse.utils.pool import THREADS, end_with_parent
 
@@ -27,7 +27,7 @@ _REPORT_S = 0.2
 _LAST_WORDS = 600
 
 
-def live(pipe: Connection, setup: Setup, number: int, threads: int, log: Path) -> None:
+def worker_main(pipe: Connection, setup: Setup, number: int, threads: int, log: Path) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -70,17 +70,17 @@ def _hook(pipe: Connection) -> Hook:
     return report
 
 
-def trouble_of(error: BaseException) -> Trouble:
+def trouble_of(error: BaseException) -> Failure:
     """An exception, as the manifest keeps it."""
     if is_short_of_memory(error):
-        return Trouble("memory", "out of memory", "try fewer --jobs or a smaller --window")
+        return Failure("memory", "out of memory", "try fewer --jobs or a smaller --window")
     if isinstance(error, AvseError):
         cause = getattr(error.__cause__, "errno", None)
         if cause in (errno.ENOSPC, errno.EDQUOT):
-            return Trouble("disk-full", _one_line(error.message), _one_line(error.hint))
-        return Trouble(type(error).__name__, _one_line(error.message), _one_line(error.hint))
+            return Failure("disk-full", _one_line(error.message), _one_line(error.hint))
+        return Failure(type(error).__name__, _one_line(error.message), _one_line(error.hint))
     what = _one_line(f"{type(error).__name__}: {error}")
-    return Trouble(
+    return Failure(
         type(error).__name__, f"internal error: {what}", "please report it with `avse doctor`"
     )
 
@@ -101,7 +101,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def cause_of_death(code: int, log: Path) -> Trouble:
+def diagnose_exit(code: int, log: Path) -> Failure:
     """Why a process has ended, from its exit code and the last line it wrote."""
     last = ""
     with suppress(OSError):
@@ -109,7 +109,7 @@ def cause_of_death(code: int, log: Path) -> Trouble:
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     said = f" (last output: {last})" if last else ""
     if code == -signal.SIGKILL:
-        return Trouble(
+        return Failure(
             "died",
             "its process was killed from outside" + said,
             "it may have run out of memory: try fewer --jobs or a smaller --window",
@@ -121,6 +121,6 @@ def cause_of_death(code: int, log: Path) -> Trouble:
             what = f"ended by signal {-code}"
     else:
         what = f"ended by itself with code {code}"
-    return Trouble(
+    return Failure(
         "died", f"its process {what}{said}", "the file may be damaged: check that it plays"
     )

@@ -21,7 +21,7 @@ from avse.utils.paths import user_path
 
 if TYPE_CHECKING:
     from avse.diarization.segments import Segment
-    from avse.diarization.who import Activity, Talk
+    from avse.diarization.who import Activity, SpeakerTurns
 
 EXAMPLES = options.examples(
     ("a table: who speaks from when to when", "avse who talk.mp4"),
@@ -226,7 +226,7 @@ def _as_json(source: Path, activity: Activity, frames: bool) -> dict[str, object
     return {**about, "people": [_talk_json(talk, frames) for talk in activity.talks]}
 
 
-def _talk_json(talk: Talk, frames: bool) -> dict[str, object]:
+def _talk_json(talk: SpeakerTurns, frames: bool) -> dict[str, object]:
     about: dict[str, object] = {
         "number": talk.person.number,
         "seconds_on_screen": round(talk.person.seconds_on_screen, 2),
@@ -250,7 +250,7 @@ def _segments_json(segments: Sequence[Segment]) -> list[dict[str, float]]:
     return [{"start_s": round(s.start, 3), "end_s": round(s.stop, 3)} for s in segments]
 
 
-def _dubbed(talk: Talk) -> str:
+def _dubbed(talk: SpeakerTurns) -> str:
     """How long the lips move to another's voice; ? where there is too little to tell by."""
     return "?" if talk.dubbed is None else f"{talk.dubbed.seconds:.1f} s"
 

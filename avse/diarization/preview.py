@@ -26,7 +26,7 @@ from avse.media.atomic_files import check_destination, place, temporary_name, wr
 from avse.utils.progress import Progress
 
 if TYPE_CHECKING:
-    from avse.diarization.who import Activity, Talk
+    from avse.diarization.who import Activity, SpeakerTurns
 
 SUFFIX = ".mp4"
 MAX_SIDE = 1280
@@ -89,7 +89,7 @@ class Drawing:
         self,
         pen: ImageDraw.ImageDraw,
         shape: tuple[int, ...],
-        talk: Talk,
+        talk: SpeakerTurns,
         box: tuple[float, float, float, float],
         speaks: bool,
         share: float,

@@ -19,7 +19,7 @@ from avse.faces.lips import AnyLips
 from avse.faces.people import Person
 from avse.inference.activity_features import COUNT, NEAR
 from avse.inference.engine import Engine
-from avse.inference.voice_activity import HEARD, WATCHED, speaking
+from avse.inference.voice_activity import AUDIO_VISUAL, LIPS_ONLY, speaking
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
 from avse.models.weights import load
@@ -34,7 +34,7 @@ BLOCK_S = 1.0
 
 
 @dataclass(frozen=True)
-class Talk:
+class SpeakerTurns:
     """When one person speaks.
 
     Attributes:
@@ -70,7 +70,7 @@ class Activity:
     """
 
     scene: Scene
-    talks: tuple[Talk, ...]
+    talks: tuple[SpeakerTurns, ...]
     first: float
     heard: bool
     cues: FloatArray = field(repr=False)
@@ -159,7 +159,7 @@ def listen(
     engine = Engine(network, settings)
     lips = in_step([person.lips for person in scene.people], sync)
     cues = _cues(engine, scene, lips, progress) if heard else engine.lip_cues(lips)
-    probability = speaking(cues, HEARD if heard else WATCHED)
+    probability = speaking(cues, AUDIO_VISUAL if heard else LIPS_ONLY)
     first = scene.playing_time(Fraction(0))
     rule = rule or Hysteresis()
     cuts = [round(cut * VIDEO_RATE) for cut in scene.people.cuts]
@@ -170,7 +170,9 @@ def listen(
             another = another_voice(told[NEAR], rule.flags(theirs), cuts)
             dubbed = summarise(another, first)
             theirs = without_another(theirs, another)
-        talks.append(Talk(person, tuple(segments(rule.flags(theirs), first)), theirs, dubbed))
+        talks.append(
+            SpeakerTurns(person, tuple(segments(rule.flags(theirs), first)), theirs, dubbed)
+        )
     return Activity(scene, tuple(talks), first, heard, cues, sync)
 
 

@@ -204,7 +204,7 @@ def motion(points: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
     return np.asarray((points - np.median(points[seen], axis=0)) * seen[:, None, None], np.float32)
 
 
-def liveliness(moved: FloatArray, seen: npt.NDArray[np.bool_]) -> float:
+def motion_scale(moved: FloatArray, seen: npt.NDArray[np.bool_]) -> float:
     """What to multiply a person's `motion` by to make it that of a usual talker, 0.5 to 1.5.
 
     No more than 1.5, so that a still face is not shaken into speech.
@@ -227,7 +227,7 @@ def network_motion(points: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArra
         seen: (frames,) where they were seen.
     """
     moved = motion(points, seen)
-    return np.asarray(moved * np.float32(liveliness(moved, seen)), np.float32)
+    return np.asarray(moved * np.float32(motion_scale(moved, seen)), np.float32)
 
 
 @dataclass(frozen=True)

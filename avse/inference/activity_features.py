@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from avse.dsp.stft import HOPS_PER_VIDEO_FRAME
-from avse.models.network import Answer, AVSENet, level
+from avse.models.network import AVSENet, NetworkOutput, level
 
 HEAD, LEVEL, AGREEMENT, MOTION, SEEN = range(5)
 
@@ -40,7 +40,7 @@ _HEAD_FRAMES, _LEVEL_FRAMES, _LONG_FRAMES = 5, 3, 25
 
 
 def find_cues(
-    network: AVSENet, spectrum: Tensor, components: Tensor, seen: Tensor, answer: Answer
+    network: AVSENet, spectrum: Tensor, components: Tensor, seen: Tensor, answer: NetworkOutput
 ) -> Tensor:
     """All cues for everybody in one window.
 

@@ -57,7 +57,7 @@ class TrackingRule:
 
 USUAL = TrackingRule()
 
-HEARD = 0.3
+AUDIBLE = 0.3
 """Share of the sound from which a voice counts as heard, in the report."""
 
 
@@ -236,7 +236,7 @@ class SpeakerTracker:
     def _report(self, first: int, there: FloatArray, whose: FloatArray, own: FloatArray) -> None:
         """Note who is out of sight, and whose voice was heard then."""
         assert self.prints is not None
-        loud = self.prints[:, -1, first - self.first :] >= HEARD
+        loud = self.prints[:, -1, first - self.first :] >= AUDIBLE
         for person, present in enumerate(there):
             for n, share in enumerate(present):
                 if share >= 0.5:

@@ -34,16 +34,16 @@ class Calibration:
         return np.asarray(1 / (1 + np.exp(-np.clip(logit, -50, 50))), np.float32)
 
 
-HEARD = Calibration({HEAD: 0.4594, LEVEL: 0.0548, AGREEMENT: 4.296}, 0.1837)
+AUDIO_VISUAL = Calibration({HEAD: 0.4594, LEVEL: 0.0548, AGREEMENT: 4.296}, 0.1837)
 """Lips and sound."""
 
-WATCHED = Calibration({MOTION: 4.2}, 4.83)
+LIPS_ONLY = Calibration({MOTION: 4.2}, 4.83)
 """Lips alone, for recordings without sound: between the fit to the weights before (5.097, 4.317),
 which now finds too little, and the fit to these (3.38, 4.944), which calls a third of still faces
 speech."""
 
 
-def speaking(cues: FloatArray, calibration: Calibration = HEARD) -> FloatArray:
+def speaking(cues: FloatArray, calibration: Calibration = AUDIO_VISUAL) -> FloatArray:
     """Whether each person speaks.
 
     Args:

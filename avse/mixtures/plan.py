@@ -26,7 +26,7 @@ from avse.mixtures.manifest import Item, ItemSource, Manifest, Noise, Outputs, P
 from avse.mixtures.outcome import Failure, MixturePlan
 from avse.mixtures.protocols import ANY, LIST
 from avse.mixtures.replay import is_manifest, plan_again
-from avse.mixtures.sampling import Dice, Draft, draw_items, draw_list
+from avse.mixtures.sampling import Draft, Sampler, draw_items, draw_list
 from avse.mixtures.settings import FPS, SetSettings
 from avse.types import FloatArray
 from avse.utils.progress import Progress
@@ -249,7 +249,7 @@ class _Desk:
         return frames
 
     def _draw_noise(
-        self, dice: Dice, samples: int, voices: list[FloatArray]
+        self, dice: Sampler, samples: int, voices: list[FloatArray]
     ) -> tuple[tuple[str, float, str], FloatArray, float]:
         """Path, start and hash of a noise; its sound at its level; the gain that this took."""
         assert self._noises is not None

@@ -21,7 +21,7 @@ from avse.mixtures.settings import DEFAULT_COUNT, Range, SetSettings
 T = TypeVar("T")
 
 
-class Dice:
+class Sampler:
     """Random choices that stay the same from one version of Python or NumPy to the next.
 
     Only `random.Random.random` promises that, and seeding with a text.
@@ -69,7 +69,7 @@ class Draft:
     levels_db: tuple[float, ...]
     seconds: float | None
     starts: tuple[float, ...]
-    dice: Dice = field(compare=False)
+    dice: Sampler = field(compare=False)
     error: InputError | None = None
     turns: tuple[int, ...] = ()
 
@@ -101,7 +101,7 @@ def draw_items(corpus: Corpus, settings: SetSettings, *, anywhere: bool, split: 
         )
     drafts = []
     for number in range(1, (settings.count or DEFAULT_COUNT) + 1):
-        dice = Dice(settings.seed, number)
+        dice = Sampler(settings.seed, number)
         names = dice.several(list(people), settings.voices)
         clips = tuple(dice.one(people[name]) for name in names)
         others = [-dice.level(settings.levels_db) for _ in names[1:]]
@@ -113,7 +113,7 @@ def draw_items(corpus: Corpus, settings: SetSettings, *, anywhere: bool, split: 
     return drafts
 
 
-def drawn_turns(settings: SetSettings, voices: int, dice: Dice) -> tuple[int, ...]:
+def drawn_turns(settings: SetSettings, voices: int, dice: Sampler) -> tuple[int, ...]:
     """How many of the others each voice waits for."""
     if settings.turns is None:
         return (0,) * voices
@@ -171,7 +171,7 @@ def _found(entries: list[Entry], finder: Finder, settings: SetSettings) -> Itera
                 )
         except InputError as trouble:
             error = trouble
-        dice = Dice(settings.seed, number)
+        dice = Sampler(settings.seed, number)
         yield Draft(
             number,
             clips,

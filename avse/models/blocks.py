@@ -119,7 +119,7 @@ def scatter(weight: Tensor, deviation: float) -> None:
 
 
 def zero(layer: nn.Module) -> None:
-    """Make a layer start as "says nothing"."""
+    """Set the weights of a layer to 0, so that its output starts at 0."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
 

@@ -1,4 +1,4 @@
-"""The network: sound and lips in, one person's voice out.
+"""The network: sound and lips in, masks of each person's voice out.
 
     lips (25 Hz) ──► VisualStream ──► embedding ──┐ conditions every fusion block
                                                   ▼
@@ -12,22 +12,19 @@ mixture's turned by a residual. After *Looking to Listen* (Ephrat et al. 2018): 
 CNN watches, magnitudes are compressed by a power law, one set of weights serves every face.
 
 Four things differ. Every fusion block is conditioned on the lips (FiLM), because a network that
-gets them once at its entrance learns to ignore them. What the lips say is an embedding shared with
-voices: `VisualStream` and `VoiceStream` are first trained against each other to tell which voice
-goes with which lips, so that speech without a picture can stand in for talking faces when the
-fusion is trained. Each face is asked for in the knowledge of the other faces (`others`): what lips
-say that are not the wanted ones counts as much as what the wanted ones say. And the faces in a
-picture compete: a time-frequency bin that one of them claims is worth less to the others
-(`compete`).
+receives them once at its input learns to ignore them. The lips enter as an embedding that is shared
+with voices: `VisualStream` and `VoiceStream` are first trained against each other to tell which
+voice goes with which lips, so that speech without a picture can stand in for talking faces when the
+fusion is trained. The mask of each speaker is conditioned on the lips of the other speakers too
+(`others`): what the wanted lips are not is as informative as what they are. And the speakers in a
+picture compete: the mask logits of a time-frequency bin go through a softmax over all speakers and
+nobody (`compete`).
 
-Where somebody talks alone anywhere in a recording, their voice is known. The fusion can be told of
-it by a voiceprint (`AVSESpec.enrolment`), which stays the same for a whole window, and of those of
-the others in the picture.
-
-`AVSESpec` can turn these choices off one by one, to measure what each is worth.
+Where somebody talks alone anywhere in a recording, their voice is known. The fusion takes it as a
+voiceprint (`AVSESpec.enrolment`), constant over a window, together with those of other speakers.
 
 The streams are in `avse.models.streams`. The audio stream does not depend on the face: it runs once
-for a mixture, however many people are asked for.
+for a mixture, whatever the number of faces.
 """
 
 from __future__ import annotations
@@ -43,15 +40,15 @@ from torch.nn import functional
 from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
 from avse.models.blocks import BatchNorm, TemporalBlock, fine_blocks, reach, zero
 from avse.models.spec import AVSESpec
-from avse.models.streams import FLOOR, AudioStream, Heard, VisualStream, VoiceStream
+from avse.models.streams import FLOOR, AudioFeatures, AudioStream, VisualStream, VoiceStream
 
 BOUND = 2.0
 """Most that the real or imaginary part of a complex mask can be, either way."""
 
 
 @dataclass
-class Answer:
-    """What the network says about each queried face.
+class NetworkOutput:
+    """Masks, phase rotation and voice activity of each face.
 
     Attributes:
         mask: (batch, people, bins, frames), real, 0..1; up to `BOUND` · √2 of a complex mask.
@@ -81,8 +78,8 @@ class Fusion(nn.Module):
         step = HOPS_PER_VIDEO_FRAME
         self.register_buffer("scale", torch.ones(spec.embedding, 1))
         self.others = spec.others
-        told = (2 if spec.others else 1) * (spec.embedding + 1)
-        self.condition = nn.Conv1d(told, spec.condition_channels, k, padding=k // 2)
+        width = (2 if spec.others else 1) * (spec.embedding + 1)
+        self.condition = nn.Conv1d(width, spec.condition_channels, k, padding=k // 2)
         self.enrol: nn.Linear | None = None
         if spec.enrolment:
             known = (2 if spec.others else 1) * (spec.enrolment + 1)
@@ -108,7 +105,7 @@ class Fusion(nn.Module):
 
     def forward(
         self,
-        heard: Heard,
+        features: AudioFeatures,
         lips: Tensor,
         seen: Tensor,
         group: Tensor,
@@ -117,21 +114,22 @@ class Fusion(nn.Module):
         """Find one voice in each mixture.
 
         Args:
-            heard: of n mixtures.
+            features: of n mixtures.
             lips: (n, embedding, video frames).
             seen: (n, video frames).
-            group: (n,) whose faces are in one picture: each is told of the others of its group.
+            group: (n,) index of the picture that each face is in; a mask is conditioned on the
+                other faces of its group.
             enrolment: (n, width) from `avse.models.voiceprint.enrolment`, 0 for voices that are not
                 known; None if nobody's is.
 
         Returns:
-            claims, to be handed to `AVSENet.masks`: (n, bins, frames) logits of a bin being this
-            person's, or (n, 2 × bins, frames) for complex masks; activity logits
-            (n, video frames); and (n, fine_channels, frames), what the mask was computed from.
+            mask logits for `AVSENet.masks`: (n, bins, frames), or (n, 2 × bins, frames) for complex
+            masks; activity logits (n, video frames); and the features that the mask was computed
+            from, (n, fine_channels, frames).
         """
         own = torch.cat([lips / self.scale, seen[:, None]], dim=1)
-        told = torch.cat([own, others(own, group)], dim=1) if self.others else own
-        condition = self.condition(told)
+        condition = torch.cat([own, others(own, group)], dim=1) if self.others else own
+        condition = self.condition(condition)
         if self.enrol is not None and enrolment is not None:
             known = (enrolment != 0).any(dim=1, keepdim=True).to(enrolment.dtype)
             voice = torch.cat([enrolment, known], dim=1)
@@ -139,25 +137,25 @@ class Fusion(nn.Module):
                 voice = torch.cat([voice, others(voice, group)], dim=1)
             condition = condition + self.enrol(voice)[..., None]
         condition = torch.relu(condition)
-        fine, coarse = self.features(heard, condition)
+        fine, coarse = self.features(features, condition)
         return self.mask(fine), self.activity(coarse).squeeze(1), fine
 
-    def features(self, heard: Heard, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def features(self, features: AudioFeatures, condition: Tensor) -> tuple[Tensor, Tensor]:
         """What the heads read.
 
         Args:
-            heard: of n mixtures.
+            features: of n mixtures.
             condition: (n, condition_channels, video frames).
 
         Returns:
             (n, fine_channels, frames) and (n, coarse_channels, video frames), both rectified.
         """
-        x = heard.coarse
+        x = features.coarse
         if self.join is not None:
             x = self.join(torch.cat([x, condition], dim=1))
         for block in self.blocks:
             x = block(x, condition)
-        fine = self.refine(heard.fine + self.up(x))
+        fine = self.refine(features.fine + self.up(x))
         return torch.relu(self.norm(fine)), torch.relu(x)
 
 
@@ -222,16 +220,16 @@ class AVSENet(nn.Module):
         seen: Tensor,
         presence: Tensor | None = None,
         enrolment: Tensor | None = None,
-    ) -> Answer:
-        """Ask for the voices of some faces in a mixture.
+    ) -> NetworkOutput:
+        """Estimate the masks of some faces in a mixture.
 
         Args:
             spectrum: (batch, bins, frames), complex STFT of the mixture, frames = 4 × video frames.
             components: (batch, people, components, video frames), from `VisualStream.project`: of
-                everybody in the picture, as they compete for what is heard.
+                everybody in the picture, because they compete for each bin.
             seen: (batch, people, video frames), 1 where the lips were seen.
-            presence: (batch, people, video frames), 0..1: how far each takes part. Who does not is
-                given nothing and takes nothing from the others. Everybody does if left out.
+            presence: (batch, people, video frames), 0..1: how far each takes part. A speaker with
+                0 gets no mask and takes nothing from the others. All take part if left out.
             enrolment: (batch, people, width), voiceprints from `avse.models.voiceprint.enrolment`,
                 0 for voices that are not known. Ignored by networks without `AVSESpec.enrolment`.
         """
@@ -240,34 +238,34 @@ class AVSENet(nn.Module):
         owner = torch.arange(batch, device=seen.device).repeat_interleave(people)
         there = seen.flatten(0, 1)
         lips = self.visual(components.flatten(0, 1), there)
-        heard = self.audio(spectrum.abs())
+        features = self.audio(spectrum.abs())
         known = None if enrolment is None else enrolment.flatten(0, 1)
-        claims, activity, fine = self.fusion(heard.pick(owner), lips, there, owner, known)
+        logits, activity, fine = self.fusion(features.pick(owner), lips, there, owner, known)
         mask = self.masks(
-            claims, owner, batch, None if presence is None else presence.flatten(0, 1)
+            logits, owner, batch, None if presence is None else presence.flatten(0, 1)
         )
         if self.phase is None:
             size = mask.abs().clamp_min(1e-8)
             mask, rotation = size, torch.stack([mask.real, mask.imag], dim=1) / size[:, None]
         else:
             rotation = self.phase(spectrum[owner], mask, fine)
-        return Answer(
+        return NetworkOutput(
             split(mask, batch), split(rotation, batch), split(activity, batch), split(lips, batch)
         )
 
     def masks(
-        self, claims: Tensor, group: Tensor, groups: int, presence: Tensor | None = None
+        self, logits: Tensor, group: Tensor, groups: int, presence: Tensor | None = None
     ) -> Tensor:
-        """What the fusion claims, as masks: before the phase head.
+        """Masks from logits, before the phase head.
 
-        Real masks compete. Complex ones, which may subtract what others say, are only bounded: the
+        Real masks compete. Complex ones, which may subtract other voices, are only bounded: the
         real and imaginary part each by a hyperbolic tangent (Williamson et al. 2016, *Complex
         ratio masking*).
 
         Args:
-            claims: from `Fusion`.
-            group: (n,) which picture each face is in.
-            groups: how many pictures there are.
+            logits: from `Fusion`.
+            group: (n,) index of the picture that each face is in.
+            groups: number of pictures.
             presence: (n, video frames), see `forward`.
 
         Returns:
@@ -276,18 +274,18 @@ class AVSENet(nn.Module):
         if presence is not None:
             presence = presence.repeat_interleave(HOPS_PER_VIDEO_FRAME, dim=-1)[:, None]
         if self.spec.mask == "magnitude":
-            return compete(claims, group, groups, presence)
-        real, imaginary = (BOUND * torch.tanh(claims / BOUND)).chunk(2, dim=1)
+            return compete(logits, group, groups, presence)
+        real, imaginary = (BOUND * torch.tanh(logits / BOUND)).chunk(2, dim=1)
         mask = torch.complex(real, imaginary)
         return mask if presence is None else mask * presence
 
 
 def extended(network: AVSENet, spec: AVSESpec) -> AVSENet | None:
-    """A network that can be told of known voices, out of one that cannot; answers as that one did.
+    """Add an enrolment input to a network; the output stays the same until it is trained.
 
     Args:
-        network: what to extend.
-        spec: what the result is to be.
+        network: without enrolment.
+        spec: of the result.
 
     Returns:
         None if the two differ in more than `AVSESpec.enrolment`, or the network has one already.
@@ -319,37 +317,37 @@ def receptive_field(spec: AVSESpec) -> int:
     return max(audio, lips + fusion + late)
 
 
-def others(told: Tensor, group: Tensor) -> Tensor:
-    """What is told of everybody else in the group, added up; 0 for who is alone.
+def others(condition: Tensor, group: Tensor) -> Tensor:
+    """The sum of the conditions of all others in the group; 0 for a face that is alone.
 
     Args:
-        told: (n, channels, frames).
+        condition: (n, channels, frames).
         group: (n,) integers of any size.
     """
     _, group = torch.unique(group, return_inverse=True)
-    together = torch.zeros_like(told).index_add(0, group, told)
-    return together[group] - told
+    together = torch.zeros_like(condition).index_add(0, group, condition)
+    return together[group] - condition
 
 
-def compete(claims: Tensor, group: Tensor, groups: int, presence: Tensor | None = None) -> Tensor:
+def compete(logits: Tensor, group: Tensor, groups: int, presence: Tensor | None = None) -> Tensor:
     """Masks that share out each bin among the faces of a group and nobody.
 
-    exp(claim) / (1 + sum of exp(claims) of the group): a sigmoid for a face alone; of two, neither
-    gets what the other has the better claim to. The masks of a group never add up to more than 1.
+    exp(logit) / (1 + sum of exp(logits) of the group): a sigmoid for a face alone; of two, the one
+    with the larger logit gets more. The masks of a group never add up to more than 1.
 
     Args:
-        claims: (n, bins, frames), logits.
+        logits: (n, bins, frames), logits.
         group: (n,) which group each belongs to.
         groups: how many there are.
-        presence: (n, 1, frames), 0..1: what each claim counts; 1 if left out.
+        presence: (n, 1, frames), 0..1: weight of each logit; 1 if left out.
 
     Returns:
         (n, bins, frames), 0..1.
     """
-    strength = claims.clamp(max=20.0).exp()
+    strength = logits.clamp(max=20.0).exp()
     if presence is not None:
         strength = strength * presence
-    whole = torch.ones(groups, *claims.shape[1:], dtype=claims.dtype, device=claims.device)
+    whole = torch.ones(groups, *logits.shape[1:], dtype=logits.dtype, device=logits.device)
     return strength / whole.index_add(0, group, strength)[group]
 
 

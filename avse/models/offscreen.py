@@ -1,8 +1,8 @@
-"""What nobody in sight said: the residual, shared out among voices, a crowd and all else.
+"""Off-screen speech: what is left of a mixture, divided among voices, a crowd and the rest.
 
-Trained on top of a network that separates by lips, which it takes as given: it hears the mixture
-and what that network left of it, and answers, for each time-frequency bin of what is left, how much
-of it is which. A U of temporal blocks as in the fusion of `avse.models.network`, without lips.
+Trained on top of a network that separates by lips, which stays fixed. The input is the mixture and
+what that network left of it; the output is, for each time-frequency bin of the remainder, the share
+of each kind. A U of temporal blocks as in the fusion of `avse.models.network`, without lips.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from avse.models.spec import Spec
 from avse.models.streams import FLOOR
 
 KINDS = ("narrator", "crowd", "rest")
-"""What the residual is shared out among: clear voices out of sight, many voices at once, and
-everything else, what the masks of the visible left of their voices included."""
+"""What the residual is divided among: clear off-screen voices, many voices at once, and everything
+else, including what the masks of the visible speakers left of their voices."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""For how long somebody whose lips are out of sight is still asked for by them."""
+"""How long a mask is still estimated from lips that are out of sight."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy.typing as npt
 from avse.dsp.stft import VIDEO_RATE
 
 HOLD_S, FADE_S = 0.4, 0.4
-"""The network bridges a moment without lips. Half a second later it answers as it would without
-ever having seen them: with some of everybody, which who is in sight is then short of."""
+"""The network bridges a moment without lips. Half a second later the mask is what it would be with
+no lips at all: it contains some of every speaker, at the expense of the speakers in sight."""
 
 REACH = math.ceil((HOLD_S + FADE_S) * VIDEO_RATE)
-"""Video frames to each side that somebody's presence depends on."""
+"""Video frames to each side that the presence of a person depends on."""
 
 
 def presence(seen: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

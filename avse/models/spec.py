@@ -98,7 +98,7 @@ class AVSESpec(Spec):
         visual_kernels: kernel of each of its blocks.
         embedding: width of the embedding that lips and voices share.
         voice_channels: width of the voice stream, the partner of the lips in training.
-        voice_bands: mel bands that the voice stream hears.
+        voice_bands: mel bands at the input of the voice stream.
         fine_channels: width of audio and fusion streams at the STFT rate (100 Hz).
         coarse_channels: their width at the video rate (25 Hz).
         encoder_blocks: blocks at the STFT rate before the step down to the video rate.
@@ -115,13 +115,13 @@ class AVSESpec(Spec):
             the sound before the first, as in *The Conversation*.
         mask: what the fusion predicts: a "magnitude" mask, whose phase the phase head turns, or a
             "complex" one, real and imaginary part, without a phase head.
-        others: whether each face is asked for in the knowledge of the others in the picture.
+        others: whether the mask of each face is conditioned on the other faces in the picture.
         convolution: of the audio, fusion and phase blocks: depthwise-"separable", as in *The
             Conversation*, or "dense".
         fine_dilations: dilations of the blocks at the STFT rate, repeated as often as there are
             blocks.
         phase_features: whether the phase head also reads the last features of the fusion.
-        enrolment: width of the voiceprint by which the fusion can be told of a voice that is known;
+        enrolment: width of the voiceprint of a known voice at the input of the fusion;
             0 if it cannot.
 
     Raises:
@@ -204,6 +204,7 @@ PRESETS = {
         convolution="dense",
         fine_dilations=(1, 2, 4, 8),
         phase_features=True,
+        enrolment=128,
     ),
 }
 """Sizes by name: about 1, 3, 5 and 8 million parameters in separable convolutions, and the dense

@@ -21,7 +21,7 @@ FLOOR = 1e-5
 
 
 @dataclass
-class Heard:
+class AudioFeatures:
     """What the audio stream made of a mixture.
 
     Attributes:
@@ -32,9 +32,9 @@ class Heard:
     coarse: Tensor
     fine: Tensor
 
-    def pick(self, index: Tensor) -> Heard:
+    def pick(self, index: Tensor) -> AudioFeatures:
         """The mixtures at these places of the batch, repeats allowed."""
-        return Heard(self.coarse[index], self.fine[index])
+        return AudioFeatures(self.coarse[index], self.fine[index])
 
 
 class VisualStream(nn.Module):
@@ -156,8 +156,8 @@ class AudioStream(nn.Module):
             *(TemporalBlock(coarse, k, d, dense=dense) for d in spec.audio_dilations)
         )
 
-    def forward(self, magnitude: Tensor) -> Heard:
+    def forward(self, magnitude: Tensor) -> AudioFeatures:
         """(batch, bins, frames) of a level-normalised mixture, frames a multiple of 4."""
         compressed = (magnitude.square() + FLOOR).pow(self.compression / 2)
         fine = self.encoder(self.enter(self.norm(compressed)))
-        return Heard(self.blocks(self.down(fine)), fine)
+        return AudioFeatures(self.blocks(self.down(fine)), fine)

@@ -27,7 +27,7 @@ class VoiceprintSpec(Spec):
     """Dimensions of a `VoiceprintNet`.
 
     Attributes:
-        bands: mel bands that it hears.
+        bands: mel bands at the input.
         channels: width at the STFT rate (100 Hz).
         coarse_channels: width at the video rate (25 Hz).
         dilations: of the blocks at the video rate.
@@ -97,7 +97,7 @@ def pooled(frames: Tensor, weight: Tensor) -> Tensor:
 
 
 def enrolment(total: Tensor) -> Tensor:
-    """What the fusion is told of a voice that is known.
+    """The voiceprint of a known voice as the fusion takes it.
 
     Args:
         total: (..., size), a sum of frames of a `VoiceprintNet` times their weights, or a

@@ -84,7 +84,7 @@ class WeightsFile:
 
 
 def read_header(path: Path) -> WeightsFile:
-    """What a file of weights says that it holds; no value is read.
+    """The description in a file of weights; no value is read.
 
     Raises:
         CorruptWeightsError: it is no such file.

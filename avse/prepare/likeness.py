@@ -66,7 +66,7 @@ def gradients(portrait: Image) -> npt.NDArray[np.float32]:
     return np.asarray(np.concatenate(blocks), np.float32)
 
 
-class Album:
+class PersonClusters:
     """Collects what the people of many clips look and sound like, without keeping pictures."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from avse.prepare.layouts import SourceFile
-from avse.prepare.likeness import Album, Array, refined
+from avse.prepare.likeness import Array, PersonClusters, refined
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.store import Kept
 
@@ -65,7 +65,7 @@ def find_groups(clips: Sequence[tuple[SourceFile, Kept]], settings: PrepareSetti
     groups: dict[int, Group] = {}
     for corpus, members in sorted(unknown.items()):
         ordered = sorted(members, key=lambda n: clips[n][0].id)
-        album = Album()
+        album = PersonClusters()
         for n in ordered:
             arrays = clips[n][1].arrays("gradients", "skull", "voice")
             album.add(arrays["gradients"], arrays["skull"], arrays["voice"])

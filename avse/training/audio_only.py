@@ -38,7 +38,7 @@ CLEAN_DB = 25.0
 """SI-SDR, soft-limited, from which a voice is alone in its mixture: nothing could be gained."""
 
 
-class Ears(nn.Module):
+class AudioOnlyNet(nn.Module):
     """An `AVSENet` without eyes, with several outputs.
 
     Args:
@@ -78,7 +78,7 @@ class VoicesSource:
         return self.mixer.draw(rng, self.size)
 
 
-class EarsStage:
+class AudioOnlyStage:
     """Draws mixtures of voices and computes the permutation-invariant loss.
 
     Args:
@@ -92,7 +92,7 @@ class EarsStage:
 
     def __init__(
         self,
-        ears: Ears,
+        ears: AudioOnlyNet,
         source: VoicesSource,
         held_out: dict[str, ClipSet],
         *,

@@ -47,7 +47,7 @@ def contrast(evidence: Tensor) -> Tensor:
 
 
 @dataclass
-class Talkers:
+class ContrastiveBatch:
     """Single talkers.
 
     Attributes:
@@ -70,7 +70,7 @@ class TalkerSource:
     mixer: TalkingMixer
     size: int
 
-    def draw(self, rng: np.random.Generator) -> Talkers:
+    def draw(self, rng: np.random.Generator) -> ContrastiveBatch:
         """Draw a batch."""
         mixer, rows = self.mixer, []
         for _ in range(self.size):
@@ -79,10 +79,10 @@ class TalkerSource:
             rows.append(mixer.talk(rng, people[names[int(rng.integers(len(names)))]]))
         sounds, lips, seen = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
         tilt = torch.from_numpy(smooth_tilt(rng, self.size, mixer.settings.tilt_db))
-        return Talkers(sounds, lips, seen, tilt)
+        return ContrastiveBatch(sounds, lips, seen, tilt)
 
 
-class LipsStage:
+class ContrastiveStage:
     """Draws single talkers and computes the contrastive loss.
 
     Args:
@@ -109,7 +109,7 @@ class LipsStage:
         self.variation = variation or LipVariation()
         self.compute = compute or Compute(torch.device("cpu"))
 
-    def losses(self, drawn: Talkers, rng: np.random.Generator) -> Losses:
+    def losses(self, drawn: ContrastiveBatch, rng: np.random.Generator) -> Losses:
         """The loss of a batch."""
         spectrum = stft(drawn.sounds)[..., :-1].abs() * drawn.tilt[..., None]
         power = spectrum.square()

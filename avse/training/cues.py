@@ -32,7 +32,7 @@ VEIL = 1.6
 
 
 @dataclass
-class CueBank:
+class PseudoLipBank:
     """The map from voices to lip embeddings, and what it leaves over.
 
     Attributes:
@@ -43,9 +43,9 @@ class CueBank:
     map: Tensor
     residuals: list[Tensor]
 
-    def to(self, device: torch.device) -> CueBank:
+    def to(self, device: torch.device) -> PseudoLipBank:
         """The same on a device."""
-        return CueBank(self.map.to(device), [rest.to(device) for rest in self.residuals])
+        return PseudoLipBank(self.map.to(device), [rest.to(device) for rest in self.residuals])
 
     def predict(self, voices: Tensor) -> Tensor:
         """(n, embedding, frames) of voices -> what of their lips' embedding can be known."""
@@ -73,7 +73,7 @@ class CueBank:
 
 
 @torch.no_grad()
-def fit_cues(network: AVSENet, clips: Sequence[TalkingClip]) -> tuple[CueBank, Tensor]:
+def fit_cues(network: AVSENet, clips: Sequence[TalkingClip]) -> tuple[PseudoLipBank, Tensor]:
     """Fit the map on real clips.
 
     Returns:
@@ -95,7 +95,7 @@ def fit_cues(network: AVSENet, clips: Sequence[TalkingClip]) -> tuple[CueBank, T
     square = inputs @ inputs.T
     square.diagonal().add_(RIDGE)
     weights = torch.linalg.solve(square, inputs @ targets.T).T.float()
-    bank = CueBank(scale * weights, [])
+    bank = PseudoLipBank(scale * weights, [])
     people: dict[str, list[Tensor]] = {}
     for person, voice, lips in pairs:
         people.setdefault(person, []).append((lips - bank.predict(voice))[0])

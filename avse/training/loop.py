@@ -47,7 +47,7 @@ class Stage(Protocol):
         """Figures for the log; called with the averaged weights in place."""
 
 
-class Watch(Protocol):
+class Callback(Protocol):
     """Whoever wants to know how a run goes."""
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
@@ -57,7 +57,7 @@ class Watch(Protocol):
         """A step is done; the loss where it is known."""
 
 
-class Nobody:
+class NullCallback:
     """A `Watch` that does not."""
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
@@ -89,7 +89,7 @@ def learning_rate(step: int, settings: LoopSettings, minutes: float = 0.0) -> fl
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What `Loop.save` wrote.
+    """What `Trainer.save` wrote.
 
     Raises:
         InputError: it is damaged or missing.
@@ -140,7 +140,7 @@ def damaged(path: Path, why: object) -> InputError:
     )
 
 
-class Loop:
+class Trainer:
     """Trains a stage until done, keeping `folder/last.pt` and `folder/log.jsonl`.
 
     Args:
@@ -166,12 +166,12 @@ class Loop:
         *,
         compute: Compute | None = None,
         workers: int = 0,
-        watch: Watch | None = None,
+        watch: Callback | None = None,
         stop: Callable[[], bool] = never,
     ) -> None:
         self.stage, self.folder, self.settings = stage, folder, settings
         self.compute = compute or Compute(torch.device("cpu"))
-        self.workers, self.watch, self.stop = workers, watch or Nobody(), stop
+        self.workers, self.watch, self.stop = workers, watch or NullCallback(), stop
         self.module = stage.module
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.optimiser = make_optimiser(

@@ -23,11 +23,11 @@ from avse.models.network import AVSENet, level
 from avse.models.offscreen import KINDS, OffscreenNet
 from avse.models.presence import presence
 from avse.training.compute import Compute, moved
-from avse.training.cues import CueBank
+from avse.training.cues import PseudoLipBank
 from avse.training.loop import Losses
 from avse.training.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
 from avse.training.mixing import Batch, set_level, smooth_tilt
-from avse.training.queries import Asker, MixtureSource, Queries, joined
+from avse.training.queries import MixtureSource, Queries, QueryBuilder, joined
 from avse.training.recipe import AskSettings, LipVariation, OffscreenSettings
 from avse.training.rooms import draw_room, reverberate
 from avse.training.talking_mixtures import TalkingBatch
@@ -161,7 +161,7 @@ class OffscreenStage:
         network: AVSENet,
         offscreen: OffscreenNet,
         source: SceneSource,
-        bank: CueBank | None,
+        bank: PseudoLipBank | None,
         *,
         held_out: Sequence[SceneSource] = (),
         validate_batches: int = 2,
@@ -173,7 +173,7 @@ class OffscreenStage:
         self.source, self.held_out, self.compute = source, held_out, compute
         self.validate_batches = validate_batches
         plain = dataclasses.replace(ask, alone=0.0)
-        self.asker = Asker(network, bank, plain, variation, compute)
+        self.asker = QueryBuilder(network, bank, plain, variation, compute)
 
     def losses(
         self, drawn: tuple[Scenes | None, Scenes | None], rng: np.random.Generator

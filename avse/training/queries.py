@@ -19,7 +19,7 @@ from avse.models.embeddings import voice_embedding
 from avse.models.network import AVSENet
 from avse.models.voiceprint import VoiceprintNet, enrolment, pooled
 from avse.training.compute import Compute
-from avse.training.cues import CueBank
+from avse.training.cues import PseudoLipBank
 from avse.training.device_mixing import ResidentMixer, ResidentTalkingMixer
 from avse.training.lip_augmentation import on, varied
 from avse.training.mixing import Batch, Mixer, smooth_tilt
@@ -119,7 +119,7 @@ class Enroller:
         return out
 
 
-class Asker:
+class QueryBuilder:
     """Turns mixtures into queries.
 
     Args:
@@ -134,7 +134,7 @@ class Asker:
     def __init__(
         self,
         network: AVSENet,
-        bank: CueBank | None,
+        bank: PseudoLipBank | None,
         how: AskSettings,
         variation: LipVariation,
         compute: Compute,

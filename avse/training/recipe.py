@@ -123,7 +123,7 @@ class OffscreenSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """How long and how fast a stage learns: what `avse.training.loop.Loop` reads of its settings.
+    """How long and how fast a stage learns: the settings that `avse.training.loop.Trainer` reads.
 
     Attributes:
         steps: how many, at most.

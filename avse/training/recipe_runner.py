@@ -18,14 +18,14 @@ from avse.models.weights import load
 from avse.training.av_offset import DELAYS, estimate_delays, read_delays, write_delays
 from avse.training.compute import Compute
 from avse.training.data import Delays, fingerprints, open_corpora
-from avse.training.loop import CHECKPOINT, Loop, never, take_over
+from avse.training.loop import CHECKPOINT, Trainer, never, take_over
 from avse.training.recipe import DEVICE, NEW, PACKS, PREVIOUS, Recipe, StageSettings
 from avse.training.rooms import check_rooms
 from avse.training.run_folder import (
     BEGUN_WITH,
-    Audience,
     Done,
-    Unheard,
+    NullListener,
+    RunListener,
     averaged,
     differences,
     last_figures,
@@ -46,7 +46,7 @@ def run_recipe(
     *,
     only: str | None = None,
     force: bool = False,
-    audience: Audience | None = None,
+    audience: RunListener | None = None,
     stop: Callable[[], bool] = never,
 ) -> list[Done]:
     """Run the stages of a recipe that are not finished.
@@ -70,7 +70,7 @@ def run_recipe(
     """
     if only is not None:
         recipe.stage(only)
-    audience = audience or Unheard()
+    audience = audience or NullListener()
     for stage in recipe.stages:
         check_rooms(stage.mix.rooms if stage.mix.room_probability else "tail")
     packs = fingerprints(recipe.data)
@@ -103,7 +103,7 @@ class Attempt:
     settings: StageSettings
     before: str | None
     packs: dict[str, str]
-    audience: Audience
+    audience: RunListener
 
     @property
     def folder(self) -> Path:
@@ -136,7 +136,7 @@ class Attempt:
         stage.module.to(self.compute.device)
         if self.compute.first:
             self.write(identity)
-        loop = Loop(
+        loop = Trainer(
             stage,
             self.folder,
             self.settings,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from avse.training.loop import CHECKPOINT, Nobody, Watch, read_checkpoint
+from avse.training.loop import CHECKPOINT, Callback, NullCallback, read_checkpoint
 from avse.training.plots import read_log
 from avse.training.recipe import StageSettings
 
@@ -37,10 +37,10 @@ class Done:
     figures: dict[str, float]
 
 
-class Audience(Protocol):
+class RunListener(Protocol):
     """Whoever wants to know how a recipe goes."""
 
-    def stage(self, settings: StageSettings, folder: Path, step: int) -> Watch:
+    def stage(self, settings: StageSettings, folder: Path, step: int) -> Callback:
         """A stage begins, or is taken up, at a step."""
 
     def note(self, text: str) -> None:
@@ -50,12 +50,12 @@ class Audience(Protocol):
         """A stage is finished or was stopped."""
 
 
-class Unheard:
+class NullListener:
     """An `Audience` that is none."""
 
-    def stage(self, settings: StageSettings, folder: Path, step: int) -> Watch:
+    def stage(self, settings: StageSettings, folder: Path, step: int) -> Callback:
         """Nobody watches."""
-        return Nobody()
+        return NullCallback()
 
     def note(self, text: str) -> None:
         """Nothing."""

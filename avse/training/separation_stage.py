@@ -17,11 +17,11 @@ from torch.nn import functional
 from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE, istft, stft
 from avse.models.network import AVSENet, level
 from avse.training.compute import Compute
-from avse.training.cues import CueBank
+from avse.training.cues import PseudoLipBank
 from avse.training.loop import Losses
 from avse.training.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
 from avse.training.mixing import Batch
-from avse.training.queries import Asker, Enroller, MixtureSource, Queries, joined
+from avse.training.queries import Enroller, MixtureSource, Queries, QueryBuilder, joined
 from avse.training.recipe import AskSettings, LipVariation
 from avse.training.talking_mixtures import TalkingBatch
 from avse.training.validating import Validator
@@ -63,7 +63,7 @@ class SeparationStage:
         self,
         network: AVSENet,
         source: MixtureSource,
-        bank: CueBank | None,
+        bank: PseudoLipBank | None,
         *,
         kind: str = "joint",
         validator: Validator | None = None,
@@ -75,7 +75,7 @@ class SeparationStage:
         self.module = self.network = network
         self.source, self.validator, self.kind = source, validator, kind
         self.compute = compute or Compute(torch.device("cpu"))
-        self.asker = Asker(
+        self.asker = QueryBuilder(
             network, bank, ask or AskSettings(), variation or LipVariation(), self.compute, enroller
         )
         self.turns = kind != "joint" and network.phase is not None

@@ -15,10 +15,10 @@ from avse.models.network import AVSENet
 from avse.models.offscreen import OffscreenNet, OffscreenSpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.settings import Settings
-from avse.training.audio_only import Ears, EarsStage, VoicesSource
+from avse.training.audio_only import AudioOnlyNet, AudioOnlyStage, VoicesSource
 from avse.training.compute import Compute
-from avse.training.contrastive import LipsStage, fit_components
-from avse.training.cues import CONTEXT, CueBank, fit_cues
+from avse.training.contrastive import ContrastiveStage, fit_components
+from avse.training.cues import CONTEXT, PseudoLipBank, fit_cues
 from avse.training.data import Corpora, sample
 from avse.training.device_corpora import ResidentSounds
 from avse.training.device_mixing import ResidentMixer, ResidentTalkingMixer
@@ -89,11 +89,11 @@ def make_stage(
 
 def _lips(
     network: AVSENet, settings: StageSettings, corpora: Corpora, compute: Compute
-) -> LipsStage:
+) -> ContrastiveStage:
     faces = _needed(corpora.faces, settings, "clips")
     mix = settings.mix
     brief = dataclasses.replace(mix, seconds=min(mix.seconds, BRIEF_S))
-    return LipsStage(
+    return ContrastiveStage(
         network,
         TalkingMixer(faces, None, mix, settings.face),
         {name: TalkingMixer(c, None, brief, PLAIN) for name, c in corpora.held_out.items()},
@@ -168,10 +168,10 @@ def _resident(
 
 def _ears(
     network: AVSENet, settings: StageSettings, corpora: Corpora, compute: Compute
-) -> EarsStage:
+) -> AudioOnlyStage:
     mixer = Mixer(_speech(corpora, settings), corpora.noise, settings.mix)
-    ears = Ears(network, settings.voices).to(compute.device)
-    return EarsStage(
+    ears = AudioOnlyNet(network, settings.voices).to(compute.device)
+    return AudioOnlyStage(
         ears,
         VoicesSource(mixer, settings.speech or settings.faces),
         corpora.held_out,
@@ -224,7 +224,7 @@ def _voiceprint(settings: StageSettings, corpora: Corpora, compute: Compute) -> 
     )
 
 
-def _cues(network: AVSENet, faces: ClipSet, folder: Path, compute: Compute) -> CueBank:
+def _cues(network: AVSENet, faces: ClipSet, folder: Path, compute: Compute) -> PseudoLipBank:
     """Fit cues, or read those that the stage was begun with; scales the fusion's embeddings."""
     path = folder / CUES
     if compute.first and not path.exists():
@@ -236,7 +236,7 @@ def _cues(network: AVSENet, faces: ClipSet, folder: Path, compute: Compute) -> C
     state = read_tensors(path, compute.device)
     try:
         network.fusion.scale.copy_(state["scale"])
-        bank = CueBank(state["map"], state["residuals"])
+        bank = PseudoLipBank(state["map"], state["residuals"])
         size = network.spec.embedding
         if bank.map.shape != (size, (2 * CONTEXT + 1) * size + 1):
             raise ValueError("the map is not of this network")

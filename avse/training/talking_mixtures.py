@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avse.data.clips import SAMPLES_PER_FRAME, ClipSet, Sounds, TalkingClip
 from avse.dsp.stft import BINS
-from avse.faces.lips import liveliness
+from avse.faces.lips import motion_scale
 from avse.training.enrolment import Said, Talker, draw_enrolments
 from avse.training.mixing import Batch, MixSettings, degrade, set_level, smooth_tilt
 from avse.training.rooms import draw_room, reverberate
@@ -63,7 +63,7 @@ MEASURED = 40
 def usual_scale(clips: Sequence[TalkingClip]) -> float:
     """What makes one person move as much as a usual talker: what separation does too."""
     moved, seen = (np.concatenate([getattr(c, k) for c in clips]) for k in ("lips", "seen"))
-    return liveliness(moved, seen > 0)
+    return motion_scale(moved, seen > 0)
 
 
 class TalkingMixer:

@@ -18,7 +18,7 @@ from typing import Any
 from avse.batch.listeners import Watcher
 from avse.batch.manifest import Record, read_records
 from avse.batch.originals import CopyTask
-from avse.batch.process_pool import Crew, Limits
+from avse.batch.process_pool import Limits, WorkerPool
 from avse.batch.request import Request
 from avse.batch.run import Batch, Outcome, run
 from avse.batch.staging import CARD, finished_files
@@ -35,8 +35,8 @@ from avse.utils.fingerprint import sha256
 REQUEST = Request("separate", Speakers.read("all"), DEFAULT_NAME, Settings())
 
 
-def recruit(limits: Limits, folder: Path) -> Crew:
-    return Crew(make, limits, folder)
+def recruit(limits: Limits, folder: Path) -> WorkerPool:
+    return WorkerPool(make, limits, folder)
 
 
 def make(number: int) -> Work:

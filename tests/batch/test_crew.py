@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from avse.batch import memory
-from avse.batch.process_pool import Crew, Limits, Report
+from avse.batch.process_pool import Limits, Report, WorkerPool
 
 from .workers import make
 
@@ -44,15 +44,15 @@ if __name__ == "__main__":
 
 
 @contextmanager
-def crew(folder: Path, **limits: Any) -> Iterator[Crew]:
-    made = Crew(make, Limits(**limits), folder)
+def crew(folder: Path, **limits: Any) -> Iterator[WorkerPool]:
+    made = WorkerPool(make, Limits(**limits), folder)
     try:
         yield made
     finally:
         made.close()
 
 
-def end_of(made: Crew, *tasks: tuple[Any, ...]) -> list[Report]:
+def end_of(made: WorkerPool, *tasks: tuple[Any, ...]) -> list[Report]:
     """Do tasks; what each came to, in their order."""
     waiting, ended = list(tasks), []
     while waiting or made.busy():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avse.batch.manifest import Manifest, Output, Record, Trouble, read_records, repair
+from avse.batch.manifest import Failure, Manifest, Output, Record, read_records, repair
 from avse.errors import OutputError, UsageError
 from avse.utils.file_state import Mark, mark
 
@@ -16,7 +16,7 @@ MARK = Mark("ab" * 32, 10, 1, 2, 3)
 DONE = Record(
     "done", "/a/b.mp4", MARK, "s", "m", (Output("b.1.wav", MARK),), 1.5, 2.0, 2, 4.0, ("soft",)
 )
-FAILED = Record("failed", "/a/\udcff\n.mp4", None, "s", "m", error=Trouble("X", "why", "how"))
+FAILED = Record("failed", "/a/\udcff\n.mp4", None, "s", "m", error=Failure("X", "why", "how"))
 
 
 def test_records_survive_the_file(tmp_path: Path) -> None:

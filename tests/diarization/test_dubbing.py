@@ -17,7 +17,7 @@ from avse.diarization.dubbing import (
     summarise,
     without_another,
 )
-from avse.diarization.who import Talk, listen
+from avse.diarization.who import SpeakerTurns, listen
 from avse.faces.lips import RATE_HZ, LipSequence
 from avse.faces.people import People
 from avse.inference.activity_features import NEAR, REACH
@@ -129,7 +129,7 @@ def scene(duet: Path) -> Scene:
     return look(duet, Settings(device="cpu"))
 
 
-def alone(scene: Scene, face: int, voice: int, folder: Path, **options: bool) -> Talk:
+def alone(scene: Scene, face: int, voice: int, folder: Path, **options: bool) -> SpeakerTurns:
     """One face of the duet, alone, with one of the two voices; both are played twice."""
     import soundfile
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avse.faces.lips import POINTS, USUAL_MOTION, liveliness, motion
+from avse.faces.lips import POINTS, USUAL_MOTION, motion, motion_scale
 
 
 def test_motion_is_around_the_median_of_what_was_seen() -> None:
@@ -19,5 +19,5 @@ def test_motion_is_around_the_median_of_what_was_seen() -> None:
 @pytest.mark.parametrize(("size", "expected"), [(1, 1), (2, 0.5), (0.8, 1.25), (9, 0.5), (0, 1.5)])
 def test_lively_and_still_faces_are_brought_to_the_usual(size: float, expected: float) -> None:
     moved = np.full((4, POINTS, 3), USUAL_MOTION * size, np.float32)
-    assert liveliness(moved, np.ones(4, bool)) == pytest.approx(expected)
-    assert liveliness(moved, np.zeros(4, bool)) == 1.0
+    assert motion_scale(moved, np.ones(4, bool)) == pytest.approx(expected)
+    assert motion_scale(moved, np.zeros(4, bool)) == 1.0

@@ -18,7 +18,7 @@ from avse.inference.activity_features import (
     motion,
 )
 from avse.inference.mask_estimator import MaskEstimator
-from avse.inference.voice_activity import HEARD, WATCHED, speaking
+from avse.inference.voice_activity import AUDIO_VISUAL, LIPS_ONLY, speaking
 from avse.models.weights import load
 
 
@@ -56,8 +56,8 @@ def test_each_cue_counts_for_speech() -> None:
         assert speaking(more) > speaking(quiet)
     more = quiet.copy()
     more[0, MOTION] += 1
-    assert speaking(more, HEARD) == speaking(quiet, HEARD)
-    assert speaking(more, WATCHED) > speaking(quiet, WATCHED)
+    assert speaking(more, AUDIO_VISUAL) == speaking(quiet, AUDIO_VISUAL)
+    assert speaking(more, LIPS_ONLY) > speaking(quiet, LIPS_ONLY)
 
 
 def test_out_of_sight_is_unknown() -> None:

@@ -14,7 +14,7 @@ from avse.mixtures.corpus import find_corpus
 from avse.mixtures.manifest import Item
 from avse.mixtures.plan import PEAK, plan_set
 from avse.mixtures.rendering import make_set
-from avse.mixtures.sampling import Dice
+from avse.mixtures.sampling import Sampler
 from avse.mixtures.settings import SetSettings
 
 from .made_clips import grid_folder, hum, pcm, write_clip, write_wav
@@ -89,7 +89,7 @@ def test_an_item_depends_on_the_seed_and_its_number_alone(grid: Path) -> None:
 
 
 def test_dice_fall_the_same_for_ever() -> None:
-    dice = Dice(0, 1)
+    dice = Sampler(0, 1)
     assert dice.fraction() == 0.1360440997395832
     assert sorted(dice.several("abcd", 4)) == list("abcd")
     assert all(-5 <= dice.level((-5, 5)) <= 5 for _ in range(50))

@@ -20,7 +20,7 @@ from avse.training.contrastive import fit_components
 from avse.training.data import Corpora
 from avse.training.enrolment import LEAST, LONGEST, Said, draw_enrolments, elsewhere
 from avse.training.mixing import Mixer
-from avse.training.queries import Asker, Enroller
+from avse.training.queries import Enroller, QueryBuilder
 from avse.training.recipe import AskSettings, LipVariation, StageSettings
 from avse.training.recipe_file import read_recipe
 from avse.training.recipe_runner import run_recipe
@@ -128,7 +128,7 @@ def test_onlookers_and_most_voices_stay_unknown(sounds: MemorySounds, clips: Mem
     network = AVSENet(TOLD).eval()
     fit_components(network, clips.clips)
     how = AskSettings(still=1.0, late=0)
-    asker = Asker(
+    asker = QueryBuilder(
         network, None, how, LipVariation(), CPU, Enroller(VoiceprintNet(VoiceprintSpec()))
     )
     mixer = TalkingMixer(clips, sounds, SHORT, FaceSettings(), enrolled=0.5)

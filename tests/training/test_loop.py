@@ -19,7 +19,7 @@ from avse.errors import InputError
 from avse.models.network import AVSENet
 from avse.training.batches import batches
 from avse.training.compute import Compute, computing, moved
-from avse.training.loop import CHECKPOINT, Loop, learning_rate
+from avse.training.loop import CHECKPOINT, Trainer, learning_rate
 from avse.training.mixing import Mixer
 from avse.training.queries import MixtureSource
 from avse.training.recipe import LoopSettings
@@ -62,7 +62,7 @@ def stop_after(steps: int) -> Any:
     return lambda: next(counter) >= steps
 
 
-def assert_same(one: Loop, two: Loop) -> None:
+def assert_same(one: Trainer, two: Trainer) -> None:
     for name, value in one.module.state_dict().items():
         assert torch.equal(value, two.module.state_dict()[name]), name
         assert torch.equal(one.average[name], two.average[name]), name
@@ -71,12 +71,12 @@ def assert_same(one: Loop, two: Loop) -> None:
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path, optimiser: str) -> None:
     settings = dataclasses.replace(SETTINGS, optimiser=optimiser)
-    whole = Loop(Sums(), tmp_path / "whole", settings)
+    whole = Trainer(Sums(), tmp_path / "whole", settings)
     assert whole.run()
     for steps in (7, 6):
-        part = Loop(Sums(), tmp_path / "parts", settings, stop=stop_after(steps))
+        part = Trainer(Sums(), tmp_path / "parts", settings, stop=stop_after(steps))
         assert not part.run()
-    parts = Loop(Sums(), tmp_path / "parts", settings)
+    parts = Trainer(Sums(), tmp_path / "parts", settings)
     assert parts.step == 13
     assert parts.run()
     assert_same(whole, parts)
@@ -87,9 +87,9 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path, optim
 
 def test_after_a_crash_steps_are_done_and_logged_again(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, log_every=1)
-    whole = Loop(Sums(), tmp_path / "whole", settings)
+    whole = Trainer(Sums(), tmp_path / "whole", settings)
     whole.run()
-    crashed = Loop(Sums(), tmp_path / "crash", settings)
+    crashed = Trainer(Sums(), tmp_path / "crash", settings)
     step = crashed.stage.losses
 
     def losses(*given: Any) -> Any:
@@ -100,7 +100,7 @@ def test_after_a_crash_steps_are_done_and_logged_again(tmp_path: Path) -> None:
     crashed.stage.losses = losses  # type: ignore[method-assign]
     with pytest.raises(OSError, match="power"):
         crashed.run()
-    again = Loop(Sums(), tmp_path / "crash", settings)
+    again = Trainer(Sums(), tmp_path / "crash", settings)
     assert again.step == 5
     again.run()
     assert_same(whole, again)
@@ -112,7 +112,7 @@ def test_after_a_crash_steps_are_done_and_logged_again(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_an_error_with_a_name(tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"last\.pt"):
-        Loop(Sums(), tmp_path, SETTINGS)
+        Trainer(Sums(), tmp_path, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -135,18 +135,18 @@ def test_a_checkpoint_of_wrong_types_is_a_damaged_one(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
     settings = dataclasses.replace(SETTINGS, steps=1)
-    Loop(Sums(), tmp_path, settings).run()
+    Trainer(Sums(), tmp_path, settings).run()
     path = tmp_path / CHECKPOINT
     torch.save({**torch.load(path, weights_only=True), **change}, path)
     with pytest.raises(InputError, match=r"last\.pt"):
-        Loop(Sums(), tmp_path, settings)
+        Trainer(Sums(), tmp_path, settings)
 
 
 def test_a_loss_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
     stage = Sums()
     before = [p.clone() for p in stage.module.parameters()]
     stage.losses = lambda drawn, rng: {"loss": stage.module(drawn).mean() * float("nan")}  # type: ignore[method-assign]
-    Loop(stage, tmp_path, dataclasses.replace(SETTINGS, steps=2)).run()
+    Trainer(stage, tmp_path, dataclasses.replace(SETTINGS, steps=2)).run()
     assert all(map(torch.equal, before, stage.module.parameters()))
 
 
@@ -163,7 +163,7 @@ def test_a_stage_ends_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.Mo
     clock = itertools.count(0, 6.0)
     monkeypatch.setattr("avse.training.loop.time.monotonic", lambda: next(clock))
     settings = dataclasses.replace(SETTINGS, steps=1000, minutes=0.5, warmup=0, decay_share=0.5)
-    loop = Loop(Sums(), tmp_path, settings)
+    loop = Trainer(Sums(), tmp_path, settings)
     assert loop.run()
     assert loop.step == 5  # of six seconds each
     # A finished stage stays finished, and the learning rate has followed the clock.
@@ -244,9 +244,9 @@ def train_as_rank(rank: int, port: int, folder: str) -> None:
         for attempt in ("one", "two"):
             settings = dataclasses.replace(SETTINGS, optimiser="muon")
             stop = stop_after(7) if rank == 1 else stop_after(99)
-            stopped = Loop(Sums(), Path(folder) / attempt, settings, compute=compute, stop=stop)
+            stopped = Trainer(Sums(), Path(folder) / attempt, settings, compute=compute, stop=stop)
             assert not stopped.run(), "one process asked to stop, so both do"
-            loop = Loop(Sums(), Path(folder) / attempt, settings, compute=compute)
+            loop = Trainer(Sums(), Path(folder) / attempt, settings, compute=compute)
             assert loop.step == 7
             loop.run()
             torch.save(loop.module.state_dict(), Path(folder) / f"{attempt}{rank}.pt")
@@ -260,7 +260,7 @@ def test_two_processes_keep_the_same_weights(tmp_path: Path) -> None:
     first, *rest = (torch.load(tmp_path / f"{a}{r}.pt") for a in ("one", "two") for r in (0, 1))
     for other in rest:
         assert all(torch.equal(value, other[name]) for name, value in first.items())
-    alone = Loop(Sums(), tmp_path / "alone", dataclasses.replace(SETTINGS, optimiser="muon"))
+    alone = Trainer(Sums(), tmp_path / "alone", dataclasses.replace(SETTINGS, optimiser="muon"))
     alone.run()
     # Two processes hear twice as much: the result is another one.
     assert not torch.equal(alone.module.state_dict()["0.weight"], first["0.weight"])

@@ -12,14 +12,14 @@ from avse.data.clips import MemoryClips
 from avse.dsp.stft import BINS
 from avse.models.network import AVSENet
 from avse.models.spec import AVSESpec
-from avse.training.audio_only import Ears, EarsStage, VoicesSource, assigned, best_gain
+from avse.training.audio_only import AudioOnlyNet, AudioOnlyStage, VoicesSource, assigned, best_gain
 from avse.training.compute import Compute
-from avse.training.contrastive import LipsStage, fit_components
+from avse.training.contrastive import ContrastiveStage, fit_components
 from avse.training.cues import fit_cues
 from avse.training.data import Corpora
 from avse.training.lip_augmentation import varied
 from avse.training.mixing import Mixer
-from avse.training.queries import Asker, MixtureSource
+from avse.training.queries import MixtureSource, QueryBuilder
 from avse.training.recipe import (
     TRAINED,
     AskSettings,
@@ -169,7 +169,7 @@ def test_onlookers_are_silent_and_compete(clips: MemoryClips, sounds: MemorySoun
     fit_components(network, clips.clips)
     bank, scale = fit_cues(network, clips.clips)
     assert scale.shape == (TINY.embedding, 1)
-    asker = Asker(network, bank, AskSettings(), LipVariation(), CPU)
+    asker = QueryBuilder(network, bank, AskSettings(), LipVariation(), CPU)
     mixer = Mixer(sounds, None, SHORT)
     stage = SeparationStage(network, MixtureSource(None, mixer, 0, 3), bank)
     speech = mixer.draw(np.random.default_rng(0), 40)
@@ -223,12 +223,12 @@ def test_ears_are_told_nothing_of_the_order() -> None:
 
 
 def test_ears_and_nobody_share_every_bin(sounds: MemorySounds, clips: MemoryClips) -> None:
-    ears = Ears(AVSENet(TINY), 3).eval()
+    ears = AudioOnlyNet(AVSENet(TINY), 3).eval()
     masks = ears(torch.rand(2, BINS, 8))
     assert masks.shape == (2, 3, BINS, 8)
     assert (masks.sum(dim=1) < 1).all()
     source = VoicesSource(Mixer(sounds, None, SHORT), 2)
-    stage = EarsStage(ears, source, {"pack": clips}, seconds=0.8, count=4)
+    stage = AudioOnlyStage(ears, source, {"pack": clips}, seconds=0.8, count=4)
     with torch.no_grad():
         assert set(stage.validate()) == {"gain_pack"}
 
@@ -261,7 +261,7 @@ def test_lips_and_voices_find_each_other(clips: MemoryClips) -> None:
     network = AVSENet(TINY)
     fit_components(network, clips.clips)
     mixer = TalkingMixer(clips, None, SHORT, FaceSettings(lost=0))
-    stage = LipsStage(network, mixer, {"pack": mixer}, size=6)
+    stage = ContrastiveStage(network, mixer, {"pack": mixer}, size=6)
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     losses = []
     for step in range(40):
@@ -278,7 +278,7 @@ def test_lips_and_voices_find_each_other(clips: MemoryClips) -> None:
 def test_lips_out_of_step_are_moved_whole() -> None:
     network = AVSENet(TINY)
     how = AskSettings(late=1.0, most_late=3)
-    asker = Asker(network, None, how, LipVariation(), CPU)
+    asker = QueryBuilder(network, None, how, LipVariation(), CPU)
     frames = torch.arange(20.0)
     cues = torch.stack([frames, 100 + frames]).expand(64, 2, 20)
     moved, seen = asker.out_of_step(cues, frames.expand(64, 20), np.random.default_rng(0))
@@ -287,7 +287,7 @@ def test_lips_out_of_step_are_moved_whole() -> None:
     for row, shift in zip(range(64), late.tolist(), strict=True):
         assert torch.equal(moved[row], cues[row].roll(-shift, dims=-1))
         assert torch.equal(seen[row], frames.roll(-shift))
-    same, _ = Asker(network, None, AskSettings(late=0.0), LipVariation(), CPU).out_of_step(
+    same, _ = QueryBuilder(network, None, AskSettings(late=0.0), LipVariation(), CPU).out_of_step(
         cues, frames.expand(64, 20), np.random.default_rng(0)
     )
     assert torch.equal(same, cues)
