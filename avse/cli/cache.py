@@ -26,7 +26,7 @@ CLEAR_EXAMPLES = options.examples(
 Corrections = Annotated[
     bool,
     typer.Option(
-        "--corrections", help="Remove what was corrected by hand as well, which cannot be undone."
+        "--corrections", help="Also remove corrections made by hand. This cannot be undone."
     ),
 ]
 

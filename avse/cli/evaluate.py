@@ -42,7 +42,8 @@ Estimates = Annotated[
         "--estimates",
         metavar="FOLDER",
         show_default=False,
-        help="What is to be judged. Belongs to the reference of the same name, endings aside.",
+        help="Folder of separated voices to score. An estimate belongs to the reference of the "
+        "same name; endings do not count.",
     ),
 ]
 References = Annotated[
@@ -51,8 +52,8 @@ References = Annotated[
         "--references",
         metavar="FOLDER",
         show_default=False,
-        help="The clean voices. Names that differ only after their last dot (talk.1, talk.2) are "
-        "voices of one mixture (talk).",
+        help="Folder of clean voices. Names that differ only after their last dot (talk.1, talk.2)"
+        " are voices of one mixture (talk).",
     ),
 ]
 Mixtures = Annotated[
@@ -61,7 +62,7 @@ Mixtures = Annotated[
         "--mixtures",
         metavar="FOLDER",
         show_default=False,
-        help="What was separated: talk, or talk.1 and so on. Needed for improvements and ceilings.",
+        help="Folder of mixtures: talk, or talk.1 and so on. Needed for improvements and ceilings.",
     ),
 ]
 ManifestFile = Annotated[
@@ -70,15 +71,16 @@ ManifestFile = Annotated[
         "--manifest",
         metavar="FILE.jsonl",
         show_default=False,
-        help="A test set of `avse mix` with videos, or its folder: separate it and score that.",
+        help="Test set of `avse mix` with videos, or its folder. The set is separated, and the "
+        "result is scored.",
     ),
 ]
 NetworkOnly = Annotated[
     bool,
     typer.Option(
         "--network-only",
-        help="Judge the network by itself: sound as it was mixed, each person's lips found in "
-        "their own part of the picture.",
+        help="Score the network alone: it gets the sound as it was mixed, and each person's lips "
+        "from that person's part of the picture.",
     ),
 ]
 Metrics = Annotated[
@@ -87,22 +89,23 @@ Metrics = Annotated[
         "--metrics",
         metavar="LIST",
         envvar="AVSE_METRICS",
-        help="all, or some of si-sdr, si-sdri, sdr, sdri, pesq-wb, pesq-nb, stoi, estoi, "
+        help="Metrics: all, or some of si-sdr, si-sdri, sdr, sdri, pesq-wb, pesq-nb, stoi, estoi, "
         "wrong-speaker, silent-level.",
     ),
 ]
 Ceilings = Annotated[
     bool,
     typer.Option(
-        "--ceilings/--no-ceilings", help="Score oracle masks too; two and a half times the work."
+        "--ceilings/--no-ceilings",
+        help="Also score oracle masks. This takes two and a half times as long.",
     ),
 ]
 Trim = Annotated[
     bool,
     typer.Option(
         "--trim",
-        help="Cut the longer of estimate and reference to the shorter, and say by how much. "
-        "Otherwise such pairs are not scored. Nothing is ever shifted.",
+        help="Cut the longer of estimate and reference to the length of the shorter, and report by"
+        " how much. Without it such pairs are not scored. Nothing is shifted.",
     ),
 ]
 Curves = Annotated[
@@ -111,12 +114,13 @@ Curves = Annotated[
         "--curves",
         metavar="LIST",
         show_default=False,
-        help="Robustness against offset, missing, frozen (lips), snr, speakers, size, rate (of the "
-        "picture), sync (late sound in the file, corrected), or all. Needs --manifest.",
+        help="Robustness curves: offset, missing or frozen lips, snr, speakers, size or rate of "
+        "the picture, sync (late sound in the file, corrected), or all. Needs --manifest.",
     ),
 ]
 CurveItems = Annotated[
-    int, typer.Option("--curve-items", min=1, metavar="N", help="Mixtures used for curves.")
+    int,
+    typer.Option("--curve-items", min=1, metavar="N", help="Number of mixtures for the curves."),
 ]
 Transcriber = Annotated[
     str | None,
@@ -125,8 +129,8 @@ Transcriber = Annotated[
         metavar="NAME|COMMAND",
         envvar="AVSE_TRANSCRIBER",
         show_default=False,
-        help="Also measure word errors: faster-whisper[:MODEL], or a command, run without a shell, "
-        "that prints the words in the sound file {}.",
+        help="Also measure the word error rate with faster-whisper[:MODEL], or with a command that"
+        " prints the words in the sound file {}. The command runs without a shell.",
     ),
 ]
 Compare = Annotated[
@@ -135,11 +139,14 @@ Compare = Annotated[
         "--compare",
         metavar="FILE.json",
         show_default=False,
-        help="The results.json of another evaluation: paired differences.",
+        help="results.json of another evaluation. The report then shows paired differences.",
     ),
 ]
 KeepEstimates = Annotated[
-    bool, typer.Option("--keep-estimates", help="With --manifest, keep the voices as WAV files.")
+    bool,
+    typer.Option(
+        "--keep-estimates", help="With --manifest, keep the separated voices as WAV files."
+    ),
 ]
 OutputFolder = Annotated[
     str,

@@ -45,7 +45,7 @@ Sheet = Annotated[
         "--sheet",
         metavar="FILE.png",
         show_default=False,
-        help="Write a picture of all faces with their numbers, and of where they are.",
+        help="Write a picture of all faces with their numbers and places.",
     ),
 ]
 
@@ -55,8 +55,8 @@ Remember = Annotated[
         "--remember",
         metavar="FILE.toml",
         show_default=False,
-        help="Add the people who are not in it yet to a file for --people, each with a description "
-        "of the face, which is biometric data. Needs avse[identity].",
+        help="Add people to a file for --people, each with a face embedding, which is biometric "
+        "data. People in the file are left as they are. Needs avse[identity].",
     ),
 ]
 

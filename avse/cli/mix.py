@@ -46,12 +46,13 @@ Clips = Annotated[
     str,
     typer.Argument(
         metavar="CLIPS",
-        help="A folder with a folder of clips for each person, or a corpus that --protocol knows.",
+        help="Folder with one folder of clips for each person, or a corpus that --protocol "
+        "supports.",
     ),
 ]
 Output = Annotated[
     str,
-    typer.Option("--output", "-o", metavar="FOLDER", help="Where the set goes; made if missing."),
+    typer.Option("--output", "-o", metavar="FOLDER", help="Output folder; created if missing."),
 ]
 Protocol = Annotated[
     str | None,
@@ -60,7 +61,7 @@ Protocol = Annotated[
         metavar="|".join((*GRID_PROTOCOLS, ANY, LIST)),
         envvar="AVSE_PROTOCOL",
         show_default=f"{ANY}, or {LIST} with --list",
-        help="Who belongs to which split, and at which levels people talk.",
+        help="Protocol that sets the split of each speaker and the levels of the voices.",
     ),
 ]
 ListFile = Annotated[
@@ -69,9 +70,9 @@ ListFile = Annotated[
         "--list",
         metavar="FILE",
         show_default=False,
-        help="What to mix: lines of `a.wav 1.2 b.wav -1.2` as of the LRS2-, LRS3- and "
-        "VoxCeleb2-2Mix sets, or the columns of MuSE; or the manifest.jsonl of a set, to make that "
-        "set again.",
+        help="Mixture list: lines such as `a.wav 1.2 b.wav -1.2` (LRS2-, LRS3- and "
+        "VoxCeleb2-2Mix), the columns of MuSE, or the manifest.jsonl of a set, which makes "
+        "that set again.",
     ),
 ]
 Pack = Annotated[
@@ -81,8 +82,8 @@ Pack = Annotated[
         metavar="PACK",
         envvar="AVSE_PACK",
         show_default=False,
-        help="A pack that avse prepare made of the same clips: who is who, and in which split, is "
-        "what it says.",
+        help="Pack that avse prepare made of the same clips; speakers and splits are taken from "
+        "it.",
     ),
 ]
 Split = Annotated[
@@ -92,8 +93,8 @@ Split = Annotated[
         metavar="train|valid|test|all",
         envvar="AVSE_SPLIT",
         show_default="all of any folder, else test",
-        help="Whom to take. Of any folder, one person in ten is in test and one in valid; the "
-        "name decides, as in avse prepare.",
+        help="Split to use. In an arbitrary folder, 10 % of the speakers are in test and 10 % in "
+        "valid, chosen by name as in avse prepare.",
     ),
 ]
 Speakers = Annotated[
@@ -103,7 +104,7 @@ Speakers = Annotated[
         metavar="2|3|4",
         envvar="AVSE_SPEAKERS",
         show_default="2",
-        help="How many talk at once.",
+        help="Number of speakers in each mixture.",
     ),
 ]
 Count = Annotated[
@@ -113,7 +114,7 @@ Count = Annotated[
         metavar="N",
         envvar="AVSE_COUNT",
         show_default="100, or all of a list",
-        help="How many mixtures.",
+        help="Number of mixtures.",
     ),
 ]
 Sir = Annotated[
@@ -123,7 +124,7 @@ Sir = Annotated[
         metavar="DB..DB",
         envvar="AVSE_SIR",
         show_default="-5..5; 0 for morrone-grid",
-        help="Level of the first voice over each other one.",
+        help="Level of the first voice relative to each other voice, in dB.",
     ),
 ]
 NoiseFolder = Annotated[
@@ -133,7 +134,7 @@ NoiseFolder = Annotated[
         metavar="FOLDER",
         envvar="AVSE_NOISE",
         show_default=False,
-        help="Noises to add, one to each mixture.",
+        help="Folder of noise files; one is added to each mixture.",
     ),
 ]
 Snr = Annotated[
@@ -142,7 +143,7 @@ Snr = Annotated[
         "--snr",
         metavar="DB..DB",
         envvar="AVSE_SNR",
-        help="Level of all voices together over the noise.",
+        help="Level of all voices together relative to the noise, in dB.",
     ),
 ]
 Seconds = Annotated[
@@ -153,7 +154,7 @@ Seconds = Annotated[
         parser=options.read_time,
         envvar="AVSE_SECONDS",
         show_default="as long as the shortest clip",
-        help="Longest that a mixture may be.",
+        help="Maximum length of a mixture.",
     ),
 ]
 Height = Annotated[
@@ -168,11 +169,11 @@ Height = Annotated[
 ]
 SampleRate = Annotated[
     int,
-    typer.Option("--sample-rate", metavar="HZ", envvar="AVSE_SAMPLE_RATE", help="Of all sound."),
+    typer.Option(
+        "--sample-rate", metavar="HZ", envvar="AVSE_SAMPLE_RATE", help="Sample rate of all sound."
+    ),
 ]
-Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", envvar="AVSE_SEED", help="Of all random choices.")
-]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", envvar="AVSE_SEED", help="Random seed.")]
 Turns = Annotated[
     float | None,
     typer.Option(
@@ -180,15 +181,15 @@ Turns = Annotated[
         metavar="SHARE",
         envvar="AVSE_TURNS",
         show_default="all at once",
-        help="Let people take turns, each beginning when the one before has this share of the clip "
-        "left: 0 is one after the other, 1 all at once. Who waits keeps still. Adds who speaks "
-        "when, as RTTM.",
+        help="Overlap of turns. Each speaker begins when this share of the previous clip is left: "
+        "0 is one after the other, 1 is all at once. A speaker who waits keeps still. Also "
+        "writes who speaks when, as RTTM.",
     ),
 ]
 NoVideo = Annotated[
     bool,
     typer.Option(
-        "--no-video", envvar="AVSE_NO_VIDEO", help="Sound alone; clips need no picture then."
+        "--no-video", envvar="AVSE_NO_VIDEO", help="Write sound only. Clips then need no picture."
     ),
 ]
 Force = Annotated[
@@ -196,7 +197,7 @@ Force = Annotated[
     typer.Option(
         "--force",
         "-f",
-        help="Replace another set in the folder; mixtures that stay the same are kept.",
+        help="Replace another set in the folder. Mixtures that stay the same are kept.",
     ),
 ]
 DryRun = Annotated[

@@ -31,26 +31,32 @@ EXPORT_EXAMPLES = options.examples(
 )
 
 Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="Folder of a run of avse train, or of one stage of it.")
+    str,
+    typer.Argument(metavar="RUN", help="Folder of a run of avse train, or of one of its stages."),
 ]
-File = Annotated[str, typer.Argument(metavar="FILE.safetensors", help="Where the weights go.")]
+File = Annotated[str, typer.Argument(metavar="FILE.safetensors", help="File to write.")]
 Bias = Annotated[
     float,
     typer.Option(
         "--bias",
         metavar="LOGIT",
-        help="Added to every claim: how far faces are favoured over nobody. Choose it on held-out "
-        "people; real masks only.",
+        help="Bias added to the mask logits. A higher bias favours visible speakers over the "
+        "residual. Choose it on held-out speakers. Real masks only.",
     ),
 ]
 FullPrecision = Annotated[
-    bool, typer.Option("--full-precision", help="32-bit floats: a file of twice the size.")
+    bool,
+    typer.Option(
+        "--full-precision", help="Store 32-bit floats, which doubles the size of the file."
+    ),
 ]
 
 Which = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME|PATH]", show_default=False, help="One model; all shipped ones if left out."
+        metavar="[NAME|PATH]",
+        show_default=False,
+        help="Name of a model. Without it, all shipped models.",
     ),
 ]
 

@@ -36,7 +36,7 @@ File = Annotated[
     typer.Argument(
         metavar="[FILE]",
         show_default=False,
-        help="A video with sound; without it, one is chosen in the browser.",
+        help="A video with sound. Without it, choose one in the browser.",
     ),
 ]
 Port = Annotated[
@@ -48,7 +48,7 @@ Port = Annotated[
         metavar="N",
         envvar="AVSE_PORT",
         show_default="a free one",
-        help="Port on this computer; no other computer reaches it.",
+        help="Port on this computer. Other computers cannot reach it.",
     ),
 ]
 Browser = Annotated[
@@ -67,8 +67,8 @@ Transcribe = Annotated[
         metavar="RECOGNISER",
         envvar="AVSE_TRANSCRIBE",
         show_default=False,
-        help="Also show what each person says: faster-whisper[:MODEL], or a command, run without a "
-        "shell, that prints the words in the sound file {}.",
+        help="Also show what each person says, with faster-whisper[:MODEL] or a command that "
+        "prints the words in the sound file {}. The command runs without a shell.",
     ),
 ]
 

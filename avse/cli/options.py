@@ -137,7 +137,7 @@ Input = Annotated[
 ]
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="INPUT...", help="Recordings, or patterns that match some."),
+    typer.Argument(metavar="INPUT...", help="Recordings, or patterns that match recordings."),
 ]
 Output = Annotated[
     str | None,
@@ -172,8 +172,8 @@ Bits = Annotated[
         envvar="AVSE_BITS",
         show_default="those of the recording",
         rich_help_panel=OUTPUT,
-        help="Depth of samples in .wav, .flac, .mov and .mkv; 32 is floating point, which .flac "
-        "cannot hold.",
+        help="Bit depth of .wav, .flac, .mov and .mkv. 32 is floating point, which .flac cannot "
+        "hold.",
     ),
 ]
 Report = Annotated[
@@ -182,8 +182,8 @@ Report = Annotated[
         "--report",
         envvar="AVSE_REPORT",
         rich_help_panel=OUTPUT,
-        help="Also write what was done, for reviewers, as .avse.json and .avse.txt beside the "
-        "outputs: versions, settings, SHA-256 of all files, where a voice was guessed.",
+        help="Also write a report for reviewers, as .avse.json and .avse.txt beside the outputs: "
+        "versions, settings, SHA-256 of all files, and where a voice was guessed.",
     ),
 ]
 Speaker = Annotated[
@@ -227,8 +227,8 @@ Offscreen = Annotated[
         "--offscreen",
         envvar="AVSE_OFFSCREEN",
         rich_help_panel=OUTPUT,
-        help="Also write what comes from out of sight: clear voices (narrator), many voices at "
-        "once (crowd), and the residual. All of it adds up to the original.",
+        help="Also write off-screen speech: clear voices (narrator), many voices at once (crowd), "
+        "and the residual. All stems add up to the original.",
     ),
 ]
 Clipping = Annotated[
@@ -288,7 +288,7 @@ Quiet = Annotated[
         "-q",
         callback=_hush,
         is_eager=True,
-        help="Only results, warnings and errors.",
+        help="Print only results, warnings and errors.",
     ),
 ]
 Verbose = Annotated[
@@ -301,7 +301,7 @@ Verbose = Annotated[
         is_eager=True,
         show_default=False,
         metavar="",
-        help="Say more; -vv adds tracebacks and what libraries say.",
+        help="Print more; -vv adds tracebacks and messages of libraries.",
     ),
 ]
 Config = Annotated[
@@ -313,6 +313,7 @@ Config = Annotated[
         callback=use_configuration,
         is_eager=True,
         show_default=False,
-        help="Defaults for options, weaker than the command line and the environment.",
+        help="File with defaults for options. The command line and the environment take "
+        "precedence.",
     ),
 ]

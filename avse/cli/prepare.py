@@ -33,11 +33,12 @@ EXAMPLES = options.examples(
 )
 
 Folders = Annotated[
-    list[str], typer.Argument(metavar="FOLDER...", help="Folders of clips, looked through.")
+    list[str],
+    typer.Argument(metavar="FOLDER...", help="Folders of clips. Sub-folders are searched."),
 ]
 Output = Annotated[
     str,
-    typer.Option("--output", "-o", metavar="PACK", help="Folder for the data; made if missing."),
+    typer.Option("--output", "-o", metavar="PACK", help="Output folder; created if missing."),
 ]
 Layout = Annotated[
     str,
@@ -45,8 +46,8 @@ Layout = Annotated[
         "--layout",
         metavar="auto|folders|flat|grid|lrs|voxceleb|avsec",
         envvar="AVSE_LAYOUT",
-        help="What the folders say: auto recognises it; folders: a folder is a person; flat: "
-        "nothing, so people are told apart by looks and voice; else as that corpus has it.",
+        help="Layout of the folders. auto detects it; folders: each folder is a person; flat: "
+        "people are told apart by face and voice; other names: the layout of that corpus.",
     ),
 ]
 Corpus = Annotated[
@@ -56,12 +57,16 @@ Corpus = Annotated[
         metavar="NAME",
         envvar="AVSE_CORPUS",
         show_default="that of the layout or folder",
-        help="What the clips count towards. Mixtures are made within a corpus.",
+        help="Corpus name of the clips. Mixtures are made within a corpus.",
     ),
 ]
 SoundOnly = Annotated[
     bool,
-    typer.Option("--sound-only", envvar="AVSE_SOUND_ONLY", help="Speech or noise, no pictures."),
+    typer.Option(
+        "--sound-only",
+        envvar="AVSE_SOUND_ONLY",
+        help="Read sound only, for speech without video and for noise.",
+    ),
 ]
 Labels = Annotated[
     str | None,
@@ -69,7 +74,7 @@ Labels = Annotated[
         "--labels",
         metavar="FILE.tsv",
         show_default=False,
-        help="A table with columns file, corpus and speaker: take these files.",
+        help="Table with the columns file, corpus and speaker; only these files are read.",
     ),
 ]
 TestShare = Annotated[
@@ -78,7 +83,7 @@ TestShare = Annotated[
         "--test-share",
         metavar="0..1",
         envvar="AVSE_TEST_SHARE",
-        help="Share of people kept for testing; the name decides, as in avse mix.",
+        help="Share of speakers in the test split, chosen by name as in avse mix.",
     ),
 ]
 ValidShare = Annotated[
@@ -87,7 +92,7 @@ ValidShare = Annotated[
         "--valid-share",
         metavar="0..1",
         envvar="AVSE_VALID_SHARE",
-        help="Share of people kept for validation.",
+        help="Share of speakers in the validation split.",
     ),
 ]
 HoldOut = Annotated[
@@ -96,8 +101,8 @@ HoldOut = Annotated[
         "--hold-out",
         metavar="PERSON",
         show_default=False,
-        help="Somebody kept for testing whatever the rule says: a name as in the report, or "
-        "CORPUS/NAME. Can be given again.",
+        help="Speaker to put into the test split in any case: a name as in the report, or "
+        "CORPUS/NAME. May be given more than once.",
     ),
 ]
 Seed = Annotated[
@@ -106,14 +111,13 @@ Seed = Annotated[
         "--seed",
         metavar="N",
         envvar="AVSE_SEED",
-        help="Moves people to other parts than avse mix has them in, unless it is given this pack.",
+        help="Seed of the splits. With another seed, avse mix has other splits unless it gets this"
+        " pack.",
     ),
 ]
 Force = Annotated[
     bool,
-    typer.Option(
-        "--force", "-f", help="Read all clips again; replace what else is in the folder's pack."
-    ),
+    typer.Option("--force", "-f", help="Read all clips again, and replace the pack in the folder."),
 ]
 
 

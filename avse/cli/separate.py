@@ -59,8 +59,9 @@ Transcribe = Annotated[
         envvar="AVSE_TRANSCRIBE",
         show_default=False,
         rich_help_panel=options.OUTPUT,
-        help="Also write what each voice says, as subtitles beside it: faster-whisper[:MODEL], or "
-        "a command, run without a shell, that prints the words in the sound file {}.",
+        help="Also write what each voice says, as subtitles beside it, with faster-whisper[:MODEL]"
+        " or a command that prints the words in the sound file {}. The command runs without a"
+        " shell.",
     ),
 ]
 

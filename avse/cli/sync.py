@@ -35,8 +35,8 @@ Fix = Annotated[
     bool,
     typer.Option(
         "--fix",
-        help="Write a copy in which sound and picture are in step: packets are copied, the time "
-        "stamps of the sound moved. Needs -o.",
+        help="Write a copy in which sound and picture are in sync. Packets are copied; only the "
+        "time stamps of the sound change. Needs -o.",
     ),
 ]
 Fixed = Annotated[
@@ -50,7 +50,7 @@ Fixed = Annotated[
     ),
 ]
 OverTime = Annotated[
-    bool, typer.Option("--over-time", help="Also say what every five seconds say by themselves.")
+    bool, typer.Option("--over-time", help="Also print the offset of each five seconds.")
 ]
 
 

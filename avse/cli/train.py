@@ -34,18 +34,21 @@ EXAMPLES = options.examples(
 )
 
 RecipeFile = Annotated[
-    str, typer.Argument(metavar="RECIPE.toml", help="What to train, on what, and how.")
+    str, typer.Argument(metavar="RECIPE.toml", help="Recipe: the data, the network and the stages.")
 ]
 Output = Annotated[
     str,
     typer.Option(
-        "--output", "-o", metavar="RUN", help="Folder of the run, with one for each stage in it."
+        "--output", "-o", metavar="RUN", help="Folder of the run. Each stage has a folder in it."
     ),
 ]
 StageName = Annotated[
     str | None,
     typer.Option(
-        "--stage", metavar="NAME", show_default="all that are not finished", help="Only this one."
+        "--stage",
+        metavar="NAME",
+        show_default="all that are not finished",
+        help="Run only this stage.",
     ),
 ]
 Steps = Annotated[
@@ -55,16 +58,16 @@ Steps = Annotated[
         metavar="N",
         min=1,
         show_default="as the recipe says",
-        help="Steps of each stage, for a try.",
+        help="Number of steps of each stage, for a trial run.",
     ),
 ]
 TensorBoard = Annotated[
-    bool, typer.Option("--tensorboard", help="Also log for TensorBoard: RUN/tensorboard.")
+    bool, typer.Option("--tensorboard", help="Also write TensorBoard logs to RUN/tensorboard.")
 ]
 Force = Annotated[
     bool,
     typer.Option(
-        "--force", "-f", help="Go on with a stage although the recipe has changed since it began."
+        "--force", "-f", help="Continue a stage even if the recipe has changed since it began."
     ),
 ]
 

@@ -65,15 +65,15 @@ Preview = Annotated[
     _file("--preview", "FILE.mp4", "Write the video with boxes, numbers and bars of activity."),
 ]
 Frames = Annotated[
-    bool, typer.Option("--frames", help="In --json, the probability of each video frame too.")
+    bool, typer.Option("--frames", help="Add the probability of each video frame to --json.")
 ]
 Dubbing = Annotated[
     bool,
     typer.Option(
         "--dubbing/--no-dubbing",
         envvar="AVSE_DUBBING",
-        help="Leave out where lips move to a voice that does not go with them for seconds: "
-        "dubbing, voice-over. Lips that are read badly may be taken for it. Needs --sync.",
+        help="Leave out stretches of seconds in which the lips do not match the voice: dubbing, "
+        "voice-over. Lips that are tracked badly can look the same. Needs --sync.",
     ),
 ]
 
