@@ -44,7 +44,7 @@ def discover(
     Args:
         inputs: files, folders (searched through for videos, hidden ones left out), and patterns.
         lists: files with a name of such a thing in each line; "-" is stdin.
-        output: folder of the batch; what lies in it is no input.
+        output: folder of the batch; what lies in it is not an input.
         base: outputs keep the sub-folders below this; without it, those below a folder or a pattern
             that was given, and none for a file that was given.
 

@@ -96,7 +96,7 @@ class Record:
     version: int = field(default=VERSION)
 
     def line(self) -> bytes:
-        """One line, ASCII: names that are no valid text survive as escapes."""
+        """One line, ASCII: names that are not valid text survive as escapes."""
         return json.dumps(asdict(self)).encode("ascii") + b"\n"
 
     @staticmethod
@@ -117,7 +117,7 @@ class Record:
                 the folder of a batch.
         """
         if not isinstance(value, Mapping) or value.get("version") != VERSION:
-            raise RecordError("it is no record of this version")
+            raise RecordError("it is not a record of this version")
         record = build(Record, value, "the record")
         try:
             os.fsencode(record.input)

@@ -241,7 +241,7 @@ def look_into(task: ProbeTask) -> Probed:
     """Say what a file holds.
 
     Raises:
-        MediaError, NoVideoError, NoAudioError: it is no recording to work on.
+        MediaError, NoVideoError, NoAudioError: it is not a recording to work on.
         ContainerError: videos of the kind that is wanted cannot hold it.
         UsageError: the part that is wanted does not lie in it.
     """

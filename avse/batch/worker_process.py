@@ -28,7 +28,7 @@ _LAST_WORDS = 600
 
 
 def worker_main(pipe: Connection, setup: Setup, number: int, threads: int, log: Path) -> None:
-    """The life of a worker process."""
+    """The main loop of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()

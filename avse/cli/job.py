@@ -1,4 +1,4 @@
-"""A job carried out before the user's eyes: stages on the terminal, warnings at the end."""
+"""Run a job with progress on the terminal and warnings at the end."""
 
 from __future__ import annotations
 

@@ -330,7 +330,7 @@ def read_range(option: str, text: str) -> Range:
     match = _RANGE.fullmatch(text)
     if match is None:
         raise UsageError(
-            f"{option} {text!r} is no level in decibels", "such as 0, or a range: -5..5"
+            f"{option} {text!r} is not a level in decibels", "such as 0, or a range: -5..5"
         )
     low = float(match[1])
     return low, low if match[2] is None else float(match[2])

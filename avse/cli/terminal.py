@@ -71,7 +71,7 @@ class Terminal:
             print(f"hint: {printable(_one_line(hint))}", file=sys.stderr, flush=True)
 
     def internal_error(self, error: BaseException) -> None:
-        """Own up to a defect."""
+        """Report an internal error."""
         what = _one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         self._say(f"internal error: {what}; please report it with the output of `avse doctor`")
         if not self.debugging:
@@ -95,7 +95,7 @@ def printable(text: str) -> str:
     """Text on one line, as it is if it can be; control characters are shown as escapes.
 
     File names and what files say of themselves may hold orders for the terminal. Bytes of names
-    that are no valid text stay as they are, but for those that terminals of one byte a character
+    that are not valid text stay as they are, but for those that terminals of one byte a character
     take for controls.
     """
     return "".join(c if _harmless(c) else repr(c)[1:-1] for c in text)
@@ -116,7 +116,7 @@ def terminal_of(context: typer.Context) -> Terminal:
 
 
 def let_any_name_through(stream: TextIO) -> None:
-    """Let a stream carry file names that are no valid text, as the system stores them."""
+    """Let a stream carry file names that are not valid text, as the system stores them."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="surrogateescape")

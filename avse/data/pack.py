@@ -63,7 +63,7 @@ class PreparedPack:
         pictures: whether they have lips.
 
     Raises:
-        InputError: it is no pack, or not a finished one.
+        InputError: it is not a pack, or not a finished one.
     """
 
     def __init__(self, folder: Path, *, confident: float = CONFIDENT) -> None:
@@ -78,7 +78,7 @@ class PreparedPack:
             ]
         except OSError as error:
             raise InputError(
-                f"{self.folder} is no finished pack: {error.strerror}", "run `avse prepare`"
+                f"{self.folder} is not a finished pack: {error.strerror}", "run `avse prepare`"
             ) from error
         except ValueError as error:
             raise InputError(

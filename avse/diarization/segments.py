@@ -67,7 +67,7 @@ class Hysteresis:
             raise UsageError("a shortest duration is negative", "choose 0 seconds or more")
 
     def flags(self, probability: FloatArray) -> Flags:
-        """(frames,) probabilities at 25 Hz; NaN where unknown, which is no speech -> (frames,)."""
+        """(frames,) probabilities at 25 Hz; NaN where unknown, which is not speech -> (frames,)."""
         with np.errstate(invalid="ignore"):
             carried, sure = probability >= self.off, probability >= self.on
         kept = np.zeros(len(probability), np.bool_)

@@ -316,7 +316,7 @@ def made(folder: Path) -> Iterator[None]:
 def write(path: Path, text: str, *, overwrite: bool) -> None:
     """Write a text file, which appears complete or not at all.
 
-    Names of files that are no valid text are written as the system stores them.
+    Names of files that are not valid text are written as the system stores them.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is false.

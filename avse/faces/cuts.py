@@ -24,7 +24,7 @@ class CutDetector:
 
     A cut is a change of the small picture that is large (mean over pixels of 14 of 255 levels, and
     three times what the last dozen frames changed by), so a fast pan, where every frame changes
-    much, is none. A dissolve is no cut either, but `dissolved` tells that a face may have become
+    much, is none. A dissolve is not a cut either, but `dissolved` tells that a face may have become
     another.
     """
 

@@ -160,7 +160,7 @@ def _read_one(path: Path, name: str, about: object) -> Known:
         raise UsageError(f"{where}: {what}", f"give one of {', '.join(sorted(_KEYS))}")
     number, reference = about.get("number"), about.get("reference")
     if number is not None and (type(number) is not int or number < 1):
-        raise UsageError(f"{where}: {number!r} is no number", "people count from 1")
+        raise UsageError(f"{where}: {number!r} is not a number", "people count from 1")
     if reference is not None and not isinstance(reference, str):
         raise UsageError(f"{where}: reference is not the name of a file", "put it into quotes")
     if number is not None and reference is None and "faces" in about:

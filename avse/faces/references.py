@@ -93,7 +93,7 @@ def _face_in(
 
 
 def _picture(path: Path) -> Image | None:
-    """(h, w, 3) RGB, upright, at most 1280 pixels wide and high; None if it is no picture."""
+    """(h, w, 3) RGB, upright, at most 1280 pixels wide and high; None if it is not a picture."""
     from PIL import Image as Pictures
     from PIL import ImageOps, UnidentifiedImageError
 

@@ -1,6 +1,6 @@
 """The people of a recording as bytes, and back without the loss of a bit.
 
-safetensors holds arrays and nothing that could be run; what is no array is JSON in one of them.
+safetensors holds arrays and nothing that could be run; what is not an array is JSON in one of them.
 Whatever bytes are read, they give people that make sense, or a `ValueError`.
 """
 
@@ -30,7 +30,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class _Told:
-    """What of a person is no array; of each stretch of lips its first frame and its length."""
+    """What of a person is not an array; of each stretch of lips its first frame and its length."""
 
     number: int
     first_seen: str
@@ -42,7 +42,7 @@ class _Told:
 
 @dataclass(frozen=True)
 class _About:
-    """What of a recording is no array."""
+    """What of a recording is not an array."""
 
     width: int
     height: int

@@ -87,7 +87,7 @@ def place(temporary: Path, path: Path, *, overwrite: bool) -> None:
 def place_text(path: Path, text: str, *, overwrite: bool) -> None:
     """Write a text in UTF-8; it appears under its name complete or not at all.
 
-    Names of files in it that are no valid text are written as the system stores them.
+    Names of files in it that are not valid text are written as the system stores them.
 
     Raises:
         OutputExistsError, OutputError: see `check_destination`.

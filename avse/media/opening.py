@@ -118,7 +118,7 @@ def check_file(file: Path) -> None:
 
 
 def refuse_url(text: str) -> None:
-    """Refuse what is no path but an address, such as https://example.org/talk.mp4.
+    """Refuse what is not a path but an address, such as https://example.org/talk.mp4.
 
     Raises:
         MediaError: it is one.

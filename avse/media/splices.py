@@ -238,7 +238,7 @@ def _runs(container: InputContainer) -> list[list[tuple[float, float]]]:
             stamp = packet.dts if packet.pts is None else packet.pts
             if stamp is not None:
                 tick = base[packet.stream_index]
-                # A picture that stays on until the next, an hour later, is no hour of material.
+                # A picture that stays on until the next, an hour later, is not an hour of material.
                 sound = packet.stream.type == "audio"
                 length = (packet.duration or 0) * tick if sound else 0.0
                 found[packet.stream_index].add(stamp * tick, length)

@@ -136,7 +136,7 @@ class StemWriter:
         frames: samples per channel written so far.
         peak: largest absolute value written so far.
         clipped: number of values set to the limit.
-        gain_applied: 1.0, or what the file was made softer by in `close`.
+        gain_applied: 1.0, or the gain by which `close` attenuated the file.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is false.

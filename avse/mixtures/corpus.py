@@ -125,7 +125,7 @@ def corpus_of_pack(root: Path, pack: Path, split: str, *, pictures: bool) -> Cor
 
     Raises:
         UsageError: there is no such folder.
-        InputError: it is no pack, or none of its clips of that split is in the folder.
+        InputError: it is not a pack, or none of its clips of that split is in the folder.
     """
     there = set(find_clips(root, pictures=pictures))
     clips, missing = [], 0
@@ -140,7 +140,7 @@ def corpus_of_pack(root: Path, pack: Path, split: str, *, pictures: bool) -> Cor
                 clips += [CorpusClip(path, person)] if path in there else []
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{pack} is no pack of `avse prepare`, or a damaged one: {error}", "check --pack"
+            f"{pack} is not a pack of `avse prepare`, or a damaged one: {error}", "check --pack"
         ) from error
     if not clips:
         raise InputError(

@@ -61,7 +61,7 @@ def read_list(path: Path) -> list[Entry]:
             error
         )
     except UnicodeDecodeError as error:
-        raise UsageError(f"the list {path} is no text", "check --list") from error
+        raise UsageError(f"the list {path} is not text", "check --list") from error
     entries = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):

@@ -103,7 +103,7 @@ def read_manifest(path: Path) -> Manifest:
         path: the file, or the folder of a test set.
 
     Raises:
-        InputError: it cannot be read, is no manifest, is of another version, was cut short or
+        InputError: it cannot be read, is not a manifest, is of another version, was cut short or
             changed, or a field is missing, unknown or not what it should be; the line is named.
     """
     if path.is_dir():
@@ -113,7 +113,7 @@ def read_manifest(path: Path) -> Manifest:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", "check the path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a manifest: it is no text", _AGAIN) from error
+        raise InputError(f"{path} is not a manifest: it is not text", _AGAIN) from error
     return parse_manifest(text, str(path))
 
 

@@ -69,7 +69,7 @@ class SetSettings:
         for name, levels in (("SIR", self.sir_db), ("SNR", self.snr_db)):
             if levels is not None and not _is_range(levels):
                 raise UsageError(
-                    f"the {name} {levels[0]:g}..{levels[1]:g} dB is no range",
+                    f"the {name} {levels[0]:g}..{levels[1]:g} dB is not a range",
                     "write the lower end first, such as -5..5; at most 60 dB either way",
                 )
         if self.seconds is not None and not 0.04 <= self.seconds <= 3600:

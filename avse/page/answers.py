@@ -43,7 +43,7 @@ NO_RECORDING: dict[str, Any] = {
 
 
 def as_json(value: object, status: int = 200) -> Response:
-    """JSON in ASCII, which carries names of files that are no valid text."""
+    """JSON in ASCII, which carries names of files that are not valid text."""
     return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
 
 

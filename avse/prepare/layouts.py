@@ -261,5 +261,5 @@ def _stem(path: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Names that are no valid text, as the system may store them, made so."""
+    """Names that are not valid text, as the system may store them, made so."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -6,7 +6,7 @@ settings, versions. Whatever is wrong with an entry, it counts as absent. Files 
 that programs may share the folder and be killed. The longest unused entries go first when there are
 more bytes than wanted.
 
-Why the cache cannot be used is logged (`avse -v` shows it) and is no error.
+Why the cache cannot be used is logged (`avse -v` shows it) and is not an error.
 """
 
 from __future__ import annotations
@@ -337,7 +337,7 @@ def know_content(path: Path, cache: Cache | None) -> Mark | None:
         cache: where hashes are kept; None to hash it anew.
 
     Returns:
-        None if it is no regular file.
+        None if it is not a regular file.
 
     Raises:
         OSError: it cannot be read.

@@ -35,7 +35,7 @@ _FEWEST_HZ = 1
 
 
 class Tools:
-    """Who finds faces and who knows them again, opened when they are needed.
+    """The face detector and the face recogniser, opened when they are needed.
 
     Args:
         opener: opens the face backend.
@@ -51,7 +51,7 @@ class Tools:
 
     @cached_property
     def backend(self) -> FaceBackend:
-        """Who finds faces."""
+        """The face backend."""
         return self._opener() if self._backend is None else self._backend
 
     @cached_property

@@ -80,7 +80,7 @@ def describe(
 
     Raises:
         OSError: a file cannot be read.
-        UsageError: SOURCE_DATE_EPOCH is no number of seconds.
+        UsageError: SOURCE_DATE_EPOCH is not a number of seconds.
     """
     info, audio = scene.info, scene.audio
     chosen = dataclasses.asdict(settings)
@@ -193,7 +193,7 @@ def _now() -> str:
         time = datetime.now(UTC) if not given else datetime.fromtimestamp(int(given), UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError(
-            f"SOURCE_DATE_EPOCH={given} is no number of seconds", "unset it, or give one"
+            f"SOURCE_DATE_EPOCH={given} is not a number of seconds", "unset it, or give one"
         ) from error
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -39,7 +39,7 @@ CLEAN_DB = 25.0
 
 
 class AudioOnlyNet(nn.Module):
-    """An `AVSENet` without eyes, with several outputs.
+    """An audio-only baseline: `AVSENet` without its visual stream, with several outputs.
 
     Args:
         network: whose audio stream and fusion are used, in place.

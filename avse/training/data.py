@@ -33,7 +33,7 @@ class Faces(ClipSet):
         delays: to apply instead of the packs' own; clips that are not among them keep theirs.
 
     Raises:
-        InputError: a folder is no pack, or one without lips.
+        InputError: a folder is not a pack, or one without lips.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class PackedSounds(Sounds):
         split: whom to take; "all" for everybody.
 
     Raises:
-        InputError: a folder is no pack.
+        InputError: a folder is not a pack.
     """
 
     def __init__(self, folders: Sequence[str], split: str) -> None:
@@ -142,7 +142,7 @@ def open_corpora(data: DataSettings, *, delays: Delays | None, own_delays: bool 
         own_delays: whether the packs' own delays are applied.
 
     Raises:
-        InputError: a folder is no pack, or has no lips where they are needed.
+        InputError: a folder is not a pack, or has no lips where they are needed.
         UsageError: there is nothing to learn from.
     """
     confident = data.confident if own_delays else NEVER
@@ -179,7 +179,7 @@ def fingerprints(data: DataSettings) -> dict[str, str]:
     """SHA-256 of the list of each pack, by folder: what a run was begun with.
 
     Raises:
-        InputError: a folder is no pack.
+        InputError: a folder is not a pack.
     """
     found: dict[str, str] = {}
     for folder in (*data.clips, *data.speech, *data.noise, *data.crowds):

@@ -132,5 +132,5 @@ def find_stage(run: Path) -> Path:
         return run
     stages = [path.parent for path in run.glob(f"*/{CHECKPOINT}")] if run.is_dir() else []
     if not stages:
-        raise InputError(f"{run} is no run of avse train", "give the folder that -o named")
+        raise InputError(f"{run} is not a run of avse train", "give the folder that -o named")
     return max(stages, key=lambda stage: (stage / CHECKPOINT).stat().st_mtime_ns)

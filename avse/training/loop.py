@@ -48,7 +48,7 @@ class Stage(Protocol):
 
 
 class Callback(Protocol):
-    """Whoever wants to know how a run goes."""
+    """Callbacks of a training loop."""
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
         """What was written to the log."""

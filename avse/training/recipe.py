@@ -278,7 +278,7 @@ class Recipe:
             if stage.delays not in ("pack", "none", *names):
                 raise UsageError(
                     f"stage {stage.name!r} wants the delays of {stage.delays!r}, "
-                    "which is no earlier stage",
+                    "which is not an earlier stage",
                     f"choose from: {', '.join(('pack', 'none', *names))}",
                 )
             names.append(stage.name)

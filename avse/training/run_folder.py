@@ -38,7 +38,7 @@ class Done:
 
 
 class RunListener(Protocol):
-    """Whoever wants to know how a recipe goes."""
+    """Callbacks of a recipe."""
 
     def stage(self, settings: StageSettings, folder: Path, step: int) -> Callback:
         """A stage begins, or is taken up, at a step."""

@@ -203,7 +203,7 @@ class _Reading:
         self._block: AudioBlock | None = None
 
     def write(self, path: Path, start: int, stop: int) -> None:
-        """Write samples from start to stop as a WAV file; start is no earlier than the last stop.
+        """Write samples from start to stop as a WAV file; start is not earlier than the last stop.
 
         Raises:
             OutputError: the disk is full.

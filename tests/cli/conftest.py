@@ -143,7 +143,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     made["folder"].mkdir()
     made["empty"].touch()
-    made["text"].write_text("this is no video\n" * 20, encoding="utf-8")
+    made["text"].write_text("this is not a video\n" * 20, encoding="utf-8")
     copy_beginning(
         DUET, made["truncated"], seconds=2
     )  # PyAV writes the index last, where it is lost first

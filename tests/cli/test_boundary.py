@@ -178,7 +178,7 @@ def test_a_reader_who_has_enough_is_no_error() -> None:
     assert "Exception ignored" not in done.stderr
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names that are no valid text")
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not valid text")
 def test_names_that_are_no_text_come_out_as_they_are(short: Path) -> None:
     name = os.fsencode(short.parent) + b"/caf\xe9.mp4"
     os.link(short, name)

@@ -70,7 +70,7 @@ def test_lists_that_will_not_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read_list(tmp_path / "none")
     (tmp_path / "b").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="is no text"):
+    with pytest.raises(UsageError, match="is not text"):
         read_list(tmp_path / "b")
 
 

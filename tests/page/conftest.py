@@ -63,7 +63,7 @@ class Served:
         known: bool = True,
         **headers: str,
     ) -> Answer:
-        """Ask as the page does, or without the cookie; a body that is no bytes is sent as JSON."""
+        """Ask as the page does, or without the cookie; a body that is not bytes is sent as JSON."""
         sent = (self.cookie if known else {}) | {
             name.replace("_", "-"): value for name, value in headers.items()
         }

@@ -321,7 +321,7 @@ def test_an_upload_takes_the_place_of_the_recording(
 
 
 def test_an_upload_of_no_use_changes_nothing(served: Served, tmp_path: Path) -> None:
-    answer = served.ask("/api/open?name=talk.txt", b"this is no video")
+    answer = served.ask("/api/open?name=talk.txt", b"this is not a video")
     assert answer.status == 422
     assert answer.json["error"] == "talk.txt: is not a video"
     assert not served.session.closed

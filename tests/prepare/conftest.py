@@ -90,7 +90,7 @@ def trouble(halves, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: 
 
 @pytest.fixture(scope="session")
 def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sound alone: eight people with two files each, one file that is no sound."""
+    """Sound alone: eight people with two files each, one file that is not sound."""
     root = tmp_path_factory.mktemp("sound") / "voices"
     rng = np.random.default_rng(3)
     for person in range(8):

@@ -53,7 +53,7 @@ def test_what_cannot_be_read_is_a_failure(run: Run, voices: Path, tmp_path: Path
     assert code == 1
     assert out == f"{tmp_path / 'pack' / 'clips.jsonl'}\n"
     assert "hint: a/bad.wav was left out" in err
-    (root / "a" / "bad.wav").unlink()  # what is dropped for quality is no failure
+    (root / "a" / "bad.wav").unlink()  # what is dropped for quality is not a failure
     assert run(root, "-o", tmp_path / "pack", "--sound-only", "-j", 1)[0] == 0
 
 
