@@ -27,6 +27,7 @@ from avse.faces.recognition import open_recogniser
 from avse.faces.survey import FaceSurvey
 from avse.faces.track import Hint
 from avse.inference.engine import Engine, Run
+from avse.inference.enrolment import Enrolment
 from avse.inference.sound import ArraySound
 from avse.media import Frame, read_frames
 from avse.models.device import pick_device
@@ -129,6 +130,8 @@ class Analysis:
         self._epoch = 0
         self._final: dict[int, int] = {}
         self._drafts: dict[int, int] = {}
+        self._enrolment: Enrolment | None = None
+        self._enrolled: int | None = None
         self._measured: Sync | None = None
         self._measured_chunks = 0
         self.set_sync: Sync | None = None
@@ -415,6 +418,8 @@ class Analysis:
             try:
                 if what == "sync":
                     self._measure(chunk)
+                elif what == "enrol":
+                    self._enrol()
                 else:
                     self._separate_from(chunk, draft=what == "draft")
             except _AbandonedError:
@@ -469,7 +474,8 @@ class Analysis:
             if not self.final(chunk) and chunk in self.faces.done:
                 # Without the lips that follow there is nothing to add to a draft.
                 return ("run", chunk) if self._lips_until(chunk + 1) else None
-        return None
+        everything = len(self.faces.done) == self.recording.chunks
+        return ("enrol", here) if everything and self._enrolled != self._epoch else None
 
     def _lips_until(self, chunk: int) -> bool:
         return min(chunk, self.recording.chunks - 1) in self.faces.done
@@ -518,6 +524,23 @@ class Analysis:
             self._changed.notify_all()
         self._tell("state", {})
 
+    def _enrol(self) -> None:
+        """Learn voices where people talk alone; if there are any, all is separated once more."""
+        with self._changed:
+            people, epoch = self._people, self._epoch
+
+        def check(_frames: int) -> None:
+            if self._closed or epoch != self._epoch:
+                raise _AbandonedError
+
+        lips = in_step([person.lips for person in people], self.sync)
+        enrolment = self.engine().enrol(lips, self.recording.scene(people).sound, progress=check)
+        with self._changed:
+            if epoch == self._epoch:
+                self._epoch += enrolment is not None
+                self._enrolment, self._enrolled = enrolment, self._epoch
+                self._changed.notify_all()
+
     def _check_open(self) -> None:
         if self._closed:
             raise _AbandonedError
@@ -527,6 +550,7 @@ class Analysis:
         recording = self.recording
         with self._changed:
             people, epoch = self._people, self._epoch
+            enrolment = self._enrolment if self._enrolled == epoch else None
         lips = in_step([person.lips for person in people], self.sync)
         begin = max(0, recording.first_frame(first))
         scene = recording.scene(people)
@@ -538,6 +562,7 @@ class Analysis:
             begin=begin,
             offscreen=True,
             doubt=lip_doubt(scene),
+            enrolment=enrolment,
             exact=not draft,
             watch=collector.watch,
         )

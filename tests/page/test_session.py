@@ -20,7 +20,8 @@ import soundfile
 import avse
 from avse.errors import OutputError, UsageError
 from avse.faces.people import People
-from avse.inference.engine import Block
+from avse.inference.engine import Block, Engine, Run
+from avse.inference.enrolment import Enrolment
 from avse.media import AudioReader, probe
 from avse.media.atomic_files import writing
 from avse.page import store
@@ -59,7 +60,9 @@ def session(duet: Path, cache_folder: Path) -> Iterator[RecordingSession]:
 
 
 def finished(session: RecordingSession) -> bool:
-    return all(session.analysis.final(k) for k in range(session.recording.chunks))
+    analysis = session.analysis
+    final = all(analysis.final(k) for k in range(session.recording.chunks))
+    return final and analysis._enrolled == analysis._epoch
 
 
 def exported(session: RecordingSession, **request: Any) -> dict[str, Any]:
@@ -95,6 +98,32 @@ def test_chunks_add_up_to_the_recording(session: RecordingSession, duet: Path) -
     assert [track["person"] for track in tracks] == [1, 2]
     assert all(0 <= v <= 1 for track in tracks for box in track["boxes"] for v in box)
     json.dumps(session.state(), allow_nan=False)
+
+
+def test_voices_that_are_known_are_used_once_everything_is_separated(
+    duet: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, given = Enrolment(np.ones((2, 129)) * 100), []
+    separate = Engine.run
+
+    def run(engine: Engine, *args: Any, **options: Any) -> Run:
+        given.append(options.get("enrolment"))
+        return separate(engine, *args, **options)
+
+    monkeypatch.setattr(Engine, "enrol", lambda *_, **__: known)
+    monkeypatch.setattr(Engine, "run", run)
+    session = open_recording(duet, Settings())
+    try:
+        until(lambda: finished(session))
+        assert given[-1] is known
+        assert None in given
+        given.clear()
+        session.set_offset(40.0)
+        until(lambda: finished(session))
+        assert given[0] is None  # learnt from lips that were elsewhere
+        assert given[-1] is known
+    finally:
+        session.close()
 
 
 def test_corrections_are_made_and_undone(session: RecordingSession) -> None:
