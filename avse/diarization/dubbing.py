@@ -115,10 +115,10 @@ def another_voice(
             continue
         sums = np.pad(near[:, shot].cumsum(axis=1, dtype=np.float64), ((0, 0), (1, 0)))
         means = (sums[:, length:] - sums[:, :-length]) / length
-        told = rule.probability(means.max(axis=0).astype(np.float32), length)
+        likely = rule.probability(means.max(axis=0).astype(np.float32), length)
         # Each frame is judged by the stretch around it, the first and last by what there is.
         middle = np.arange(len(shot)) - length // 2
-        out[shot] = told[np.clip(middle, 0, len(told) - 1)]
+        out[shot] = likely[np.clip(middle, 0, len(likely) - 1)]
     return out
 
 

@@ -164,10 +164,10 @@ def listen(
     rule = rule or Hysteresis()
     cuts = [round(cut * VIDEO_RATE) for cut in scene.people.cuts]
     talks = []
-    for person, told, theirs in zip(scene.people, cues, probability, strict=True):
+    for person, features, theirs in zip(scene.people, cues, probability, strict=True):
         dubbed = None
         if dubbing and judgeable(sync):
-            another = another_voice(told[NEAR], rule.flags(theirs), cuts)
+            another = another_voice(features[NEAR], rule.flags(theirs), cuts)
             dubbed = summarise(another, first)
             theirs = without_another(theirs, another)
         talks.append(

@@ -28,10 +28,10 @@ NEAR = slice(5, 5 + 2 * REACH + 1)
 COUNT = NEAR.stop
 
 QUIETEST = 1e-6
-"""Power, relative to the mixture's, below which a voice is not told from silence: -60 dB."""
+"""Power, relative to the mixture's, below which a voice counts as silence: -60 dB."""
 
 STILLEST = 0.02
-"""Motion, in whitened components a frame, that is not told from none."""
+"""Motion, in whitened components a frame, that counts as none."""
 
 NEAREST, FARTHEST = 8, 25
 """Out of step, for `AGREEMENT`: by so many frames, either way."""

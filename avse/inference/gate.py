@@ -82,11 +82,11 @@ def gated(blocks: Iterable[MaskBlock], rule: GateRule = USUAL) -> Iterator[MaskB
     known: FloatArray | None = None
     origin = 0  # mask frame at which the probabilities begin
     for block in blocks:
-        told = speaking(block.cues)
+        probability = speaking(block.cues)
         if known is None:
-            known, origin = told, block.first
+            known, origin = probability, block.first
         else:
-            known = np.concatenate([known, told], axis=-1)
+            known = np.concatenate([known, probability], axis=-1)
         waiting.append(block)
         ahead = origin // HOPS_PER_VIDEO_FRAME + known.shape[-1]
         while waiting and _frames_needed(waiting[0], rule) <= ahead:

@@ -21,7 +21,7 @@ voice it is."""
 
 @dataclass(frozen=True)
 class OffscreenFeatures:
-    """What was heard in one window.
+    """Features of off-screen speech in one window.
 
     Attributes:
         shares: (2, bins, frames), 0..1: how much of what the visible are not given is a narrator,

@@ -1,10 +1,10 @@
-"""A voice that is known carries on where its face is out of sight.
+"""Follow a known voice while its face is out of sight.
 
 While a face is seen and speaks, the voice that is found for it is described, and so it becomes
-known whose voice sounds how. What is heard of people out of sight is described too; where it sounds
-like somebody whose face is lost just then, it is theirs, as far as that is certain. All others in
-the picture are asked as well: what sounds like somebody who is in sight, some of whose voice was
-left over, is not given to who is not.
+known whose voice sounds how. Off-screen speech is described too; where it sounds like a person
+whose face is lost at that time, it is assigned to that person, by the probability that it is
+theirs. The people in sight are compared as well: what sounds like one of them is a remainder of
+their voice, and is not assigned to anybody else.
 
 Where the network knows a voice (`avse.inference.enrolment`), it gives that person a mask out of
 sight too. That mask counts as far as what it lets through sounds like the person; the rest goes to
@@ -41,7 +41,7 @@ class TrackingRule:
         own_slope, own_offset: the same for the sound that the network itself found for a person out
             of sight: fitted to 67 people of training clips. Such sound is nearer to the person
             than a narrator's, since a mask chooses.
-        known_s: seconds of a person's voice, alone, that have to be heard before it is known.
+        known_s: seconds of a person's voice, alone, after which it is known.
         span_s: seconds of sound around a moment that decide whose it is.
         evidence_s: seconds of voice in them that are needed to say anything.
     """
@@ -234,7 +234,7 @@ class SpeakerTracker:
         return np.where(np.isnan(cosine), np.float32(1), odds / (1 + odds))
 
     def _report(self, first: int, there: FloatArray, whose: FloatArray, own: FloatArray) -> None:
-        """Note who is out of sight, and whose voice was heard then."""
+        """Note who is out of sight, and whose voice was found then."""
         assert self.prints is not None
         loud = self.prints[:, -1, first - self.first :] >= AUDIBLE
         for person, present in enumerate(there):

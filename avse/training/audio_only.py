@@ -1,6 +1,6 @@
-"""Stage "ears": separation by sound alone, the floor that lips have to beat.
+"""Stage "ears": audio-only separation, the baseline that lips have to beat.
 
-The same audio stream and the same fusion, told of no lips, give several masks at once; which of
+The same audio stream and the same fusion, without lip input, give several masks at once; which of
 them is whose is left open (permutation-invariant training: Yu et al. 2017, Kolbæk et al. 2017). In
 validation the better assignment counts, which no one who has only ears could know: so what is
 reported is what sound alone can do at best, given somebody who says whose voice is whose.
@@ -56,14 +56,14 @@ class AudioOnlyNet(nn.Module):
         """(n, bins, frames) of level-normalised mixtures -> masks (n, voices, bins, frames)."""
         fusion = self.network.fusion
         heard = self.network.audio(magnitude)
-        told = torch.zeros(
+        condition = torch.zeros(
             len(magnitude), fusion.condition.in_channels, heard.coarse.shape[-1],
             dtype=heard.coarse.dtype, device=magnitude.device,
         )  # fmt: skip
-        fine, _ = fusion.features(heard, torch.relu(fusion.condition(told)))
-        claims = self.head(fine).float().unflatten(1, (self.voices, BINS))
-        nobody = torch.zeros_like(claims[:, :1])
-        return torch.cat([claims, nobody], dim=1).softmax(dim=1)[:, : self.voices]
+        fine, _ = fusion.features(heard, torch.relu(fusion.condition(condition)))
+        logits = self.head(fine).float().unflatten(1, (self.voices, BINS))
+        nobody = torch.zeros_like(logits[:, :1])
+        return torch.cat([logits, nobody], dim=1).softmax(dim=1)[:, : self.voices]
 
 
 @dataclass(frozen=True)

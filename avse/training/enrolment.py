@@ -1,9 +1,9 @@
 """What a person says elsewhere: the sound that a voice is enrolled with.
 
-Where somebody talks alone in a recording, their voice is known, and the fusion can be told of it
-(`AVSESpec.enrolment`). In training that sound comes from other clips of the person, or from other
-parts of a clip, never from what the mixture has of it. In a recording it is separated sound: so it
-now and then has company here.
+Where somebody talks alone in a recording, their voice is known, and the fusion can take it as a
+voiceprint (`AVSESpec.enrolment`). In training that sound comes from other clips of the person, or
+from other parts of a clip, never from what the mixture has of it. In a recording it is separated
+sound: so it now and then has company here.
 """
 
 from __future__ import annotations

@@ -40,18 +40,20 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
     Args:
         run: folder of a run, whose stage begun last is taken; or of a stage.
         file: where to; replaced by rename.
-        bias: added to every claim of real masks.
+        bias: added to the mask logits of real masks.
         half: store 16-bit floats.
 
     Raises:
         InputError: there is no stage, or its files are damaged.
-        UsageError: it is a stage whose weights cannot separate, or have no claims to add to.
+        UsageError: it is a stage whose weights cannot separate, or have no mask logits.
     """
     stage = find_stage(run)
     kind, begun = _begun_with(stage)
     if kind in OFFSCREEN:
         if bias:
-            raise UsageError("what is out of sight has no claims to add to", "leave --bias out")
+            raise UsageError(
+                "off-screen networks have no mask logits for a bias", "leave --bias out"
+            )
         return _export_offscreen(stage.parent, file, half=half)
     spec = AVSESpec.from_json(json.dumps(begun["network"]))
     if kind in ("ears", "lips"):
@@ -60,7 +62,7 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
             'export a stage of kind "joint", "phase" or "wave"',
         )
     if bias and spec.mask != "magnitude":
-        raise UsageError("complex masks have no claims that a bias could be added to", "leave it")
+        raise UsageError("complex masks have no mask logits for a bias", "leave --bias out")
     state = averaged(stage / CHECKPOINT)
     with torch.device("meta"):  # a file may describe a network that no machine holds
         needed = {name: value.shape for name, value in AVSENet(spec).state_dict().items()}
@@ -73,9 +75,9 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
     network.load_state_dict(state)
     if bias:
         with torch.no_grad():
-            claims = network.fusion.mask.bias
-            assert claims is not None
-            claims.add_(bias)
+            logits = network.fusion.mask.bias
+            assert logits is not None
+            logits.add_(bias)
     save(network.eval(), file, half=half)
     steps, all_steps = progress(stage)
     return Exported(stage.name, steps, all_steps, sum(p.numel() for p in network.parameters()))

@@ -149,7 +149,7 @@ class Trainer:
         settings: how long and how fast.
         compute: where; by default this process on the CPU.
         workers: processes that draw batches.
-        watch: is told how it goes.
+        watch: callbacks.
         stop: asked after every step whether to stop.
 
     Attributes:

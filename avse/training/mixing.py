@@ -189,7 +189,7 @@ class Mixer:
         Args:
             rng: decides which.
             clips: of the person.
-            said: is told what was taken.
+            said: notes what was taken.
         """
         length = self.settings.samples
         out = np.zeros(length, np.float32)

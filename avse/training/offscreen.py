@@ -244,7 +244,7 @@ class OffscreenStage:
         )
 
     def found(self, asked: Queries, there: Tensor, mixture: Tensor) -> Tensor:
-        """The voices that the network finds for those who are asked for, added up.
+        """The sum of the voices that the network separates.
 
         Args:
             asked: of all mixtures.
@@ -257,8 +257,8 @@ class OffscreenStage:
         network, owner = self.network, asked.owner
         with self.compute.autocast():
             heard = network.audio(mixture.abs()).pick(owner)
-            claims, _, fine = network.fusion(heard, asked.lips, asked.seen, asked.group)
-        mask = network.masks(claims.float(), asked.group, len(mixture), there)
+            logits, _, fine = network.fusion(heard, asked.lips, asked.seen, asked.group)
+        mask = network.masks(logits.float(), asked.group, len(mixture), there)
         voices = mask * mixture[owner]
         if network.phase is not None:
             with self.compute.autocast():

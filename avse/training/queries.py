@@ -1,6 +1,6 @@
 """Mixtures, and whom to find in them: faces as they are, and cues made from sound.
 
-Half of what the separating stages hear are mixtures of talking clips, in which the lips decide
+Half of a batch of the separating stages are mixtures of talking clips, in which the lips decide
 whose voice is wanted. The other half are mixtures of audio-only speech, whose many more voices
 teach separation; there the lips are made from the sound (see `avse.training.cues`).
 """
@@ -123,12 +123,12 @@ class QueryBuilder:
     """Turns mixtures into queries.
 
     Args:
-        network: whose visual stream watches; gradients reach it if they are enabled.
+        network: its visual stream embeds the lips; gradients reach it if they are enabled.
         bank: makes cues for speech without a picture; None if there is none.
         how: see `AskSettings`.
         variation: of real lips.
         compute: where.
-        enroller: describes voices that are known; None if the network is not told of any.
+        enroller: makes voiceprints of known voices; None if the network takes none.
     """
 
     def __init__(

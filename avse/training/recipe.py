@@ -77,7 +77,7 @@ class LipVariation:
 
 @dataclass(frozen=True)
 class AskSettings:
-    """How faces are asked for in the separating stages, beside what is drawn.
+    """How the targets of the separating stages are drawn.
 
     Attributes:
         alone: probability that a face competes with nobody, as when the others are out of sight.
@@ -185,8 +185,8 @@ class StageSettings(LoopSettings):
             stage, "new", or the name or file of weights as `avse separate --model` takes them.
         talkers: talkers in a batch (lips, voiceprint).
         faces: mixtures of talking faces in a batch, of each process.
-        speech: mixtures of speech, asked for with cues made from sound, in a batch; 0: none.
-        voices: masks for a mixture, without a face (ears); as many as a mixture can have voices.
+        speech: mixtures of speech in a batch, whose targets have cues made from sound; 0: none.
+        voices: masks for a mixture in the audio-only stage; as many as a mixture can have voices.
         train: parts of the network that are trained; the rest is frozen. Empty: as `TRAINED` has
             it.
         delays: "pack": sound is moved as the packs say; "none"; or the name of an earlier "lips"
@@ -195,7 +195,7 @@ class StageSettings(LoopSettings):
         mix: how mixtures are drawn.
         face: how faces are drawn.
         lips: how lips are varied.
-        ask: how faces are asked for.
+        ask: how targets are drawn.
         offscreen: what comes from out of sight (offscreen).
     """
 
@@ -236,7 +236,9 @@ class StageSettings(LoopSettings):
         if self.kind in ("joint", "phase", "wave", "offscreen") and self.faces + self.speech == 0:
             raise UsageError(f"stage {self.name!r} has empty batches", "set faces or speech")
         if self.kind in ("lips", "voiceprint") and self.talkers < 2:
-            raise UsageError("one talker alone cannot be told from others", "set talkers to 24")
+            raise UsageError(
+                "a batch of one talker has no others to compare with", "set talkers to 24"
+            )
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,7 @@ class Recipe:
                 )
             if stage.ask.enrolled and not self.network.enrolment:
                 raise UsageError(
-                    f"stage {stage.name!r} enrols voices of which the network cannot be told",
+                    f"stage {stage.name!r} enrols voices, but the network has no input for them",
                     "set enrolment = 128 in [network], or ask.enrolled = 0",
                 )
 

@@ -57,7 +57,7 @@ def run_recipe(
         compute: where.
         only: the one stage to run; what it starts from has to be finished.
         force: go on with stages that were begun with other settings.
-        audience: is told how it goes.
+        audience: callbacks.
         stop: asked after every step whether to stop; the step is saved.
 
     Returns:

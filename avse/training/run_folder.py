@@ -1,4 +1,4 @@
-"""What a run leaves in its folder, and who is told of it."""
+"""The folder of a run, and callbacks of a run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class NullListener:
     """An `Audience` that is none."""
 
     def stage(self, settings: StageSettings, folder: Path, step: int) -> Callback:
-        """Nobody watches."""
+        """A callback that does nothing."""
         return NullCallback()
 
     def note(self, text: str) -> None:

@@ -117,10 +117,10 @@ class SeparationStage:
         mixture, target = mixture / scale, target / scale[queries.owner]
         with self.compute.autocast():
             heard = network.audio(mixture.abs()).pick(queries.owner)
-            claims, activity, fine = network.fusion(
+            logits, activity, fine = network.fusion(
                 heard, queries.lips, queries.seen, queries.group, queries.enrolment
             )
-        mask = network.masks(claims.float(), queries.group, 2 * len(queries.group))
+        mask = network.masks(logits.float(), queries.group, 2 * len(queries.group))
         mixed = mixture[queries.owner]
         there = power(target) > THERE * power(mixed)
         turned = mixed

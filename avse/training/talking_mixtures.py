@@ -57,7 +57,7 @@ class TalkingBatch:
 
 
 MEASURED = 40
-"""Clips of a person from which it is told how much they move."""
+"""Number of clips of a person from which the motion scale is estimated."""
 
 
 def usual_scale(clips: Sequence[TalkingClip]) -> float:
@@ -105,7 +105,7 @@ class TalkingMixer:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """One person, who has these clips: (samples,), (frames, points, 3) and (frames,) seen.
 
-        `said` is told what was taken.
+        `said` notes what was taken.
         """
         frames = self.settings.samples // SAMPLES_PER_FRAME
         sound, lips, seen, count = [], [], [], 0

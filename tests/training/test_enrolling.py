@@ -208,6 +208,6 @@ def test_weights_without_enrolment_can_be_started_from(recipe: Path, tmp_path: P
 def test_recipes_that_cannot_enrol_are_refused(recipe: Path) -> None:
     read = read_recipe(recipe)
     stages = (dataclasses.replace(read.stages[1], ask=AskSettings(enrolled=0.5)),)
-    with pytest.raises(UsageError, match="cannot be told") as caught:
+    with pytest.raises(UsageError, match="no input for them") as caught:
         dataclasses.replace(read, stages=stages)
     assert "enrolment = 128" in caught.value.hint

@@ -226,7 +226,7 @@ def test_both_networks_for_people_out_of_sight_go_into_one_file(
     loaded = load_offscreen(str(file)).network.state_dict()["leave.bias"]
     trained = averaged(run / "offscreen/last.pt")["leave.bias"]
     torch.testing.assert_close(loaded, trained.half().float())  # exported with 16 bits
-    with pytest.raises(UsageError, match="no claims"):
+    with pytest.raises(UsageError, match="no mask logits"):
         export_weights(run / "voiceprint", file, bias=0.5)
     (run / "voiceprint" / "last.pt").unlink()
     with pytest.raises(UsageError, match="'voiceprint'"):
