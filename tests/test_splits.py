@@ -74,7 +74,7 @@ def test_a_set_can_take_its_people_from_a_pack(voices: Path, tmp_path: Path) -> 
     assert people <= set(held_out)
     with pytest.raises(UsageError, match="casia-grid"):
         plan_set(voices, SetSettings(protocol="casia-grid", video=False), pack=pack)
-    with pytest.raises(InputError, match="no pack"):
+    with pytest.raises(InputError, match="not a pack"):
         plan_set(voices, MIX, pack=voices)
     (pack / "clips.jsonl").write_text('{"path": 3, "person": "s1", "split": "test"}')
     with pytest.raises(InputError, match="path has to be text"):

@@ -219,7 +219,7 @@ def test_a_defect_stops_one_clip_only(
 
 def test_an_unfinished_pack_is_none(tmp_path: Path) -> None:
     (tmp_path / ".work").mkdir()
-    with pytest.raises(InputError, match="no finished pack"):
+    with pytest.raises(InputError, match="not a finished pack"):
         PreparedPack(tmp_path)
 
 

@@ -91,7 +91,7 @@ def test_what_is_left_out_is_the_default(tmp_path: Path) -> None:
         ("[stage]\nsteps = 3", "has to be a list", "[[stage]]"),
         ("", "no stage", ""),
         (STAGE + STAGE, "two stages are called 'joint'", ""),
-        (STAGE + 'delays = "lips"', "no earlier stage", "pack, none"),
+        (STAGE + 'delays = "lips"', "not an earlier stage", "pack, none"),
         ('precision = "int8"\n' + STAGE, "precision cannot be 'int8'", "bf16"),
         ('[network]\nmask = "complex"\n[[stage]]\nkind = "phase"', "phase head", ""),
         ("not toml", "is not TOML", ""),

@@ -53,7 +53,7 @@ def test_a_recipe_runs_is_skipped_and_exported(recipe: Path, tmp_path: Path) -> 
     torch.testing.assert_close(network.fusion.mask.bias, second["fusion.mask.bias"] + 0.5)
     with pytest.raises(UsageError, match="'lips'"):
         export_weights(run / "lips", tmp_path / "l.safetensors")
-    with pytest.raises(InputError, match="no run"):
+    with pytest.raises(InputError, match="not a run"):
         export_weights(tmp_path, tmp_path / "l.safetensors")
     # Weights that were exported can be started from, by the same network only.
     again = changed(read, 1, start=str(tmp_path / "w.safetensors"))
@@ -165,7 +165,7 @@ def test_packs_are_joined_and_divided_by_split(tmp_path: Path) -> None:
     assert set(corpora.held_out) == {"a", "b"}
     with pytest.raises(UsageError, match="'nobody'"):
         open_corpora(DataSettings(clips=tuple(folders), train="nobody"), delays=None)
-    with pytest.raises(InputError, match="no finished pack"):
+    with pytest.raises(InputError, match="not a finished pack"):
         open_corpora(DataSettings(clips=(str(tmp_path),)), delays=None)
     write_pack(tmp_path / "sound", pictures=False)
     with pytest.raises(InputError, match="sound alone"):
