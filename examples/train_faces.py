@@ -10,7 +10,7 @@ VIDEOS itself are one more. `train` teaches both networks from these pictures an
 OUT; corpora that are held out are only measured on. What the networks take and give is described in
 `avse/faces/native_backend.py`; `face_pictures.py` says how pictures are varied.
 
-The shipped networks were made so from 52,000 pairs of frames of 65 people, in 28 and 19 minutes of
+The shipped networks were made so from 52,000 pairs of frames of 65 people, in 28 and 24 minutes of
 one CPU core; see pretrained/MODEL_CARD.md. To use others, put them into `pretrained/` and their
 SHA-256 into its index.json. The licence of footage that teaches is that of what it taught.
 """
@@ -468,7 +468,7 @@ def main() -> None:
         help="how often a corpus is drawn, 1 if it is not named",
     )  # fmt: skip
     training.add_argument("--face-steps", type=int, default=6500)
-    training.add_argument("--mouth-steps", type=int, default=8500)
+    training.add_argument("--mouth-steps", type=int, default=10_400)
     training.add_argument("--judged", type=int, default=2500, help="pictures of a corpus")
     training.add_argument("--bfloat16", action="store_true", help="for CPUs that have it")
     training.add_argument("--seed", type=int, default=0)
