@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from avse.shipped import open_onnx
+from avse.utils.shipped import open_onnx
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

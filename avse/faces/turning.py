@@ -34,7 +34,7 @@ class Turned:
 
 
 class Samples:
-    """Keeps up to 16 frames of those that pass, made small, evenly spread, whatever their number."""
+    """Keeps up to 16 frames of those that pass, evenly spread, however many they are; small."""
 
     def __init__(self) -> None:
         self.images: list[Image] = []
