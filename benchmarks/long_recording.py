@@ -4,9 +4,11 @@ Loops a clip to recordings of one and of ten minutes (packets are copied, so it 
 `avse separate` on each in a process of its own, and prints peak memory and real-time factors:
 
     python benchmarks/long_recording.py some-720p-clip.mp4 --minutes 1 10
+    python benchmarks/long_recording.py examples/duet.mp4 --height 720 --faces native mediapipe
 
 The parts (decode, faces, network and masks, write) are timed on the shortest recording, one after
-the other, in this process.
+the other, in this process. Face backends take turns. Beside wall clock, the time of all processors
+is given, which other work on the machine hardly changes.
 """
 
 from __future__ import annotations
@@ -44,23 +46,51 @@ def looped(clip: Path, path: Path, seconds: float) -> None:
             offset += length
 
 
-def measured(arguments: list[str]) -> tuple[float, float]:
-    """Seconds and peak memory in MB of a process."""
+def enlarged(clip: Path, path: Path, height: int) -> None:
+    """Write the clip as H.264 of another height, sound as it is.
+
+    Args:
+        clip: what to read.
+        path: what to write, MP4.
+        height: of the picture, in pixels.
+    """
+    with av.open(str(clip)) as source, av.open(str(path), "w") as target:
+        picture, sound = source.streams.video[0], source.streams.audio[0]
+        rate = picture.average_rate or Fraction(25)
+        video = target.add_stream("libx264", rate=rate, options={"crf": "20"})
+        video.height, video.pix_fmt = height, "yuv420p"
+        video.width = round(picture.width * height / picture.height / 2) * 2
+        audio = target.add_stream_from_template(sound)
+        for packet in source.demux(picture, sound):
+            if packet.stream is sound:
+                if packet.pts is not None:
+                    packet.stream = audio
+                    target.mux(packet)
+                continue
+            for frame in picture.codec_context.decode(packet):
+                larger = frame.reformat(video.width, video.height, "yuv420p")
+                larger.pts, larger.time_base = frame.pts, frame.time_base
+                target.mux(video.encode(larger))
+        target.mux(video.encode(None))
+
+
+def measured(arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds of wall clock, seconds of processors, and peak memory in MB of a process."""
     code = (
         "import resource, subprocess, sys, time; t = time.monotonic(); "
         "r = subprocess.run(sys.argv[1:]).returncode; "
-        "print(time.monotonic() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
-        "; sys.exit(r)"
+        "u = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        "print(time.monotonic() - t, u.ru_utime + u.ru_stime, u.ru_maxrss / 1024); sys.exit(r)"
     )
     out = subprocess.run(
         [sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.PIPE, text=True
     )
-    seconds, megabytes = out.stdout.split()[-2:]
-    return float(seconds), float(megabytes)
+    seconds, processor_s, megabytes = (float(value) for value in out.stdout.split()[-3:])
+    return seconds, processor_s, megabytes
 
 
-def parts(path: Path, seconds: float) -> Iterator[tuple[str, float]]:
-    """Time of each part on one recording, as shares of its length."""
+def parts(path: Path, seconds: float, faces: str) -> Iterator[tuple[str, float]]:
+    """Processor time of each part on one recording, as shares of its length."""
     from avse.dsp.stft import SAMPLE_RATE
     from avse.inference.mask_estimator import MaskEstimator
     from avse.media import AudioReader, StemWriter, probe, read_frames
@@ -68,25 +98,25 @@ def parts(path: Path, seconds: float) -> Iterator[tuple[str, float]]:
     from avse.scene.scene import look
     from avse.settings import Settings
 
-    settings = Settings()
-    began = time.monotonic()
+    settings = Settings(faces=faces)
+    began = time.process_time()
     for _ in read_frames(path, max_side=settings.face_side):
         pass
-    decode = time.monotonic() - began
+    decode = time.process_time() - began
     yield "decode the picture", decode / seconds
-    began = time.monotonic()
+    began = time.process_time()
     scene = look(path, settings)
-    yield "faces (beyond decoding)", (time.monotonic() - began - decode) / seconds
+    yield "faces (beyond decoding)", (time.process_time() - began - decode) / seconds
     network = load(settings.model)
     lips = [person.lips for person in scene.people]
     estimator = MaskEstimator(network, lips, window_s=settings.window_s, overlap=settings.overlap)
-    began = time.monotonic()
+    began = time.process_time()
     with AudioReader(path, rate_hz=SAMPLE_RATE, mono=True) as reader:
         for _ in estimator.masks(block.samples for block in reader):
             pass
-    yield f"network, {len(scene.people)} people", (time.monotonic() - began) / seconds
+    yield f"network, {len(scene.people)} people", (time.process_time() - began) / seconds
     audio = probe(path).audio[0]
-    began = time.monotonic()
+    began = time.process_time()
     with tempfile.TemporaryDirectory() as folder, AudioReader(path) as reader:
         target = Path(folder) / "copy.wav"
         rate, channels = audio.sample_rate, audio.channels
@@ -94,7 +124,7 @@ def parts(path: Path, seconds: float) -> Iterator[tuple[str, float]]:
             for block in reader:
                 writer.write(block.samples)
             writer.close()
-    yield "decode and write one stem", (time.monotonic() - began) / seconds
+    yield "decode and write one stem", (time.process_time() - began) / seconds
 
 
 def main() -> None:
@@ -102,32 +132,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("clip", type=Path)
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10])
+    parser.add_argument("--faces", nargs="+", default=["native"], help="face backends to compare")
+    parser.add_argument("--height", type=int, help="of the picture: make the clip so high first")
     options = parser.parse_args()
     os.environ["AVSE_CACHE_GB"] = "0"  # each run looks for itself
     with tempfile.TemporaryDirectory() as folder:
+        clip = options.clip
+        if options.height:
+            clip = Path(folder) / "clip.mp4"
+            enlarged(options.clip, clip, options.height)
+        shortest = Path(folder) / f"{min(options.minutes):g}min.mkv"
         for minutes in sorted(options.minutes):
             path = Path(folder) / f"{minutes:g}min.mkv"
-            looped(options.clip, path, 60 * minutes)
-            command = [
-                sys.executable,
-                "-m",
-                "avse",
-                "separate",
-                str(path),
-                "-o",
-                folder,
-                "-f",
-                "-q",
-            ]
-            seconds, megabytes = measured(command)
-            print(
-                f"{minutes:g} min: {seconds:.0f} s, real-time factor {seconds / 60 / minutes:.3f}, "
-                f"peak memory {megabytes:.0f} MB",
-                flush=True,
-            )
-        shortest = 60 * min(options.minutes)
-        for name, factor in parts(Path(folder) / f"{min(options.minutes):g}min.mkv", shortest):
-            print(f"    {name}: real-time factor {factor:.3f}", flush=True)
+            looped(clip, path, 60 * minutes)
+            for faces in options.faces:
+                command = [sys.executable, "-m", "avse", "separate", str(path), "-o", folder]
+                took = measured([*command, "-f", "-q", "--faces", faces])
+                seconds, processor_s, megabytes = took
+                print(
+                    f"{minutes:g} min, {faces}: {seconds:.0f} s, "
+                    f"real-time factor {seconds / 60 / minutes:.3f}, "
+                    f"of processors {processor_s / 60 / minutes:.3f}, "
+                    f"peak memory {megabytes:.0f} MB",
+                    flush=True,
+                )
+        for faces in options.faces:
+            print(f"{faces}:")
+            for name, factor in parts(shortest, 60 * min(options.minutes), faces):
+                print(f"    {name}: {factor:.3f}", flush=True)
 
 
 if __name__ == "__main__":

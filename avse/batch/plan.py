@@ -23,7 +23,7 @@ from avse.utils.paths import inside
 _SHOWN = 3
 _READERS = 8
 
-REAL_TIME_FACTOR = 0.8
+REAL_TIME_FACTOR = 0.6
 """Seconds of work for a second of 720p, 25 pictures a second, on one core: docs/scale.md."""
 
 _PIXELS_A_SECOND = 1280 * 720 * 25

@@ -1,4 +1,4 @@
-"""The default face backend: MediaPipe, whose models come inside its package.
+"""The face backend `mediapipe`, whose models come inside its package.
 
 The full-range detector (BlazeFace, faces to about 5 m) finds faces; the attention mesh places 478
 points in a square around each. The mesh is run on a region that we choose rather than through

@@ -38,7 +38,7 @@ def face_of(
     """A face from its points; None if they coincide or are not numbers.
 
     Args:
-        points: (88, 3) those of `USED`, in pixels; z on the same scale, away from the camera.
+        points: (87, 3) those of `USED`, in pixels; z on the same scale, away from the camera.
         picture: (height, width).
         presence: 0..1, how sure it is that this is a face.
         bounds: (n, 2) points whose bounds are the box; `points` if left out.

@@ -37,7 +37,7 @@ MOUTH_SIDE, MOUTH_DOWN = 1.5, 0.5
 """Side of the square around a mouth, and how far its middle lies below the tip of the nose, in
 distances between the outer eye corners."""
 
-_CONTRAST = 8.0
+CONTRAST = 8.0
 """Added to the deviation of grey levels that a square is divided by: less is noise."""
 
 _MIN_PRESENCE = 0.5
@@ -159,7 +159,7 @@ def _mouth(head: Head) -> tuple[tuple[float, float], float, float]:
 def _batch(squares: Sequence[FloatArray]) -> FloatArray:
     """Squares as (n, 1, pixels, pixels), without their means, at the usual contrast."""
     grey = np.stack(squares)[:, None]
-    spread = grey.std(axis=(2, 3), keepdims=True) + np.float32(_CONTRAST)
+    spread = grey.std(axis=(2, 3), keepdims=True) + np.float32(CONTRAST)
     return np.asarray((grey - grey.mean(axis=(2, 3), keepdims=True)) / spread, np.float32)
 
 

@@ -51,9 +51,13 @@ def warp(image: Image, matrix: npt.NDArray[np.float64], width: int, height: int)
     air = math.ceil(step) + 1
     left, top = (math.floor(low) - air for low in corners.min(axis=0).tolist())
     right, bottom = (math.ceil(high) + air for high in corners.max(axis=0).tolist())
-    rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
-    columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
-    part = np.ascontiguousarray(image[rows[:, None], columns])
+    if min(left, top) >= 0 and bottom <= image.shape[0] and right <= image.shape[1]:
+        part = image[top:bottom, left:right]
+    else:
+        rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
+        columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
+        part = image[rows[:, None], columns]
+    part = np.ascontiguousarray(part)
     shrink = np.ones(2)
     if step >= _ROUGH:
         size = [max(1, round(length / step)) for length in part.shape[1::-1]]

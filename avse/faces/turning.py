@@ -14,10 +14,13 @@ import numpy as np
 
 from avse.faces.detect import FaceBackend, Image
 from avse.faces.people import People, Person
+from avse.faces.scaling import fit_inside
 from avse.faces.track import Frame
 from avse.types import FloatArray
 
-_KEPT = 16
+_KEPT, _KEPT_PX = 16, 720
+"""Frames that are kept to be tried, and their longer side in pixels."""
+
 _LEAST = 2
 """Frames with a face from which a way up is believed."""
 
@@ -31,7 +34,7 @@ class Turned:
 
 
 class Samples:
-    """Keeps up to 16 frames of those that pass, evenly spread, whatever their number."""
+    """Keeps up to 16 frames of those that pass, evenly spread, however many they are; small."""
 
     def __init__(self) -> None:
         self.images: list[Image] = []
@@ -41,7 +44,7 @@ class Samples:
         """The same frames."""
         for frame in frames:
             if self._count % self._stride == 0:
-                self.images.append(frame.image)
+                self.images.append(fit_inside(frame.image, _KEPT_PX))
                 if len(self.images) > _KEPT:
                     self.images, self._stride = self.images[::2], 2 * self._stride
             self._count += 1

@@ -416,13 +416,14 @@ def _what_to_look_at(
 
 
 def _tools(settings: Settings, backend: FaceBackend | None) -> Tools:
-    def opened() -> FaceBackend:
-        return open_backend(settings.faces, device=pick_device(settings.device))
-
     # The others are on the CPU wherever all else is; asking for a device would load PyTorch.
     asked = settings.faces.startswith("face-alignment") and backend is None
     device = pick_device(settings.device) if asked else "cpu"
-    return Tools(opened, backend_version(settings.faces, device=device), backend)
+    return Tools(
+        lambda: open_backend(settings.faces, device=device),
+        backend_version(settings.faces, device=device),
+        backend,
+    )
 
 
 def _one_each(name: str, people: People, settings: Settings) -> People:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -190,6 +192,12 @@ def carry_out(
         )
     progress("model", 0.0, None)
     transcriber = _open_transcriber(job)
+    scene = None
+    if network is None and backend is None and _may_look_first(job.settings):
+        from avse.scene.scene import look
+
+        scene = look(job.source, job.settings, progress=progress, examined=examined)
+        _give_back_memory()
     from avse.separation.separator import Separator
 
     separation = Separator(job.settings, network=network, backend=backend).separate(
@@ -199,6 +207,7 @@ def carry_out(
         offscreen=job.offscreen,
         progress=progress,
         examined=examined,
+        scene=scene,
     )
     voices, beside = _voices(job, separation), job.beside()
     texts = SubtitleFiles({n: job.subtitles(path) for n, path in voices.items() if transcriber})
@@ -228,6 +237,31 @@ def carry_out(
     if done.reports and not job.dry_run:
         _report(job, separation, done)
     return done
+
+
+def _may_look_first(settings: Settings) -> bool:
+    """Whether weights and device are known to be good without PyTorch.
+
+    Then faces are looked for before it is loaded: neither needs the memory of the other.
+
+    Raises:
+        MissingError: weights that come with avse are absent or damaged.
+    """
+    from avse.utils.shipped import find_verified, shipped
+
+    if settings.model not in {entry.name for entry in shipped()}:
+        return False
+    find_verified(settings.model)
+    return settings.device in ("auto", "cpu")
+
+
+def _give_back_memory() -> None:
+    """Have the C library give freed memory back to the system: some 100 MB after a look.
+
+    Other libraries than glibc are left as they are.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def check(job: Job) -> Examined:

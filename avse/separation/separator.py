@@ -378,6 +378,7 @@ class Separator:
         offscreen: bool = False,
         progress: Progress = no_progress,
         examined: Examined | None = None,
+        scene: Scene | None = None,
     ) -> Separation:
         """Find the people in a recording and prepare to separate the voices of some.
 
@@ -392,6 +393,7 @@ class Separator:
             offscreen: two more stems: off-screen speakers, and crowds.
             progress: called with (stage, seconds done, seconds in all or None).
             examined: what `avse.scene.scene.examine` gave, if it was asked already.
+            scene: what `avse.scene.scene.look` found in it with these settings, if it looked.
 
         Returns:
             The people found; their voices are computed later.
@@ -406,9 +408,10 @@ class Separator:
             MissingError: weights or a face backend are not there.
         """
         speakers = Speakers.read(speaker)
-        examined = examined or examine(path, self.settings)
+        if scene is None:
+            examined = examined or examine(path, self.settings)
         engine = self.engine
-        scene = look(
+        scene = scene or look(
             path, self.settings, progress=progress, backend=self.backend, examined=examined
         )
         people = speakers.resolve(scene)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from avse.utils.paths import is_there, user_path
 
 SEPARATION, OFFSCREEN, DETECTOR, LANDMARKS = "separation", "offscreen", "detector", "landmarks"
 """Kinds of files."""
+
+_ERRORS_ONLY = 4
+"""Level of ONNX Runtime's messages: fatal ones alone."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,23 @@ def open_onnx(model: str, threads: int) -> Any:
     verify(path, expected)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4
+    options.log_severity_level = _ERRORS_ONLY
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception class for each status code
         raise CorruptWeightsError(f"{path}: {error}", "reinstall avse") from error
+
+
+def run_options(settings: Mapping[str, str]) -> Any:
+    """How an `onnxruntime.InferenceSession` is to run: an `onnxruntime.RunOptions`.
+
+    Args:
+        settings: keys and values of its configuration.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    for key, value in settings.items():
+        options.add_run_config_entry(key, value)
+    return options

@@ -14,6 +14,7 @@ from .conftest import Run
 @pytest.fixture
 def used(run: Run, monkeypatch: pytest.MonkeyPatch, short: Path) -> object:
     """Gives the settings that a command line leads to."""
+    import avse.scene.scene
     import avse.separation.separator
 
     def settings(*arguments: object) -> Settings:
@@ -23,6 +24,8 @@ def used(run: Run, monkeypatch: pytest.MonkeyPatch, short: Path) -> object:
             seen.append(settings)
             raise KeyboardInterrupt
 
+        # Which of the two comes first depends on the device.
+        monkeypatch.setattr(avse.scene.scene, "look", lambda _, settings, **__: keep(settings))
         monkeypatch.setattr(avse.separation.separator, "Separator", keep)
         assert run("separate", short, *arguments).code == 130
         return seen[0]

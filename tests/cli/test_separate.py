@@ -210,7 +210,7 @@ def test_quiet_and_verbose(run: Run, duet: Path, model: Path) -> None:
 
 
 def test_endings_agree_with_the_library() -> None:
-    from avse.media import naming
+    from avse.scene import naming
 
     assert naming.SOUND_SUFFIXES == SOUND_SUFFIXES
     assert set(naming.TRACK_SUFFIXES) <= set(CONTAINERS)

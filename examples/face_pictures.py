@@ -1,0 +1,382 @@
+"""Pictures of faces for `train_faces.py`: how they are labelled, read, drawn and varied.
+
+Pictures go in pairs: rows 2k and 2k + 1 of a batch are consecutive frames of one video and vary
+alike but for a slight shake, so that a loss can ask for motion that is right.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image as Pillow
+from torch.nn import functional
+
+from avse.errors import MediaError
+from avse.faces.detect import Box, FaceBackend, FaceLandmarks, open_backend
+from avse.faces.lips import POINTS, fit_head
+from avse.faces.mesh_points import LIPS, RIGID, SHAPE, USED
+from avse.faces.native_backend import square
+from avse.media import read_frames
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Grey = npt.NDArray[np.uint8]
+
+SIDE_PX, SIDE = 160, 2.0
+"""Side of a labelled picture in pixels, and over the longer side of its face."""
+
+LARGEST, LOOK_EVERY = 800, 60
+"""Longer side of pictures that are labelled; frames from one look of the detector to the next."""
+
+_LEAST_PRESENCE, _LEAST_SCALE = 0.8, 5.0
+_RARE, _RARE_MOST = 0.5, 8.0
+_POSE_STEP = 0.12
+
+
+def label(videos: Path, folder: Path, frames: int) -> None:
+    """Write a file of labelled pictures for each video that has none yet."""
+    teacher = open_backend("mediapipe")
+    for video in sorted(path for path in videos.rglob("*") if path.is_file()):
+        target = folder / video.relative_to(videos).with_suffix(".npz")
+        if target.is_file():
+            continue
+        try:
+            found = list(labelled(video, teacher, frames))
+        except MediaError as error:
+            print(f"{video}: left out: {error}")
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez(
+                file,
+                pictures=np.array([one.picture for one in found]).reshape(-1, SIDE_PX, SIDE_PX),
+                points=np.array([one.points for one in found]).reshape(-1, len(USED), 3),
+                presence=np.array([one.presence for one in found], np.float32),
+                frames=np.array([one.frame for one in found], np.int64),
+            )
+        part.replace(target)
+        print(f"{video}: {len(found)} pictures", flush=True)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A picture of a face with its points, as `Labels` has them, and its place in the video."""
+
+    picture: Grey
+    points: Floats
+    presence: float
+    frame: int
+
+
+def labelled(video: Path, teacher: FaceBackend, frames: int) -> Iterator[Labelled]:
+    """Follow the largest face of a video through its first frames.
+
+    Raises:
+        MediaError: it is no video, or cannot be read.
+    """
+    box: Box | None = None
+    looked = 0
+    for number, frame in enumerate(itertools.islice(read_frames(video, max_side=LARGEST), frames)):
+        if box is None or number - looked > LOOK_EVERY:
+            boxes = [each.box for each in teacher.detect([frame.image])[0]]
+            box, looked = max(boxes, key=lambda each: each.w, default=None), number
+        if box is None:
+            continue
+        face = teacher.landmarks(frame.image, [box])[0]
+        box = None if face is None else face.box
+        if face is None:
+            continue
+        side, centre = SIDE * max(face.box.w, face.box.h), face.box.centre
+        grey = square(frame.image, centre, side, 0.0, SIDE_PX)
+        points = mesh_points(face) * np.float32(SIDE_PX / side)
+        corner = np.array([*centre, 0.0]) * SIDE_PX / side - [SIDE_PX / 2, SIDE_PX / 2, 0]
+        points = np.asarray(points - corner, np.float32)
+        yield Labelled(grey.astype(np.uint8), points, face.presence, number)
+
+
+def mesh_points(face: FaceLandmarks) -> Floats:
+    """(87, 3): the points of `USED`, in pixels."""
+    known = dict(zip((*SHAPE, *LIPS), (*face.shape, *face.lips), strict=True))
+    return np.stack([known[index] for index in USED])
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labelled pictures of faces.
+
+    Attributes:
+        pictures: (n, 160, 160) uint8 grey levels, the face in the middle.
+        points: (n, 87, 3) `avse.faces.mesh_points.USED` in pixels of the picture.
+        clips: (n,) which video each is from.
+        corpora: (n,) the folder that the video lies in.
+        first: (m,) pictures that are good and whose successor, the next frame of the video, is too.
+        lips: (n, 43, 3) lips and chin in the frame of the head.
+        places: (n, 6) the head: origin x and y, scale (pixels), roll, yaw, pitch (radians).
+        good: (n,) whether the teacher was sure of the face.
+    """
+
+    pictures: Grey
+    points: Floats
+    clips: Integers
+    corpora: npt.NDArray[np.str_]
+    first: Integers
+    lips: Floats
+    places: Floats
+    good: npt.NDArray[np.bool_]
+
+    @staticmethod
+    def read(folder: Path) -> Labels:
+        """Read what `train_faces.py label` wrote; it has to fit into memory, 27 kB a picture.
+
+        Raises:
+            SystemExit: nothing is there.
+        """
+        files = sorted(folder.rglob("*.npz"))
+        loaded = []
+        for file in files:
+            with np.load(file) as arrays:
+                loaded.append({name: arrays[name] for name in arrays.files})
+        if not any(len(each["frames"]) for each in loaded):
+            raise SystemExit(f"{folder}: no labels; make them with train_faces.py label")
+        counts = [len(each["frames"]) for each in loaded]
+        parts = [file.relative_to(folder).parts for file in files]
+        names = np.array([part[0] if len(part) > 1 else "" for part in parts])
+        clips = np.repeat(np.arange(len(files)), counts)
+        frames, presence, points = (
+            np.concatenate([each[name] for each in loaded])
+            for name in ("frames", "presence", "points")
+        )
+        lips, places = _heads(points)
+        good = (presence > _LEAST_PRESENCE) & (places[:, 2] > _LEAST_SCALE)
+        follows = (clips[1:] == clips[:-1]) & (frames[1:] == frames[:-1] + 1)
+        return Labels(
+            np.concatenate([each["pictures"] for each in loaded]),
+            points,
+            clips,
+            np.repeat(names, counts),
+            np.flatnonzero(follows & good[1:] & good[:-1]),
+            lips,
+            places,
+            good,
+        )
+
+
+def _heads(points: Floats) -> tuple[Floats, Floats]:
+    """Lips in the frame of the head, and places of heads; zeros where no head fits."""
+    rigid = [USED.index(index) for index in RIGID]
+    lips = np.zeros((len(points), POINTS, 3), np.float32)
+    places = np.zeros((len(points), 6), np.float32)
+    for row, mesh in enumerate(points):
+        try:
+            head = fit_head(mesh[rigid])
+        except ValueError:
+            continue
+        lips[row] = head.fix(mesh[:POINTS])
+        places[row] = (*head.origin[:2], head.scale, head.roll, head.yaw, head.pitch)
+    return lips, places
+
+
+class Picker:
+    """Draws pairs: corpora by their shares; turned heads, and lips that move, more often.
+
+    Args:
+        labels: to draw from.
+        shares: of each corpus, which need not add up to 1.
+        motion: whether mouths that move from one frame to the next are drawn more often.
+
+    Raises:
+        SystemExit: a corpus has no pairs.
+    """
+
+    def __init__(self, labels: Labels, shares: dict[str, float], *, motion: bool) -> None:
+        self._firsts: list[Integers] = []
+        self._weights: list[Doubles] = []
+        for name in shares:
+            first = labels.first[labels.corpora[labels.first] == name]
+            if not len(first):
+                raise SystemExit(f"there are no consecutive pictures of {name!r} to learn from")
+            poses = np.round(labels.places[first, 4:6] / _POSE_STEP).astype(int)
+            _, which, counts = np.unique(poses, axis=0, return_inverse=True, return_counts=True)
+            weight = counts[which.ravel()].astype(np.float64) ** -_RARE
+            weight = np.minimum(weight / weight.mean(), _RARE_MOST)
+            if motion:
+                moved = np.abs(labels.lips[first + 1] - labels.lips[first]).mean(axis=(1, 2))
+                weight *= 0.3 + np.minimum(moved / max(float(np.median(moved)), 1e-9), 3)
+            self._firsts.append(first)
+            self._weights.append(np.cumsum(weight / weight.sum()))
+        self._shares = np.array(list(shares.values())) / sum(shares.values())
+
+    def __call__(self, pairs: int, dice: np.random.Generator) -> Integers:
+        """(2 * pairs,) rows of the labels."""
+        corpora = dice.choice(len(self._shares), pairs, p=self._shares)
+        first = np.empty(pairs, np.int64)
+        for place, corpus in enumerate(corpora):
+            at = np.searchsorted(self._weights[corpus], dice.random())
+            first[place] = self._firsts[corpus][min(int(at), len(self._firsts[corpus]) - 1)]
+        rows: Integers = np.stack([first, first + 1], axis=1).ravel()
+        return rows
+
+
+def twice(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    """(k, ...) for pairs as (2k, ...) for pictures."""
+    return np.repeat(values, 2, axis=0).astype(np.float64)
+
+
+def cut_out(pictures: Grey, affine: Doubles, pixels: int) -> torch.Tensor:
+    """Parts of pictures.
+
+    Args:
+        pictures: (n, 160, 160).
+        affine: (n, 2, 3): where in the picture, in pixels, a place of the part lies whose
+            coordinates run from -1 to 1.
+        pixels: along a side of what is given.
+
+    Returns:
+        (n, 1, pixels, pixels) float32, 0 to 255.
+    """
+    half = SIDE_PX / 2
+    theta = affine / half
+    theta[:, :, 2] -= 1
+    size = (len(pictures), 1, pixels, pixels)
+    grid = functional.affine_grid(
+        torch.from_numpy(theta.astype(np.float32)), list(size), align_corners=False
+    )
+    grey = torch.from_numpy(pictures.astype(np.float32))[:, None]
+    return functional.grid_sample(grey, grid, align_corners=False)
+
+
+def turned(angle: Doubles) -> Doubles:
+    """(n, 2, 2) rotations by angles in radians."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
+
+
+def seen_from(matrix: Doubles, centre: Doubles) -> Doubles:
+    """(n, 2, 3) affine maps, from (n, 2, 2) and (n, 2); see `cut_out`."""
+    return np.concatenate([matrix, centre[:, :, None]], axis=-1)
+
+
+def not_a_face(x: torch.Tensor, dice: np.random.Generator) -> torch.Tensor:
+    """A picture without a face, from one (pixels, pixels) with one: an edge, turned, or mixed."""
+    pixels = len(x)
+    if dice.random() < 0.5:
+        side = pixels // (4 if dice.random() < 0.5 else 6)
+        start = (0, int(dice.integers(pixels - side)))
+        row, column = start if dice.random() < 0.5 else start[::-1]
+        part = x[None, None, row : row + side, column : column + side]
+        return functional.interpolate(part, (pixels, pixels), mode="bilinear")[0]
+    if dice.random() < 0.5:
+        return torch.rot90(x, int(dice.integers(1, 4)), (0, 1))[None]
+    return x[torch.from_numpy(dice.permutation(pixels))][None]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How pictures of a batch are spoilt; shares are of pairs.
+
+    Attributes:
+        small: share that is made smaller and larger again.
+        least_px: side of the smallest of them.
+        covered: share whose mouth, or something near it, is hidden by a patch.
+        spread: how far from the middle of the mouth patches lie, in half sides of the picture.
+        noise: largest deviation of the noise, in grey levels; half of the pairs have some.
+        compressed: share that goes through JPEG.
+        quality: of it, from and to.
+    """
+
+    small: float
+    least_px: int
+    covered: float
+    spread: float
+    noise: float
+    compressed: float
+    quality: tuple[int, int]
+
+    def spoil(
+        self, x: torch.Tensor, lips: Floats, dice: np.random.Generator
+    ) -> tuple[torch.Tensor, Floats]:
+        """Make a batch worse.
+
+        Args:
+            x: (n, 1, pixels, pixels), 0 to 255; changed in place.
+            lips: (n, 43, 2), where lips and chin are, -1 to 1.
+            dice: what decides.
+
+        Returns:
+            The pictures, and (n, 43) 1 where a point can be seen and 0 where it is covered.
+        """
+        pairs, pixels = len(x) // 2, x.shape[-1]
+        for pair in np.flatnonzero(dice.random(pairs) < self.small):
+            rows = slice(2 * pair, 2 * pair + 2)
+            side = int(np.exp(dice.uniform(np.log(self.least_px), np.log(pixels))))
+            small = functional.interpolate(x[rows], (side, side), mode="area")
+            x[rows] = functional.interpolate(small, (pixels, pixels), mode="bilinear")
+        visible = np.ones(lips.shape[:2], np.float32)
+        for pair in np.flatnonzero(dice.random(pairs) < self.covered):
+            self._cover(x, lips, visible, int(pair), dice)
+        x = self._light(x, dice)
+        for row in np.flatnonzero(twice(dice.random(pairs)) < self.compressed):
+            buffer = io.BytesIO()
+            picture = Pillow.fromarray(x[row, 0].numpy().astype(np.uint8))
+            picture.save(buffer, "JPEG", quality=int(dice.integers(*self.quality)))
+            with Pillow.open(buffer) as read:
+                x[row, 0] = torch.from_numpy(np.asarray(read, np.float32))
+        return x, visible
+
+    def _cover(
+        self, x: torch.Tensor, lips: Floats, visible: Floats, pair: int, dice: np.random.Generator
+    ) -> None:
+        """Hide an ellipse or a rectangle of both pictures behind a piece of another picture."""
+        rows, pixels = (2 * pair, 2 * pair + 1), x.shape[-1]
+        middle = lips[list(rows)].mean(axis=(0, 1)) + dice.normal(0, self.spread, 2)
+        centre, radii = (middle + 1) / 2 * pixels, dice.uniform(0.08, 0.32, 2) * pixels
+        angle = dice.uniform(0, np.pi)
+        down, across = np.mgrid[:pixels, :pixels]
+        dx, dy = across - centre[0], down - centre[1]
+        u = (dx * np.cos(angle) + dy * np.sin(angle)) / radii[0]
+        v = (dy * np.cos(angle) - dx * np.sin(angle)) / radii[1]
+        ellipse = dice.random() < 0.6
+        inside = u**2 + v**2 < 1 if ellipse else (abs(u) < 1) & (abs(v) < 1)
+        patch = x[int(dice.integers(len(x))), 0] * 0.6 + dice.uniform(0, 100)
+        for row in rows:
+            x[row, 0] = torch.where(torch.from_numpy(inside), patch, x[row, 0])
+            at = ((lips[row] + 1) / 2 * pixels).round().astype(int).clip(0, pixels - 1)
+            visible[row] *= ~inside[at[:, 1], at[:, 0]]
+
+    def _light(self, x: torch.Tensor, dice: np.random.Generator) -> torch.Tensor:
+        """Another gamma, light from one side, noise."""
+        pairs = len(x) // 2
+
+        def column(values: Doubles) -> torch.Tensor:
+            return torch.from_numpy(values.astype(np.float32))[:, None, None, None]
+
+        x = 255 * (x / 255).clamp(0, 1) ** column(twice(np.exp(dice.normal(0, 0.25, pairs))))
+        ramp = torch.linspace(-1, 1, x.shape[-1])
+        across, down = (column(twice(dice.normal(0, 0.25, pairs))) for _ in range(2))
+        x = x * (1 + across * ramp + down * ramp[:, None]).clamp(0.2, 2)
+        level = dice.random(len(x)) * twice(dice.random(pairs) < 0.5) * self.noise
+        noise = torch.from_numpy(dice.standard_normal(x.shape, np.float32))
+        return (x + column(level) * noise).clamp(0, 255)
+
+
+def standard(x: torch.Tensor, contrast: float) -> torch.Tensor:
+    """Pictures without their means, at the usual contrast, as the networks are given them."""
+    spread = x.std((2, 3), keepdim=True, correction=0) + contrast
+    return (x - x.mean((2, 3), keepdim=True)) / spread
+
+
+def mirrored(order: Sequence[tuple[int, int]], count: int) -> Integers:
+    """(count,) the place of each point's counterpart on the other side of the face."""
+    places = np.arange(count)
+    for one, other in order:
+        places[one], places[other] = other, one
+    return places
