@@ -179,7 +179,7 @@ def main() -> None:
     # Lips alone cannot know of somebody who only moves them.
     shown = seen.does != MUTE
     watched = fit(seen.cues[shown], seen.speaks[shown], [MOTION])
-    for name, rule in (("HEARD", heard), ("WATCHED", watched)):
+    for name, rule in (("AUDIO_VISUAL", heard), ("LIPS_ONLY", watched)):
         weights = ", ".join(f"{NAMES[n].upper()}: {w:.4g}" for n, w in rule.weights.items())
         print(f"{name} = Calibration({{{weights}}}, {rule.offset:.4g})")
     rules = {"fitted now": heard, "fitted now, lips alone": watched}

@@ -104,7 +104,7 @@ def recruit_on(
 
 
 class Cluster:
-    """Tasks on a Ray cluster; see `avse.batch.process_pool.Workforce`.
+    """Tasks on a Ray cluster; see `avse.batch.process_pool.Executor`.
 
     Args:
         address: of the cluster.

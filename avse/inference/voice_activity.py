@@ -48,7 +48,7 @@ def speaking(cues: FloatArray, calibration: Calibration = AUDIO_VISUAL) -> Float
 
     Args:
         cues: (people, cues, frames), see `avse.inference.activity_features`.
-        calibration: `HEARD` or `WATCHED`.
+        calibration: `AUDIO_VISUAL` or `LIPS_ONLY`.
 
     Returns:
         (people, frames) probabilities; NaN where the lips are out of sight.

@@ -90,7 +90,7 @@ def tell_apart(
     """Cluster clips into people and families.
 
     Args:
-        features: (clips, features), see `Album.features`.
+        features: (clips, features), see `PersonClusters.features`.
         strictness: above 1, people are told apart more readily.
 
     Returns:

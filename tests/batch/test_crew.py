@@ -23,11 +23,11 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from avse.batch import memory
-from avse.batch.process_pool import Crew, Limits
+from avse.batch.process_pool import Limits, WorkerPool
 from tests.batch.workers import make
 
 if __name__ == "__main__":
-    crew = Crew(make, Limits(jobs=2), Path(sys.argv[1]))
+    crew = WorkerPool(make, Limits(jobs=2), Path(sys.argv[1]))
     for _ in range(2):
         crew.give(("pid",))
     found = 0
