@@ -24,6 +24,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -356,7 +357,8 @@ def train(
         report: says how good the average is; asked ten times.
         bfloat16: compute layers in 16 bits: quicker where the CPU has such instructions.
     """
-    network = task.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    whole: Any = task.network  # older PyTorch's types know no memory format here
+    network: nn.Module = whole.to(memory_format=torch.channels_last)
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_blended, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3)
     began = time.monotonic()
