@@ -34,7 +34,7 @@ from avse.evaluation.testset import TestSet, open_test_set
 from avse.faces.detect import open_backend
 from avse.faces.lips import RATE_HZ
 from avse.inference.engine import Engine
-from avse.inference.voice_activity import LIPS_ONLY, speaking
+from avse.inference.voice_activity import lips_only, speaking
 from avse.metrics import Score, measure, silent_level
 from avse.mixtures.items import Item
 from avse.models.network import AVSENet
@@ -234,7 +234,7 @@ def main() -> None:
         try:
             scene = look(test_set.video(item), settings, backend=backend)
             activity = listen(scene, network, settings)
-            watched = speaking(activity.cues, LIPS_ONLY)
+            watched = speaking(activity.cues, lips_only(settings.faces))
             if given.gate:
                 groups += separated(test_set, item, scene, network, voices)
         except NoFaceError:

@@ -27,7 +27,7 @@ from avse.diarization.segments import LOUD_DB, Flags, tidied
 from avse.faces.lips import POINTS, LipSequence
 from avse.inference.activity_features import AGREEMENT, HEAD, LEVEL, MOTION
 from avse.inference.mask_estimator import MaskEstimator
-from avse.inference.voice_activity import AUDIO_VISUAL, LIPS_ONLY, Calibration
+from avse.inference.voice_activity import AUDIO_VISUAL, LIPS_ONLY_MESH, Calibration
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
@@ -179,11 +179,11 @@ def main() -> None:
     # Lips alone cannot know of somebody who only moves them.
     shown = seen.does != MUTE
     watched = fit(seen.cues[shown], seen.speaks[shown], [MOTION])
-    for name, rule in (("AUDIO_VISUAL", heard), ("LIPS_ONLY", watched)):
+    for name, rule in (("AUDIO_VISUAL", heard), ("LIPS_ONLY_MESH", watched)):
         weights = ", ".join(f"{NAMES[n].upper()}: {w:.4g}" for n, w in rule.weights.items())
         print(f"{name} = Calibration({{{weights}}}, {rule.offset:.4g})")
     rules = {"fitted now": heard, "fitted now, lips alone": watched}
-    rules |= {"as shipped": AUDIO_VISUAL, "as shipped, lips alone": LIPS_ONLY}
+    rules |= {"as shipped": AUDIO_VISUAL, "as shipped, lips alone": LIPS_ONLY_MESH}
     tell("training people", seen, rules)
     for path in given.held_out:
         pack = PreparedPack(path)

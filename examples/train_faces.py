@@ -219,7 +219,9 @@ class FaceTask:
         points = np.concatenate([flat, points[..., 2:] / half[:, None, None]], -1)
         face = twice(dice.random(n) >= self.no_face)
         for pair in np.flatnonzero(face[::2] == 0):
-            x[2 * pair] = x[2 * pair + 1] = not_a_face(x[int(dice.integers(2 * n)), 0], dice)
+            x[2 * int(pair)] = x[2 * int(pair) + 1] = not_a_face(
+                x[int(dice.integers(2 * n)), 0], dice
+            )
         lips = points[:, :POINTS, :2].astype(np.float32)
         x, visible = self.variation.spoil(x, lips, dice)
         visible *= (np.abs(lips) < 1.02).all(-1)

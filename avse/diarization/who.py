@@ -19,7 +19,7 @@ from avse.faces.lips import AnyLips
 from avse.faces.people import Person
 from avse.inference.activity_features import COUNT, NEAR
 from avse.inference.engine import Engine
-from avse.inference.voice_activity import AUDIO_VISUAL, LIPS_ONLY, speaking
+from avse.inference.voice_activity import AUDIO_VISUAL, lips_only, speaking
 from avse.models.device import pick_device
 from avse.models.network import AVSENet
 from avse.models.weights import load
@@ -159,7 +159,7 @@ def listen(
     engine = Engine(network, settings)
     lips = in_step([person.lips for person in scene.people], sync)
     cues = _cues(engine, scene, lips, progress) if heard else engine.lip_cues(lips)
-    probability = speaking(cues, AUDIO_VISUAL if heard else LIPS_ONLY)
+    probability = speaking(cues, AUDIO_VISUAL if heard else lips_only(settings.faces))
     first = scene.playing_time(Fraction(0))
     rule = rule or Hysteresis()
     cuts = [round(cut * VIDEO_RATE) for cut in scene.people.cuts]

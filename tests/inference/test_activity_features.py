@@ -18,7 +18,7 @@ from avse.inference.activity_features import (
     motion,
 )
 from avse.inference.mask_estimator import MaskEstimator
-from avse.inference.voice_activity import AUDIO_VISUAL, LIPS_ONLY, speaking
+from avse.inference.voice_activity import AUDIO_VISUAL, LIPS_ONLY, lips_only, speaking
 from avse.models.weights import load
 
 
@@ -58,6 +58,8 @@ def test_each_cue_counts_for_speech() -> None:
     more[0, MOTION] += 1
     assert speaking(more, AUDIO_VISUAL) == speaking(quiet, AUDIO_VISUAL)
     assert speaking(more, LIPS_ONLY) > speaking(quiet, LIPS_ONLY)
+    # The points of a mesh tremble: the same motion says less.
+    assert speaking(quiet, LIPS_ONLY) > speaking(quiet, lips_only("mediapipe"))
 
 
 def test_out_of_sight_is_unknown() -> None:
