@@ -38,8 +38,8 @@ AUDIO_VISUAL = Calibration({HEAD: 0.4594, LEVEL: 0.0548, AGREEMENT: 4.296}, 0.18
 """Lips and sound."""
 
 LIPS_ONLY = Calibration({MOTION: 3.6}, 7.0)
-"""Lips alone, for recordings without sound, with the native face backend: fitted to 12 clips of GRID
-s1 and 30 people of demonstration pages."""
+"""Lips alone, for recordings without sound, with the native face backend: fitted to 12 clips of
+GRID s1 and 30 people of demonstration pages."""
 
 LIPS_ONLY_MESH = Calibration({MOTION: 4.2}, 4.83)
 """The same for face meshes, whose points tremble more: lips then seem to move twice as fast."""
