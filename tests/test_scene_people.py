@@ -148,4 +148,4 @@ def test_nobody_is_told_how_large_a_face_must_be(tmp_path: Path) -> None:
         file.mux(stream.encode())
     with pytest.raises(NoFaceError) as caught:
         look(path, Settings(), need_audio=False)
-    assert "wider than about 40 pixels of 1920x1080" in caught.value.hint
+    assert "wider than about 24 pixels of 1920x1080" in caught.value.hint

@@ -188,9 +188,9 @@ def _find(look: Look, tools: Tools, progress: Callable[[Fraction], None]) -> tup
     return people, turned
 
 
-_SMALLEST_PX, _SQUARE_PX = 40, 440
-"""Width of the smallest face that is found for certain, in a square of so many pixels in which
-the default backend looks closely; see `avse.faces.closer`."""
+_SMALLEST_PX, _SQUARE_PX = 24, 440
+"""Width of the smallest face that the native backend finds 99 times in 100
+(`benchmarks/faces_found.py`); in smaller pictures, less in proportion."""
 
 
 def _too_small(video: VideoStream, side: int) -> str:
