@@ -94,6 +94,14 @@ class Visit:
         result, original = 10 * np.log10(np.mean(powers, axis=0))
         return float(result), float(original)
 
+    def drift_ms(self) -> float:
+        """How far the picture is ahead of the sound: the median, as a busy machine delays some."""
+        drifts = []
+        for _ in range(9):
+            drifts.append(self.page.evaluate("avse.drift_ms()"))
+            self.page.wait_for_timeout(50)
+        return float(np.median(drifts))
+
     def click_face(self, person: int) -> None:
         box = self.page.locator(f'.face[data-person="{person}"]').bounding_box()
         self.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -165,7 +173,7 @@ def test_click_a_face_hear_the_voice_correct_and_save(visit: Visit, duet: Path) 
     assert left == pytest.approx(right, abs=1)
     result, original = visit.loudness(2.5)
     assert original == pytest.approx(result, abs=3)
-    assert abs(page.evaluate("avse.drift_ms()")) < 40
+    assert abs(visit.drift_ms()) < 40
     page.keyboard.press("a")
     page.keyboard.press("Escape")
     page.keyboard.press("Space")
