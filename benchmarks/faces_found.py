@@ -26,7 +26,8 @@ from avse.errors import MediaError
 from avse.faces.detect import FaceBackend, Image, open_backend
 from avse.faces.scaling import fit_inside, resize
 from avse.faces.track import FaceSettings, FaceTracker, is_somebody
-from avse.media.frames import read_frames
+from avse.media.frames import Frame, read_frames
+from avse.media.pictures import Picture
 
 WIDTH, HEIGHT, ACROSS = 1280, 720, 5
 TILE = (HEIGHT // ACROSS, WIDTH // ACROSS)
@@ -99,7 +100,7 @@ def look(backend: FaceBackend, image: Image) -> list[tuple[float, float, bool]]:
     """Middle of each face that a still picture gives, and whether it counts as a person."""
     tracker, settings = FaceTracker(backend), FaceSettings()
     for time in TIMES:
-        tracker.step(time, image)
+        tracker.step(Frame(time, Picture(image)))
     return [(*track.box.centre, is_somebody(track, settings)) for track in tracker.so_far()]
 
 

@@ -36,7 +36,7 @@ def milliseconds(work: Callable[[T], object], items: Sequence[T]) -> float:
 
 def cut_cost(frames: Sequence[Frame]) -> float:
     cutter = CutDetector()
-    return milliseconds(lambda frame: cutter.is_cut(frame.image, frame.time), frames)
+    return milliseconds(lambda frame: cutter.is_cut(frame.picture, frame.time), frames)
 
 
 def compare(people: People, reference: People) -> tuple[float, float]:

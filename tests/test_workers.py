@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from avse.errors import InputError
-from avse.utils.pool import map_unordered, usable_processors
+from avse.utils.pool import map_unordered
+from avse.utils.processors import usable_processors
 
 # Says the process id of its worker, which then sleeps for longer than anybody would wait.
 PARENT = """

@@ -14,7 +14,8 @@ from typing import Any
 
 from avse.batch.manifest import Failure
 from avse.errors import AvseError, MissingError
-from avse.utils.pool import THREADS, end_with_parent
+from avse.utils.pool import end_with_parent
+from avse.utils.processors import THREADS
 
 Hook = Callable[[str, float, "float | None"], None]
 Work = Callable[[Any, Hook], Any]

@@ -149,7 +149,7 @@ def _limits(
     jobs: int | None, threads: str, timeout: float | None, memory_gb: float | None
 ) -> Limits:
     from avse.batch.process_pool import Limits
-    from avse.utils.pool import usable_processors
+    from avse.utils.processors import usable_processors
 
     at_once = jobs or usable_processors()
     return Limits(

@@ -19,6 +19,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import terminal_of
 from avse.errors import AvseError
 from avse.settings import Settings
+from avse.utils.processors import usable_processors
 
 EXAMPLES = options.examples(
     ("is everything here?", "avse doctor"),
@@ -127,15 +128,9 @@ def _system() -> Iterator[Check]:
     yield Check("system", "python", "info", platform.python_version())
     yield Check("system", "os", "info", f"{platform.system()} {platform.release()}")
     yield Check("system", "machine", "info", platform.machine())
-    yield Check("system", "cpus", "info", f"{_usable_cpus()} of {os.cpu_count()} usable")
+    yield Check("system", "cpus", "info", f"{usable_processors()} of {os.cpu_count()} usable")
     memory = _memory_gb()
     yield Check("system", "memory", "info", "unknown" if memory is None else f"{memory:.1f} GB")
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory_gb() -> float | None:

@@ -219,7 +219,7 @@ def evaluate(
     from avse.evaluation.robustness import CURVES
     from avse.evaluation.scoring import ScoringPlan
     from avse.metrics import METRICS
-    from avse.utils.pool import usable_processors
+    from avse.utils.processors import usable_processors
 
     request = Request(
         plan=ScoringPlan(read_names("metric", metrics, METRICS), ceilings, trim),

@@ -265,7 +265,7 @@ def mix(
     noises = None if noise is None else user_path(noise)
     from avse.mixtures.plan import plan_set
     from avse.mixtures.rendering import check_folder, make_set
-    from avse.utils.pool import usable_processors
+    from avse.utils.processors import usable_processors
 
     with Stages(terminal) as progress:
         check_folder(folder, root, None, overwrite=force)

@@ -155,7 +155,7 @@ def prepare(
     if not output.strip() or output == "-":
         raise UsageError("--output has to be a folder", "such as: -o pack")
     from avse.prepare.running import prepare as run
-    from avse.utils.pool import usable_processors
+    from avse.utils.processors import usable_processors
 
     settings = PrepareSettings(
         layout=layout,

@@ -36,6 +36,7 @@ from avse.cli.grouping import (
 )
 from avse.cli.options import examples
 from avse.cli.terminal import PROGRAM, Terminal, let_any_name_through
+from avse.utils.processors import share_processors
 
 EXAMPLES = examples(
     ("click a face, hear the voice", "avse open talk.mp4"),
@@ -95,6 +96,8 @@ def _program(
 ) -> None:
     """Point at a face in a video, get that person's voice."""
     _ask_for_verb(context)
+    if context.invoked_subcommand != "train":
+        share_processors()
 
 
 @_models.callback()

@@ -14,6 +14,7 @@ from avse.faces.detect import FaceBackend
 from avse.faces.lips import POINTS, Lips, LipSequence
 from avse.faces.track import find_people
 from avse.media import Frame, probe, read_frames
+from avse.media.pictures import Picture
 from avse.mixtures.items import Item
 from avse.mixtures.manifest import NAME, Manifest, read_manifest
 from avse.types import FloatArray
@@ -143,7 +144,7 @@ def _lips(test_set: TestSet, item: Item, backend: FaceBackend) -> tuple[LipSeque
         for frame in frames:
             columns = slice(*(round(edge * frame.image.shape[1]) for edge in (left, right)))
             image = np.ascontiguousarray(frame.image[:, columns])
-            part.append(Frame(frame.time - origin, image))
+            part.append(Frame(frame.time - origin, Picture(image)))
         people = find_people(iter(part), backend)
         longest = max(people, key=lambda person: person.seconds_on_screen, default=None)
         found.append(no_lips() if longest is None else Lips(longest.lips.stretches).whole())

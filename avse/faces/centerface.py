@@ -27,6 +27,10 @@ SIDE, CLOSE_SIDE = 480, 1440
 """Longer side of what the network is shown, in pixels, if the picture is not smaller: usually, and
 looking closely."""
 
+_CLOSE_SHARE = 7 / 8
+"""Longer side of what it is shown, looking closely, over that of the picture: it takes two thirds
+of the time, and finds as many faces of 24 pixels."""
+
 _AROUND, _AROUND_PX = 3.0, 192
 """Side of the square around a face that is looked for near its place, in faces; pixels of it that
 the network is shown."""
@@ -99,7 +103,8 @@ class CenterFace:
             near: only around this box, which is much cheaper.
         """
         if near is None:
-            return self.detect(picture, CLOSE_SIDE)
+            side = min(CLOSE_SIDE, round(_CLOSE_SHARE * max(picture.shape[:2])))
+            return self.detect(picture, side, give_back=True)
         half = max(16.0, _AROUND * max(near.w, near.h) / 2)
         x, y = near.centre
         left, top = max(0, round(x - half)), max(0, round(y - half))
@@ -109,19 +114,19 @@ class CenterFace:
             return []
         return [face.moved(left, top) for face in self.detect(part, _AROUND_PX)]
 
-    def detect(self, picture: Image, side: int | None = None) -> list[FacePoints]:
+    def detect(
+        self, picture: Image, side: int | None = None, *, give_back: bool = False
+    ) -> list[FacePoints]:
         """Find the faces in a picture, best first.
 
         Args:
             picture: (height, width, 3) uint8 RGB.
             side: instead of the one that the detector was made with.
+            give_back: whether to return memory to the system afterwards.
         """
         height, width = picture.shape[:2]
-        small = fit_inside(picture, side or self._side)
-        rows, columns = small.shape[:2]
-        padded = np.zeros((1, 3, _up(rows), _up(columns)), np.float32)
-        padded[0, :, :rows, :columns] = small.transpose(2, 0, 1)
-        how = self._closely if side == CLOSE_SIDE else None
+        padded, rows, columns = network_input(picture, side or self._side)
+        how = self._closely if give_back else None
         heat, size, offset, five = self._network.run(_OUTPUTS, {"picture": padded}, how)
         boxes, scores, points = _decode(heat[0], size[0], offset[0], five[0], self._min_score)
         scale = np.array([width / columns, height / rows], np.float32)
@@ -130,6 +135,23 @@ class CenterFace:
             FacePoints(Box(x, y, w, h, _roll(five)), float(score), five)
             for (x, y, w, h), score, five in zip(boxes.tolist(), scores, points, strict=True)
         ]
+
+
+def network_input(picture: Image, side: int) -> tuple[FloatArray, int, int]:
+    """What the network takes: (1, 3, rows, columns), with zeros below and right of the picture.
+
+    Args:
+        picture: (height, width, 3) uint8 RGB.
+        side: longer side of the picture in it, in pixels.
+
+    Returns:
+        The input, and how many rows and columns of it are the picture.
+    """
+    small = fit_inside(picture, side)
+    rows, columns = small.shape[:2]
+    padded = np.zeros((1, 3, _up(rows), _up(columns)), np.float32)
+    padded[0, :, :rows, :columns] = small.transpose(2, 0, 1)
+    return padded, rows, columns
 
 
 def _up(length: int) -> int:

@@ -8,7 +8,7 @@ needs no squares: it looks at the whole picture, larger than it otherwise does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -18,8 +18,8 @@ from avse.faces.detect import Box, Detection, FaceBackend, Image, close_detector
 
 _EVERY_S = Fraction(3, 2)
 _SELDOM_S = 6
-"""A detector that sees small faces by itself looks as often at first, and half as often after each
-time that nobody new was found, down to this."""
+"""A detector that sees small faces by itself looks half as often after each time that nobody new
+was found, down to this."""
 
 _OVERLAP = 0.2
 _MIN_SCORE, _MIN_PX = 0.75, 32
@@ -30,7 +30,7 @@ _SMALL = 0.5
 """Sides of a square below which a face is small: larger ones are seen in the whole picture."""
 
 _MOST = 12
-"""New faces that one look around gives, the largest first: it bounds what following them costs."""
+"""New faces that are taken from one look around."""
 
 
 class Closer:
@@ -45,11 +45,12 @@ class Closer:
         self._backend = backend
         self._next: Fraction | None = None
         self._wait = _EVERY_S
+        self._before: list[Box] = []
         self._detector = close_detector_of(backend)
 
     def shot(self) -> None:
         """A shot begins: look at the next occasion."""
-        self._next, self._wait = None, _EVERY_S
+        self._next, self._wait, self._before = None, _EVERY_S, []
 
     def look_around(self, image: Image, time: Fraction, known: Sequence[Box]) -> list[Detection]:
         """Look for small faces everywhere; nothing is found before it is time to look again.
@@ -62,11 +63,12 @@ class Closer:
         if self._next is not None and time < self._next:
             return []
         if self._detector is not None:
-            self._next = time + self._wait
             seen = self._detector.detect_closely(image)
             fresh = [face for face in seen if not any(same_face(face.box, box) for box in known)]
-            self._wait = _EVERY_S if fresh else min(2 * self._wait, Fraction(_SELDOM_S))
-            return _largest(fresh)
+            new = any(not any(same_face(f.box, box) for box in self._before) for f in fresh)
+            self._wait = _EVERY_S if new else min(2 * self._wait, Fraction(_SELDOM_S))
+            self._next, self._before = time + self._wait, [face.box for face in seen]
+            return fresh
         side = self._backend.close_px
         if side is None:
             return []
@@ -87,7 +89,7 @@ class Closer:
         for face in found:
             if not any(face.box.centred_in(other.box) for other in apart):
                 apart.append(face)
-        return _largest(apart)
+        return apart
 
     def look_at(self, image: Image, box: Box) -> Detection | None:
         """Look once more at where a small face should be; None if it isn't there, or not small."""
@@ -118,7 +120,8 @@ class Closer:
         ]
 
 
-def _largest(faces: Sequence[Detection]) -> list[Detection]:
+def largest(faces: Iterable[Detection]) -> list[Detection]:
+    """The largest of many new faces, which bounds what following them costs."""
     return sorted(faces, key=lambda face: -face.box.w)[:_MOST]
 
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from avse.faces.detect import Image
 from avse.faces.scaling import resize
+from avse.media.pictures import Picture
 
 _SIZE = (48, 27)
 _STEP = 14.0
@@ -34,24 +34,27 @@ class CutDetector:
         self._recent: deque[float] = deque(maxlen=_MEMORY)
         self._past: deque[tuple[Fraction, npt.NDArray[np.float32]]] = deque()
 
-    def change(self, image: Image) -> float:
+    def change(self, picture: Picture) -> float:
         """Take the next frame; give its mean difference from the one before, 0..255."""
-        # Every so many pixels are enough, and a tenth of the work.
-        few = max(1, min(image.shape[0] // 108, image.shape[1] // 192))
-        small = resize(image[::few, ::few], *_SIZE).astype(np.float32)
-        last, self._last = self._last, small
-        return 0.0 if last is None else _difference(small, last)
+        small = picture.reduced(*_SIZE)
+        if small is None:
+            # Every so many pixels are enough, and a tenth of the work.
+            image = picture.image
+            few = max(1, min(image.shape[0] // 108, image.shape[1] // 192))
+            small = resize(image[::few, ::few], *_SIZE)
+        last, self._last = self._last, small.astype(np.float32)
+        return 0.0 if last is None else _difference(self._last, last)
 
     def dissolved(self) -> bool:
         """Whether the picture is another than it was within the last second or so."""
         last = self._last
         return last is not None and any(_difference(last, s) > _OTHER for _, s in self._past)
 
-    def is_cut(self, image: Image, time: Fraction) -> bool:
+    def is_cut(self, picture: Picture, time: Fraction) -> bool:
         """Take the next frame; say whether it begins a shot. The very first frame does not."""
-        resized = bool(self._shape) and image.shape != self._shape
-        self._shape = image.shape
-        change = self.change(image)
+        resized = bool(self._shape) and picture.shape != self._shape
+        self._shape = picture.shape
+        change = self.change(picture)
         usual = float(np.median(self._recent)) if self._recent else 0.0
         cut = resized or (change > _STEP and change > _RATIO * usual)
         if cut:

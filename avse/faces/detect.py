@@ -116,6 +116,11 @@ class FaceBackend(Protocol):
         ...
 
 
+def reads_luma(backend: FaceBackend) -> bool:
+    """Whether the landmarks of a backend take (height, width) brightness in place of RGB."""
+    return bool(getattr(backend, "reads_luma", False))
+
+
 class CloseDetector(Protocol):
     """A detector that can look closely at a whole picture by itself, without squares.
 

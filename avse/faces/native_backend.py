@@ -59,6 +59,7 @@ class NativeBackend:
 
     name = "native"
     close_px: int | None = None
+    reads_luma = True
     least_motion = 0.002
     """Its landmarks hardly shake: of 18 stills of real clips (zoomed, shaken, noisy; faces from 61
     pixels on) lips move by 0.0009 at most, of people who talk by 0.004 and more."""
@@ -77,9 +78,9 @@ class NativeBackend:
         """Find the points of the face in each box; None where there is none after all."""
         if not boxes:
             return []
-        places = [(box.centre, MARGIN * max(box.w, box.h, 1.0), box.roll) for box in boxes]
+        places = [face_place(box) for box in boxes]
         squares = [square(image, *place, FACE_PX) for place in places]
-        points, _, presence = self._face.run(None, {"crops": _batch(squares)})
+        points, _, presence = self._face.run(None, {"crops": as_batch(squares)})
         size = (image.shape[0], image.shape[1])
         faces = [
             face_of(_in_picture(found, *place), size, float(sure))
@@ -101,7 +102,7 @@ class NativeBackend:
         if not faces:
             return []
         squares = [square(image, *_mouth(face.head), MOUTH_PX) for face in faces]
-        lips, visible = self._mouth.run(None, {"crops": _batch(squares)})
+        lips, visible = self._mouth.run(None, {"crops": as_batch(squares)})
         size = (image.shape[0], image.shape[1])
         out = []
         for face, fixed, shown in zip(faces, lips, _share(visible), strict=True):
@@ -117,7 +118,7 @@ def square(
     """A square of a picture, upright: (pixels, pixels) grey levels, 0 outside the picture.
 
     Args:
-        image: (height, width, 3) RGB.
+        image: (height, width, 3) RGB, or (height, width) brightness.
         centre: of the square, x and y in pixels of the picture.
         side: of the square, in pixels of the picture.
         roll: by which it leans, radians, clockwise.
@@ -130,7 +131,9 @@ def square(
     right, bottom = min(width, math.ceil(x + reach)), min(height, math.ceil(y + reach))
     if right <= left or bottom <= top:
         return np.zeros((pixels, pixels), np.float32)
-    part = Pillow.fromarray(np.ascontiguousarray(image[top:bottom, left:right])).convert("L")
+    part = Pillow.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
+    if part.mode != "L":
+        part = part.convert("L")
     # A bilinear look-up skips pixels where it makes a picture less than half as large.
     coarse = max(1, int(side / pixels / 1.4))
     if coarse > 1:
@@ -148,6 +151,11 @@ def square(
     return np.asarray(found, np.float32)
 
 
+def face_place(box: Box) -> tuple[tuple[float, float], float, float]:
+    """Centre, side and roll of the square around a face."""
+    return box.centre, MARGIN * max(box.w, box.h, 1.0), box.roll
+
+
 def _mouth(head: Head) -> tuple[tuple[float, float], float, float]:
     """Centre, side and roll of the square around a mouth."""
     down, roll = MOUTH_DOWN * head.scale, head.roll
@@ -156,7 +164,7 @@ def _mouth(head: Head) -> tuple[tuple[float, float], float, float]:
     return centre, MOUTH_SIDE * head.scale, roll
 
 
-def _batch(squares: Sequence[FloatArray]) -> FloatArray:
+def as_batch(squares: Sequence[FloatArray]) -> FloatArray:
     """Squares as (n, 1, pixels, pixels), without their means, at the usual contrast."""
     grey = np.stack(squares)[:, None]
     spread = grey.std(axis=(2, 3), keepdims=True) + np.float32(CONTRAST)

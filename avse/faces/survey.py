@@ -15,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from avse.faces.detect import Box, FaceBackend
+from avse.faces.detections import Frame, thinned
 from avse.faces.matching import number
 from avse.faces.people import People
 from avse.faces.recognition import Recogniser
@@ -24,11 +25,9 @@ from avse.faces.track import (
     HINT_S,
     FaceSettings,
     FaceTracker,
-    Frame,
     Hint,
     is_somebody,
     person_of,
-    thinned,
 )
 
 OpenFrames = Callable[[Fraction], Iterator[Frame]]
@@ -120,7 +119,7 @@ class FaceSurvey:
         try:
             for frame in self._frames_until(run, end):
                 run.inside = True
-                run.tracker.step(frame.time, frame.image)
+                run.tracker.step(frame)
                 if stop():
                     return False
         except BaseException:
@@ -173,7 +172,7 @@ class FaceSurvey:
         for frame in frames:
             if frame.time > end:
                 break
-            tracker.step(frame.time, frame.image)
+            tracker.step(frame)
         found = [track for track in tracker.end() if track.hinted]
         self._size = max(self._size, tracker.source_size)
         self._pointed += found

@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 
-from avse.faces.closer import Closer, same_face
-from avse.faces.cuts import CutDetector
-from avse.faces.detect import (
-    Box,
-    Detection,
-    FaceBackend,
-    FaceLandmarks,
-    Image,
-    close_detector_of,
-)
+from avse.faces.closer import largest, same_face
+from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, reads_luma
+from avse.faces.detections import DetectedFrame, Frame, FrameDetector, thinned, usual_rhythm
 from avse.faces.matching import assign, crop_face, distance, number, table
 from avse.faces.people import People, Person
 from avse.faces.recognition import Recogniser
 from avse.faces.rejoin import Track, rejoin
 from avse.faces.sightings import Sightings
 from avse.faces.stillness import LEAST_MOTION, is_still
-
-
-class Frame(Protocol):
-    """A picture and its instant."""
-
-    @property
-    def time(self) -> Fraction:
-        """Seconds."""
-        ...
-
-    @property
-    def image(self) -> Image:
-        """(h, w, 3) uint8 RGB."""
-        ...
+from avse.media.pictures import Picture
+from avse.media.read_ahead import read_ahead
 
 
 @dataclass(frozen=True)
@@ -50,7 +30,6 @@ class FaceSettings:
         detect_every: the detector looks at every so many frames, and whenever a face is lost or a
             shot begins; in between, landmarks carry the boxes on. None: as often as suits the
             backend, every 5 frames if it doesn't say.
-        batch: how many pictures the detector gets at once.
         max_rate_hz: pictures that follow faster than this are skipped.
         max_gap_s: a face that comes back to its place within this time never went away.
         max_unconfirmed_s: a face that the detector has not seen for so long is dropped.
@@ -63,7 +42,6 @@ class FaceSettings:
     """
 
     detect_every: int | None = None
-    batch: int = 1
     max_rate_hz: float = 45.0
     max_gap_s: float = 1.0
     max_unconfirmed_s: float = 2.0
@@ -108,17 +86,8 @@ _MANY = 256
 """Tracks that pile up before those of one person are joined, which bounds memory."""
 
 
-_LONGEST_S = Fraction(4, 5)
-"""The detector looks at least as often as this."""
-
-_EVERY = 5
-"""Frames from one look of the detector to the next, of a backend that says nothing about it."""
-
-
-def usual_rhythm(backend: FaceBackend) -> int:
-    """Every how many frames a backend's detector looks."""
-    detector = close_detector_of(backend)
-    return _EVERY if detector is None else detector.every
+_AHEAD = 4
+"""Pictures in which faces are detected before they are followed there."""
 
 
 class FaceTracker:
@@ -146,64 +115,49 @@ class FaceTracker:
         self._backend = backend
         self._recogniser = recogniser
         self._settings = (settings or FaceSettings()).suited(backend)
-        self._every = self._settings.detect_every or usual_rhythm(backend)
+        self.detector = FrameDetector(backend, self._settings.detect_every or usual_rhythm(backend))
         self._scale = scale
-        self._closer = Closer(backend)
-        self._cut = CutDetector()
         self._cuts: list[Fraction] = []
         self._live: list[Track] = []
         self._lost: list[Track] = []
         self._closed: list[Track] = []
-        self._index = 0
-        self._looked: Fraction | None = None
         self._size = (0, 0)
         self._join_at = _MANY
 
-    def step(
-        self, time: Fraction, image: Image, detections: Sequence[Detection] | None = None
-    ) -> None:
-        """Take the next frame.
+    def step(self, frame: Frame) -> None:
+        """Take the next frame, later than the last one."""
+        self.follow(self.detector(frame))
 
-        Args:
-            time: its instant, later than the last one's.
-            image: the picture.
-            detections: what the backend's detector finds in it, if known already.
-        """
-        self._size = (image.shape[0], image.shape[1])
-        # Where pictures follow slowly, faces are to be confirmed well within `max_unconfirmed_s`.
-        late = self._looked is not None and time - self._looked >= _LONGEST_S
-        due = self._index % self._every == 0 or late or detections is not None
-        self._index += 1
-        if self._cut.is_cut(image, time):
+    def follow(self, frame: DetectedFrame) -> None:
+        """Take the next frame, in which `detector` has looked for faces."""
+        time, picture, found = frame.time, frame.picture, frame.found
+        due = found is not None
+        self._size = picture.shape
+        if frame.cut:
             self._cuts.append(time)
             self._end(self._live + self._lost)
             self._live, self._lost = [], []
-            self._closer.shot()
-            due = True
         newly_lost = len(self._live)
-        seen = self._carry_on(image)
+        seen = self._carry_on(picture)
         newly_lost -= sum(track in seen for track in self._live)
         self._lost = [track for track in self._live + self._lost if track not in seen]
-        if due or newly_lost:
-            self._looked = time
-            found = self._backend.detect([image])[0] if detections is None else detections
-            close = self._look_closely(time, image, found, seen)
-            hinted = self._hinted(time, image)
-            found = [*found, *close]
-            found += self._missed(image, hinted, found, seen)
-            self._detected(time, image, found, seen, hinted)
-        self._live = [
-            self._note(track, time, image, face, portray=due) for track, face in seen.items()
-        ]
+        if found is None and newly_lost:
+            found = self.detector.detect(picture.image)
+        if found is not None:
+            found = [*found, *self._small(picture, found, frame.small, seen)]
+            hinted = self._hinted(time, picture)
+            found += self._missed(picture, hinted, found, seen)
+            self._detected(time, picture, found, seen, hinted)
+        self._live = [self._note(track, frame, face, portray=due) for track, face in seen.items()]
         self._let_go(time)
         if len(self._closed) >= self._join_at:
             self._closed = rejoin(self._closed)
             self._join_at = len(self._closed) + _MANY
 
-    def _carry_on(self, image: Image) -> dict[Track, FaceLandmarks]:
+    def _carry_on(self, picture: Picture) -> dict[Track, FaceLandmarks]:
         """Find each face near where it was; who jumped or doubled is not found."""
         tracks = self._live + self._lost
-        faces = self._backend.landmarks(image, [track.box for track in tracks])
+        faces = self._landmarks(picture, [track.box for track in tracks])
         seen = {
             track: face
             for track, face in zip(tracks, faces, strict=True)
@@ -218,32 +172,38 @@ class FaceTracker:
                     del seen[min(moved, key=lambda t: moved[t])]
         return seen
 
-    def _look_closely(
+    def _landmarks(self, picture: Picture, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
+        luma = picture.luma if boxes and reads_luma(self._backend) else None
+        return self._backend.landmarks(picture.image if luma is None else luma, boxes)
+
+    def _small(
         self,
-        time: Fraction,
-        image: Image,
+        picture: Picture,
         found: Sequence[Detection],
+        small: Sequence[Detection],
         seen: dict[Track, FaceLandmarks],
     ) -> list[Detection]:
         """Small faces that the detector misses in the whole picture: followed ones, new ones."""
         known = [item.box for item in found]
         followed = [face.box for face in seen.values()]
         missed = [box for box in followed if not any(same_face(box, other) for other in known)]
-        again = [self._closer.look_at(image, box) for box in missed]
-        fresh = self._closer.look_around(image, time, [*known, *followed])
-        faces = self._backend.landmarks(image, [item.box for item in fresh])
+        again = [self.detector.detect_near(picture.image, box) for box in missed]
+        fresh = largest(
+            item for item in small if not any(same_face(item.box, box) for box in followed)
+        )
+        faces = self._landmarks(picture, [item.box for item in fresh])
         sure = [item for item, face in zip(fresh, faces, strict=True) if face is not None]
         return [*(item for item in again if item is not None), *sure]
 
-    def _hinted(self, time: Fraction, image: Image) -> list[Box]:
+    def _hinted(self, time: Fraction, picture: Picture) -> list[Box]:
         """The boxes of the hints that count now, in pixels."""
-        height, width = image.shape[:2]
+        height, width = picture.shape
         near = (hint.box for hint in self._hints if abs(float(time) - hint.time) <= HINT_S)
         return [Box(x * width, y * height, w * width, h * height) for x, y, w, h in near]
 
     def _missed(
         self,
-        image: Image,
+        picture: Picture,
         hinted: Sequence[Box],
         found: Sequence[Detection],
         seen: dict[Track, FaceLandmarks],
@@ -251,13 +211,13 @@ class FaceTracker:
         """Faces that somebody has pointed at, and nobody else has found."""
         taken = [*(item.box for item in found), *(face.box for face in seen.values())]
         left = [box for box in hinted if not any(_covers(box, other) for other in taken)]
-        faces = self._backend.landmarks(image, left)
+        faces = self._landmarks(picture, left)
         return [Detection(b, 1.0) for b, face in zip(left, faces, strict=True) if face is not None]
 
     def _detected(
         self,
         time: Fraction,
-        image: Image,
+        picture: Picture,
         found: Sequence[Detection],
         seen: dict[Track, FaceLandmarks],
         hinted: Sequence[Box],
@@ -278,7 +238,7 @@ class FaceTracker:
             if i not in confirmed.values()
             and all(face.box.overlap(item.box) < _TWICE for face in seen.values())
         ]
-        faces = self._backend.landmarks(image, [item.box for item in left])
+        faces = self._landmarks(picture, [item.box for item in left])
         fresh: list[tuple[Detection, FaceLandmarks | None]] = []
         for item, face in zip(left, faces, strict=True):
             others = [*seen.values(), *(face for _, face in fresh if face)]
@@ -310,16 +270,17 @@ class FaceTracker:
         return box.x * scale, box.y * scale, box.w * scale, box.h * scale
 
     def _note(
-        self, track: Track, time: Fraction, image: Image, face: FaceLandmarks, *, portray: bool
+        self, track: Track, frame: DetectedFrame, face: FaceLandmarks, *, portray: bool
     ) -> Track:
         """Write down one sighting; give the track that goes on, which may be another by now."""
-        box = face.box
+        time, box = frame.time, face.box
         lips = face.head.fix(face.lips)
         pose = (face.head.yaw, face.head.pitch)
         track.sightings[0].append(time, self._corners(box), lips, face.confidence, pose)
         track.box, track.last_seen = box, time
         if portray or not track.portrait.views:
-            same = track.portrait.add(image, face, time, may_differ=self._cut.dissolved())
+            image = frame.picture.image
+            same = track.portrait.add(image, face, time, may_differ=frame.dissolved)
             if same:
                 track.strange = None
             elif track.strange is None:
@@ -475,31 +436,14 @@ def find_people(
     """
     settings = settings or FaceSettings()
     tracker = FaceTracker(backend, settings, scale, recogniser, hints)
-    every = settings.detect_every or usual_rhythm(backend)
     kept = thinned(frames, settings.max_rate_hz)
-    # One picture at a time goes on at once; more are held until there are as many.
-    size = settings.batch * every if settings.batch > 1 else 1
-    while block := list(itertools.islice(kept, size)):
-        found: dict[int, list[Detection]] = {}
-        if settings.batch > 1:
-            due = range(0, len(block), every)
-            found = dict(zip(due, backend.detect([block[i].image for i in due]), strict=True))
-        for i, frame in enumerate(block):
-            tracker.step(frame.time, frame.image, found.get(i))
-            if progress is not None:
-                progress(frame.time)
+    for frame in read_ahead(map(tracker.detector, kept), _AHEAD):
+        tracker.follow(frame)
+        if progress is not None:
+            progress(frame.time)
     return tracker.finish()
 
 
 def _covers(one: Box, other: Box) -> bool:
     """Whether boxes are of one face, one of them perhaps drawn by hand."""
     return one.overlap(other) >= _SAME_FACE or one.centred_in(other)
-
-
-def thinned(frames: Iterable[Frame], max_rate_hz: float) -> Iterator[Frame]:
-    """Leave out frames that follow too fast, or whose time stamps do not go forward."""
-    last: Fraction | None = None
-    for frame in frames:
-        if last is None or (frame.time - last) * max_rate_hz >= 1:
-            last = frame.time
-            yield frame

@@ -13,9 +13,9 @@ from fractions import Fraction
 import numpy as np
 
 from avse.faces.detect import FaceBackend, Image
+from avse.faces.detections import Frame
 from avse.faces.people import People, Person
 from avse.faces.scaling import fit_inside
-from avse.faces.track import Frame
 from avse.types import FloatArray
 
 _KEPT, _KEPT_PX = 16, 720

@@ -10,9 +10,13 @@ from typing import Protocol
 
 from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.media import AudioReader, resample
+from avse.media.read_ahead import read_ahead
 from avse.types import FloatArray
 
 BLOCK_S = 1.0
+
+_AHEAD = 4
+"""Blocks that are decoded while others are worked on."""
 
 
 class Sound(Protocol):
@@ -109,14 +113,20 @@ class FileSound:
 
     def original(self, begin: int) -> Iterator[FloatArray]:
         """See `Sound`."""
+        return read_ahead(self._original(begin), _AHEAD)
+
+    def downmix(self, begin: int) -> Iterator[FloatArray]:
+        """See `Sound`."""
+        return read_ahead(self._downmix(begin), _AHEAD)
+
+    def _original(self, begin: int) -> Iterator[FloatArray]:
         with self._open(begin) as reader:
             for block in reader:
                 yield block.samples
                 self.skipped, self.not_numbers = reader.skipped, reader.not_numbers
             self.skipped, self.not_numbers = reader.skipped, reader.not_numbers
 
-    def downmix(self, begin: int) -> Iterator[FloatArray]:
-        """See `Sound`."""
+    def _downmix(self, begin: int) -> Iterator[FloatArray]:
         with self._open(begin, rate_hz=SAMPLE_RATE, mono=True) as reader:
             for block in reader:
                 yield block.samples

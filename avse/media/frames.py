@@ -25,8 +25,10 @@ from avse.media.opening import (
     with_next,
 )
 from avse.media.orientation import Orientation, orientation_of
+from avse.media.pictures import DecodedPicture, Picture
 from avse.media.probe import VideoStream, probe
 from avse.media.splices import find_splices
+from avse.utils.processors import usable_processors
 
 if TYPE_CHECKING:
     from typing import Self
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_RATE = Fraction(25)
 _TIDY_EVERY, _TIDY_ALL_EVERY = 32, 256  # frames
+_FEW_PROCESSORS = 2
 _LEAP_S = 1  # a larger step is believed unless the next frame takes it back
 
 
@@ -47,11 +50,16 @@ class Frame:
 
     Attributes:
         time: when it is shown, in seconds on the container's clock.
-        image: (height, width, 3) uint8, RGB, upright.
+        picture: what it shows, upright.
     """
 
     time: Fraction
-    image: NDArray[np.uint8]
+    picture: Picture
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8 RGB, upright."""
+        return self.picture.image
 
 
 def read_frames(
@@ -205,7 +213,8 @@ class FrameReader:
         container = open_input(self._path)
         self._container = container
         stream = cast("AvVideoStream", container.streams[self.video.index])
-        stream.thread_type = "AUTO"
+        # Threads of FFmpeg take a fifth more time in all, which a machine this small needs itself.
+        stream.thread_type = "AUTO" if usable_processors() > _FEW_PROCESSORS else "NONE"
         return container, stream
 
     def _timed(
@@ -246,20 +255,11 @@ class FrameReader:
         time = _stamp(frame, stream)
         return None if time is None else self._splices.played(time)
 
-    def _picture(self, frame: VideoFrame) -> NDArray[np.uint8]:
+    def _picture(self, frame: VideoFrame) -> Picture:
         turn = orientation_of(frame)
-        width, height = self._stored_size(frame, turn)
-        smaller = width * height < frame.width * frame.height
-        rgb = frame.reformat(
-            width=width,
-            height=height,
-            format="rgb24",
-            interpolation="AREA" if smaller else "BICUBIC",
-            threads=1,  # more are started anew for each picture, which takes longer than its share
-        )
-        return turn.apply(cast("NDArray[np.uint8]", rgb.to_ndarray()))
+        return DecodedPicture(frame, turn, self._stored_size(turn))
 
-    def _stored_size(self, frame: VideoFrame, turn: Orientation) -> tuple[int, int]:
+    def _stored_size(self, turn: Orientation) -> tuple[int, int]:
         """Width and height to scale to before the picture is turned."""
         shown = (self.video.width, self.video.height)
         if turn.transposed:

@@ -35,7 +35,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
 from avse.models.blocks import BatchNorm, TemporalBlock, fine_blocks, reach, zero
@@ -198,7 +197,10 @@ class PhaseHead(nn.Module):
             x = x + self.features(fine)
         x = self.blocks(x)
         cosine, sine = self.residual(torch.relu(self.norm(x))).float().chunk(2, dim=1)
-        return functional.normalize(torch.stack([1 + cosine, sine], dim=1), dim=1)
+        cosine = 1 + cosine
+        # `functional.normalize` takes ten times as long for two values.
+        scale = (cosine.square() + sine.square()).clamp_min(1e-24).rsqrt()
+        return torch.stack([cosine * scale, sine * scale], dim=1)
 
 
 class AVSENet(nn.Module):

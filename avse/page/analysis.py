@@ -384,7 +384,7 @@ class Analysis:
         )
         with contextlib.closing(frames):  # type: ignore[type-var]
             for frame in frames:
-                yield Frame(frame.time - origin, frame.image)
+                yield Frame(frame.time - origin, frame.picture)
 
     def _draft_is_due(self) -> bool:
         """Whether the voices at the playhead can be separated for the first time, with no delay."""

@@ -13,11 +13,11 @@ import PIL
 
 from avse.errors import NoFaceError
 from avse.faces.detect import FaceBackend
+from avse.faces.detections import Frame as PictureAt
 from avse.faces.people import People
 from avse.faces.recognition import Recogniser, open_recogniser, recogniser_version
 from avse.faces.storing import pack, unpack
 from avse.faces.track import FaceSettings, Hint, find_people
-from avse.faces.track import Frame as PictureAt
 from avse.faces.turning import Samples, find_turn, turn_back, turn_boxes, turn_frames
 from avse.media import Frame, MediaInfo, VideoStream, read_frames
 from avse.media.read_ahead import read_ahead
@@ -216,7 +216,7 @@ class _Pictures:
             self._first = self._first if self._count else frame.time
             self._last = frame.time
             self._count += 1
-            yield Frame(frame.time - self._origin, frame.image)
+            yield Frame(frame.time - self._origin, frame.picture)
 
     def check_enough(self, name: str, part: Part) -> None:
         """Refuse what is too little to find anybody in, which is not the same as nobody.

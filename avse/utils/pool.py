@@ -17,18 +17,10 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
+from avse.utils.processors import THREADS
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Environment variables for how many threads to compute with; read once, by NumPy and PyTorch when
-they are imported."""
-
-
-def usable_processors() -> int:
-    """How many processors this process may use."""
-    usable = getattr(os, "sched_getaffinity", None)
-    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def map_unordered(

@@ -67,38 +67,50 @@ def paint(image: Image, box: Box, colour: tuple[int, int, int]) -> None:
         image[top:bottom, left:right] = texture[top - y : bottom - y, left - x : right - x]
 
 
+class Timed(np.ndarray):
+    """A picture that carries its instant, for a backend that may be shown it by any thread."""
+
+    time: Fraction
+
+
+def timed(image: Image, time: Fraction) -> Timed:
+    picture = image.view(Timed)
+    picture.time = time
+    return picture
+
+
 @dataclass
 class FakeBackend:
-    """Sees what a `Film` shows; its `now` is moved on by `watch`."""
+    """Sees what a `Film` shows in pictures that `watch` gave."""
 
     film: Film
-    now: Fraction = Fraction(0)
     name: str = "fake"
     close_px: int | None = None
     detected: int = 0
     ghosts: list[tuple[Fraction, Fraction, Box, float]] = field(default_factory=list)
 
-    def _present(self) -> list[tuple[Actor, Box]]:
-        places = [(actor, actor.place(self.now)) for actor in self.film.actors]
+    def _present(self, now: Fraction) -> list[tuple[Actor, Box]]:
+        places = [(actor, actor.place(now)) for actor in self.film.actors]
         return [(actor, box) for actor, box in places if box is not None]
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
-        assert len(images) == 1
+        (image,) = images
+        now = image.time
         self.detected += 1
-        found = [Detection(box, actor.score) for actor, box in self._present()]
-        found += [Detection(b, s) for a, z, b, s in self.ghosts if a <= self.now <= z]
+        found = [Detection(box, actor.score) for actor, box in self._present(now)]
+        found += [Detection(b, s) for a, z, b, s in self.ghosts if a <= now <= z]
         return [sorted(found, key=lambda item: -item.score)]
 
     def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
-        return [self._landmarks(box) for box in boxes]
+        return [self._landmarks(image.time, box) for box in boxes]
 
-    def _landmarks(self, box: Box) -> FaceLandmarks | None:
-        for actor, place in self._present():
-            if place.overlap(box) > 0.2 and actor.readable(self.now):
-                return face(place, actor.colour, self.now)
+    def _landmarks(self, now: Fraction, box: Box) -> FaceLandmarks | None:
+        for actor, place in self._present(now):
+            if place.overlap(box) > 0.2 and actor.readable(now):
+                return face(place, actor.colour, now)
         for a, z, place, _ in self.ghosts:
-            if a <= self.now <= z and place.overlap(box) > 0.2:
-                return face(place, (1, 2, 3), self.now)
+            if a <= now <= z and place.overlap(box) > 0.2:
+                return face(place, (1, 2, 3), now)
         return None
 
 
@@ -116,7 +128,6 @@ def face(box: Box, colour: tuple[int, int, int], time: Fraction) -> FaceLandmark
 
 
 def watch(backend: FakeBackend, times: Sequence[Fraction]) -> Iterator[Still]:
-    """The film's frames, moving the backend's clock on with each."""
+    """The film's frames, for the backend to see."""
     for still in backend.film.frames(times):
-        backend.now = still.time
-        yield still
+        yield Still(still.time, timed(still.image, still.time))

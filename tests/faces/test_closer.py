@@ -103,7 +103,7 @@ def test_a_detector_that_sees_small_faces_is_asked_without_squares_and_seldom_if
     assert found.box == backend.close_detector.box
     times = [Fraction(k, 2) for k in range(1, 61)]
     assert not any(closer.look_around(image, time, [found.box]) for time in times)
-    assert len(looks) == 1 + 1 + 1 + 5  # at 0, 1.5 and 4.5 s, then every 6 s
+    assert len(looks) == 1 + 1 + 1 + 4  # at 0, 1.5 and 4.5 s, then every 6 s
     closer.shot()
     assert closer.look_around(image, Fraction(61, 2), [])
     near = Box(32, 41, 24, 30)

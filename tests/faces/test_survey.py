@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from avse.faces.detections import Frame
 from avse.faces.survey import FaceSurvey
-from avse.faces.track import Frame
 
 from .film import Actor, FakeBackend, Film, watch
 from .test_track import GREEN, RED, between, clock, stays, whose

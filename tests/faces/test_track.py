@@ -10,7 +10,7 @@ from avse.faces.matching import number
 from avse.faces.people import joined
 from avse.faces.track import FaceSettings, FaceTracker, Hint, find_people
 
-from .film import Actor, FakeBackend, Film, Still, watch
+from .film import Actor, FakeBackend, Film, Still, timed, watch
 
 RED, GREEN, BLUE = (220, 40, 40), (40, 200, 60), (40, 60, 220)
 
@@ -193,7 +193,7 @@ def test_looking_less_often_finds_the_same_people(every):
     frames = watch(backend, clock(4))
     tracker = FaceTracker(backend, FaceSettings(detect_every=every))
     for still in frames:
-        tracker.step(still.time, still.image)
+        tracker.step(still)
     people = tracker.finish()
     assert [whose(p) for p in people] == [{220}, {40}]
     assert backend.detected <= 100 / every + 10
@@ -253,8 +253,7 @@ def test_picture_size_may_change_midway():
     def frames():
         yield from watch(backend, clock(2))
         for still in large.frames(clock(4)[50:]):
-            backend.now = still.time
-            yield Still(still.time, still.image)
+            yield Still(still.time, timed(still.image, still.time))
 
     assert len(find_people(frames(), backend, FaceSettings(detect_every=1))) == 1
 
@@ -287,7 +286,8 @@ def test_who_is_where_they_were_after_a_jump_cut_is_the_same_person():
             image = still.image.copy()
             image[:, 190:] = 190
             # The other take: everything mirrored, as no two takes show the same picture.
-            yield Still(still.time, image if still.time < 2 else image[:, ::-1].copy())
+            shown = image if still.time < 2 else image[:, ::-1].copy()
+            yield Still(still.time, timed(shown, still.time))
 
     people = find_people(frames(), backend, FaceSettings(detect_every=1))
     assert people.cuts == (2,)

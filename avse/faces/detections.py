@@ -1,0 +1,122 @@
+"""The part of the search for faces that needs no tracks: shot cuts, and what the detector finds.
+
+It depends on the pictures alone, so it can run ahead of tracking, in another thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+from avse.faces.closer import Closer
+from avse.faces.cuts import CutDetector
+from avse.faces.detect import Box, Detection, FaceBackend, Image, close_detector_of
+from avse.media.pictures import Picture
+
+_LONGEST_S = Fraction(4, 5)
+"""The detector runs at least as often as this, so that where pictures follow slowly, faces are
+confirmed well within `FaceSettings.max_unconfirmed_s`."""
+
+_EVERY = 5
+"""Frames from one detection to the next, for a backend that does not name a number."""
+
+
+class Frame(Protocol):
+    """A picture and its instant; `avse.media.Frame` also has a `picture`, which saves work."""
+
+    @property
+    def time(self) -> Fraction:
+        """Seconds."""
+        ...
+
+    @property
+    def image(self) -> Image:
+        """(h, w, 3) uint8 RGB."""
+        ...
+
+
+@dataclass(frozen=True)
+class DetectedFrame:
+    """A picture, and what was found in it without knowing who is being followed.
+
+    Attributes:
+        time: its instant, in seconds.
+        picture: what it shows.
+        cut: whether a shot begins with it.
+        dissolved: whether the picture has changed altogether within the last second or so; False
+            where `found` is None.
+        found: faces that the detector found; None where it did not run.
+        small: faces that a close look found besides.
+    """
+
+    time: Fraction
+    picture: Picture = field(repr=False)
+    cut: bool
+    dissolved: bool
+    found: Sequence[Detection] | None
+    small: Sequence[Detection]
+
+
+class FrameDetector:
+    """Finds cuts and faces, frame by frame.
+
+    One thread may call it while another calls `detect` and `detect_near`.
+
+    Args:
+        backend: finds faces.
+        every: the detector runs at every so many frames, and where a shot begins.
+    """
+
+    def __init__(self, backend: FaceBackend, every: int) -> None:
+        self._backend, self._every = backend, every
+        self._closer = Closer(backend)
+        self._cut = CutDetector()
+        self._index = 0
+        self._ran: Fraction | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, frame: Frame) -> DetectedFrame:
+        """Take the next frame."""
+        time = frame.time
+        picture: Picture = getattr(frame, "picture", None) or Picture(frame.image)
+        late = self._ran is not None and time - self._ran >= _LONGEST_S
+        due = self._index % self._every == 0 or late
+        self._index += 1
+        cut = self._cut.is_cut(picture, time)
+        if cut:
+            self._closer.shot()
+        if not (due or cut):
+            return DetectedFrame(time, picture, cut, dissolved=False, found=None, small=())
+        self._ran = time
+        found = self.detect(picture.image)
+        with self._lock:
+            small = self._closer.look_around(picture.image, time, [face.box for face in found])
+        return DetectedFrame(time, picture, cut, self._cut.dissolved(), found, small)
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Find the faces in a picture, best first."""
+        with self._lock:
+            return self._backend.detect([image])[0]
+
+    def detect_near(self, image: Image, box: Box) -> Detection | None:
+        """Look once more where a small face should be; None if it isn't there, or not small."""
+        with self._lock:
+            return self._closer.look_at(image, box)
+
+
+def usual_rhythm(backend: FaceBackend) -> int:
+    """Every how many frames a backend's detector runs."""
+    detector = close_detector_of(backend)
+    return _EVERY if detector is None else detector.every
+
+
+def thinned(frames: Iterable[Frame], max_rate_hz: float) -> Iterator[Frame]:
+    """Leave out frames that follow too fast, or whose time stamps do not go forward."""
+    last: Fraction | None = None
+    for frame in frames:
+        if last is None or (frame.time - last) * max_rate_hz >= 1:
+            last = frame.time
+            yield frame

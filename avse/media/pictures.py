@@ -1,0 +1,101 @@
+"""A picture whose RGB values are computed when they are needed, which for most pictures is never.
+
+Faces are followed by brightness alone, and a decoded picture has that as it is. Conversion to RGB
+takes as long as half of the decoding.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avse.media.orientation import Orientation
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+_LUMA_FORMATS = {"gray", "nv12", "nv21"} | {
+    f"yuv{full}{sampling}p" for full in ("", "j") for sampling in (420, 422, 444)
+}
+"""Pixel formats of FFmpeg whose first plane is brightness, a byte for each pixel."""
+
+
+class Picture:
+    """A picture.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+    """
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self.image = image
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def luma(self) -> NDArray[np.uint8] | None:
+        """(height, width) brightness, as it is stored; None if it would have to be computed."""
+        return None
+
+    def reduced(self, width: int, height: int) -> NDArray[np.uint8] | None:
+        """(height, width, 3) uint8 RGB, averaged; None if there is no quick way to it."""
+        return None
+
+
+class DecodedPicture(Picture):
+    """A picture as it comes from a decoder.
+
+    Args:
+        frame: what was decoded.
+        turn: how it has to be laid to be upright.
+        size: width and height that it is scaled to before it is turned.
+    """
+
+    def __init__(self, frame: VideoFrame, turn: Orientation, size: tuple[int, int]) -> None:
+        self._frame, self._turn, self._size = frame, turn, size
+
+    @cached_property
+    def image(self) -> NDArray[np.uint8]:  # type: ignore[override]
+        """(height, width, 3) uint8 RGB, upright."""
+        smaller = self._size[0] * self._size[1] < self._frame.width * self._frame.height
+        return self._scaled(*self._size, "AREA" if smaller else "BICUBIC")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        width, height = self._size
+        return (width, height) if self._turn.transposed else (height, width)
+
+    @property
+    def luma(self) -> NDArray[np.uint8] | None:
+        """(height, width) brightness, as it is stored; None if it would have to be computed."""
+        frame = self._frame
+        if (frame.width, frame.height) != self._size or frame.format.name not in _LUMA_FORMATS:
+            return None
+        plane = frame.planes[0]
+        if plane.line_size <= 0:  # stored upside down
+            return None
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        return self._turn.apply(rows[: frame.height, : frame.width])
+
+    def reduced(self, width: int, height: int) -> NDArray[np.uint8] | None:
+        """(height, width, 3) uint8 RGB, averaged; None if there is no quick way to it."""
+        if self._turn.transposed:
+            width, height = height, width
+        return self._scaled(width, height, "AREA")
+
+    def _scaled(self, width: int, height: int, interpolation: str) -> NDArray[np.uint8]:
+        rgb = self._frame.reformat(
+            width=width,
+            height=height,
+            format="rgb24",
+            interpolation=interpolation,
+            threads=1,  # more are started anew for each picture, which takes longer than its share
+        )
+        return self._turn.apply(cast("NDArray[np.uint8]", rgb.to_ndarray()))
