@@ -124,8 +124,8 @@ def who(
         >>> activity = avse.who("talk.mp4")
         >>> [(n, len(segments)) for n, segments in activity.spoken.items()]
         [(1, 2), (2, 1)]
-        >>> activity.spoken[2][0].start, activity.spoken[2][0].stop
-        (0.84, 6.16)
+        >>> [round(edge) for edge in (activity.spoken[2][0].start, activity.spoken[2][0].stop)]
+        [1, 6]
     """
     settings = dataclasses.replace(settings or Settings(), **options)
     examined = examined or examine(path, settings, need_audio=None)
