@@ -97,10 +97,11 @@ def open_page(
     recogniser = None if transcribe is None else _open_recogniser(transcribe)
     from avse.page.scratch import close_all
     from avse.page.server import Page
-    from avse.page.serving import Server, bind, give_back_memory
+    from avse.page.serving import Server, bind
     from avse.page.session import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
         open_recording,
     )
+    from avse.utils.memory import give_back_at_once
 
     def open_session(path: Path) -> Session:
         session: Session = open_recording(path, settings, recogniser)
@@ -112,7 +113,7 @@ def open_page(
         if browser:
             threading.Thread(target=_show, args=(address, terminal), daemon=True).start()
 
-    give_back_memory()
+    give_back_at_once()
     _log(terminal)
     with bind(port) as bound:
         page = Page(

@@ -36,6 +36,7 @@ from avse.cli.grouping import (
 )
 from avse.cli.options import examples
 from avse.cli.terminal import PROGRAM, Terminal, let_any_name_through
+from avse.utils.memory import share_arenas
 from avse.utils.processors import share_processors
 
 EXAMPLES = examples(
@@ -98,6 +99,7 @@ def _program(
     _ask_for_verb(context)
     if context.invoked_subcommand != "train":
         share_processors()
+        share_arenas()
 
 
 @_models.callback()

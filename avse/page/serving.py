@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import secrets
@@ -19,24 +18,7 @@ from avse.errors import UsageError
 from avse.page.server import Page
 
 HOST = "127.0.0.1"
-_MALLOC = {-1: 1 << 17, -3: 1 << 18, -8: 2}
-"""Parameters of glibc's mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX."""
-
 _PATIENCE_S = 1  # for answers that are under way when the server ends
-
-
-def give_back_memory() -> None:
-    """Have the C library give freed memory back at once, which takes 200 MB from a long visit.
-
-    Several threads allocate and free megabytes for each picture and window; glibc would keep them
-    in an arena for each thread. Other C libraries are left as they are.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    for parameter, value in _MALLOC.items():
-        mallopt(parameter, value)
 
 
 def bind(port: int = 0) -> socket.socket:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,6 +13,7 @@ from avse.scene.naming import Naming, Stem, StemKey, check_outputs, folder_for
 from avse.scene.speakers import Speakers
 from avse.settings import Settings
 from avse.transcription.subtitles import SubtitleFiles
+from avse.utils.memory import give_back_now
 from avse.utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -197,7 +196,7 @@ def carry_out(
         from avse.scene.scene import look
 
         scene = look(job.source, job.settings, progress=progress, examined=examined)
-        _give_back_memory()
+        give_back_now()
     from avse.separation.separator import Separator
 
     separation = Separator(job.settings, network=network, backend=backend).separate(
@@ -253,15 +252,6 @@ def _may_look_first(settings: Settings) -> bool:
         return False
     find_verified(settings.model)
     return settings.device in ("auto", "cpu")
-
-
-def _give_back_memory() -> None:
-    """Have the C library give freed memory back to the system: some 100 MB after a look.
-
-    Other libraries than glibc are left as they are.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def check(job: Job) -> Examined:
