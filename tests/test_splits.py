@@ -77,7 +77,7 @@ def test_a_set_can_take_its_people_from_a_pack(voices: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match="not a pack"):
         plan_set(voices, MIX, pack=voices)
     (pack / "clips.jsonl").write_text('{"path": 3, "person": "s1", "split": "test"}')
-    with pytest.raises(InputError, match="path has to be text"):
+    with pytest.raises(InputError, match="path must be text"):
         plan_set(voices, MIX, pack=pack)
 
 

@@ -56,7 +56,7 @@ class Resources:
         for kind, amount in (("cpus", self.cpus), ("gpus", self.gpus)):
             if amount > 1 and amount % 1:
                 raise UsageError(
-                    f"--item-{kind} {amount:g}: more than one has to be a whole number",
+                    f"--item-{kind} {amount:g}: more than one must be a whole number",
                     f"give --item-{kind} {int(amount)} or {int(amount) + 1}, or less than 1",
                 )
 

@@ -88,7 +88,7 @@ def _of_all_verbs(command: Any) -> tuple[set[str], set[str]]:
 def _plain(path: str, key: str, value: object) -> object:
     if isinstance(value, str | int | float | bool):
         return value
-    raise UsageError(f"{path}: {key} has to be one value", f'such as: {key} = "…"')
+    raise UsageError(f"{path}: {key} must be one value", f'such as: {key} = "…"')
 
 
 def _unknown(path: str, key: str, known: set[str]) -> UsageError:

@@ -260,7 +260,7 @@ def mix(
         seed=seed,
     )
     if not output.strip() or output == "-":
-        raise UsageError("--output has to be a folder", "such as: -o set")
+        raise UsageError("--output must be a folder", "such as: -o set")
     root, folder = user_path(clips), user_path(output)
     noises = None if noise is None else user_path(noise)
     from avse.mixtures.plan import plan_set

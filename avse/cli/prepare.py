@@ -153,7 +153,7 @@ def prepare(
     """
     terminal = terminal_of(context)
     if not output.strip() or output == "-":
-        raise UsageError("--output has to be a folder", "such as: -o pack")
+        raise UsageError("--output must be a folder", "such as: -o pack")
     from avse.prepare.running import prepare as run
     from avse.utils.processors import usable_processors
 

@@ -96,7 +96,7 @@ def train(
     """
     terminal = terminal_of(context)
     if not output.strip() or output == "-":
-        raise UsageError("--output has to be a folder", "such as: -o runs/small")
+        raise UsageError("--output must be a folder", "such as: -o runs/small")
     run = user_path(output)
     from dataclasses import replace
 

@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+HIGHEST_RATE_HZ, LONGEST_S, LATEST_S = 192_000, 4 * 3600, 10**6
+MOST_VOICES, WIDEST_PX, LOUDEST_DB = 64, 16_384, 400
+"""Bounds of what `avse mix` writes and more: a manifest may come from anybody."""
+
+Text = Annotated[str, Meta(min_length=1)]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Whole = Annotated[int, Meta(ge=0)]
+Start = Annotated[float, Meta(ge=0, le=LATEST_S)]
+Gain = Annotated[float, Meta(ge=-LOUDEST_DB, le=LOUDEST_DB)]
+Width = Annotated[int, Meta(ge=1, le=WIDEST_PX)]
 
 
 @dataclass(frozen=True)
@@ -20,12 +34,12 @@ class ItemSource:
             are equally long, and the latest ends with the mixture.
     """
 
-    path: str
-    speaker: str
-    start_s: float
-    gain_db: float
-    sha256: str | None = None
-    onset_s: float = 0.0
+    path: Text
+    speaker: Text
+    start_s: Start
+    gain_db: Gain
+    sha256: Digest | None = None
+    onset_s: Annotated[float, Meta(ge=0, le=LONGEST_S)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,10 +53,10 @@ class Noise:
         sha256: of the file, or None.
     """
 
-    path: str
-    start_s: float
-    gain_db: float
-    sha256: str | None = None
+    path: Text
+    start_s: Start
+    gain_db: Gain
+    sha256: Digest | None = None
 
 
 @dataclass(frozen=True)
@@ -56,10 +70,10 @@ class Picture:
         widths: of each person's part in pixels, left to right, in the order of the sources.
     """
 
-    fps: int
-    frames: int
-    height: int
-    widths: tuple[int, ...]
+    fps: Annotated[int, Meta(ge=1, le=240)]
+    frames: Annotated[int, Meta(ge=1, le=LONGEST_S * 240)]
+    height: Width
+    widths: Annotated[tuple[Width, ...], Meta(min_length=1, max_length=MOST_VOICES)]
 
     @property
     def width(self) -> int:
@@ -113,14 +127,14 @@ class Item:
         outputs: its files.
     """
 
-    id: str
-    sources: tuple[ItemSource, ...]
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+    sources: Annotated[tuple[ItemSource, ...], Meta(min_length=2, max_length=MOST_VOICES)]
     noise: Noise | None
     sir_db: tuple[float, ...]
     snr_db: float | None
-    sample_rate: int
-    samples: int
-    seed: int
+    sample_rate: Annotated[int, Meta(ge=1, le=HIGHEST_RATE_HZ)]
+    samples: Annotated[int, Meta(ge=1, le=LONGEST_S * HIGHEST_RATE_HZ)]
+    seed: Whole
     picture: Picture | None
     outputs: Outputs
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,9 +22,9 @@ from typing import Any
 
 from avse.errors import InputError
 from avse.media.atomic_files import appearing
-from avse.mixtures.items import Item, ItemSource, Noise, Outputs, Picture
-from avse.mixtures.records import Fields
-from avse.utils.schema import RecordError, load_json
+from avse.mixtures.items import Digest, Item, ItemSource, Noise, Outputs, Picture, Text, Whole
+from avse.utils.paths import is_below
+from avse.utils.schema import Kind, RecordError, build, load_json
 
 __all__ = [
     "NAME",
@@ -45,12 +44,19 @@ MARK = "avse-mixtures"
 NAME = "manifest.jsonl"
 """What the manifest of a folder is called."""
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _AGAIN = "make the set again with `avse mix`, or copy the manifest again"
 
-_HIGHEST_RATE, _LONGEST_S, _LATEST_S = 192_000, 4 * 3600, 10**6
-_MOST_VOICES, _WIDEST, _LOUDEST_DB = 64, 16_384, 400
-"""Bounds of what `avse mix` writes and more: a manifest may come from anybody."""
+
+@dataclass(frozen=True)
+class _Header:
+    """The first line, without the version."""
+
+    protocol: Text
+    split: Text
+    seed: Whole
+    settings: dict[str, Any]
+    items: Whole
+    sha256: Digest
 
 
 @dataclass(frozen=True)
@@ -120,28 +126,25 @@ def read_manifest(path: Path) -> Manifest:
 def parse_manifest(text: str, name: str) -> Manifest:
     """As `read_manifest`, from the text of a file called `name`."""
     first, _, rest = text.partition("\n")
-    header = Fields(_json(first, f"{name}, line 1"), f"{name}, line 1", _AGAIN)
-    try:
-        version = header.whole(MARK)
-    except InputError as error:
-        raise InputError(f"{name} is not a manifest of `avse mix`", _AGAIN) from error
+    line = f"{name}, line 1"
+    table = _object(first, line)
+    version = table.pop(MARK, None)
+    if type(version) is not int:
+        raise InputError(f"{name} is not a manifest of `avse mix`", _AGAIN)
     if version != VERSION:
         raise InputError(
             f"{name} is a manifest of version {version}; this avse reads version {VERSION}",
             "use the avse that made it, or make the set again",
         )
-    protocol, split, seed = header.text("protocol"), header.text("split"), header.whole("seed")
-    settings = header.table("settings")
-    count, digest = header.whole("items"), header.digest("sha256")
-    header.end()
+    header = _build(_Header, table, line)
     lines = rest.splitlines()
-    if len(lines) != count:
-        raise InputError(f"{name} was cut short: {len(lines)} items of {count}", _AGAIN)
+    if len(lines) != header.items:
+        raise InputError(f"{name} was cut short: {len(lines)} items of {header.items}", _AGAIN)
     items = tuple(_item(line, f"{name}, line {n}") for n, line in enumerate(lines, 2))
     _check_names(items, name)
-    manifest = Manifest(protocol, split, seed, settings, items)
+    manifest = Manifest(header.protocol, header.split, header.seed, header.settings, items)
     try:
-        whole = digest == manifest.sha256 and text == manifest.text()
+        whole = header.sha256 == manifest.sha256 and text == manifest.text()
     except RecursionError:  # settings of any kind can be nested too deeply to be written again
         whole = False
     if not whole:
@@ -183,97 +186,51 @@ def _line(item: Item) -> str:
     return json.dumps(as_record(item), allow_nan=False) + "\n"
 
 
-def _json(line: str, where: str) -> object:
+def _object(line: str, where: str) -> dict[str, Any]:
     try:
-        value: object = load_json(line)
+        value = load_json(line)
     except RecordError as error:
         raise InputError(f"{where} is not JSON: {error}", _AGAIN) from error
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is not an object", _AGAIN)
     return value
 
 
+def _build(kind: type[Kind], table: dict[str, Any], where: str) -> Kind:
+    try:
+        return build(kind, table, f"{where}:")
+    except RecordError as error:
+        found = f" ({error.hint})" if error.hint else ""
+        raise InputError(f"{error.message}{found}", _AGAIN) from error
+
+
 def _item(line: str, where: str) -> Item:
-    fields = Fields(_json(line, where), where, _AGAIN)
-    item = Item(
-        id=fields.text("id"),
-        sources=tuple(_source(one) for one in fields.each("sources", 2, _MOST_VOICES)),
-        noise=None if fields.is_null("noise") else _noise(fields.inner("noise")),
-        sir_db=tuple(fields.check_number("sir_db", db) for db in fields.several("sir_db")),
-        snr_db=None if fields.is_null("snr_db") else fields.number("snr_db"),
-        sample_rate=fields.whole("sample_rate", 1, _HIGHEST_RATE),
-        samples=fields.whole("samples", 1, _LONGEST_S * _HIGHEST_RATE),
-        seed=fields.whole("seed"),
-        picture=None if fields.is_null("picture") else _picture(fields.inner("picture")),
-        outputs=_outputs(fields.inner("outputs")),
-    )
-    fields.end()
-    if not _ID.fullmatch(item.id):
-        raise fields.wrong("id", "letters, digits, '.', '_' and '-', at most 100")
+    item = _build(Item, _object(line, where), where)
     voices = len(item.sources)
-    if len(item.sir_db) != voices:
-        raise fields.wrong("sir_db", f"a list of {voices}, one for each source")
-    if len(item.outputs.references) != voices:
-        raise fields.wrong("references", f"a list of {voices}, one for each source")
-    if item.picture is not None and len(item.picture.widths) != voices:
-        raise fields.wrong("widths", f"a list of {voices}, one for each source")
-    if not ((item.noise is None) == (item.snr_db is None) == (item.outputs.noise is None)):
-        raise fields.wrong("noise", "given with 'snr_db' and an output, or not at all")
-    if item.excerpt(item.samples, item.sample_rate) < 1:
-        raise fields.wrong("sources", "put so that they are over when the mixture is")
-    if (item.picture is None) != (item.outputs.video is None):
-        raise fields.wrong("picture", "given with the output 'video', or not at all")
-    if len({source.speaker for source in item.sources}) != voices:
-        raise fields.wrong("sources", "of different people")
-    return item
-
-
-def _source(fields: Fields) -> ItemSource:
-    source = ItemSource(
-        path=fields.path("path"),
-        speaker=fields.text("speaker"),
-        start_s=fields.number("start_s", 0, _LATEST_S),
-        gain_db=fields.number("gain_db", -_LOUDEST_DB, _LOUDEST_DB),
-        sha256=None if fields.is_null("sha256") else fields.digest("sha256"),
-        onset_s=fields.number("onset_s", 0, _LONGEST_S) if fields.has("onset_s") else 0.0,
-    )
-    fields.end()
-    return source
-
-
-def _noise(fields: Fields) -> Noise:
-    noise = Noise(
-        path=fields.path("path"),
-        start_s=fields.number("start_s", 0, _LATEST_S),
-        gain_db=fields.number("gain_db", -_LOUDEST_DB, _LOUDEST_DB),
-        sha256=None if fields.is_null("sha256") else fields.digest("sha256"),
-    )
-    fields.end()
-    return noise
-
-
-def _picture(fields: Fields) -> Picture:
-    picture = Picture(
-        fps=fields.whole("fps", 1, 240),
-        frames=fields.whole("frames", 1, _LONGEST_S * 240),
-        height=fields.whole("height", 1, _WIDEST),
-        widths=tuple(
-            int(fields.check_number("widths", width, 1, _WIDEST))
-            for width in fields.several("widths", 1, _MOST_VOICES)
+    inputs: list[ItemSource | Noise] = [*item.sources, *([item.noise] if item.noise else [])]
+    for path in [*(one.path for one in inputs), *item.outputs.paths()]:
+        if not is_below(path):
+            raise InputError(f"{where}: the path {path!r} must stay below its folder", _AGAIN)
+    noises = {item.noise is None, item.snr_db is None, item.outputs.noise is None}
+    widths = voices if item.picture is None else len(item.picture.widths)
+    for wrong, must in (
+        (len(item.sir_db) != voices, "sir_db must have one value for each source"),
+        (len(item.outputs.references) != voices, "references must have one path for each source"),
+        (widths != voices, "widths must have one value for each source"),
+        (len(noises) > 1, "noise must come with snr_db and an output, or not at all"),
+        (item.excerpt(item.samples, item.sample_rate) < 1, "sources must end with the mixture"),
+        (
+            (item.picture is None) != (item.outputs.video is None),
+            "picture must come with the output video, or not at all",
         ),
-    )
-    fields.end()
-    return picture
-
-
-def _outputs(fields: Fields) -> Outputs:
-    outputs = Outputs(
-        mixture=fields.path("mixture"),
-        references=tuple(fields.check_path("references", p) for p in fields.several("references")),
-        noise=None if fields.is_null("noise") else fields.path("noise"),
-        video=None if fields.is_null("video") else fields.path("video"),
-        activity=fields.path("activity") if fields.has("activity") else None,
-    )
-    fields.end()
-    return outputs
+        (
+            len({source.speaker for source in item.sources}) != voices,
+            "sources must be of different speakers",
+        ),
+    ):
+        if wrong:
+            raise InputError(f"{where}: {must}", _AGAIN)
+    return item
 
 
 def _check_names(items: tuple[Item, ...], name: str) -> None:

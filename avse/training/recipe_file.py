@@ -62,7 +62,7 @@ def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
     }
     rows = table.get("stage", [])
     if not isinstance(rows, list):
-        raise UsageError("[stage] has to be a list", "write [[stage]], with two brackets")
+        raise UsageError("[stage] must be a list", "write [[stage]], with two brackets")
     stages = tuple(_stage(row, f"[[stage]] {n}") for n, row in enumerate(rows, 1))
     rest = {key: value for key, value in table.items() if key in known[3:]}
     plain = build(_Rest, rest, "the recipe")
@@ -99,7 +99,7 @@ def _network(table: dict[str, Any]) -> AVSESpec:
 
 def _stage(row: object, where: str) -> StageSettings:
     if not isinstance(row, dict):
-        raise UsageError(f"{where} has to be a table", 'such as: [[stage]] kind = "lips"')
+        raise UsageError(f"{where} must be a table", 'such as: [[stage]] kind = "lips"')
     if "kind" not in row:
         raise UsageError(f"{where} has no kind", 'such as: kind = "lips"')
     row = dict(row)
@@ -118,5 +118,5 @@ def _found(stage: StageSettings, folder: Path) -> StageSettings:
 def _table(table: dict[str, Any], key: str) -> dict[str, Any]:
     value = table.get(key, {})
     if not isinstance(value, dict):
-        raise UsageError(f"{key} has to be a table", f"such as: [{key}]")
+        raise UsageError(f"{key} must be a table", f"such as: [{key}]")
     return dict(value)

@@ -1,8 +1,8 @@
-"""From text that anybody may have written to frozen dataclasses, field by field, or a clear no.
+"""Turn JSON and TOML, which anybody may have written, into frozen dataclasses.
 
-Whatever is wrong with a file ends as a `RecordError`, which is a `ValueError`: nested beyond
-reason, numbers that are none or too large for any use, fields that are missing, unknown or of
-another type. Who reads the file says which file it was.
+msgspec converts and checks types and the limits in annotations. This module adds what it leaves to
+others: unknown keys, numbers out of range, and messages in plain English. Everything that is wrong
+with a text raises `RecordError`, a `ValueError`; the caller adds the name of the file.
 """
 
 from __future__ import annotations
@@ -10,24 +10,37 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
-from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
 
 Kind = TypeVar("Kind")
 
 LARGEST = 2**63 - 1
-"""Whole numbers beyond it count as wrong: no file, time or size needs them."""
+"""The largest number that is accepted: no file, time or size needs a larger one."""
 
-_CALLED = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
+_HINTS: dict[Any, dict[str, Any]] = {}
+
+_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+"""Names of types in msgspec's messages, and in ours."""
 
 
 class RecordError(ValueError):
-    """A text or a value is not what it should be.
+    """A text or a value is not as it should be.
 
     Args:
-        message: what is wrong, naming the field.
+        message: what is wrong, with the name of the field.
         hint: what was found, or what would be right.
     """
 
@@ -37,14 +50,14 @@ class RecordError(ValueError):
 
 
 def load_json(text: str | bytes, *, finite: bool = True) -> Any:
-    """The value that a JSON text stands for.
+    """Read a JSON text.
 
     Args:
-        text: of the file, or of a line of it.
-        finite: whether NaN and infinities, which are no JSON, are refused.
+        text: the text of a file or of a line.
+        finite: whether to refuse NaN and infinities, which are not JSON.
 
     Raises:
-        RecordError: it is no JSON, or is nested too deeply.
+        RecordError: the text is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(text, parse_constant=_refuse if finite else None)
@@ -55,10 +68,10 @@ def load_json(text: str | bytes, *, finite: bool = True) -> Any:
 
 
 def load_toml(text: str) -> dict[str, Any]:
-    """The table that a TOML text stands for.
+    """Read a TOML text.
 
     Raises:
-        RecordError: it is no TOML, or is nested too deeply.
+        RecordError: the text is not TOML, or is nested too deeply.
     """
     try:
         return tomllib.loads(text)
@@ -75,25 +88,25 @@ def build(
     base: Kind | None = None,
     extra: tuple[str, ...] = (),
 ) -> Kind:
-    """A dataclass from a table of plain values.
+    """Make a dataclass from a table of plain values.
 
     Args:
         kind: the dataclass.
-        table: its fields by name; those left out keep their defaults.
-        where: what to call the table in messages.
-        base: defaults, instead of the dataclass's own.
-        extra: further keys to name among the known ones.
+        table: its fields by name; fields left out keep their defaults.
+        where: the name of the table in messages.
+        base: defaults, instead of those of the dataclass.
+        extra: further keys to list among the known ones.
 
     Raises:
-        RecordError: no table, a key that the dataclass has not, a value of another type, or a field
-            without a default that is missing. What the dataclass itself raises is passed on.
+        RecordError: the table is not a table, has an unknown key or a value of another type, or
+            lacks a field without a default. Errors of the dataclass itself are passed on.
     """
     if not isinstance(table, Mapping):
-        raise RecordError(f"{where} has to be a table", f"not {_shown(table)}")
-    hints = get_type_hints(kind)
+        raise RecordError(f"{where} must be a table", f"not {_shown(table)}")
+    hints = _hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
     check_keys(table, [*fields, *extra], where)
-    values = {key: _value(value, hints[key], f"{where} {key}") for key, value in table.items()}
+    values = {key: fit(value, hints[key], f"{where} {key}") for key, value in table.items()}
     if base is not None:
         return dataclasses.replace(base, **values)  # type: ignore[type-var]
     none = dataclasses.MISSING
@@ -104,67 +117,85 @@ def build(
 
 
 def fit(value: object, hint: Any, where: str) -> Any:
-    """A plain value as a type hint has it, such as `dict[str, int]`.
+    """Convert a plain value to a type, such as `dict[str, int]` or a dataclass.
+
+    Limits come from annotations: `Annotated[int, msgspec.Meta(ge=1)]`.
 
     Raises:
-        RecordError: it is something else.
+        RecordError: the value does not have that type.
     """
-    return _value(value, hint, where)
+    try:
+        _check(value, hint, where)
+        return msgspec.convert(value, hint)
+    except RecursionError:
+        raise RecordError(f"{where} is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise _explained(error, value, where) from error
 
 
 def check_keys(table: Mapping[str, Any], known: list[str], where: str) -> None:
-    """Check that a table has no keys but those that are known.
+    """Check that a table has known keys only.
 
     Raises:
-        RecordError: it has another.
+        RecordError: it has another key.
     """
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
             raise RecordError(
-                f"{where} has a key {key!r}, which there is not",
+                f"{where} has an unknown key {key!r}",
                 f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(known)}",
             )
 
 
-def _value(value: object, hint: Any, where: str) -> Any:
+def _check(value: object, hint: Any, where: str) -> None:
+    """Refuse what msgspec accepts: unknown keys of dataclasses, numbers out of range."""
     if hint is Any:
-        return value
-    origin, inside = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise RecordError(f"{where} has to be a table", f"such as: [stage.{where.split()[-1]}]")
-        return build(hint, value, where)  # type: ignore[arg-type]
-    if origin in (Union, UnionType) and NoneType in inside:
-        (other,) = (one for one in inside if one is not NoneType)
-        return None if value is None else _value(value, other, where)
-    if origin is Literal:
-        if value not in inside:
-            raise RecordError(f"{where} cannot be {_shown(value)}")
-        return value
-    if origin is list:
-        if not isinstance(value, list):
-            raise RecordError(f"{where} has to be a list", f"not {_shown(value)}")
-        return [_value(one, inside[0], where) for one in value]
-    if origin is tuple:
-        even = inside[1:] == (...,)
-        if not isinstance(value, list | tuple) or not (even or len(value) == len(inside)):
-            count = "values" if even else f"{len(inside)} values"
-            raise RecordError(f"{where} has to be a list of {count}", f"not {_shown(value)}")
-        each = [inside[0]] * len(value) if even else inside
-        return tuple(_value(v, one, where) for v, one in zip(value, each, strict=True))
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise RecordError(f"{where} has to be a table", f"not {_shown(value)}")
-        return {_value(k, inside[0], where): _value(v, inside[1], where) for k, v in value.items()}
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and hint in (int, float) and not abs(value) <= LARGEST:  # type: ignore[arg-type]
-        raise RecordError(f"{where} is out of range", f"not {_shown(value)}")
-    if hint is float and number:
-        return float(value)  # type: ignore[arg-type]
-    if type(value) is not hint:
-        raise RecordError(f"{where} has to be {_CALLED.get(hint, hint)}", f"not {_shown(value)}")
-    return value
+        return
+    inside = get_args(hint)
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        if not abs(value) <= LARGEST:
+            raise RecordError(f"{where} is out of range", f"not {_shown(value)}")
+    elif isinstance(value, Mapping):
+        for kind in (hint, *inside):
+            if dataclasses.is_dataclass(kind):
+                fields = [field.name for field in dataclasses.fields(kind) if field.init]
+                check_keys(value, fields, where)
+                for key, item in value.items():
+                    _check(item, _hints(kind)[key], f"{where}.{key}")
+                return
+        for key, item in value.items():
+            _check(item, inside[-1] if get_origin(hint) is dict else object, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            even = get_origin(hint) is list or inside[1:] == (...,)
+            each = inside[0] if even else inside[number] if number < len(inside) else object
+            _check(item, each, f"{where}[{number}]")
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    if kind not in _HINTS:
+        _HINTS[kind] = get_type_hints(kind, include_extras=True)
+    return _HINTS[kind]
+
+
+def _explained(error: msgspec.ValidationError, value: Any, where: str) -> RecordError:
+    """What msgspec found wrong, such as "Expected `int`, got `str` - at `$.sources[0].gain_db`"."""
+    text, _, path = str(error).partition(" - at `$")
+    place = where + path.rstrip("`")
+    if missing := re.fullmatch("Object missing required field `(.+)`", text):
+        return RecordError(f"{place} has no {missing[1]}")
+    expected, _, got = text.removeprefix("Expected ").partition(", got ")
+    if expected != text:
+        for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+            value = value[name] if name else value[int(index)]
+        found = re.sub("`(.+)`", _plain, got) if "[...]" in path else _shown(value)
+        return RecordError(f"{place} must be {re.sub('`(.+?)`', _plain, expected)}", f"not {found}")
+    return RecordError(f"{place} cannot be {text.removeprefix('Invalid enum value ')}")
+
+
+def _plain(name: re.Match[str]) -> str:
+    return " or ".join(_NAMES.get(part, part) for part in name[1].split(" | "))
 
 
 def _shown(value: object) -> str:

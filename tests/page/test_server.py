@@ -191,7 +191,7 @@ _WRONG: list[tuple[str, object, int, str]] = [
     ("/api/merge", {"ids": [1, 1]}, 422, "two people"),
     ("/api/faces", {"time": 1, "box": [0.5, 0.5, 0.6, 0.1]}, 422, "does not lie"),
     ("/api/faces", {"time": 1, "box": [0.5, 0.5, 0, 0.1]}, 422, "does not lie"),
-    ("/api/faces", {"time": 1, "box": [0.5, 0.5, 0.1]}, 422, "4 values"),
+    ("/api/faces", {"time": 1, "box": [0.5, 0.5, 0.1]}, 422, "length 4"),
     ("/api/undo", {"all": True}, 422, "'all'"),
     ("/api/export", {"what": "all", "format": "wav"}, 422, "what"),
     ("/api/export", {"what": "mix", "format": "exe"}, 422, "format"),
