@@ -1,4 +1,4 @@
-"""Sound and pictures of a clip on one clock, which begins when both are there."""
+"""Read the sound and pictures of a clip on one clock, which begins where both have begun."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ClipAudio:
-    """The sound of a clip.
+    """The decoded sound of a clip.
 
     Attributes:
         samples: (samples,) mono, from the clip's beginning to its end.
@@ -44,13 +44,13 @@ def read_voice(path: Path, rate_hz: int, *, picture: bool) -> ClipAudio:
 
     Args:
         path: the clip.
-        rate_hz: sample rate wanted.
-        picture: whether the clip has to have a picture.
+        rate_hz: sample rate of the result.
+        picture: whether to refuse a clip without video.
 
     Raises:
         MediaError: it cannot be read.
         NoAudioError: it has no sound.
-        NoVideoError: it has no picture, and `picture` asks for one.
+        NoVideoError: it has no video, and `picture` is set.
         InputError: sound and picture do not overlap, or are not numbers.
     """
     info = probe(path)
@@ -74,7 +74,7 @@ def read_voice(path: Path, rate_hz: int, *, picture: bool) -> ClipAudio:
 
 
 def picture_end(info: MediaInfo, video: VideoStream) -> Fraction:
-    """When the last picture of a file goes, by its packets: headers are often wrong."""
+    """Time at which the last frame of a file ends, from its packets: headers are often wrong."""
     step = 1 / (video.average_rate or Fraction(25))
     last = video.start
     with open_input(info.path) as container:
@@ -89,13 +89,13 @@ def picture_end(info: MediaInfo, video: VideoStream) -> Fraction:
 def pictures(
     path: Path, start: Fraction, count: int, fps: int, size: tuple[int, int]
 ) -> Iterator[Image]:
-    """Pictures at an even rate, each the one of the file that is nearest in time.
+    """Yield frames at a constant rate; each is the frame of the file that is nearest in time.
 
     Args:
         path: the clip.
         start: time of the first, in seconds on the file's clock.
-        count: how many; the last of the file is repeated where it ends too early.
-        fps: pictures a second.
+        count: number of frames; the last frame is repeated where the file ends too early.
+        fps: frames per second.
         size: width and height to scale to.
 
     Yields:
@@ -103,7 +103,7 @@ def pictures(
 
     Raises:
         MediaError: the file cannot be read.
-        NoVideoError: it has no picture, or none of it can be decoded.
+        NoVideoError: it has no video, or no frame can be decoded.
     """
     given = 0
     shown: Image | None = None
@@ -126,7 +126,7 @@ def pictures(
 
 
 def check_picture(path: Path) -> None:
-    """Check that at least one picture of a clip can be decoded.
+    """Check that at least one frame of a clip can be decoded.
 
     Raises:
         MediaError: the file cannot be read.
@@ -138,7 +138,7 @@ def check_picture(path: Path) -> None:
 
 
 def scaled(image: Image, size: tuple[int, int]) -> Image:
-    """Scale (height, width, 3) uint8 to a width and a height."""
+    """Scale a picture (height, width, 3) uint8 to a width and a height."""
     width, height = size
     if image.shape[:2] == (height, width):
         return image
@@ -156,23 +156,23 @@ def scaled(image: Image, size: tuple[int, int]) -> Image:
 
 
 def cut(sound: FloatArray, start: int, count: int) -> FloatArray:
-    """(count,) samples from `start` on; the end of a clip may lack a sample, which becomes 0."""
+    """Crop (count,) samples from `start` on; a sample that is missing at the end becomes 0."""
     part = sound[start : start + count]
     return np.pad(part, (0, count - len(part)))
 
 
 def put(sound: FloatArray, onset: int, count: int) -> FloatArray:
-    """(count,) samples: silence, the sound from `onset` on, silence."""
+    """Pad sound with silence on both sides: (count,) samples, the sound begins at `onset`."""
     return np.pad(sound, (onset, count - onset - len(sound)))
 
 
 def loop(sound: FloatArray, start: int, count: int) -> FloatArray:
-    """(count,) samples from `start` on, begun again from 0 at the end."""
+    """Loop sound: (count,) samples from `start` on, which begin again at 0 after the end."""
     return np.asarray(np.take(sound, np.arange(start, start + count), mode="wrap"), np.float32)
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file.
+    """Compute the SHA-256 of a file.
 
     Raises:
         InputError: it cannot be read.

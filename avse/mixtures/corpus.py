@@ -24,11 +24,11 @@ _TALKER = re.compile(r"s(\d{1,2})", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class CorpusClip:
-    """One person talking.
+    """A clip of one speaker.
 
     Attributes:
         path: relative to the folder of clips, with forward slashes.
-        speaker: who talks.
+        speaker: name of the speaker.
     """
 
     path: str
@@ -37,12 +37,12 @@ class CorpusClip:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Clips to mix.
+    """The clips of a folder, by speaker.
 
     Attributes:
         root: the folder of clips.
-        clips: all that may be used, in order of their paths.
-        warnings: what is odd about them, for people.
+        clips: the usable clips, in order of their paths.
+        warnings: messages to the user about the clips.
     """
 
     root: Path
@@ -50,7 +50,7 @@ class Corpus:
     warnings: tuple[str, ...] = ()
 
     def people(self) -> dict[str, list[CorpusClip]]:
-        """Clips by person; people and clips in order."""
+        """Clips by speaker; speakers and clips are sorted."""
         people: dict[str, list[CorpusClip]] = {}
         for clip in sorted(self.clips, key=lambda clip: (clip.speaker, clip.path)):
             people.setdefault(clip.speaker, []).append(clip)
@@ -58,18 +58,18 @@ class Corpus:
 
 
 def find_clips(root: Path, *, pictures: bool) -> list[str]:
-    """Media files below a folder, as told by their endings: relative paths, in order.
+    """List the media files below a folder by their suffixes: relative paths, in order.
 
-    Where two differ in their ending alone, as a video and its sound do, the video counts. Hidden
-    files and folders are passed over.
+    Of two files that differ only in the suffix, such as a video and its sound, the video is taken.
+    Hidden files and folders are skipped.
 
     Args:
         root: the folder; links to folders are followed.
-        pictures: whether files of sound alone are left out.
+        pictures: whether to leave out audio files.
 
     Raises:
-        UsageError: there is no such folder.
-        InputError: there is no such file in it.
+        UsageError: the folder does not exist.
+        InputError: the folder has no media files.
     """
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
@@ -96,17 +96,17 @@ def find_clips(root: Path, *, pictures: bool) -> list[str]:
 
 
 def find_corpus(root: Path, protocol: str, split: str, *, pictures: bool) -> Corpus:
-    """The clips of one split of a folder.
+    """Find the clips of one split of a folder.
 
     Args:
         root: the folder of clips.
         protocol: a GRID protocol or "any".
-        split: which part.
-        pictures: whether files of sound alone are left out.
+        split: "train", "valid", "test" or "all".
+        pictures: whether to leave out audio files.
 
     Raises:
-        UsageError: the folder is missing, or has no layout that the protocol could be used with.
-        InputError: there is no clip in it.
+        UsageError: the folder does not exist, or the protocol does not fit its layout.
+        InputError: the split has no clips.
     """
     paths = find_clips(root, pictures=pictures)
     if protocol == ANY:
@@ -115,17 +115,17 @@ def find_corpus(root: Path, protocol: str, split: str, *, pictures: bool) -> Cor
 
 
 def corpus_of_pack(root: Path, pack: Path, split: str, *, pictures: bool) -> Corpus:
-    """The clips of one split of a folder, as a pack that was made of it has them.
+    """Find the clips of one split of a folder, with the speakers and splits of a pack made from it.
 
     Args:
         root: the folder of clips.
-        pack: the pack of `avse prepare`, which says who is who and in which split.
-        split: which part.
-        pictures: whether files of sound alone are left out.
+        pack: the pack of `avse prepare`, which has the speaker and split of each clip.
+        split: "train", "valid", "test" or "all".
+        pictures: whether to leave out audio files.
 
     Raises:
-        UsageError: there is no such folder.
-        InputError: it is not a pack, or none of its clips of that split is in the folder.
+        UsageError: the folder does not exist.
+        InputError: the pack is not a pack, or has no clips of that split in the folder.
     """
     there = set(find_clips(root, pictures=pictures))
     clips, missing = [], 0
@@ -186,7 +186,7 @@ def _of_grid(root: Path, paths: list[str], protocol: str, split: str) -> Corpus:
 
 
 def talker_of(path: str) -> int | None:
-    """Number of a GRID talker: 7 for "s7/bbaf2n.mpg" and "video/s7/mpg_6000/bbaf2n.mpg"."""
+    """Parse a GRID talker number: 7 for "s7/bbaf2n.mpg", "video/s7/mpg_6000/bbaf2n.mpg"."""
     for part in path.split("/")[:-1]:
         if match := _TALKER.fullmatch(part):
             return int(match[1])
@@ -194,12 +194,12 @@ def talker_of(path: str) -> int | None:
 
 
 def _files(folder: Path, below: str = "", above: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Relative paths of files that are not hidden, in no order.
+    """Relative paths of files that are not hidden, unsorted.
 
     Args:
-        folder: where to look.
-        below: what to put before the names.
-        above: the folders that lead here, to notice links that lead in a circle.
+        folder: the folder to list.
+        below: prefix of the paths.
+        above: parent folders, to detect circular links.
     """
     real = os.path.realpath(folder)
     if real in above:

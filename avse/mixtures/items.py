@@ -1,4 +1,5 @@
-"""What one mixture of a test set is made of; see `avse.mixtures.manifest`, which stores it."""
+"""One mixture of a test set: sources, noise, picture, outputs. See `avse.mixtures.manifest`, which
+stores it."""
 
 from __future__ import annotations
 
@@ -21,17 +22,17 @@ Width = Annotated[int, Meta(ge=1, le=WIDEST_PX)]
 
 @dataclass(frozen=True)
 class ItemSource:
-    """A voice in a mixture.
+    """The speech of one speaker in a mixture.
 
     Attributes:
         path: the clip, relative to the folder of clips.
-        speaker: who talks; the same name is the same person.
-        start_s: where the excerpt begins, in seconds after the clip's own beginning: the first
-            moment that has sound and, if the clip has a picture, picture.
+        speaker: name of the speaker.
+        start_s: beginning of the excerpt, in seconds from the beginning of the clip, which is the
+            first moment with sound and, if the clip has video, a frame.
         gain_db: gain applied to the decoded mono sound.
-        sha256: of the clip's file, or None.
-        onset_s: where the excerpt is put in the mixture, in seconds from its beginning. Excerpts
-            are equally long, and the latest ends with the mixture.
+        sha256: SHA-256 of the clip's file, or None.
+        onset_s: position of the excerpt in the mixture, in seconds. Excerpts are equally long, and
+            the last one ends with the mixture.
     """
 
     path: Text
@@ -44,13 +45,13 @@ class ItemSource:
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise in a mixture, begun again from its start where it is too short.
+    """The noise in a mixture; a noise that is too short is looped.
 
     Attributes:
         path: the file, relative to the folder of noises.
-        start_s: where the excerpt begins, in seconds after the file's first sample.
+        start_s: beginning of the excerpt, in seconds from the file's first sample.
         gain_db: gain applied to the decoded mono sound.
-        sha256: of the file, or None.
+        sha256: SHA-256 of the file, or None.
     """
 
     path: Text
@@ -61,13 +62,13 @@ class Noise:
 
 @dataclass(frozen=True)
 class Picture:
-    """The side-by-side picture.
+    """The side-by-side video.
 
     Attributes:
-        fps: pictures a second, evenly spaced; the first is at the first sample.
-        frames: how many.
-        height: in pixels.
-        widths: of each person's part in pixels, left to right, in the order of the sources.
+        fps: frames per second; the first frame is at the first sample.
+        frames: number of frames.
+        height: height in pixels.
+        widths: width of each speaker's part in pixels, left to right, in the order of the sources.
     """
 
     fps: Annotated[int, Meta(ge=1, le=240)]
@@ -77,11 +78,11 @@ class Picture:
 
     @property
     def width(self) -> int:
-        """Of the whole picture in pixels."""
+        """Width of the whole picture in pixels."""
         return sum(self.widths)
 
     def centre(self, number: int) -> float:
-        """Where the middle of a person's part is, 0 (left) to 1; persons count from 0."""
+        """Centre of a speaker's part, 0 (left) to 1; speakers count from 0."""
         return (sum(self.widths[:number]) + self.widths[number] / 2) / self.width
 
 
@@ -90,12 +91,12 @@ class Outputs:
     """The files of an item, relative to the folder of the manifest.
 
     Attributes:
-        mixture: sound of all.
-        references: each voice exactly as it stands in the mixture, in the order of the sources.
-        noise: the noise exactly as it stands in the mixture; None without noise.
+        mixture: the mixture.
+        references: the speech of each source as it is in the mixture, in the order of the sources.
+        noise: the noise as it is in the mixture; None without noise.
         video: faces side by side with the mixture as sound; None for sets without pictures.
-        activity: who speaks when, as RTTM: person1 is the first source; None where all talk at
-            once.
+        activity: reference diarization as RTTM, where person1 is the first source; None if all
+            speakers talk at once.
     """
 
     mixture: str
@@ -105,7 +106,7 @@ class Outputs:
     activity: str | None = None
 
     def paths(self) -> list[str]:
-        """All of them."""
+        """All paths that are set."""
         named = [self.mixture, *self.references, self.noise, self.video, self.activity]
         return [path for path in named if path is not None]
 
@@ -115,16 +116,17 @@ class Item:
     """One mixture.
 
     Attributes:
-        id: its name in the set.
-        sources: its voices, two or more people.
-        noise: its noise, or None.
-        sir_db: of each voice: its power over that of all other voices, over the whole item.
-        snr_db: power of all voices together over that of the noise; None without noise.
-        sample_rate: of all its sound files.
-        samples: their length.
-        seed: what its random choices were drawn from, together with the set's seed.
-        picture: the video's picture, or None.
-        outputs: its files.
+        id: name of the item in the set.
+        sources: two or more speakers.
+        noise: the noise, or None.
+        sir_db: signal-to-interference ratio of each source: its power over that of all other
+            sources, over the whole item.
+        snr_db: power of the sum of the sources over that of the noise; None without noise.
+        sample_rate: sample rate of the sound files, in Hz.
+        samples: length of the sound files.
+        seed: seed of the item's random choices, together with the set's seed.
+        picture: the video's layout, or None.
+        outputs: the files of the item.
     """
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
@@ -144,9 +146,9 @@ class Item:
         return self.samples / self.sample_rate
 
     def onset(self, number: int, rate_hz: int) -> int:
-        """Where the excerpt of a source is put, in units of 1 / rate_hz; sources count from 0."""
+        """Position of the excerpt of a source, in units of 1 / rate_hz; sources count from 0."""
         return round(self.sources[number].onset_s * rate_hz)
 
     def excerpt(self, whole: int, rate_hz: int) -> int:
-        """How long each excerpt is, if the whole mixture is so long, in units of 1 / rate_hz."""
+        """Length of each excerpt in a mixture of length `whole`, in units of 1 / rate_hz."""
         return whole - max(self.onset(n, rate_hz) for n in range(len(self.sources)))

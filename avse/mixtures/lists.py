@@ -1,14 +1,14 @@
-"""Read the lists by which published test sets were made.
+"""Read the mixture lists of published test sets.
 
-Two kinds are in use:
+Two formats are in use:
 
-- as of WSJ0-2mix, and of the LRS2-, LRS3- and VoxCeleb2-2Mix sets: `a.wav 1.2 b.wav -1.2`, names
-  and levels in dB by turns;
-- as of MuSE and others for VoxCeleb2 and LRS: `test,test,id1,video/1,0,test,id2,video/7,-3.1,4.2`,
+- WSJ0-2mix, and the LRS2-, LRS3- and VoxCeleb2-2Mix sets: `a.wav 1.2 b.wav -1.2`, names and
+  levels in dB alternate;
+- MuSE and others, for VoxCeleb2 and LRS: `test,test,id1,video/1,0,test,id2,video/7,-3.1,4.2`,
   the split, then part, person, clip and level in dB of each, then the length in seconds.
 
-Lists name clips by flattened or foreign paths (`../raw/id1_video_00001.wav`); they are looked up
-by as much of the end of the name as it takes.
+Lists name clips by flattened or foreign paths (`../raw/id1_video_00001.wav`). `Finder` looks them
+up by the shortest end of the name that is unique.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Entry:
     """A line of a list.
 
     Attributes:
-        line: its number, from 1.
-        split: as the list has it; None where it names none.
-        names: of the clips, without endings.
-        speakers: of each; None where the list does not say.
-        levels_db: of each, relative to one another.
-        seconds: length that the list asks for, or None.
+        line: line number, from 1.
+        split: the split in the list; None if the list has no splits.
+        names: names of the clips, without suffixes.
+        speakers: speaker of each clip; None if the list does not name them.
+        levels_db: level of each clip, relative to the others.
+        seconds: length of the mixture, or None.
     """
 
     line: int
@@ -49,10 +49,10 @@ class Entry:
 
 
 def read_list(path: Path) -> list[Entry]:
-    """Read a list of either kind.
+    """Read a list of either format.
 
     Raises:
-        UsageError: it cannot be read, is empty, or a line of it cannot be understood.
+        UsageError: the list cannot be read, is empty, or has a line of another format.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -79,10 +79,10 @@ def read_list(path: Path) -> list[Entry]:
 
 
 class Finder:
-    """Looks clips up by the names that lists use.
+    """Finds clips by their names in lists.
 
     Args:
-        paths: of the clips, relative to their folder.
+        paths: paths of the clips, relative to their folder.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
@@ -92,14 +92,14 @@ class Finder:
                 self._found.setdefault(key, []).append(path)
 
     def find(self, name: str, speaker: str | None) -> CorpusClip:
-        """The clip that a name means.
+        """Find the clip of a name.
 
         Args:
-            name: as in the list, without its ending.
-            speaker: who talks, if the list says.
+            name: name in the list, without its suffix.
+            speaker: the speaker in the list, or None.
 
         Raises:
-            InputError: none or several would fit.
+            InputError: no clip or several clips fit.
         """
         for key in reversed(_keys(name.replace("\\", "/"))):
             paths = self._found.get(key, [])
@@ -153,7 +153,7 @@ def _without_suffix(name: str) -> str:
 
 
 def _speaker_of(path: str) -> str:
-    """Who talks, as far as a path tells: VoxCeleb's number, or the folder."""
+    """Speaker of a clip by its path: VoxCeleb's number, or the folder."""
     *folders, name = path.split("/")
     celebrities = [part for part in folders if _CELEBRITY.fullmatch(part)]
     flat = _CELEBRITY.match(name)

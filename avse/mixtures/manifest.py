@@ -1,9 +1,9 @@
-"""The manifest of a test set: what is mixed from what, and which files hold the result.
+"""The manifest of a test set: the sources of each mixture, and the files that hold it.
 
-JSON lines. The first says what the set is and seals the rest with a SHA-256; each other line is
-one mixture. Paths have forward slashes: those of clips are relative to the folder of clips, those
-of noises to the folder of noises, those of outputs to the folder of the manifest itself. Nothing
-in it depends on the machine or the day, so equal sets have equal manifests.
+The format is JSON lines. The first line describes the set and has the SHA-256 of the rest; each
+other line is one mixture. Paths have forward slashes: those of clips are relative to the folder of
+clips, those of noises to the folder of noises, those of outputs to the folder of the manifest
+itself. It does not depend on the machine or the date, so equal sets have equal manifests.
 
     mixture[t] = sum over sources of 10 ** (gain_db / 20) * source[start + t]  (+ noise likewise)
 
@@ -42,7 +42,7 @@ __all__ = [
 VERSION = 1
 MARK = "avse-mixtures"
 NAME = "manifest.jsonl"
-"""What the manifest of a folder is called."""
+"""File name of the manifest in the folder of a set."""
 
 _AGAIN = "make the set again with `avse mix`, or copy the manifest again"
 
@@ -64,11 +64,11 @@ class Manifest:
     """A test set.
 
     Attributes:
-        protocol: the rule it was drawn by, such as "casia-grid".
+        protocol: the protocol, such as "casia-grid".
         split: "train", "valid", "test" or "all".
-        seed: of all random choices.
-        settings: every choice that shaped it, for the record: plain JSON values.
-        items: its mixtures, in order.
+        seed: seed of all random choices.
+        settings: all settings, for the record, as plain JSON values.
+        items: the mixtures, in order.
     """
 
     protocol: str
@@ -79,22 +79,22 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """What names this set: the hash in the first line, over everything else."""
+        """The hash in the first line, over everything else; it identifies the set."""
         return _seal(_header(self), "".join(map(_line, self.items)))
 
     def text(self) -> str:
-        """The whole file."""
+        """The content of the file."""
         header = {**_header(self), "sha256": self.sha256}
         return json.dumps(header) + "\n" + "".join(map(_line, self.items))
 
 
 def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -> None:
-    """Write a manifest; it appears under its name complete or not at all.
+    """Write a manifest atomically.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is false.
-        OutputError: it cannot be written.
-        InputError: the manifest is not valid: two items of one name, say.
+        OutputError: the file cannot be written.
+        InputError: the manifest is not valid, for example because two items have one name.
     """
     text = manifest.text()
     parse_manifest(text, str(path))
@@ -103,14 +103,15 @@ def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest and check it from the first field to the last.
+    """Read a manifest and check every field.
 
     Args:
         path: the file, or the folder of a test set.
 
     Raises:
-        InputError: it cannot be read, is not a manifest, is of another version, was cut short or
-            changed, or a field is missing, unknown or not what it should be; the line is named.
+        InputError: the file cannot be read, is not a manifest, has another version, was truncated
+            or changed, or has a field that is missing, unknown or invalid. The message names the
+            line.
     """
     if path.is_dir():
         path = path / NAME
@@ -124,7 +125,8 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def parse_manifest(text: str, name: str) -> Manifest:
-    """As `read_manifest`, from the text of a file called `name`."""
+    """Parse the text of a manifest, as `read_manifest` does; `name` is the file name for
+    messages."""
     first, _, rest = text.partition("\n")
     line = f"{name}, line 1"
     table = _object(first, line)
@@ -168,7 +170,7 @@ def _seal(header: dict[str, Any], rest: str) -> str:
 
 
 def as_record(item: Item) -> dict[str, Any]:
-    """An item as its line of the manifest has it, in JSON values."""
+    """Convert an item to the JSON values of its line."""
     record = asdict(item)
     for part in [*record["sources"], record["noise"] or {}]:
         part.update({key: float(part[key]) for key in ("start_s", "gain_db") if key in part})

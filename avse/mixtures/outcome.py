@@ -1,4 +1,4 @@
-"""What planning a test set comes to."""
+"""The result of planning a test set."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Failure:
     """An item that cannot be made.
 
     Attributes:
-        id: of the item.
-        error: why.
+        id: id of the item.
+        error: the reason.
     """
 
     id: str
@@ -23,12 +23,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class MixturePlan:
-    """A set that is settled and not yet made.
+    """A planned set.
 
     Attributes:
-        manifest: what to make; failures are not in it.
-        failures: items that were drawn and cannot be made.
-        warnings: what the user should know.
+        manifest: the items to make, without the failures.
+        failures: items that cannot be made.
+        warnings: messages to the user.
     """
 
     manifest: Manifest

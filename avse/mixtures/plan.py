@@ -1,4 +1,4 @@
-"""Settle a whole test set before anything is written: look into each file, compute each gain."""
+"""Plan a whole test set before anything is written: probe each file, compute each gain."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _NOISE_STEP_S = 0.01
 
 @dataclass(frozen=True)
 class Noises:
-    """Noise to mix in.
+    """A folder of noises.
 
     Attributes:
         root: the folder of noises.
-        paths: its files, relative to it, in order.
+        paths: the files, relative to the folder, in order.
     """
 
     root: Path
@@ -64,17 +64,17 @@ def plan_set(
 
     Args:
         clips: the folder of clips.
-        settings: how to draw; None for the defaults.
+        settings: see `SetSettings`; None for the defaults.
         noise: a folder of noises, or None.
-        list_file: the list, for the protocol "list"; or the manifest of a set, to make that set
-            again to the bit.
-        pack: a pack of `avse prepare` of the same clips, which says who is who and in which split,
+        list_file: the list, for the protocol "list"; or the manifest of a set, to reproduce that
+            set bit by bit.
+        pack: a pack of `avse prepare` of the same clips, which has the speaker and split of each,
             for the protocol "any"; or None.
         progress: called after each item with ("Reading clips", items done, items in all).
 
     Raises:
-        UsageError: a folder or list that is not there, or not laid out as the protocol needs.
-        InputError: no clips, too few people, or no item can be made.
+        UsageError: a folder or list does not exist, or the protocol does not fit its layout.
+        InputError: there are no clips or too few speakers, or no item can be made.
     """
     settings = SetSettings() if settings is None else settings
     noises = None if noise is None else find_noises(noise)
@@ -109,10 +109,10 @@ def plan_corpus(
     noises: Noises | None = None,
     progress: Progress | None = None,
 ) -> MixturePlan:
-    """As `plan_set`, from clips that are known already.
+    """Plan a set from known clips; see `plan_set`.
 
     Raises:
-        InputError: too few people, or no item can be made.
+        InputError: there are too few speakers, or no item can be made.
     """
     anywhere = settings.protocol == ANY
     drafts = draw_items(corpus, settings, anywhere=anywhere, split=split)
@@ -120,11 +120,11 @@ def plan_corpus(
 
 
 def find_noises(folder: Path) -> Noises:
-    """The files of a folder of noises.
+    """Find the files of a folder of noises.
 
     Raises:
-        UsageError: there is no such folder.
-        InputError: it holds no sound.
+        UsageError: the folder does not exist.
+        InputError: the folder has no sound files.
     """
     return Noises(folder, tuple(find_clips(folder, pictures=False)))
 
@@ -159,7 +159,7 @@ def _settled(
 
 
 class _Desk:
-    """Where drafts become items."""
+    """Turns drafts into items."""
 
     def __init__(self, root: Path, noises: Noises | None, settings: SetSettings) -> None:
         self._root, self._noises, self._settings = root, noises, settings
@@ -167,7 +167,7 @@ class _Desk:
         self._check_picture = lru_cache(None)(check_picture)
 
     def settle(self, draft: Draft) -> Item:
-        """Measure the voices of a draft and compute their gains.
+        """Measure the levels of a draft's sources and compute their gains.
 
         Raises:
             AvseError: a file cannot be used.
@@ -251,7 +251,7 @@ class _Desk:
     def _draw_noise(
         self, dice: Sampler, samples: int, voices: list[FloatArray]
     ) -> tuple[tuple[str, float, str], FloatArray, float]:
-        """Path, start and hash of a noise; its sound at its level; the gain that this took."""
+        """Draw a noise: its path, start and hash, its scaled sound, and the gain in dB."""
         assert self._noises is not None
         snr_db = dice.level(self._settings.snr_db)
         rate = self._settings.sample_rate
@@ -281,7 +281,7 @@ class _Desk:
 
 
 def _levelled(sound: FloatArray, level_db: float, name: str) -> tuple[FloatArray, float]:
-    """Sound of a mean power in dB, and the gain in dB that this took."""
+    """Scale sound to a mean power in dB; returns the sound and the gain in dB."""
     power = _power(sound)
     if power <= 0:
         raise InputError(

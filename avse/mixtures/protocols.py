@@ -1,4 +1,4 @@
-"""Who belongs to which part of GRID, as published; `avse.data.splits` divides any other folder.
+"""Published splits of GRID; `avse.data.splits` divides any other folder.
 
 The GRID corpus (Cooke, Barker, Cunningham, Shao 2006) has 34 talkers; number 21 has no video.
 """
@@ -18,9 +18,9 @@ class GridProtocol:
     """A published use of GRID.
 
     Attributes:
-        valid: talkers of the validation split.
-        test: talkers of the test split; train is everybody else.
-        sir_db: lowest and highest level of the first voice over another.
+        valid: talker numbers of the validation split.
+        test: talker numbers of the test split; the others are in train.
+        sir_db: range of the level of the first speaker over another, in dB.
     """
 
     valid: frozenset[int]
@@ -28,7 +28,7 @@ class GridProtocol:
     sir_db: tuple[float, float]
 
     def talkers(self, split: str) -> frozenset[int]:
-        """Numbers of the talkers of a split."""
+        """Talker numbers of a split."""
         train = GRID_TALKERS - self.valid - self.test
         return {TRAIN: train, VALID: self.valid, TEST: self.test, ALL: GRID_TALKERS}[split]
 

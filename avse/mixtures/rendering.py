@@ -1,9 +1,8 @@
-"""Make the files of a planned set, and take up where a run stopped.
+"""Make the files of a planned set, or resume a run that was stopped.
 
-The manifest is written first. Each item that is finished gets its lines in SHA256SUMS, which
-`sha256sum -c` reads too; an item is done if its files have these sums, and anything else is made
-again. Files appear under their names complete or not at all. Nothing in them depends on how many
-processes make them, or in which order.
+The manifest is written first. SHA256SUMS, which `sha256sum -c` reads too, lists the files of each
+finished item; an item whose files do not have these sums is made again. Files are written
+atomically. Their bytes do not depend on the number of processes or on the order of items.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from avse.utils.progress import Progress
 SUMS = "SHA256SUMS"
 
 _LACKING_S = 0.1
-"""Clips may be this much shorter than when they were drawn: decoders differ at their ends."""
+"""Tolerance in the length of clips, because decoders differ at their ends."""
 
 _FOLDERS = ("mixtures", "references", "noise", "videos", "activity")
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{8}\.part\.\w+")
@@ -45,13 +44,13 @@ _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 
 @dataclass(frozen=True)
 class Made:
-    """What came of a plan.
+    """The result of `make_set`.
 
     Attributes:
         manifest: path of the manifest.
-        made: ids of the items that were made.
-        kept: ids of those that had been made before.
-        failures: items that could not be made, in planning or since.
+        made: ids of new items.
+        kept: ids of items that existed before.
+        failures: items that could not be planned or made.
     """
 
     manifest: Path
@@ -61,18 +60,18 @@ class Made:
 
 
 def check_folder(folder: Path, clips: Path, plan: MixturePlan | None, *, overwrite: bool) -> None:
-    """Refuse a folder that a set cannot go to.
+    """Check that a set can be written to a folder.
 
     Args:
-        folder: of the set.
+        folder: the folder of the set.
         clips: the folder of clips.
-        plan: the set; None to check what can be checked before it is planned.
-        overwrite: whether another set there may be replaced.
+        plan: the set; None before it is planned.
+        overwrite: whether to replace another set in the folder.
 
     Raises:
-        UsageError: it is a file, or clips and set would lie in one another.
-        OutputExistsError: something else is there.
-        OutputError: it cannot be looked into.
+        UsageError: the folder is a file, or contains the clips or lies among them.
+        OutputExistsError: the folder has other content.
+        OutputError: the folder cannot be read.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "name a folder with --output")
@@ -99,7 +98,7 @@ def check_folder(folder: Path, clips: Path, plan: MixturePlan | None, *, overwri
 
 
 def _overlap(here: Path, clips: Path, plan: MixturePlan | None) -> bool:
-    """Whether a set would lie among clips that are to be searched, or hold a clip of its own."""
+    """Whether the set would lie among the clips, or contain one of them."""
     if plan is None:
         there = clips.resolve()
         return here == there or there in here.parents or here in there.parents
@@ -121,20 +120,20 @@ def make_set(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Made:
-    """Make the files of a set, or those that are missing.
+    """Make the files of a set that are missing.
 
     Args:
         plan: see `plan_set`.
-        folder: where to; created if missing.
-        clips: the folder of clips that the plan was made for.
+        folder: output folder; created if missing.
+        clips: the folder of clips of the plan.
         noise: the folder of noises.
-        overwrite: replace another set that lies there, except for items that are the same.
-        jobs: processes that make items; with 1 the work is done in this one.
+        overwrite: whether to replace another set in the folder, except for items that are the same.
+        jobs: number of processes; 1 works in this process.
         progress: called after each item with ("Mixing", items done, items in all).
 
     Raises:
         UsageError, OutputExistsError: see `check_folder`.
-        OutputError: the folder cannot be written to; nothing else would work either.
+        OutputError: the folder cannot be written to.
     """
     check_folder(folder, clips, plan, overwrite=overwrite)
     manifest = plan.manifest
@@ -182,7 +181,7 @@ def make_set(
 def _attempt(
     item: Item, folder: Path, clips: Path, noise: Path | None
 ) -> tuple[Item, dict[str, str] | AvseError]:
-    """Make an item: the sums of its files by their paths, or why it cannot be made."""
+    """Make an item: the SHA-256 of its files by path, or the reason why it cannot be made."""
     try:
         make_item(item, folder, clips=clips, noise=noise)
     except OutputError:
@@ -198,13 +197,13 @@ def _died(item: Item) -> tuple[Item, dict[str, str] | AvseError]:
 
 
 def make_item(item: Item, folder: Path, *, clips: Path, noise: Path | None = None) -> None:
-    """Make the files of one item, replacing what is there.
+    """Make the files of one item, and replace existing ones.
 
     Sound files are 32-bit float: references and noise add up to the mixture exactly, and nothing
     clips.
 
     Raises:
-        AvseError: a clip cannot be read any more, or a file cannot be written.
+        AvseError: a clip can no longer be read, or a file cannot be written.
     """
     rate, outputs = item.sample_rate, item.outputs
     voices = [
@@ -285,10 +284,10 @@ def _amplified(sound: FloatArray, gain_db: float) -> FloatArray:
 
 
 def _prepare(folder: Path, manifest: Manifest) -> dict[str, str]:
-    """Create folders, clear what an older set and killed runs left, write the manifest.
+    """Create folders, remove leftovers of older sets and killed runs, and write the manifest.
 
     Returns:
-        Sums of the files that may be kept.
+        SHA-256 of the files that may be kept.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -323,7 +322,7 @@ def _prepare(folder: Path, manifest: Manifest) -> dict[str, str]:
 
 
 def _remove(folder: Path, item: Item, sums: dict[str, str]) -> None:
-    """Leave nothing of an item that cannot be made."""
+    """Remove the files of an item that cannot be made."""
     for path in item.outputs.paths():
         sums.pop(path, None)
         with writing(folder / path), suppress(InputError):  # it leads out of the folder
@@ -337,7 +336,7 @@ def _unchanged(older: Manifest, manifest: Manifest) -> set[str]:
 
 
 def _is_done(folder: Path, item: Item, sums: Mapping[str, str]) -> bool:
-    """Whether all files of an item are there, with the sums that they had when it was finished."""
+    """Whether all files of an item exist and have their SHA-256."""
     paths = item.outputs.paths()
     if not all(path in sums and (folder / path).is_file() for path in paths):
         return False

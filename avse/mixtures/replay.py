@@ -1,4 +1,4 @@
-"""Make a set again from its manifest, for whoever has the same clips."""
+"""Reproduce a set from its manifest and the same clips."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def plan_again(
     Args:
         clips: the folder of clips.
         path: the manifest.
-        settings: nothing but defaults: the manifest says everything.
-        noise: the folder of noises, where the set has noise.
+        settings: must be the defaults, because the manifest has all settings.
+        noise: the folder of noises, if the set has noise.
 
     Raises:
-        UsageError: other settings, or no folder of noises where one is needed.
-        InputError: the manifest cannot be read, or no clip of it is there.
+        UsageError: the settings are not the defaults, or the folder of noises is missing.
+        InputError: the manifest cannot be read, or none of its clips exists.
     """
     if settings != SetSettings(protocol=LIST):
         raise UsageError(

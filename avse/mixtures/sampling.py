@@ -1,7 +1,7 @@
-"""Decide what to mix: nothing is read here but the names of files.
+"""Draw the clips of each mixture from the names of files; no file is read here.
 
-Each item is drawn from the set's seed and its own number alone, so item 7 stays the same whether
-10 or 1,000 are asked for, and whichever other items fail.
+Each item depends only on the set's seed and its own number, so item 7 is the same in sets of 10
+and of 1,000 items, and when other items fail.
 """
 
 from __future__ import annotations
@@ -22,46 +22,46 @@ T = TypeVar("T")
 
 
 class Sampler:
-    """Random choices that stay the same from one version of Python or NumPy to the next.
+    """Random choices that are the same in every version of Python and NumPy.
 
-    Only `random.Random.random` promises that, and seeding with a text.
+    Only `random.Random.random`, seeded with a text, guarantees that.
     """
 
     def __init__(self, seed: int, number: int) -> None:
         self._random = random.Random(f"avse mix {seed} {number}")
 
     def fraction(self) -> float:
-        """From 0 up to 1, itself left out."""
+        """A number in [0, 1)."""
         return self._random.random()
 
     def one(self, things: Sequence[T]) -> T:
-        """One of some things."""
+        """One item of a sequence."""
         return things[int(self.fraction() * len(things))]
 
     def several(self, things: Sequence[T], count: int) -> list[T]:
-        """Different ones of some things, in random order."""
+        """Several different items of a sequence, in random order."""
         left = list(things)
         return [left.pop(int(self.fraction() * len(left))) for _ in range(count)]
 
     def level(self, levels_db: Range) -> float:
-        """A level in decibels, of four decimals."""
+        """A level in dB with four decimals."""
         low, high = levels_db
         return round(low + (high - low) * self.fraction(), 4)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An item before anybody has looked into its files.
+    """An item before its files are probed.
 
     Attributes:
-        number: of the item, from 1.
-        clips: its voices, left to right.
-        levels_db: of each, relative to one another.
-        seconds: longest that it may be, or None.
-        starts: where excerpts begin, 0 to 1 of what a clip is too long; of each voice.
-        turns: of each voice, how many have their turn before it; 0 for all if all talk at once.
-        dice: for what is still to be drawn.
-        error: why it cannot be made at all.
+        number: number of the item, from 1.
+        clips: its clips, left to right.
+        levels_db: level of each clip, relative to the others.
+        seconds: maximal length, or None.
+        starts: start of the excerpt of each clip, 0 to 1 of its surplus length.
+        turns: number of speakers before each speaker; 0 for all if all talk at once.
+        dice: the sampler for further choices.
+        error: the reason why it cannot be made, or None.
     """
 
     number: int
@@ -75,7 +75,7 @@ class Draft:
 
     @property
     def id(self) -> str:
-        """Name of the item."""
+        """Id of the item."""
         return f"{self.number:05d}"
 
 
@@ -84,13 +84,13 @@ def draw_items(corpus: Corpus, settings: SetSettings, *, anywhere: bool, split: 
 
     Args:
         corpus: the clips of a split.
-        settings: how to draw.
-        anywhere: whether excerpts may begin anywhere in a clip that is longer than the item;
-            published sets of mixtures begin with the clip.
-        split: its name, for messages.
+        settings: see `SetSettings`.
+        anywhere: whether excerpts may begin anywhere in a clip that is longer than the item. In
+            published sets, they begin with the clip.
+        split: name of the split, for messages.
 
     Raises:
-        InputError: there are fewer people than an item needs.
+        InputError: there are fewer speakers than an item needs.
     """
     people = corpus.people()
     if len(people) < settings.voices:
@@ -114,7 +114,7 @@ def draw_items(corpus: Corpus, settings: SetSettings, *, anywhere: bool, split: 
 
 
 def drawn_turns(settings: SetSettings, voices: int, dice: Sampler) -> tuple[int, ...]:
-    """How many of the others each voice waits for."""
+    """Draw the order of turns: the number of speakers before each speaker."""
     if settings.turns is None:
         return (0,) * voices
     return tuple(dice.several(range(voices), voices))
@@ -126,13 +126,13 @@ def draw_list(root: Path, path: Path, settings: SetSettings) -> tuple[list[Draft
     Args:
         root: the folder of clips.
         path: the list.
-        settings: which split, how many at most.
+        settings: the split and the maximal number of items.
 
     Returns:
-        The items, with the reason for those whose clips are not found; and the split.
+        The items, with an error for those whose clips are not found; and the split.
 
     Raises:
-        UsageError: the list cannot be read, or has no such split.
+        UsageError: the list cannot be read, or does not have the split.
         InputError: there are no clips.
     """
     entries = read_list(path)

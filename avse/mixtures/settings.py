@@ -1,4 +1,4 @@
-"""The choices that shape a test set: command line and library share these defaults."""
+"""Settings of a test set; command line and library share the defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avse.errors import UsageError
 from avse.mixtures.protocols import ANY, GRID_PROTOCOLS, LIST, PROTOCOLS
 
 Range = tuple[float, float]
-"""Lowest and highest, in decibels."""
+"""Lowest and highest value in dB."""
 
 MOST_SPEAKERS = 4
 DEFAULT_COUNT = 100
@@ -20,29 +20,30 @@ FPS = 25
 
 @dataclass(frozen=True)
 class SetSettings:
-    """How a test set is drawn and made.
+    """Settings of a test set.
 
     Attributes:
-        protocol: who belongs to which split, and at which levels people talk: "casia-grid",
-            "morrone-grid", "any" (any folder, split by person) or "list" (a file says what to mix).
-        split: "train", "valid", "test" or "all"; None for the protocol's own default: "test" for
-            GRID protocols and for lists that name splits, else "all".
-        speakers: voices in a mixture, 2 to 4; None for 2. Lists say it themselves.
-        count: number of mixtures; None for 100, or all that a list has.
-        sir_db: range of the first voice's level over each other voice; None for the protocol's
-            own: 0 dB for "morrone-grid", -5 to 5 dB otherwise. Lists say it themselves.
-        snr_db: range of the level of all voices over the noise, where there is noise.
-        seconds: longest an item may be; None for as long as its shortest clip.
-        height: of the video in pixels, even; None for that of the smallest clip of each item.
-        sample_rate: of all sound, a multiple of 25.
-        video: whether there are pictures.
-        turns: None for all at once. Else people take turns, in random order: each begins when the
-            one before has this share, 0 to 1, of its excerpt left, and keeps still, as on its
-            first or last picture, while it is not its turn.
+        protocol: splits and levels: "casia-grid", "morrone-grid", "any" (any folder, split by
+            speaker) or "list" (a file lists the mixtures).
+        split: "train", "valid", "test" or "all"; None for the protocol's default: "test" for
+            GRID protocols and for lists with splits, else "all".
+        speakers: speakers in a mixture, 2 to 4; None for 2. Lists have their own number.
+        count: number of mixtures; None for 100, or all mixtures of a list.
+        sir_db: range of the level of the first speaker over each other speaker; None for the
+            protocol's: 0 dB for "morrone-grid", -5 to 5 dB otherwise. Lists have their own.
+        snr_db: range of the level of all speakers over the noise.
+        seconds: maximal length of an item; None for the length of its shortest clip.
+        height: height of the video in pixels, even; None for that of the smallest clip of each
+            item.
+        sample_rate: sample rate in Hz, a multiple of 25.
+        video: whether to make videos.
+        turns: None if all speakers talk at once. Else they take turns, in random order: each begins
+            when the one before has this share, 0 to 1, of its excerpt left. Before and after
+            its turn, a speaker's picture stands still.
         seed: of all random choices.
 
     Raises:
-        UsageError: a choice that makes no sense.
+        UsageError: a setting is invalid.
     """
 
     protocol: str = ANY
@@ -100,12 +101,12 @@ class SetSettings:
 
     @property
     def voices(self) -> int:
-        """Voices in a drawn mixture."""
+        """Number of speakers in a drawn mixture."""
         return 2 if self.speakers is None else self.speakers
 
     @property
     def levels_db(self) -> Range:
-        """The range that levels are drawn from."""
+        """Range of levels in dB."""
         if self.sir_db is not None:
             return self.sir_db
         grid = GRID_PROTOCOLS.get(self.protocol)
@@ -113,14 +114,14 @@ class SetSettings:
 
     @property
     def samples_per_frame(self) -> int:
-        """Samples to one picture."""
+        """Samples per frame."""
         return self.sample_rate // FPS
 
     def record(self, *, noise: bool) -> dict[str, Any]:
-        """What a manifest keeps of them: JSON values.
+        """Convert the settings to the JSON values in a manifest.
 
         Args:
-            noise: whether there is noise.
+            noise: whether the set has noise.
         """
         drawn = self.protocol != LIST
         # Sets without turns keep the settings, and so the hash, that they always had.

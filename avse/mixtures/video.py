@@ -1,9 +1,9 @@
-"""Write a video of people side by side, the same bytes each time on one machine.
+"""Write a side-by-side video of speakers, with the same bytes each time on one machine.
 
-Matroska, because it takes FLAC: the sound is the mixture itself to 24 bits, with no delay of a
-lossy encoder, so what is measured on the video is what was mixed. The picture is H.264, which any
-player shows; its encoder runs in one thread, because what it writes depends on their number, and
-without its macroblock tree, with which the bytes were seen to differ from one run to the next.
+The container is Matroska with FLAC: the sound is the mixture in 24 bits, without the delay of a
+lossy encoder, so that measurements on the video are measurements of the mixture. The picture is
+H.264, which any player shows. Its encoder runs in one thread, because its output depends on the
+number of threads, and without the macroblock tree, with which the bytes differed from run to run.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _PRESET = "veryfast"  # two and a half times as quick as "medium", 0.4 dB PSNR b
 
 
 def held(images: Iterable[Image], onset: int, count: int) -> Iterator[Image]:
-    """A film that waits on its first picture and stays on its last.
+    """Repeat the first frame before a clip and the last frame after it.
 
     Args:
-        images: one or more.
-        onset: how many pictures before it moves.
-        count: how many in all.
+        images: frames, at least one.
+        onset: number of frames before the clip.
+        count: number of frames in all.
     """
     given = 0
     image: Image | None = None
@@ -49,10 +49,10 @@ def held(images: Iterable[Image], onset: int, count: int) -> Iterator[Image]:
 
 
 def side_by_side(people: Iterable[Iterable[Image]]) -> Iterator[Image]:
-    """Join the pictures of several people, left to right.
+    """Join the frames of several speakers, left to right.
 
     Args:
-        people: for each, (height, width, 3) images of one height; as many for each.
+        people: for each speaker, equally many (height, width, 3) images of one height.
 
     Yields:
         (height, sum of widths, 3) images.
@@ -70,19 +70,19 @@ def write_video(
     fps: int,
     rate_hz: int,
 ) -> None:
-    """Write pictures and sound that begin together, replacing what is there.
+    """Write frames and sound that begin together; an existing file is replaced.
 
     Args:
-        path: where to; it appears complete or not at all. Ends in .mkv.
+        path: output file, .mkv; written atomically.
         images: (height, width, 3) uint8, RGB.
         sound: (samples,) mono, full scale 1.0.
         size: width and height of the images, both even.
-        fps: images a second.
-        rate_hz: of the sound.
+        fps: frames per second.
+        rate_hz: sample rate of the sound.
 
     Raises:
-        OutputError: it cannot be written.
-        AvseError: whatever `images` raises.
+        OutputError: the file cannot be written.
+        AvseError: raised by `images`.
     """
     import av
     from av.error import FFmpegError
@@ -140,7 +140,7 @@ def _fill(
 
 @contextmanager
 def _writing(path: Path, trouble: type[Exception]) -> Iterator[None]:
-    """Turn refusals to write into `OutputError`; errors of `avse` pass."""
+    """Turn write errors into `OutputError`; pass on errors of `avse`."""
     try:
         yield
     except (OSError, trouble) as error:
