@@ -1,1 +1,1 @@
-"""From lips and sound to stems: everything that `separate`, `who` and the evaluator share."""
+"""Compute stems from lips and sound; `separate`, `who`, the page and the evaluator share it."""

@@ -1,13 +1,12 @@
-"""What the network knows about who speaks, frame by frame.
+"""Voice activity features of each person, frame by frame.
 
-Four cues for each person, and `SEEN`, 1 where the lips were seen at all. `HEAD`: the logit of the
-network's own activity head. `LEVEL`: how loud the voice is that was found for the person, in dB
-relative to the mixture. `AGREEMENT`: how much better the lips go with that voice than with the same
-voice at other times: the contrast between the embeddings in step and out of step, as a
-synchronisation network is read (Chung and Zisserman 2016, *Out of time*). It is what speaks
-against lips that move to another's voice. `MOTION`: how much the lips move; all there is without
-sound. `NEAR` is agreement again, frame by frame, at small delays too: for
-`avse.diarization.dubbing`, which averages it over seconds.
+Four features, and `SEEN`, which is 1 where the lips are visible. `HEAD`: the logit of the network's
+voice activity head. `LEVEL`: level of the person's separated speech, in dB relative to the mixture.
+`AGREEMENT`: the A/V sync score, which is the similarity of lip and voice embeddings in sync minus
+that at other offsets, as in a synchronisation network (Chung and Zisserman 2016, *Out of time*). It
+is low for lips that move to another person's voice. `MOTION`: speed of the lips, the only feature
+for recordings without sound. `NEAR`: the sync score at small offsets, not averaged over time, for
+`avse.diarization.dubbing`.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from avse.models.network import AVSENet, NetworkOutput, level
 HEAD, LEVEL, AGREEMENT, MOTION, SEEN = range(5)
 
 REACH = 4
-"""Delays in `NEAR`, in video frames either way: 160 ms."""
+"""Largest offset in `NEAR`, in video frames either way: 160 ms."""
 
 NEAR = slice(5, 5 + 2 * REACH + 1)
 COUNT = NEAR.stop
 
 QUIETEST = 1e-6
-"""Power, relative to the mixture's, below which a voice counts as silence: -60 dB."""
+"""Power relative to the mixture below which a voice counts as silence: -60 dB."""
 
 STILLEST = 0.02
-"""Motion, in whitened components a frame, that counts as none."""
+"""Motion below which lips count as still, in whitened components per frame."""
 
 NEAREST, FARTHEST = 8, 25
-"""Out of step, for `AGREEMENT`: by so many frames, either way."""
+"""Offsets that count as out of sync in `AGREEMENT`, in video frames either way."""
 
 _HEAD_FRAMES, _LEVEL_FRAMES, _LONG_FRAMES = 5, 3, 25
 
@@ -42,14 +41,14 @@ _HEAD_FRAMES, _LEVEL_FRAMES, _LONG_FRAMES = 5, 3, 25
 def find_cues(
     network: AVSENet, spectrum: Tensor, components: Tensor, seen: Tensor, answer: NetworkOutput
 ) -> Tensor:
-    """All cues for everybody in one window.
+    """Compute all features of all people in one window.
 
     Args:
-        network: that answered.
-        spectrum: (bins, frames), complex, of the mixture.
-        components: (people, components, video frames), what the network saw.
-        seen: (people, video frames), 1 where it saw lips.
-        answer: to this mixture alone, with everybody.
+        network: the network that gave `answer`.
+        spectrum: (bins, frames), complex STFT of the mixture.
+        components: (people, components, video frames), the lip components that the network had.
+        seen: (people, video frames), 1 where the lips are visible.
+        answer: output of the network for this mixture and all people.
 
     Returns:
         (people, COUNT, video frames).
@@ -71,16 +70,16 @@ def find_cues(
 
 
 def contrast(lips: Tensor, voices: Tensor, reach: int = 0) -> Tensor:
-    """How much better lips and voices go together in step, or nearly, than out of step.
+    """A/V sync score: similarity of lips and voices at small offsets minus that at large ones.
 
     Args:
         lips: (people, embedding, video frames).
-        voices: (people, embedding, video frames), what was heard of each; what is shifted beyond
-            one end comes in again at the other.
-        reach: delays up to so many frames, either way, are in the answer; less than `NEAREST`.
+        voices: (people, embedding, video frames), embeddings of the separated speech; offsets are
+            circular.
+        reach: largest offset in the result, in frames either way; less than `NEAREST`.
 
     Returns:
-        (people, 2 · reach + 1, video frames), in step in the middle.
+        (people, 2 · reach + 1, video frames), with offset 0 in the middle.
     """
     lags = [*range(-FARTHEST, -NEAREST), *range(NEAREST + 1, FARTHEST + 1)]
     apart = torch.stack([voices.roll(lag, dims=-1) for lag in lags]).mean(dim=0)
@@ -89,7 +88,7 @@ def contrast(lips: Tensor, voices: Tensor, reach: int = 0) -> Tensor:
 
 
 def motion(components: Tensor) -> Tensor:
-    """Logarithm of how fast the lips move, over a second.
+    """Logarithm of the speed of the lips, averaged over a second.
 
     Args:
         components: (people, components, video frames), whitened.
@@ -103,6 +102,6 @@ def motion(components: Tensor) -> Tensor:
 
 
 def smoothed(x: Tensor, frames: int) -> Tensor:
-    """Running mean over an odd number of frames: (n, frames), the ends held beyond the ends."""
+    """Running mean over an odd number of frames: (n, frames); the edge values are repeated."""
     around = functional.pad(x[:, None], (frames // 2, frames // 2), mode="replicate")
     return functional.avg_pool1d(around, frames, stride=1)[:, 0]

@@ -1,9 +1,9 @@
 """The engine: lips and sound in, stems out.
 
-Every verb and the evaluator use this one path: mask estimation, the gate, speaker
-tracking for people who are out of sight, and the masks applied to the original sound. An engine is
-loaded once and used for many recordings. A run can begin anywhere in a recording and stop anywhere;
-its blocks are those of a run over the whole.
+Every verb, the page and the evaluator use this path: mask estimation, the gate, tracking of
+off-screen speakers, and applying the masks to the original sound. An engine is loaded once and used
+for many recordings. A run can begin and stop anywhere in a recording; its blocks equal those of a
+run over the whole.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from avse.types import FloatArray
 
 
 def _nobody(frames: int) -> None:
-    """Nobody wants to know how far a pass is."""
+    """The default for `progress`: does nothing."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of the result, in step with the original.
+    """A block of the result, aligned with the original.
 
     Attributes:
         start: index of the first sample in the recording.
         stems: (stems, channels, n) float32.
-        original: (channels, n) float32, what the stems are parts of.
+        original: (channels, n) float32, the original sound.
     """
 
     start: int
@@ -56,11 +56,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Doubt:
-    """How far voices stay near the mixture because lips are read badly.
+    """How close stems stay to the mixture where the lips are unreliable.
 
     Attributes:
-        share: 0 (not at all) to 1 (equal shares of the mixture).
-        speakers: (people,) whether each takes a share.
+        share: 0 (the masks as they are) to 1 (equal shares of the mixture).
+        speakers: (people,) bool, whose masks are changed.
     """
 
     share: float
@@ -68,12 +68,12 @@ class Doubt:
 
 
 class Engine:
-    """The networks, loaded once, and the settings.
+    """The networks and the settings.
 
     Args:
         network: in evaluation mode, on its device.
         settings: window, overlap, gate, carry, enrol and the off-screen model are used.
-        offscreen: networks for off-screen speech; loaded when first needed if not given.
+        offscreen: networks for off-screen speech; loaded on first use if not given.
 
     Examples:
         >>> import avse
@@ -100,7 +100,7 @@ class Engine:
         """Load the weights that the settings name.
 
         Raises:
-            MissingError: the weights are not there.
+            MissingError: the weights do not exist.
             UsageError: the device cannot be used.
         """
         from avse.models.device import pick_device
@@ -110,10 +110,10 @@ class Engine:
 
     @property
     def offscreen(self) -> Offscreen:
-        """Networks for off-screen speech.
+        """The networks for off-screen speech.
 
         Raises:
-            MissingWeightsError: they are not there.
+            MissingWeightsError: the weights do not exist.
         """
         if self._offscreen is None:
             device = next(self.network.parameters()).device
@@ -127,20 +127,20 @@ class Engine:
         *,
         progress: Callable[[int], None] = _nobody,
     ) -> Enrolment | None:
-        """Learn the voices of people from where they talk alone: a pass over the recording.
+        """Learn the voices of people where they talk alone, in a pass over the recording.
 
         Args:
-            lips: of everybody in the picture, see `run`.
+            lips: lips of all people in the picture, see `run`.
             sound: the recording.
             progress: called with the number of video frames done.
 
         Returns:
-            None if nobody talks alone, if `Settings.enrol` is false, or if the network takes no
-            voiceprints.
+            None if nobody talks alone, if `Settings.enrol` is false, or if the network has no input
+            for voiceprints.
 
         Raises:
-            MissingWeightsError: the voiceprint network is not there.
-            UsageError: its voiceprints have another size than the network takes.
+            MissingWeightsError: the weights of the voiceprint network do not exist.
+            UsageError: the voiceprints and the network differ in size.
         """
         if not (self.settings.enrol and self.network.spec.enrolment and lips):
             return None
@@ -180,21 +180,21 @@ class Engine:
         exact: bool = True,
         watch: Callable[[MaskBlock], None] | None = None,
     ) -> Run:
-        """Prepare a run; nothing is computed before its blocks are taken.
+        """Prepare a run; the computation begins when its blocks are iterated.
 
         Args:
-            lips: of everybody in the picture, on a grid of 25 Hz whose frame 0 is the first sample
-                of the sound; moved to the sound where sound and picture are apart.
+            lips: lips of all people in the picture, on a grid of 25 Hz whose frame 0 is the first
+                sample of the sound, with the A/V offset corrected.
             sound: the recording.
             begin: video frame at which blocks begin.
-            offscreen: whether off-screen speech and crowds are stems too.
+            offscreen: whether to separate off-screen speech and crowds too.
             doubt: see `Doubt`.
-            known: voiceprints of everybody from an earlier run over this recording, see
+            known: voiceprints of all people from an earlier run over this recording, see
                 `SpeakerTracker.known`.
-            enrolment: of everybody's voices, from `enrol`, or None.
-            exact: whether a run from `begin` gives what a run over the whole gives, which takes the
-                time of two windows more; else the first window begins at `begin`.
-            watch: called with the masks of each block before they are applied.
+            enrolment: the result of `enrol`, or None.
+            exact: whether a run from `begin` equals a run over the whole, which takes two windows
+                more; else the first window begins at `begin`.
+            watch: called with each block of masks before they are applied.
 
         Returns:
             The run; iterate over `Run.blocks`.
@@ -207,14 +207,14 @@ class Engine:
         return run
 
     def lip_cues(self, lips: Sequence[AnyLips]) -> FloatArray:
-        """Voice activity features of lips alone, where there is no sound.
+        """Voice activity features of lips alone, for recordings without sound.
 
         Args:
-            lips: of everybody in the picture, see `run`.
+            lips: lips of all people in the picture, see `run`.
 
         Returns:
-            (people, cues, video frames): how far lips move, and where they are seen; the other
-            features are 0.
+            (people, cues, video frames): motion and visibility of the lips; the other features
+            are 0.
         """
         frames = max((one.stop for one in lips), default=0)
         out = np.zeros((len(lips), COUNT, max(1, frames)), np.float32)
@@ -229,14 +229,14 @@ class Engine:
 
         Args:
             samples: (channels, n) or (n,) float32.
-            rate_hz: of the samples.
-            lips: of everybody in the picture, see `run`.
+            rate_hz: sample rate.
+            lips: lips of all people in the picture, see `run`.
 
         Returns:
             (people, channels, n) float32.
 
         Raises:
-            MissingWeightsError: weights for off-screen speech are needed, and not there.
+            MissingWeightsError: the weights for off-screen speech are needed and do not exist.
         """
         sound = ArraySound(np.atleast_2d(samples), rate_hz)
         run = self.run(lips, sound, enrolment=self.enrol(lips, sound))
@@ -249,8 +249,8 @@ class Run:
     """One pass over a recording. Made by `Engine.run`.
 
     Attributes:
-        estimator: estimates the masks; `MaskEstimator.set_lips` replaces lips during the run.
-        tracker: voices of people who are out of sight.
+        estimator: the mask estimator; `MaskEstimator.set_lips` replaces lips during the run.
+        tracker: assigns off-screen speech to people.
     """
 
     def __init__(
@@ -279,7 +279,7 @@ class Run:
 
     @property
     def absences(self) -> list[Absence]:
-        """When people are out of sight, and how much speech they got then; complete at the end."""
+        """When people are off-screen, and the speech assigned to them; complete after the run."""
         return self.tracker.absences
 
     @property
@@ -294,9 +294,9 @@ class Run:
         return max(0, (self.begin // plan.step - steps) * plan.step)
 
     def masks(self) -> Iterator[MaskBlock]:
-        """Masks of everybody; with two more, of narrators and crowds, if those are computed.
+        """Masks of all people, and of narrators and crowds if those are computed.
 
-        Blocks join without a gap and begin somewhat before `begin`.
+        Blocks are contiguous and begin somewhat before `begin`.
         """
         first = self._warm_up
         if self._tracked or self._offscreen:
@@ -311,7 +311,8 @@ class Run:
     def cues(self) -> Iterator[FloatArray]:
         """Voice activity features: (people, cues, video frames), from `begin` to the end.
 
-        See `avse.inference.activity_features`. Cheaper than `masks`: no gate, nothing off-screen.
+        See `avse.inference.activity_features`. Cheaper than `masks`: without the gate and without
+        off-screen speech.
         """
         first = self._warm_up
         for block in self.estimator.masks(self.sound.downmix(audio_begin(first)), first):
@@ -324,12 +325,12 @@ class Run:
         """Apply masks to the original sound.
 
         Args:
-            rows: which masks become stems: indices of people; their number stands for off-screen
-                speech and the next one for crowds.
+            rows: the masks that become stems: indices of people; the index after the last person is
+                off-screen speech, and the next one crowds.
 
         Yields:
-            Blocks that join without a gap, from `begin` to the end of the sound. Whoever stops
-            iterating stops the computation.
+            Contiguous blocks from `begin` to the end of the sound. The computation stops when the
+            iteration does.
         """
         rate, channels, rows = self.sound.rate_hz, self.sound.channels, list(rows)
         first = self._warm_up
@@ -365,7 +366,7 @@ class Run:
         yield from emit(applier.finish())
 
     def _doubted(self, block: MaskBlock) -> MaskBlock:
-        """Masks that are nearer to equal shares of the mixture."""
+        """Move masks towards equal shares of the mixture."""
         assert self.doubt is not None
         share, speakers = np.float32(self.doubt.share), self.doubt.speakers.astype(np.float32)
         equal = share * speakers / max(1.0, float(speakers.sum()))

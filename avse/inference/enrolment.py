@@ -1,9 +1,8 @@
-"""Enrolment: what the voice of each person sounds like, from where that person talks alone.
+"""Enrolment: voiceprints of the people in a recording, from where each talks alone.
 
-A first pass over a recording finds stretches in which one person speaks and nobody else does, and
-describes those voices. A second pass gives the descriptions to the network, which then finds these
-people again where they talk at once and where their lips cannot be seen. Nobody is asked to record
-anything: conversations enrol their own speakers.
+A first pass over a recording finds stretches in which exactly one person speaks, and computes their
+voiceprints. In the second pass they are an input of the network, which then separates these people
+better where they talk at once and where their lips are hidden. No separate recording is needed.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from avse.types import FloatArray
 
 @dataclass(frozen=True)
 class EnrolmentRule:
-    """When a person talks alone, and when a voice is known.
+    """Thresholds: when a person talks alone, and when a voice is known.
 
     Attributes:
-        speaks: least probability that the person speaks.
-        share: least share of the sound that is the person's voice.
-        known_s: seconds of such sound from which a voice is known. The network was trained with
-            one to four seconds.
+        speaks: minimal probability that the person speaks.
+        share: minimal share of the person's voice in the sound.
+        known_s: minimal length of such sound, in seconds. The network was trained with one to
+            four seconds.
     """
 
     speaks: float = 0.6
@@ -43,11 +42,11 @@ USUAL = EnrolmentRule()
 
 @dataclass(frozen=True)
 class Enrolment:
-    """Voices of the people in a recording.
+    """Voiceprints of the people in a recording.
 
     Attributes:
-        sums: (people, size + 1): of each person's voice, the sum of voiceprint frames times their
-            weight, and of the weights.
+        sums: (people, size + 1): for each person, the weighted sum of voiceprint frames, and the
+            sum of the weights.
         rule: see `EnrolmentRule`.
     """
 
@@ -56,12 +55,12 @@ class Enrolment:
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
-        """(people,) whose voice is known."""
+        """(people,) bool, whose voice is known."""
         enough: npt.NDArray[np.bool_] = self.sums[:, -1] >= self.rule.known_s * VIDEO_RATE
         return enough
 
     def voices(self) -> FloatArray:
-        """(people, size) voiceprints as the network takes them, 0 for voices that are not known."""
+        """(people, size) voiceprints for the network, 0 for unknown voices."""
         found = enrolment(torch.from_numpy(self.sums[:, :-1] * self.known[:, None]))
         return np.asarray(found, np.float32)
 
@@ -72,8 +71,8 @@ def enrolled(
     """Learn voices from the masks of a first pass.
 
     Args:
-        blocks: with traces.
-        people: how many there are.
+        blocks: masks with traces of off-screen speech.
+        people: number of people.
         rule: see `EnrolmentRule`.
 
     Returns:

@@ -1,7 +1,7 @@
-"""A gate on masks: a person who does not speak is silent, not faint.
+"""Voice activity gate on masks: people who do not speak become silent.
 
-The gate is slow to close. It stays open while the voice activity of the near past or future
-suggests speech, and its edges lie outside of what is kept, so onsets and tails stay whole.
+The gate stays open if there is speech in the near past or future, and its fades lie outside of the
+speech, so onsets and tails are kept whole.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from avse.types import FloatArray
 
 @dataclass(frozen=True)
 class GateRule:
-    """When the gate is open.
+    """Parameters of the gate.
 
     Attributes:
-        threshold: probability of speech from which it opens. Below one half, since a lost word is
-            worse than a murmur. Of 163 voices of held-out people, mostly in the wild, one loses
-            63 % of its speech energy to it (17 % at 0.05), and no other more than 10 %.
-        lead_s: how long before such a frame.
-        hang_s: how long after it.
-        edge_s: length of the raised cosine with which it opens and closes.
+        threshold: probability of speech from which the gate opens. It is below one half, because a
+            lost word is worse than a murmur. Of 163 voices of held-out people, mostly in the
+            wild, one loses 63 % of its speech energy (17 % at 0.05), and no other more than 10 %.
+        lead_s: how long it opens before such a frame, in seconds.
+        hang_s: how long it stays open after it, in seconds.
+        edge_s: length of the raised-cosine fades, in seconds.
     """
 
     threshold: float = 0.4
@@ -42,12 +42,12 @@ USUAL = GateRule()
 
 
 def gains(probability: FloatArray, first: int, stop: int, rule: GateRule = USUAL) -> FloatArray:
-    """How far the gate is open.
+    """Compute the gain of the gate.
 
     Args:
-        probability: (people, video frames) of speech; NaN where the face is out of sight, which
-            keeps the gate open: who cannot be seen may be speaking.
-        first, stop: mask frames, 100 a second.
+        probability: (people, video frames) of speech; NaN where the face is off-screen, which keeps
+            the gate open, because an off-screen person may speak.
+        first, stop: range of mask frames, 100 per second.
         rule: see `GateRule`.
 
     Returns:
@@ -72,10 +72,10 @@ def gains(probability: FloatArray, first: int, stop: int, rule: GateRule = USUAL
 
 
 def gated(blocks: Iterable[MaskBlock], rule: GateRule = USUAL) -> Iterator[MaskBlock]:
-    """Lay the gate on masks as they come; they come out a third of a second later.
+    """Apply the gate to a stream of masks, with a delay of a third of a second.
 
     Args:
-        blocks: that join without a gap.
+        blocks: contiguous blocks.
         rule: see `GateRule`.
     """
     waiting: list[MaskBlock] = []
@@ -108,6 +108,6 @@ def _frames_needed(block: MaskBlock, rule: GateRule) -> int:
 
 
 def _ahead(rule: GateRule) -> int:
-    """Video frames that have to be known beyond a mask frame."""
+    """Number of video frames needed after a mask frame."""
     edge = math.ceil(rule.edge_s * FRAME_RATE / HOPS_PER_VIDEO_FRAME)
     return edge + round(rule.lead_s * VIDEO_RATE)

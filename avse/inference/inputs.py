@@ -1,4 +1,4 @@
-"""Lips as the visual stream takes them, cut into windows."""
+"""Lip inputs of the visual stream, cut into windows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from avse.types import FloatArray
 
 
 class LipComponents:
-    """What the visual stream is fed of one person's lips: a few MB for an hour in sight.
+    """Lip components of one person: a few MB per hour in sight.
 
     Args:
-        network: on its device.
-        lips: of the person.
+        network: the network, on its device.
+        lips: lips of the person.
 
     Attributes:
-        first, stop: video frames from the first with lips to the one after the last.
+        first, stop: range of video frames with lips.
     """
 
     def __init__(self, network: AVSENet, lips: AnyLips) -> None:
@@ -41,11 +41,12 @@ class LipComponents:
             done += count
 
     def window(self, start: int, frames: int) -> tuple[FloatArray, FloatArray]:
-        """(components, frames), and (frames,) 1 where the lips were seen, else 0.
+        """Lip components (components, frames), and visibility (frames,): 1 where the lips are
+        visible.
 
         Args:
-            start: video frame; beyond both ends the lips are unseen.
-            frames: how many.
+            start: first video frame; outside of `first` to `stop` the lips are not visible.
+            frames: number of frames.
         """
         out, seen = np.zeros((self.size, frames), np.float32), np.zeros(frames, np.float32)
         for first, components, there in self.stretches:

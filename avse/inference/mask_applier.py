@@ -1,8 +1,9 @@
-"""Masks laid on a recording, at its own rate and in all its channels.
+"""Apply masks to a recording at its own sample rate, in all its channels.
 
-Masks come on a grid of 10 ms × 25 Hz, whatever the recording's rate. They are laid on an STFT whose
-grid is the same for any rate that is a multiple of 100 Hz and is interpolated to otherwise. So
-stereo, 48 kHz and the exact length survive, and a mask of ones gives the recording back.
+Masks have a grid of 10 ms × 25 Hz, whatever the recording's sample rate. The STFT of the recording
+has the same grid for rates that are a multiple of 100 Hz; for other rates the masks are
+interpolated. Stereo, 48 kHz and the exact length are kept, and a mask of ones reproduces the
+recording.
 """
 
 from __future__ import annotations
@@ -17,31 +18,31 @@ from avse.dsp.windows import StreamingISTFT, StreamingSTFT
 from avse.types import ComplexArray, FloatArray
 
 TOP_BAND = slice(BINS - 1 - 40, BINS - 1)
-"""Bins of 7 to 8 kHz: what lies above 8 kHz follows their mean."""
+"""Bins of 7 to 8 kHz; bins above 8 kHz get their mean."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The STFT grid at a sample rate, next to the 10 ms × 25 Hz grid of the masks."""
+    """The STFT grid at a sample rate, and its relation to the 10 ms × 25 Hz grid of the masks."""
 
     rate_hz: int
 
     @property
     def hop(self) -> int:
-        """Samples between frames."""
+        """Hop length in samples."""
         return max(1, round(self.rate_hz / FRAME_RATE))
 
     @property
     def window(self) -> int:
-        """Samples of a frame."""
+        """Window length in samples."""
         return HOPS_PER_WINDOW * self.hop
 
     def frame_position(self, frame: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Where a frame lies on the mask's time axis, in frames of 10 ms."""
+        """Position of a frame on the time axis of the masks, in frames of 10 ms."""
         return frame * (self.hop * FRAME_RATE / self.rate_hz)
 
     def bins(self, masks: ComplexArray) -> ComplexArray:
-        """(..., BINS, frames) masks to (..., window // 2 + 1, frames)."""
+        """Map masks (..., BINS, frames) to the bins of the STFT (..., window // 2 + 1, frames)."""
         count = self.window // 2 + 1
         position = np.arange(count) * (self.rate_hz / self.window) / (SAMPLE_RATE / WINDOW)
         low = np.clip(np.floor(position + 1e-9).astype(int), 0, BINS - 2)
@@ -54,12 +55,12 @@ class Grid:
 
 
 class MaskApplier:
-    """Lays masks on a recording at its own rate and channels, in step, piece by piece.
+    """Applies masks to a recording at its own rate and channels, block by block.
 
     Args:
-        rate_hz: of the recording.
-        channels: of the recording.
-        stems: how many masks there are.
+        rate_hz: sample rate of the recording.
+        channels: number of channels of the recording.
+        stems: number of masks.
     """
 
     def __init__(self, rate_hz: int, channels: int, stems: int) -> None:
@@ -75,23 +76,23 @@ class MaskApplier:
         self.frame = 0
 
     def push_audio(self, samples: FloatArray) -> None:
-        """(channels, n) of the recording."""
+        """Append sound of the recording: (channels, n)."""
         self.spectra = np.concatenate([self.spectra, self.forward.push(samples)], axis=-1)
 
     def push_masks(self, masks: ComplexArray) -> None:
-        """The next masks: (stems, BINS, frames)."""
+        """Append masks: (stems, BINS, frames)."""
         self.masks = np.concatenate([self.masks, masks], axis=-1)
 
     def wants_audio(self) -> bool:
-        """Whether there are masks for which the sound is still missing."""
+        """Whether masks wait for sound."""
         return self.spectra.shape[-1] == 0 or self._ready() == self.spectra.shape[-1]
 
     def apply(self) -> FloatArray:
-        """(stems, channels, n): what can be computed by now."""
+        """Compute what is possible so far: (stems, channels, n)."""
         return self._shape(self.back.push(self._masked(self._ready())))
 
     def finish(self) -> FloatArray:
-        """(stems, channels, n): the rest, up to the length of the recording."""
+        """Compute the rest, up to the length of the recording: (stems, channels, n)."""
         if self.forward.samples == 0:
             return np.zeros((self.stems, self.channels, 0), np.float32)
         self.spectra = np.concatenate([self.spectra, self.forward.finish()], axis=-1)
@@ -103,14 +104,14 @@ class MaskApplier:
         return samples.reshape(self.stems, self.channels, -1)
 
     def _ready(self) -> int:
-        """How many of the waiting frames have all the masks they need."""
+        """Number of waiting frames with all the masks that they need."""
         last = self.mask_first + self.masks.shape[-1] - 1
         count = self.spectra.shape[-1]
         positions = self.grid.frame_position(np.arange(self.frame, self.frame + count))
         return int(np.searchsorted(positions, last + 1e-9, side="right"))
 
     def _masked(self, count: int) -> ComplexArray:
-        """(stems × channels, bins, count)."""
+        """Masked spectra (stems × channels, bins, count)."""
         part, self.spectra = self.spectra[..., :count], self.spectra[..., count:]
         bins = self.grid.window // 2 + 1
         if count == 0:

@@ -1,8 +1,8 @@
-"""Mask estimation: the network over a recording, window by window.
+"""Mask estimation: run the network over a recording, window by window.
 
-The network takes a mono 16 kHz downmix and gives masks on a grid of 10 ms and 25 Hz. Masks, not
-sounds, are crossfaded from window to window; `avse.inference.mask_applier` applies them to the
-recording. A person who has been out of sight for a while gets no mask: without lip input the
+The network takes a mono 16 kHz downmix and gives masks on a grid of 10 ms and 25 Hz. Masks,
+not sounds, are crossfaded between windows; `avse.inference.mask_applier` applies them to the
+recording. A person who has been off-screen for a while gets no mask: without lip input the
 network leaks a little of every speaker into that mask, at the expense of the other masks.
 """
 
@@ -31,11 +31,12 @@ class MaskBlock:
     """Masks of consecutive frames.
 
     Attributes:
-        first: index of the first frame, 100 a second from the start of the track; a multiple of 4.
-        masks: (people, bins, frames) complex64; of everybody in the picture.
-        cues: (people, cues, video frames), whether each speaks, for the video frames that begin in
-            this block; see `avse.inference.activity_features`.
-        traces: shares and voiceprints of off-screen speech; None if that was not asked for.
+        first: index of the first frame, 100 per second from the start of the track; a multiple
+            of 4.
+        masks: (people, bins, frames) complex64, of all people in the picture.
+        cues: (people, cues, video frames), voice activity features of the video frames that begin
+            in this block; see `avse.inference.activity_features`.
+        traces: shares and voiceprints of off-screen speech; None if they were not computed.
     """
 
     first: int
@@ -46,12 +47,12 @@ class MaskBlock:
 
 @dataclass(frozen=True)
 class Window:
-    """What the networks say of one window.
+    """Outputs of the networks for one window.
 
     Attributes:
-        masks: (people, 2, bins, frames), real and imaginary part.
+        masks: (people, 2, bins, frames), real and imaginary parts.
         cues: (people, cues, video frames).
-        offscreen: features of off-screen speech; None if they were not asked for.
+        offscreen: features of off-screen speech; None if they were not computed.
     """
 
     masks: Tensor
@@ -59,7 +60,7 @@ class Window:
     offscreen: OffscreenFeatures | None
 
     def followed_by(self, late: Window) -> Window:
-        """The two as one."""
+        """Join two blocks."""
         offscreen = None
         if self.offscreen is not None and late.offscreen is not None:
             offscreen = self.offscreen.followed_by(late.offscreen)
@@ -71,7 +72,7 @@ class Window:
 
 
 class Adders:
-    """Crossfades windows and gives out what is final.
+    """Crossfades windows and returns what is final.
 
     Args:
         begin: video frame of the first window.
@@ -83,7 +84,7 @@ class Adders:
         self.shares, self.prints = OverlapAdder(hops), OverlapAdder(begin)
 
     def add(self, first: int, window: Window, step: int) -> None:
-        """A window from video frame `first` on, of which the next begins `step` frames later."""
+        """Add a window that begins at video frame `first`; the next begins `step` frames later."""
         hops = HOPS_PER_VIDEO_FRAME
         _add(self.masks, hops * first, window.masks, hops * step)
         _add(self.cues, first, window.cues, step)
@@ -92,7 +93,7 @@ class Adders:
             _add(self.prints, first, window.offscreen.prints, step)
 
     def ready(self, until: int) -> Iterator[MaskBlock]:
-        """The next block, up to mask frame `until`, if there is any."""
+        """The next block, up to mask frame `until`, or None."""
         first, video = self.masks.done, -(-until // HOPS_PER_VIDEO_FRAME)
         taken, cues = self.masks.take(until), self.cues.take(video)
         shares, prints = self.shares.take(until), self.prints.take(video)
@@ -103,7 +104,7 @@ class Adders:
 
 
 def _add(adder: OverlapAdder, start: int, chunk: Tensor, step: int) -> None:
-    """Add the part of a window that was not given out yet."""
+    """Add the part of a window that was not returned yet."""
     fade = crossfade(chunk.shape[-1], min(step, chunk.shape[-1]))
     begin = max(0, adder.done - start)
     adder.add(start + begin, chunk[..., begin:].cpu().numpy(), fade[begin:])
@@ -113,19 +114,19 @@ class MaskEstimator:
     """Runs the network over a recording in windows.
 
     Args:
-        network: in evaluation mode, on its device.
-        lips: of everybody in the picture, on the grid whose frame 0 is the first sample of the
-            sound.
-        window_s: length of a window.
-        overlap: share of it that the next window covers too.
-        offscreen: networks for off-screen speech; None if that is not asked for.
+        network: the network, in evaluation mode, on its device.
+        lips: lips of all people in the picture, on the grid whose frame 0 is the first sample of
+            the sound.
+        window_s: length of a window in seconds.
+        overlap: share of a window that overlaps with the next one.
+        offscreen: networks for off-screen speech, or None.
 
     Attributes:
-        plan: where windows lie, in video frames.
-        voices: (people, size) voiceprints, 0 for those not known; None if nobody's is. See
+        plan: positions of the windows, in video frames.
+        voices: (people, size) voiceprints, 0 for unknown voices; None if no voice is known. See
             `avse.inference.enrolment`.
-        follows: whether people whose voices are known are separated out of sight too.
-        halved: how often a window did not fit in the memory of the GPU and was halved.
+        follows: whether to separate off-screen people whose voices are known.
+        halved: number of windows that did not fit in the memory of the GPU and were halved.
     """
 
     def __init__(
@@ -148,15 +149,15 @@ class MaskEstimator:
         self.follows = True
 
     def set_lips(self, lips: Sequence[AnyLips]) -> None:
-        """Replace the lips of everybody, as more of the picture is known; windows to come use them.
+        """Replace the lips of all people; later windows use them.
 
         Args:
-            lips: of the same people in the same order.
+            lips: lips of the same people in the same order.
         """
         self.people = [LipComponents(self.network, one) for one in lips]
 
     def presence(self, start: int, frames: int) -> FloatArray:
-        """How far each takes part: (people, frames) from video frame `start` on."""
+        """Visibility of each person, 0..1: (people, frames) from video frame `start` on."""
         out = np.zeros((len(self.people), frames), np.float32)
         for p, person in enumerate(self.people):
             _, near = person.window(start - REACH, frames + 2 * REACH)
@@ -165,9 +166,9 @@ class MaskEstimator:
         return out
 
     def taking_part(self, start: int, frames: int) -> FloatArray:
-        """As `presence`, but whose voice is known takes part in sight and out of it.
+        """Weight of each person in the network, 0..1: as `presence`, but 1 for known voices.
 
-        Known by voice, a person is found without lips too.
+        The network separates a known voice without lips too.
         """
         there = self.presence(start, frames)
         if self.voices is not None and self.follows:
@@ -175,9 +176,9 @@ class MaskEstimator:
         return there
 
     def loses_sight(self, frames: int) -> bool:
-        """Whether somebody is out of sight in the first `frames` video frames, for a while.
+        """Whether a person goes off-screen for a while in the first `frames` video frames.
 
-        People whose lips are never seen do not count: their voices cannot be known.
+        People whose lips are never visible do not count: their voices cannot be known.
         """
         step = 60 * VIDEO_RATE
         ever = [any(there.any() for _, _, there in one.stretches) for one in self.people]
@@ -187,7 +188,8 @@ class MaskEstimator:
         )
 
     def lips(self, start: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(1, people, components, frames) and (1, people, frames) from video frame `start` on."""
+        """Lips (1, people, components, frames) and visibility (1, people, frames) from `start`
+        on."""
         count = self.network.spec.lip_components
         components = np.zeros((1, len(self.people), count, frames), np.float32)
         seen = np.zeros((1, len(self.people), frames), np.float32)
@@ -204,7 +206,7 @@ class MaskEstimator:
                 `plan.step`.
 
         Yields:
-            Blocks that join without a gap from video frame `begin` to the end of the sound.
+            Contiguous blocks from video frame `begin` to the end of the sound.
         """
         forward, adders = StreamingSTFT(1, WINDOW, HOP), Adders(begin)
         hops, plan = HOPS_PER_VIDEO_FRAME, self.plan
@@ -242,11 +244,11 @@ class MaskEstimator:
         yield from adders.ready(frames)
 
     def estimate(self, spectrum: ComplexArray, start: int) -> Window:
-        """Masks and features of one window; halved as often as the memory of a GPU asks for it.
+        """Masks and features of one window, which is halved while it does not fit in GPU memory.
 
         Args:
-            spectrum: (bins, frames) of the mixture, frames a multiple of 4.
-            start: its first video frame.
+            spectrum: (bins, frames) of the mixture; the number of frames is a multiple of 4.
+            start: the first video frame.
         """
         frames = spectrum.shape[-1] // HOPS_PER_VIDEO_FRAME
         try:
@@ -263,7 +265,8 @@ class MaskEstimator:
 
     @torch.inference_mode()
     def _estimate(self, spectrum: ComplexArray, start: int, frames: int) -> Window:
-        """As `estimate`: the network runs for the people who take part in the window."""
+        """As `estimate`, without halving; the network runs for the people with weight in the
+        window."""
         there = self.taking_part(start, frames)
         active = np.flatnonzero(there.any(axis=1))
         people = len(there)
@@ -284,7 +287,7 @@ class MaskEstimator:
 
 
 def audio_begin(begin: int) -> int:
-    """The video frame from which sound is needed for masks from `begin` on.
+    """The first video frame whose sound is needed for masks from `begin` on.
 
     The first frames of an STFT contain the padding in front of its first sample.
     """

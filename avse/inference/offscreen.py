@@ -1,4 +1,4 @@
-"""Listening, window by window, for voices out of sight, and for whose they are."""
+"""Off-screen speech in a window: masks of narrators and crowds, and voiceprints."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from avse.types import FloatArray
 NARRATOR, CROWD = KINDS.index("narrator"), KINDS.index("crowd")
 
 QUIET_DB = 30.0
-"""Frames that are quieter than the loudest of their window by more than this say nothing of whose
-voice it is."""
+"""Frames that are this much quieter than the loudest frame of the window have no weight in
+voiceprints."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,18 @@ class OffscreenFeatures:
     """Features of off-screen speech in one window.
 
     Attributes:
-        shares: (2, bins, frames), 0..1: how much of what the visible are not given is a narrator,
-            and how much a crowd.
-        prints: (people + 1, size + 1, video frames): of each person's voice, and last of the
-            narrator's, voiceprint frames times their weight, and that weight: the share of the
-            sound that this voice is, 0 where it is quiet.
+        shares: (2, bins, frames), 0..1: shares of a narrator and of a crowd in the sound that no
+            visible person's mask takes.
+        prints: (people + 1, size + 1, video frames): for each person, and last for the narrator,
+            voiceprint frames times their weight, and the weight: the share of this voice in the
+            sound, 0 where the sound is quiet.
     """
 
     shares: Tensor
     prints: Tensor
 
     def followed_by(self, late: OffscreenFeatures) -> OffscreenFeatures:
-        """The two as one."""
+        """Join two blocks."""
         return OffscreenFeatures(
             torch.cat([self.shares, late.shares], dim=-1),
             torch.cat([self.prints, late.prints], dim=-1),
@@ -51,11 +51,11 @@ class Traces:
 
 
 class Offscreen:
-    """Two networks: what is left by the visible, and whose voice is it?
+    """The two networks for off-screen speech.
 
     Args:
-        network: shares out what is left.
-        voiceprint: describes voices.
+        network: separates the remaining sound into narrator and crowd.
+        voiceprint: computes voiceprints.
     """
 
     def __init__(self, network: OffscreenNet, voiceprint: VoiceprintNet) -> None:
@@ -63,11 +63,11 @@ class Offscreen:
 
     @torch.inference_mode()
     def features(self, mixture: Tensor, masks: Tensor) -> OffscreenFeatures:
-        """Listen to one window.
+        """Compute the features of one window.
 
         Args:
-            mixture: (bins, frames), complex, frames a multiple of 4.
-            masks: (people, bins, frames), complex, of everybody in the picture.
+            mixture: (bins, frames), complex; the number of frames is a multiple of 4.
+            masks: (people, bins, frames), complex, of all people in the picture.
         """
         left = mixture * (1 - masks.sum(dim=0))
         shares = self.network(mixture[None], left[None])[0, [NARRATOR, CROWD]]
@@ -78,11 +78,11 @@ class Offscreen:
 
 
 def share_of(voices: Tensor, mixture: Tensor) -> Tensor:
-    """How much of the sound each voice is, frame by frame.
+    """Share of each voice in the sound, frame by frame.
 
     Args:
         voices: (n, bins, frames), magnitudes.
-        mixture: (bins, frames), magnitudes of what they are part of.
+        mixture: (bins, frames), magnitudes of the mixture.
 
     Returns:
         (n, video frames), 0..1; 0 where the mixture is quiet.
@@ -93,6 +93,6 @@ def share_of(voices: Tensor, mixture: Tensor) -> Tensor:
 
 
 def _energy(magnitude: Tensor) -> Tensor:
-    """(n, bins, frames) to (n, video frames)."""
+    """Energy of (n, bins, frames) in each video frame: (n, video frames)."""
     power = magnitude.square().mean(dim=1)
     return power.reshape(len(power), -1, HOPS_PER_VIDEO_FRAME).mean(dim=-1)

@@ -1,4 +1,4 @@
-"""The file that holds both networks of `avse.offscreen`."""
+"""Load and save the networks for off-screen speech, which share a file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _NETWORK, _VOICEPRINT = "offscreen", "voiceprint"
 
 
 def load_offscreen(model: str, *, device: str = "cpu") -> Offscreen:
-    """Load both, strictly, as `avse.models.weights.load` does.
+    """Load both networks, as strictly as `avse.models.weights.load`.
 
     Args:
-        model: a shipped name or the path of a file.
-        device: where to put them.
+        model: the name of shipped weights or the path of a file.
+        device: device of the networks.
 
     Raises:
-        MissingWeightsError: not there.
-        CorruptWeightsError: damaged, or something else.
+        MissingWeightsError: the weights do not exist.
+        CorruptWeightsError: the file is damaged or of another kind.
     """
     from avse.inference.offscreen import Offscreen
     from avse.models.offscreen import OffscreenNet, OffscreenSpec
@@ -59,11 +59,11 @@ def load_offscreen(model: str, *, device: str = "cpu") -> Offscreen:
 
 
 def check_weights(model: str) -> None:
-    """Load whatever kind of weights a name or a file stands for, to see whether that can be done.
+    """Check that weights of any kind can be loaded.
 
     Raises:
-        MissingWeightsError: not there.
-        CorruptWeightsError: damaged, or something else.
+        MissingWeightsError: the weights do not exist.
+        CorruptWeightsError: the file is damaged or of another kind.
     """
     path, expected = find(model)
     verify(path, expected)
@@ -78,10 +78,10 @@ def check_weights(model: str) -> None:
 def save_offscreen(
     network: OffscreenNet, voiceprint: VoiceprintNet, path: Path, *, half: bool = True
 ) -> None:
-    """Write both, with their specifications; replaced by rename.
+    """Write both networks with their specifications, atomically.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     state = stored(network.state_dict(), half=half, prefix=f"{_NETWORK}.")
     state |= stored(voiceprint.state_dict(), half=half, prefix=f"{_VOICEPRINT}.")

@@ -1,4 +1,4 @@
-"""The sound of a recording as the engine reads it: from a file or from memory, from anywhere on."""
+"""Sound for the engine: from a file or from memory, readable from any frame on."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from avse.types import FloatArray
 BLOCK_S = 1.0
 
 _AHEAD = 4
-"""Blocks that are decoded while others are worked on."""
+"""Number of blocks that are decoded ahead."""
 
 
 class Sound(Protocol):
-    """The sound of a recording, readable from any video frame on, 25 a second."""
+    """The sound of a recording, readable from any video frame on (25 per second)."""
 
     @property
     def rate_hz(self) -> int:
-        """Samples a second."""
+        """Sample rate in Hz."""
         ...
 
     @property
@@ -34,7 +34,7 @@ class Sound(Protocol):
 
     @property
     def frames(self) -> int:
-        """Video frames that the sound lasts."""
+        """Length of the sound in video frames."""
         ...
 
     def original(self, begin: int) -> Iterator[FloatArray]:
@@ -48,11 +48,11 @@ class Sound(Protocol):
 
 @dataclass(frozen=True)
 class ArraySound:
-    """Sound that is in memory.
+    """Sound in memory.
 
     Attributes:
         samples: (channels, n) float32.
-        rate_hz: of the samples.
+        rate_hz: sample rate.
     """
 
     samples: FloatArray
@@ -65,7 +65,7 @@ class ArraySound:
 
     @property
     def frames(self) -> int:
-        """Video frames that the sound lasts."""
+        """Length of the sound in video frames."""
         return self.samples.shape[-1] * VIDEO_RATE // self.rate_hz
 
     def original(self, begin: int) -> Iterator[FloatArray]:
@@ -82,16 +82,16 @@ class FileSound:
     """A sound track of a file, or a part of it.
 
     Args:
-        path: of the file.
-        track: which sound track.
-        rate_hz, channels: of the track.
+        path: the file.
+        track: index of the sound track.
+        rate_hz, channels: sample rate and number of channels of the track.
         origin: instant of the first sample, in seconds on the container's clock.
-        start, stop: of the part, as `AudioReader` takes them.
-        length_s: seconds of sound, as far as the file says.
+        start, stop: limits of the part, see `AudioReader`.
+        length_s: length of the sound in seconds according to the file, or None.
 
     Attributes:
-        skipped: damaged packets in what was read of the original last.
-        not_numbers: values in it that were not numbers.
+        skipped: number of damaged packets in the last read of the original.
+        not_numbers: number of its samples that were NaN or infinite.
     """
 
     def __init__(

@@ -1,14 +1,14 @@
-"""Follow a known voice while its face is out of sight.
+"""Assign off-screen speech to people whose voices are known.
 
-While a face is seen and speaks, the voice that is found for it is described, and so it becomes
-known whose voice sounds how. Off-screen speech is described too; where it sounds like a person
-whose face is lost at that time, it is assigned to that person, by the probability that it is
-theirs. The people in sight are compared as well: what sounds like one of them is a remainder of
-their voice, and is not assigned to anybody else.
+While a visible person speaks, the tracker collects voiceprints of the separated voice. It computes
+voiceprints of off-screen speech too. Where they are similar to those of a person whose face is
+off-screen at that time, the speech is assigned to that person, weighted by the probability that it
+is theirs. Visible people are compared as well: speech that sounds like one of them is a remainder
+of their voice and is not assigned to anybody else.
 
-Where the network knows a voice (`avse.inference.enrolment`), it gives that person a mask out of
-sight too. That mask counts as far as what it lets through sounds like the person; the rest goes to
-the narrator.
+For a known voice (`avse.inference.enrolment`), the network estimates a mask off-screen too. That
+mask is weighted by the probability that its output is the person's voice; the rest goes to the
+narrator.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ from avse.types import FloatArray
 Sums = npt.NDArray[np.float64]
 
 Presence = Callable[[int, int], FloatArray]
-"""(first video frame, how many) -> (people, frames), 0..1; see `MaskEstimator.presence`."""
+"""(first video frame, number of frames) -> (people, frames), 0..1; see
+`MaskEstimator.presence`."""
 
 
 @dataclass(frozen=True)
 class TrackingRule:
-    """When a voice is somebody's.
+    """Parameters of the assignment.
 
     Attributes:
-        slope, offset: the log odds of two sounds being one person's rather than a stranger's, by
-            the cosine of their voiceprints: fitted by `benchmarks/voiceprints.py`.
-        own_slope, own_offset: the same for the sound that the network itself found for a person out
-            of sight: fitted to 67 people of training clips. Such sound is nearer to the person
-            than a narrator's, since a mask chooses.
-        known_s: seconds of a person's voice, alone, after which it is known.
-        span_s: seconds of sound around a moment that decide whose it is.
-        evidence_s: seconds of voice in them that are needed to say anything.
+        slope, offset: of the log odds that two sounds are of one person, as a function of the
+            cosine of their voiceprints: fitted by `benchmarks/voiceprints.py`.
+        own_slope, own_offset: the same for the output of an off-screen person's mask: fitted to 67
+            people of training clips. Such sound is closer to the person than a narrator's,
+            because the mask selects it.
+        known_s: length of a person's voice, alone, from which it is known, in seconds.
+        span_s: length of the sound around a moment that decides whose it is, in seconds.
+        evidence_s: minimal length of voice in that span, in seconds.
     """
 
     slope: float = 10.6
@@ -58,18 +59,18 @@ class TrackingRule:
 USUAL = TrackingRule()
 
 AUDIBLE = 0.3
-"""Share of the sound from which a voice counts as heard, in the report."""
+"""Share of the sound from which a voice counts as present in the report."""
 
 
 @dataclass
 class Absence:
-    """A stretch in which somebody's face is out of sight.
+    """A stretch in which a person's face is off-screen.
 
     Attributes:
-        person: index among the people of the recording.
-        first, stop: video frames, 25 a second from the first sample of the sound.
-        heard_s: seconds in which a voice out of sight was given to the person.
-        confidence: probability, on average over those, that it was theirs; None if there are none.
+        person: index of the person.
+        first, stop: range of video frames, 25 per second from the first sample of the sound.
+        heard_s: length of the off-screen speech that was assigned to the person, in seconds.
+        confidence: mean probability that this speech was theirs; None if there was none.
     """
 
     person: int
@@ -79,24 +80,24 @@ class Absence:
     confidence: float | None = None
 
     def add(self, seconds: float, probability: float) -> None:
-        """Their voice was heard, with this probability."""
+        """Count a video frame with assigned speech, with this probability."""
         before = (self.confidence or 0.0) * self.heard_s
         self.heard_s += seconds
         self.confidence = (before + probability * seconds) / self.heard_s
 
 
 class SpeakerTracker:
-    """Gives voices out of sight to those who are known to have them.
+    """Assigns off-screen speech to people.
 
     Args:
-        presence: how far each person takes part; None if nobody is given anything.
+        presence: visibility of each person; None to assign nothing.
         rule: see `TrackingRule`.
-        known: where to begin with `known`, from an earlier run.
+        known: initial value of the attribute `known`, from an earlier run.
 
     Attributes:
-        known: (people, size + 1) sums of each person's voiceprint frames and of their weights;
-            None before the first block.
-        absences: of each person, in the order of their beginnings; complete in the end.
+        known: (people, size + 1) sums of each person's weighted voiceprint frames and of the
+            weights; None before the first block.
+        absences: absences of all people, ordered by their beginning; complete after the run.
     """
 
     def __init__(
@@ -114,10 +115,10 @@ class SpeakerTracker:
         self.first = 0
 
     def assigned(self, blocks: Iterable[MaskBlock]) -> Iterator[MaskBlock]:
-        """Masks of everybody, and two more: of narrators that are nobody's, and of crowds.
+        """Masks of all people, then of unassigned narrators, then of crowds.
 
         Args:
-            blocks: with traces, that join without a gap.
+            blocks: contiguous blocks with traces.
         """
         waiting: list[MaskBlock] = []
         ahead = round(self.rule.span_s * VIDEO_RATE / 2)
@@ -135,7 +136,7 @@ class SpeakerTracker:
         return self.first + (0 if self.prints is None else self.prints.shape[-1])
 
     def _keep(self, block: MaskBlock) -> None:
-        """Keep what voices sound like, which has to be known ahead of time."""
+        """Buffer voiceprints, which the assignment needs ahead of time."""
         assert block.traces is not None
         prints = block.traces.prints
         if self.prints is None:
@@ -144,7 +145,7 @@ class SpeakerTracker:
         self.prints = np.concatenate([before, prints], axis=-1)
 
     def _learn(self, block: MaskBlock) -> None:
-        """Remember what each voice sounds like, while it is certain whose it is."""
+        """Collect voiceprints of each person where the speaker is certain."""
         assert block.traces is not None
         theirs = block.traces.prints[:-1]
         if self.known is None:
@@ -187,10 +188,10 @@ class SpeakerTracker:
         return round(self.rule.span_s * VIDEO_RATE / 2)
 
     def likeness(self, first: int, stop: int) -> FloatArray:
-        """How much the narrator around each of some video frames sounds like each person.
+        """Similarity of the narrator around some video frames to each person.
 
         Returns:
-            (people, frames), cosines; NaN where there is not enough of the one or the other voice.
+            (people, frames), cosines; NaN where one of the voices is too short.
         """
         assert self.known is not None
         around = self._around(first, stop)[-1]
@@ -198,7 +199,7 @@ class SpeakerTracker:
         return self._certain(cosine, around[-1][None])
 
     def _around(self, first: int, stop: int) -> Sums:
-        """(people + 1, size + 1, frames): prints, summed over the sound around video frames."""
+        """Voiceprints summed over the span around video frames: (people + 1, size + 1, frames)."""
         assert self.prints is not None
         reach, length = self._reach(), self.prints.shape[-1]
         sums = np.cumsum(np.pad(self.prints.astype(np.float64), ((0, 0), (0, 0), (1, 0))), axis=-1)
@@ -208,7 +209,7 @@ class SpeakerTracker:
         return around
 
     def _certain(self, cosine: Sums, evidence: Sums) -> FloatArray:
-        """(people, frames) cosines; NaN where the person is not known, or evidence is short."""
+        """Cosines (people, frames); NaN where the voice is unknown or the evidence is too short."""
         assert self.known is not None
         rule = self.rule
         known = self.known[:, -1:] >= rule.known_s * VIDEO_RATE
@@ -216,14 +217,14 @@ class SpeakerTracker:
         return np.asarray(np.where(known & enough, cosine, np.nan), np.float32)
 
     def _whose(self, first: int, stop: int) -> FloatArray:
-        """Probability, of each person, that the narrator's voice is theirs: (people, frames)."""
+        """Probability that the narrator is each person: (people, frames)."""
         odds = _odds(self.likeness(first, stop), self.rule.slope, self.rule.offset)
         return np.asarray(odds / (1 + odds.sum(axis=0)), np.float32)
 
     def _own(self, first: int, stop: int) -> FloatArray:
-        """Probability that what a person's mask lets through is their voice: (people, frames).
+        """Probability that the output of a person's mask is their voice: (people, frames).
 
-        1 where too little is let through to tell.
+        1 where the output is too quiet to decide.
         """
         assert self.known is not None
         around = self._around(first, stop)[:-1]
@@ -234,7 +235,7 @@ class SpeakerTracker:
         return np.where(np.isnan(cosine), np.float32(1), odds / (1 + odds))
 
     def _report(self, first: int, there: FloatArray, whose: FloatArray, own: FloatArray) -> None:
-        """Note who is out of sight, and whose voice was found then."""
+        """Record absences and the speech that was assigned in them."""
         assert self.prints is not None
         loud = self.prints[:, -1, first - self.first :] >= AUDIBLE
         for person, present in enumerate(there):
@@ -254,17 +255,17 @@ class SpeakerTracker:
 
 
 def _stop(block: MaskBlock) -> int:
-    """The video frame after the last of a block."""
+    """The video frame after the last one of a block."""
     return block.first // HOPS_PER_VIDEO_FRAME + block.cues.shape[-1]
 
 
 def _odds(cosine: FloatArray, slope: float, offset: float) -> FloatArray:
-    """The odds of a voice being somebody's; 0 for NaN."""
+    """The odds that a voice is a person's; 0 for NaN."""
     odds = np.exp(np.clip(slope * cosine + offset, -50, 50))
     return np.asarray(np.nan_to_num(odds, nan=0.0), np.float32)
 
 
 def _unit(x: Sums) -> Sums:
-    """(n, size), each of unit length; 0 stays 0."""
+    """Normalise rows (n, size) to unit length; 0 stays 0."""
     length = np.linalg.norm(x, axis=-1, keepdims=True)
     return np.asarray(x / np.maximum(length, 1e-9), np.float64)

@@ -1,9 +1,8 @@
-"""From cues to the probability that a person speaks: logistic regressions of three cues and of one.
+"""Probability of speech from voice activity features: two logistic regressions.
 
-Fitted by `benchmarks/who_calibration.py` to the cues of the weights `avse-small`, on scenes drawn
-from the training clips alone: people who talk, keep still, move their lips slowly, or move them to
-somebody else's voice. Other weights have other cues: fit again, and compare with
-`benchmarks/who.py`.
+`benchmarks/who_calibration.py` fitted them to the features of the weights `avse-small`, on scenes
+drawn from the training clips: people who talk, keep still, move their lips slowly, or move them to
+another person's voice. For other weights, fit them again, and compare with `benchmarks/who.py`.
 """
 
 from __future__ import annotations
@@ -21,48 +20,48 @@ class Calibration:
     """A logistic regression.
 
     Attributes:
-        weights: of some cues, by their places.
-        offset: added to the weighted sum, in logits.
+        weights: weights of some features, by index.
+        offset: bias of the logit.
     """
 
     weights: dict[int, float]
     offset: float
 
     def probability(self, cues: FloatArray) -> FloatArray:
-        """(..., cues, frames) -> (..., frames)."""
+        """Probability (..., frames) from features (..., cues, frames)."""
         logit = self.offset + sum(w * cues[..., n, :] for n, w in self.weights.items())
         return np.asarray(1 / (1 + np.exp(-np.clip(logit, -50, 50))), np.float32)
 
 
 AUDIO_VISUAL = Calibration({HEAD: 0.4594, LEVEL: 0.0548, AGREEMENT: 4.296}, 0.1837)
-"""Lips and sound."""
+"""For recordings with sound."""
 
 LIPS_ONLY = Calibration({MOTION: 3.6}, 7.0)
-"""Lips alone, for recordings without sound, with the native face backend: fitted to 12 clips of
-GRID s1 and 30 people of demonstration pages."""
+"""For recordings without sound, with the native face backend: fitted to 12 clips of GRID s1 and 30
+people of demonstration pages."""
 
 LIPS_ONLY_MESH = Calibration({MOTION: 4.2}, 4.83)
-"""The same for face meshes, whose points tremble more: lips then seem to move twice as fast."""
+"""The same for face meshes, whose landmarks jitter more: lips then seem to move twice as fast."""
 
 
 def lips_only(faces: str) -> Calibration:
     """The calibration for recordings without sound.
 
     Args:
-        faces: face backend, see `avse.settings.Settings`.
+        faces: name of the face backend, see `avse.settings.Settings`.
     """
     return LIPS_ONLY if faces == "native" else LIPS_ONLY_MESH
 
 
 def speaking(cues: FloatArray, calibration: Calibration = AUDIO_VISUAL) -> FloatArray:
-    """Whether each person speaks.
+    """Compute the probability that each person speaks.
 
     Args:
         cues: (people, cues, frames), see `avse.inference.activity_features`.
         calibration: `AUDIO_VISUAL`, or that of `lips_only`.
 
     Returns:
-        (people, frames) probabilities; NaN where the lips are out of sight.
+        (people, frames) probabilities; NaN where the lips are not visible.
     """
     probability = calibration.probability(cues)
     return np.where(cues[:, SEEN] > 0.5, probability, np.float32(np.nan))
