@@ -1,8 +1,8 @@
-"""The command line: one file for each verb, over the same library that Python users call.
+"""Command line: one file for each verb, on top of the library that Python users call.
 
-Only this folder prints and chooses exit codes. It may import anything of `avse`, but nothing heavy
-at the top of a module: `avse --help` must answer at once, so PyTorch, NumPy and PyAV are imported
-by the verbs when they run.
+Only this folder prints and chooses exit codes. It may import anything of `avse`, but no heavy
+package at the top of a module: `avse --help` must answer at once, so the verbs import PyTorch,
+NumPy and PyAV when they run.
 """
 
 from __future__ import annotations
@@ -20,5 +20,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from avse.cli.program import run
 
         return run(arguments)
-    except KeyboardInterrupt:  # before, or after, the error boundary was there to say so
+    except KeyboardInterrupt:  # outside the error boundary, which otherwise reports it
         return 130

@@ -1,4 +1,4 @@
-"""What `avse batch` says at the end: the plan, or the summary, and the exit code."""
+"""Final output of `avse batch`: the plan, or the summary, and the exit code."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _LISTED = 20
 def tell(
     batch: Batch, outcome: Outcome, terminal: Terminal, *, as_json: bool, machine: bool
 ) -> None:
-    """Tell the user, or a program, what came of a batch.
+    """Report the result of a batch to the user or to a program.
 
     Args:
-        batch: what was wanted.
-        outcome: what came of it.
-        terminal: whom to tell.
+        batch: the request.
+        outcome: the result.
+        terminal: writes to the user.
         as_json: one JSON object on stdout.
-        machine: the summary on stderr as JSON too.
+        machine: also write the summary to stderr as JSON.
 
     Raises:
-        typer.Exit: with the exit code, unless all is done.
+        typer.Exit: with the exit code, unless all recordings are done.
     """
     summary = outcome.summary
     if batch.dry_run:
@@ -70,7 +70,7 @@ def _tell_plan(batch: Batch, outcome: Outcome, terminal: Terminal, *, as_json: b
             terminal.result(line)
     everybody = batch.request.verb == "separate" and batch.request.speakers.all
     if everybody and rows:
-        terminal.note("person 1 stands for everybody who will be found")
+        terminal.note("the plan shows person 1 in place of all people")
     terminal.note("dry run: nothing was written")
 
 

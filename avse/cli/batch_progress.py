@@ -1,4 +1,4 @@
-"""How a batch is going: bars for a terminal, lines for a log, JSON for programs; all on stderr."""
+"""Progress of a batch on stderr: bars for a terminal, lines for a log, JSON for programs."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _BASES = {
 
 
 class Lines(Watcher):
-    """A line for each recording, and every ten seconds while files are looked into.
+    """Write a line for each recording, and one every ten seconds while files are checked.
 
     Args:
-        terminal: whom to tell.
+        terminal: writes to the user.
         output: folder of the batch, to write paths of outputs to stdout as they come; None: not.
     """
 
@@ -160,7 +160,7 @@ class JsonLines(Lines):
 
 
 class Bars(Lines):
-    """An overall bar with the time it will still take, and a line for each worker."""
+    """An overall bar with the remaining time, and a line for each worker."""
 
     def __init__(self, terminal: Terminal, output: Path | None) -> None:
         super().__init__(terminal, output)
@@ -177,7 +177,7 @@ class Bars(Lines):
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[note]}", markup=False),
-            # Workload ends in jumps, so speed is taken over a long time.
+            # Recordings end at irregular times, so the speed is averaged over a long time.
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         self._bars = Progress(
@@ -250,14 +250,14 @@ class Bars(Lines):
         self._update(self._whole, completed=self.ended_count, note=f"{self.ended_count}/{todo}")
 
     def results(self, paths: Sequence[str]) -> None:
-        """Write the paths of outputs, where the bars do not tear them."""
+        """Write the paths of outputs above the bars, so that the two do not mix."""
         if sys.stdout.isatty():
             self._print("\n".join(map(printable, paths)))
         else:
             super().results(paths)
 
     def tell(self, record: Record) -> None:
-        """Failures stay on the screen; the rest is in the bars."""
+        """Keep failures on the screen; the bars show the rest."""
         if record.error is not None:
             self._print(f"avse: error: {printable(failure(record.input, record.error.message))}")
 
@@ -271,7 +271,7 @@ class Bars(Lines):
 
 
 def failure(path: str, message: str) -> str:
-    """What is wrong with a file; most messages name it already."""
+    """Error message with the name of the file, which most messages include already."""
     return message if message.startswith(path) else f"{path}: {message}"
 
 

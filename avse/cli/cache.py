@@ -1,4 +1,4 @@
-"""`avse cache`: what is kept of recordings, and how to be rid of it."""
+"""`avse cache`: show and clear the analysis results that avse keeps of recordings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOW_EXAMPLES = options.examples(
 )
 CLEAR_EXAMPLES = options.examples(
     ("remove all of it", "avse cache clear"),
-    ("and what was corrected by hand", "avse cache clear --corrections"),
+    ("also remove corrections made by hand", "avse cache clear --corrections"),
 )
 
 Corrections = Annotated[
@@ -39,10 +39,10 @@ def show(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show what is kept of recordings, the last used first.
+    """Show which recordings have cached results, most recently used first.
 
-    It is in the folder AVSE_CACHE, else in the user's cache folder. The longest unused goes when
-    there are more than AVSE_CACHE_GB gigabytes (2).
+    The cache is the folder AVSE_CACHE, else a folder in the user's cache folder. Above
+    AVSE_CACHE_GB gigabytes (2), avse removes the results that were not used for the longest time.
     """
     from avse.media.atomic_files import size
 
@@ -76,9 +76,9 @@ def clear(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Remove what is kept of recordings; it is found again when it is needed.
+    """Remove the cached results of recordings; avse computes them again when needed.
 
-    What was corrected by hand stays, unless --corrections is given.
+    Corrections made by hand stay, unless --corrections is given.
     """
     from avse.media.atomic_files import size
     from avse.scene.corrections import clear_corrections
@@ -92,7 +92,7 @@ def clear(
 
 
 def _cache() -> Cache:
-    """The cache, even if nothing may be kept any more.
+    """The cache, even if its size limit is 0.
 
     Raises:
         InputError: there is no folder for it.

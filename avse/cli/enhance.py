@@ -1,4 +1,4 @@
-"""`avse enhance`: everybody in sight, and nothing else."""
+"""`avse enhance`: keep the voices of visible people and remove all other sound."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from avse.separation.job import Job
 from avse.settings import Settings
 
 EXAMPLES = options.examples(
-    ("the voices of all who are seen, in talk.enhanced.wav", "avse enhance talk.mp4"),
+    ("the voices of all visible people, in talk.enhanced.wav", "avse enhance talk.mp4"),
     ("the same video with that sound", "avse enhance talk.mp4 -o clean.mp4"),
-    ("leave a tenth of the room in", "avse enhance talk.mp4 --mix 0.1 -o clean.mp4"),
+    ("keep a tenth of the other sound", "avse enhance talk.mp4 --mix 0.1 -o clean.mp4"),
     (
-        "and what was taken out, in clean.residual.wav",
+        "and the removed sound, in clean.residual.wav",
         "avse enhance talk.mp4 --residual -o clean.wav",
     ),
 )
@@ -43,9 +43,9 @@ def enhance(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Write one file with the voices of all who are seen.
+    """Write one file with the voices of all visible people.
 
-    Everything else is removed: noise, music, and people out of sight.
+    Noise, music and off-screen speech are removed.
 
     Prints the paths of the files written, one a line.
     """

@@ -25,11 +25,11 @@ _LOG = logging.getLogger("avse")
 
 
 def guarded(work: Callable[[], object], terminal: Terminal) -> int:
-    """Do the work, say what went wrong with it if anything did, and give the exit code.
+    """Do the work, report its error if there is one, and return the exit code.
 
     Args:
         work: may return an exit code.
-        terminal: whom to tell.
+        terminal: writes to the user.
     """
     with _stopped_by_terminate(), _hushed():
         try:
@@ -43,7 +43,7 @@ def guarded(work: Callable[[], object], terminal: Terminal) -> int:
         except typer.Exit as asked:
             code = asked.exit_code
         except BrokenPipeError:
-            # Whoever read our results has enough of them: `avse models list | head -1`.
+            # The reader of stdout closed the pipe: `avse models list | head -1`.
             _forget_stdout()
             return FAILED
         except ImportError as error:
@@ -74,7 +74,7 @@ def quieten_libraries(terminal: Terminal) -> None:
 
 
 class _Telling(logging.Handler):
-    """Tells the curious what the library has to say."""
+    """Shows log messages of the library with -v."""
 
     def __init__(self, terminal: Terminal) -> None:
         super().__init__(logging.INFO)
@@ -85,7 +85,7 @@ class _Telling(logging.Handler):
 
 
 def listen_to_library(terminal: Terminal) -> None:
-    """Have what avse logs told with -v."""
+    """Show the log messages of avse with -v."""
     if terminal.verbosity >= 1 and not any(isinstance(h, _Telling) for h in _LOG.handlers):
         _LOG.setLevel(logging.INFO)
         _LOG.addHandler(_Telling(terminal))
@@ -105,7 +105,7 @@ def _hushed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stopped_by_terminate() -> Iterator[None]:
-    """Have a request to terminate unwind the stack, so that temporary files are removed."""
+    """Make SIGTERM unwind the stack, so that temporary files are removed."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
@@ -135,7 +135,7 @@ def _not_installed(error: ImportError, terminal: Terminal) -> int:
 
 
 def _refused(error: OSError, terminal: Terminal) -> int:
-    """What the operating system refuses is about a file, not a defect, if it names one."""
+    """Treat an error of the operating system that names a file as that file's, not as a defect."""
     if error.filename is None or error.strerror is None:
         return _other(error, terminal)
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
@@ -162,7 +162,7 @@ def _where_to_look(error: Exception) -> str:
 
 
 def _forget_stdout() -> None:
-    """Spare the interpreter a second broken pipe when it flushes stdout at the end."""
+    """Prevent a second broken-pipe error when the interpreter flushes stdout at exit."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

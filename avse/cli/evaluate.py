@@ -1,4 +1,4 @@
-"""`avse evaluate`: how good estimates are, or a model on a test set."""
+"""`avse evaluate`: score estimates, or a model on a test set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXAMPLES = options.examples(
     ("a model on a test set of avse mix", "avse evaluate --manifest set/ -m avse-small -o first/"),
     ("the network alone", "avse evaluate --manifest set/ --network-only"),
     ("is it better than before?", "avse evaluate --manifest set/ --compare first/results.json"),
-    ("how much do late lips cost?", "avse evaluate --manifest set/ --curves offset,missing"),
+    ("how much does an A/V offset cost?", "avse evaluate --manifest set/ --curves offset,missing"),
 )
 FILES = ("report.html", "items.csv", "results.json")
 _LISTED = 10
@@ -42,8 +42,8 @@ Estimates = Annotated[
         "--estimates",
         metavar="FOLDER",
         show_default=False,
-        help="Folder of separated voices to score. An estimate belongs to the reference of the "
-        "same name; endings do not count.",
+        help="Folder of separated voices to score. Each estimate is compared with the reference "
+        "of the same name; file endings are ignored.",
     ),
 ]
 References = Annotated[
@@ -79,8 +79,8 @@ NetworkOnly = Annotated[
     bool,
     typer.Option(
         "--network-only",
-        help="Score the network alone: it gets the sound as it was mixed, and each person's lips "
-        "from that person's part of the picture.",
+        help="Score the network alone: its input is the mixture as made, and the lips from each "
+        "person's part of the picture.",
     ),
 ]
 Metrics = Annotated[
@@ -105,7 +105,7 @@ Trim = Annotated[
     typer.Option(
         "--trim",
         help="Cut the longer of estimate and reference to the length of the shorter, and report by"
-        " how much. Without it such pairs are not scored. Nothing is shifted.",
+        " how much. Without it such pairs are not scored. Signals are never shifted.",
     ),
 ]
 Curves = Annotated[
@@ -154,7 +154,7 @@ OutputFolder = Annotated[
         "--output",
         "-o",
         metavar="FOLDER",
-        help=f"Where {', '.join(FILES)} are written; created if missing.",
+        help=f"Folder for {', '.join(FILES)}; created if missing.",
     ),
 ]
 
@@ -199,14 +199,15 @@ def evaluate(
 ) -> None:
     """Score separated voices, or a model on a test set, and write a report.
 
-    Prints the paths of the report, the table and the data, one a line. Exit code 1 if something
-    could not be judged: an estimate without a reference, a face that was not found.
+    Prints the paths of the report, the table and the data, one a line. The exit code is 1 if
+    something could not be scored, such as an estimate without a reference or a face that was not
+    found.
     """
     terminal = terminal_of(context)
     by_folders = estimates is not None or references is not None or mixtures is not None
     if by_folders == (manifest is not None) or (by_folders and not (estimates and references)):
         raise UsageError(
-            "it is not clear what to judge",
+            "there is nothing to score",
             "give --estimates and --references, or --manifest; see `avse evaluate --help`",
         )
     if by_folders and (network_only or curves or keep_estimates):
@@ -298,7 +299,7 @@ def _on_test_set(
 
     test_set = open_test_set(user_path(manifest))
     if request.plan.trim:
-        raise UsageError("--trim has no meaning with --manifest", "leave it out")
+        raise UsageError("--trim cannot be used with --manifest", "leave it out")
     return judge_test_set(test_set, request, settings, scratch, progress, network_only=network_only)
 
 
@@ -336,13 +337,13 @@ def _tell(
         )
     late = results["alignment"]["out_of_step"]
     if late:
-        terminal.warn(f"{late} estimates are out of step with their references; see the report")
+        terminal.warn(f"{late} estimates have a time offset to their references; see the report")
     lines = failed(results)
     if len(lines) > _LISTED:
         lines[_LISTED:] = [f"and {len(lines) - _LISTED} more"]
     for number, line in enumerate(lines, 1):
         last = number == len(lines)
-        terminal.error(line, f"no average holds these; see {targets[0]}" if last else "")
+        terminal.error(line, f"the averages leave these out; see {targets[0]}" if last else "")
 
 
 def _summary(results: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How training goes, shown on stderr, drawn and logged."""
+"""Training progress: on stderr, as curves, and in TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from avse.training.run_folder import Done
 
 LINE_EVERY_S = 30.0
-"""Seconds between lines where nobody draws."""
+"""Seconds between lines where there is no progress bar."""
 
 
 class Follower:
-    """Shows on stderr how training goes: a bar where somebody looks, else lines now and then.
+    """Shows training progress on stderr: a bar on a terminal, else lines at intervals.
 
     Args:
-        terminal: whom to tell.
+        terminal: writes to the user.
         run: folder of the run.
         board: whether to log for TensorBoard too.
-        quiet: whether this process leaves showing and drawing to another.
+        quiet: whether another process shows the progress and draws the curves.
 
     Raises:
         MissingExtraError: tensorboard is wanted and not installed.
@@ -65,9 +65,9 @@ class Follower:
             self.board.__exit__(None, None, None)
 
     def stage(self, settings: StageSettings, folder: Path, step: int) -> StageFollower:
-        """A stage begins, or is taken up."""
+        """A stage begins or resumes."""
         if step and not self.quiet:
-            self.note(f"stage {settings.name}: going on from step {step} of {settings.steps}")
+            self.note(f"stage {settings.name}: resuming at step {step} of {settings.steps}")
         if self.with_board:
             from avse.training.plots import Board
 
@@ -75,7 +75,7 @@ class Follower:
         return StageFollower(self, settings, folder, step)
 
     def note(self, text: str) -> None:
-        """Something that is good to know, above the bar."""
+        """Write a note above the bar."""
         self.say(self.terminal.note, text)
 
     def done(self, done: Done) -> None:
@@ -93,14 +93,14 @@ class Follower:
             self.draw(done.folder)
 
     def draw(self, folder: Path) -> None:
-        """Draw the curves of a stage, if that can be done."""
+        """Draw the curves of a stage, if matplotlib is installed."""
         from avse.training.plots import draw_curves
 
         if self.curves:
             draw_curves(folder)
 
     def say(self, how: Callable[[str], None], text: str) -> None:
-        """Say something without tearing the bar."""
+        """Write a line without damaging the bar."""
         if self.quiet:
             return
         if self.bar is None:
@@ -112,7 +112,7 @@ class Follower:
 
 
 class StageFollower:
-    """Follows the loop of one stage."""
+    """Shows the progress of one stage."""
 
     def __init__(
         self, follower: Follower, settings: StageSettings, folder: Path, step: int
@@ -158,7 +158,7 @@ class StageFollower:
 
 
 def make_bar() -> Progress:
-    """A bar with the step, the figures, and the time that is left."""
+    """A bar with the step, the metrics and the remaining time."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -180,7 +180,7 @@ def make_bar() -> Progress:
 
 
 def described(figures: dict[str, float]) -> str:
-    """Figures in a line: loss 3.21, gain_faces 1.40, 0.52 s a step."""
+    """Metrics in one line: loss 3.21, gain_faces 1.40, 0.52 s a step."""
     words = [
         f"{name.removeprefix('valid_')} {value:.3g}"
         for name, value in figures.items()

@@ -1,4 +1,4 @@
-"""Help under titles: what people need first on top."""
+"""Group the options and verbs in help texts under titles, the most used first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIRST = (
     "--device",
     "--force",
 )
-"""Options that people need first, whatever they are about."""
+"""The most used options of all titles."""
 
 _MOST_USED = "Most used"
 

@@ -1,4 +1,4 @@
-"""What the user pointed at: files and patterns."""
+"""Resolve the inputs on the command line, files and patterns, to paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avse.utils.paths import is_there, user_path
 
 
 def one_input(patterns: Sequence[str]) -> Path:
-    """The one file that is meant.
+    """Resolve an input to exactly one file.
 
     Raises:
         InputError: a URL, or a pattern that matches nothing.
@@ -28,10 +28,10 @@ def one_input(patterns: Sequence[str]) -> Path:
 
 
 def several_inputs(patterns: Sequence[str]) -> list[Path]:
-    """The files that are meant, each once.
+    """Resolve inputs to files, each listed once.
 
     A name of an existing file is that file, whatever characters it holds; else `*`, `?`, `[…]` and
-    `**` match as in a shell, which not every shell does for us.
+    `**` match as in a shell, because not every shell expands them.
 
     Raises:
         InputError: a URL, or a pattern that matches nothing.

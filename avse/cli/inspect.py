@@ -1,4 +1,4 @@
-"""`avse inspect`: what a recording holds, and who is number what."""
+"""`avse inspect`: streams and people of a recording, with each person's number."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 EXAMPLES = options.examples(
     ("streams, and the people with their numbers", "avse inspect talk.mp4"),
-    ("a picture of who is who", "avse inspect talk.mp4 --sheet faces.png"),
+    ("a picture of all faces with their numbers", "avse inspect talk.mp4 --sheet faces.png"),
     (
         "remember the people, to know them in other recordings",
         "avse inspect talk.mp4 --remember people.toml",
     ),
-    ("who of them is in this one?", "avse inspect next.mp4 --people people.toml"),
+    ("which of them are in this recording?", "avse inspect next.mp4 --people people.toml"),
     ("the people in the second picture of a file", "avse inspect call.mkv --picture 1"),
     ("several recordings, one after the other", "avse inspect *.mp4"),
     ("for a program: an object a line", "avse inspect talk.mp4 --json"),
@@ -77,10 +77,10 @@ def inspect(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show what recordings hold and who can be seen in them, one after the other.
+    """Show the streams of recordings and the people visible in them.
 
-    The numbers are what `avse separate --speaker` takes: in order of appearance, then in reading
-    order, row by row. --same 2=3 joins two that are one person, here and in the other verbs.
+    `avse separate --speaker` takes the same numbers: in order of appearance, then in reading
+    order, row by row. --same 2=3 joins two numbers of one person, here and in the other verbs.
     """
     from avse.cli.remembering import check_memory, remember_people
 
@@ -130,13 +130,13 @@ def _note_part(info: MediaInfo, settings: Settings, terminal: Terminal) -> None:
         first = part.begin(info.start) - info.start
         last = part.length(info.start, info.duration)
         until = "the end" if last is None else clock(first + last)
-        terminal.note(f"only the part from {clock(first)} to {until} was looked at")
+        terminal.note(f"only the part from {clock(first)} to {until} was analysed")
 
 
 def _inspected(
     source: Path, settings: Settings, drawing: Path | None, force: bool, terminal: Terminal
 ) -> tuple[MediaInfo, Scene | None]:
-    """What a recording holds and who is there; None if nobody can be seen."""
+    """Show the streams and the people of a recording; None if nobody is visible."""
     from avse.media import probe
 
     info = probe(source)
@@ -154,7 +154,7 @@ def _inspected(
 
 
 def _look(source: Path, info: MediaInfo, settings: Settings, terminal: Terminal) -> Scene | None:
-    """Who is there; None if nobody can be seen."""
+    """Find the people of a recording; None if nobody is visible."""
     if info.video is None:
         terminal.note(f"{source.name}: there is no moving picture, so there are no faces")
         return None

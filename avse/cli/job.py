@@ -8,7 +8,7 @@ from avse.separation import job as jobs
 
 
 def carry_out(job: jobs.Job, terminal: Terminal) -> jobs.Done:
-    """Do a job and say what there is to say about it.
+    """Run a job and print its warnings, notes and outputs.
 
     Raises:
         AvseError: see `avse.separation.job.carry_out`.

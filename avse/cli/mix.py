@@ -28,14 +28,14 @@ EXAMPLES = options.examples(
         "avse mix grid -o grid-test --protocol casia-grid --split test --count 500",
     ),
     (
-        "what a published list says, sound alone",
+        "the mixtures of a published list, sound only",
         "avse mix lrs2 -o lrs2-2mix --list mix_2_spk_tt.scp --seconds 2 --no-video",
     ),
-    ("people who take turns and now and then interrupt", "avse mix clips -o set --turns 0.3"),
-    ("people whom a pack keeps for testing", "avse mix clips -o set --pack pack --split test"),
-    ("the very set that somebody else made", "avse mix clips -o set --list manifest.jsonl"),
+    ("people who take turns, with short overlaps", "avse mix clips -o set --turns 0.3"),
+    ("the test speakers of a pack", "avse mix clips -o set --pack pack --split test"),
+    ("the same set again, from its manifest", "avse mix clips -o set --list manifest.jsonl"),
     ("what would be mixed?", "avse mix clips -o set --dry-run"),
-    ("are the files still as they were made?", "cd set && sha256sum --check SHA256SUMS"),
+    ("are the files unchanged?", "cd set && sha256sum --check SHA256SUMS"),
 )
 
 DEFAULT_SNR = "{:g}..{:g}".format(*SetSettings.snr_db)
@@ -153,7 +153,7 @@ Seconds = Annotated[
         metavar="S",
         parser=options.read_time,
         envvar="AVSE_SECONDS",
-        show_default="as long as the shortest clip",
+        show_default="length of the shortest clip",
         help="Maximum length of a mixture.",
     ),
 ]
@@ -237,10 +237,10 @@ def mix(
 ) -> None:
     """Make a test set: people side by side, talking at once.
 
-    The folder gets manifest.jsonl, which says what is mixed from what; mixtures, and references
-    that add up to them; and videos with the faces left to right in the order of the references.
-    The same clips, options and seed give the same bytes, however many processes work on them. A
-    run that was stopped is taken up by the same command.
+    Writes manifest.jsonl, which lists the clips of each mixture; mixtures, and references that add
+    up to them; and videos with the faces left to right in the order of the references. The same
+    clips, options and seed give the same bytes, with any number of processes. Run the same command
+    again to resume a stopped run.
 
     Prints the path of the manifest.
     """
@@ -315,7 +315,7 @@ def mix(
     if dry_run:
         terminal.note("dry run: nothing was written")
     elif made is not None and made.kept:
-        terminal.note(f"{len(made.kept)} mixtures were there already, {len(made.made)} made")
+        terminal.note(f"{len(made.kept)} mixtures existed already, {len(made.made)} made")
     if failures:
         report(failures, terminal)
         raise typer.Exit(FAILED)

@@ -1,4 +1,4 @@
-"""What `avse mix` tells of a set: its mixtures, and those that could not be made."""
+"""Output of `avse mix`: the mixtures of a set, and those that could not be made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show(plan: MixturePlan, terminal: Terminal) -> None:
-    """Print what would be mixed: a line for each mixture."""
+    """Print the plan: a line for each mixture."""
     rows = [[item.id, f"{item.duration_s:.2f} s", _voices(item)] for item in plan.manifest.items]
     for line in table(["mixture", "length", "left to right"], rows, right="length"):
         terminal.result(line)
@@ -30,7 +30,7 @@ def _voices(item: Item) -> str:
 
 
 def report(failures: tuple[Failure, ...], terminal: Terminal) -> None:
-    """One message for each reason: a broken clip may have been drawn many times."""
+    """Group failures by reason: one broken clip may be part of many mixtures."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for failure in failures:
         reasons.setdefault((failure.error.message, failure.error.hint), []).append(failure.id)

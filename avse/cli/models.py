@@ -1,4 +1,4 @@
-"""`avse models`: which weights there are, whether they are whole, and new ones from training."""
+"""`avse models`: list and verify weights, and export them from a training run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIST_EXAMPLES = options.examples(
     ("for a program", "avse models list --json"),
 )
 VERIFY_EXAMPLES = options.examples(
-    ("all that came with avse", "avse models verify"),
+    ("all shipped models", "avse models verify"),
     ("a file of your own", "avse models verify my-weights.safetensors"),
 )
 
@@ -67,13 +67,13 @@ def list_models(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """List the weights that came with avse."""
+    """List the shipped weights."""
     from avse.utils.shipped import shipped
 
     terminal = terminal_of(context)
     models = shipped()
     if not models:
-        terminal.note("no weights came with this copy of avse; give --model a file")
+        terminal.note("this copy of avse has no weights; give --model a file")
     if as_json:
         terminal.result_json(
             {
@@ -120,7 +120,7 @@ def verify(
 ) -> None:
     """Check that weights are undamaged and complete.
 
-    Exit code 3 if they are not.
+    The exit code is 3 if they are not.
     """
     from avse.inference.offscreen_weights import check_weights
     from avse.utils.shipped import find, shipped
@@ -129,7 +129,7 @@ def verify(
     names = [entry.name for entry in shipped()] if model is None else [model]
     if not names:
         raise MissingWeightsError(
-            "no weights came with this copy of avse", "reinstall avse, or name a file to check"
+            "this copy of avse has no weights", "reinstall avse, or name a file to check"
         )
     worst = 0
     for name in names:
@@ -159,10 +159,10 @@ def export(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Make a file of weights from a run of avse train.
+    """Export the weights of a run of avse train to a file.
 
-    The averaged weights of the stage are written, with what rebuilds the network. Of a stage that
-    is not finished, the weights so far.
+    Writes the averaged weights of the stage and the specification of the network. A stage that is
+    not finished gives the weights of its last saved step.
 
     Prints the path of the file.
     """

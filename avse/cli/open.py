@@ -1,4 +1,4 @@
-"""`avse open`: see and hear a recording in the browser."""
+"""`avse open`: separate a recording in the browser."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from avse.page.words import Recogniser
 
 EXAMPLES = options.examples(
-    ("watch it, click a face, hear that person", "avse open talk.mp4"),
+    ("click a face to hear only that person", "avse open talk.mp4"),
     ("choose a file in the browser", "avse open"),
-    ("with what each person says", "avse open talk.mp4 --transcribe faster-whisper:small.en"),
+    ("with subtitles of each person", "avse open talk.mp4 --transcribe faster-whisper:small.en"),
     ("on a machine without a screen: ssh -L 8000:localhost:8000", "avse open --port 8000"),
 )
 
@@ -88,8 +88,8 @@ def open_page(
 ) -> None:
     """Open a page in the browser: click a face, hear the voice.
 
-    The page works offline, and nothing leaves this computer. Only the printed address lets a
-    browser in. Ctrl-C ends it.
+    The page works offline and sends no data off this computer. A browser needs the printed address
+    to connect. Ctrl-C ends the program.
     """
     terminal = terminal_of(context)
     source = None if file is None else one_input([file])
@@ -125,7 +125,7 @@ def open_page(
         try:
             Server(page, bound, ready=ready, log=terminal.verbosity >= 1).serve_until_stopped()
         finally:
-            # Whatever hangs there must not keep the program.
+            # A thread that hangs must not keep the program running.
             closing = threading.Thread(target=page.close, daemon=True)
             closing.start()
             closing.join(_CLOSING_S)
@@ -133,12 +133,12 @@ def open_page(
     sys.stdout.flush()
     sys.stderr.flush()
     if any(thread.daemon for thread in threading.enumerate()):
-        # A thread inside of a network cannot be stopped, and must not see the program fall apart.
+        # A thread that runs a network cannot be stopped and would crash while the program exits.
         os._exit(0)
 
 
 def _check(source: Path | None, settings: Settings) -> None:
-    """Refuse what cannot be worked on, before anything starts and PyTorch is loaded."""
+    """Check the input before the server starts and PyTorch is loaded."""
     if source is not None:
         from avse.scene.scene import examine
 
@@ -158,20 +158,21 @@ def _check(source: Path | None, settings: Settings) -> None:
 
 
 def _open_recogniser(line: str) -> Recogniser:
-    """What hears words; loaded at once, to say what is missing before anything starts."""
+    """The speech recogniser, loaded at once so that a missing package is reported before the
+    start."""
     from avse.page.words import open_recogniser
 
     return open_recogniser(line, option="--transcribe")
 
 
 def _show(address: str, terminal: Terminal) -> None:
-    """Open a browser, which blocks where it is one of the terminal."""
+    """Open a browser; the call blocks if the browser runs in the terminal."""
     if not webbrowser.open(address):
-        terminal.note("no browser was found: open the address yourself")
+        terminal.note("no browser was found: open the printed address by hand")
 
 
 def _log(terminal: Terminal) -> None:
-    """Keep the server's log from the user, but for those who ask; stdout is for results."""
+    """Show the server's log with -v only, on stderr; stdout is for results."""
     log = logging.getLogger("uvicorn")
     log.propagate = False
     log.handlers = [

@@ -1,6 +1,7 @@
 """Options that several verbs share, so that each means the same everywhere.
 
-Options of settings are made from the fields of `avse.settings.Settings`; the others stand here.
+Options of settings are made from the fields of `avse.settings.Settings`; this module defines the
+others.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from avse.utils.clock import read_clock
 OUTPUT, PEOPLE, PART = "Output", "People", "Part of the recording"
 QUALITY, ADVANCED = "Quality", "Advanced"
 PANELS = (OUTPUT, PEOPLE, PART, QUALITY, ADVANCED)
-"""Titles in the help of verbs with many options, in order; what has none is advanced."""
+"""Titles in the help of verbs with many options, in order; options without a title are advanced."""
 
 _BITS: dict[str, Literal[16, 24, 32]] = {"16": 16, "24": 24, "32": 32}
 
@@ -76,7 +77,7 @@ def _hush(context: typer.Context, quiet: bool) -> bool:
 
 
 def examples(*pairs: tuple[str, str]) -> str:
-    """The end of a help text: command lines, and what each does."""
+    """Examples at the end of a help text: command lines with comments."""
     lines = [line for what, command in pairs for line in (f"# {what}", command)]
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
@@ -98,7 +99,7 @@ def setting(name: str) -> Any:
 def takes_settings(*names: str) -> Callable[[_Verb], _Verb]:
     """Give a verb the options of these fields of `Settings`, or of all that have one.
 
-    The options stand where the verb has a parameter `settings`, which gets what the user chose.
+    The options take the place of the verb's parameter `settings`, which gets the user's choices.
     """
     types = {**get_type_hints(Settings), **_WRITTEN}
     offered = [
@@ -195,7 +196,7 @@ Speaker = Annotated[
         envvar="AVSE_SPEAKER",
         rich_help_panel=PEOPLE,
         help="Whose voice: a number that `avse inspect` shows, a name in --people, several (1,3), "
-        "all, or who is seen at a time and place, such as @12.5s:0.31,0.40 or "
+        "all, or the person visible at a time and place, such as @12.5s:0.31,0.40 or "
         "@1:02:03.5:0.31,0.40 (0 to 1 from the left and from the top).",
     ),
 ]
@@ -206,7 +207,8 @@ Name = Annotated[
         metavar="TEMPLATE",
         envvar="AVSE_NAME",
         rich_help_panel=OUTPUT,
-        help="How files in a folder are called; {speaker} is the number, or residual, narrator or "
+        help="Pattern for the names of files in a folder. {speaker} is the number, or residual, "
+        "narrator or "
         "crowd; {person} the name from --people, or the number; {stem} and {name} are the input's "
         "name without and with its ending. An ending in place of {ext} chooses the kind.",
     ),
@@ -217,7 +219,8 @@ Residual = Annotated[
         "--residual",
         envvar="AVSE_RESIDUAL",
         rich_help_panel=OUTPUT,
-        help="Also write everything that is not the chosen people. Voices and residual add up to "
+        help="Also write the residual: all sound but the chosen voices. Voices and residual add "
+        "up to "
         "the original.",
     ),
 ]

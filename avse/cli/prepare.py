@@ -1,4 +1,4 @@
-"""`avse prepare`: a folder of clips becomes data to train on."""
+"""`avse prepare`: turn folders of clips into training data."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ EXAMPLES = options.examples(
     ("clips of talking faces, a folder for each person", "avse prepare clips -o pack"),
     ("the GRID corpus, s34 kept for testing", "avse prepare grid -o pack --hold-out s34"),
     (
-        "clips of people nobody has named: look at pack/people.png afterwards",
+        "clips without speaker labels: check pack/people.png afterwards",
         "avse prepare clips -o pack --layout flat",
     ),
     ("four clips at a time", "avse prepare voxceleb2 -o pack -j 4"),
     ("speech without pictures", "avse prepare librispeech -o speech --sound-only"),
     (
-        "... and who speaks stands in a table",
+        "the same, with speakers from a table",
         "avse prepare speech -o speech --sound-only --labels speech/speech.tsv",
     ),
 )
@@ -56,7 +56,7 @@ Corpus = Annotated[
         "--corpus",
         metavar="NAME",
         envvar="AVSE_CORPUS",
-        show_default="that of the layout or folder",
+        show_default="from the layout or folder",
         help="Corpus name of the clips. Mixtures are made within a corpus.",
     ),
 ]
@@ -144,10 +144,10 @@ def prepare(
 ) -> None:
     """Turn folders of talking-face clips into training data.
 
-    Of each clip the pack gets the sound (16 kHz, mono), the lips (25 Hz), how far the two are out
-    of step, and how good it is. Clips that are no use are left out, each with a reason. People are
-    divided into train, valid and test. A run that was stopped is taken up by the same command, and
-    clips that are new are added.
+    For each clip the pack holds the sound (16 kHz, mono), the lips (25 Hz), the A/V offset and the
+    quality. Unusable clips are left out, and the report gives each reason. Speakers are divided
+    into train, valid and test. Run the same command again to resume a stopped run and to add new
+    clips.
 
     Prints the path of the list of clips.
     """
@@ -209,8 +209,8 @@ def _tell(made: Prepared, terminal: Terminal, *, as_json: bool) -> None:
         f"{made.folder / 'report.txt'}"
     )
     if made.measured_before:
-        terminal.note(f"{made.measured_before} clips had been read before")
+        terminal.note(f"{made.measured_before} clips were read in an earlier run")
     if made.report["labelled"] is False:
         terminal.note(
-            f"people were told apart by looks and voice: check {made.folder / 'people.png'}"
+            f"people were told apart by face and voice: check {made.folder / 'people.png'}"
         )

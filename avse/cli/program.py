@@ -1,4 +1,4 @@
-"""The program `avse`: its verbs put together, run inside the error boundary."""
+"""The program `avse`: registers the verbs and runs them inside the error boundary."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from avse.utils.memory import share_arenas
 from avse.utils.processors import share_processors
 
 EXAMPLES = examples(
-    ("click a face, hear the voice", "avse open talk.mp4"),
+    ("click a face to hear only that person", "avse open talk.mp4"),
     ("who is in the video?", "avse inspect talk.mp4 --sheet faces.png"),
     ("the voice of person 2", "avse separate talk.mp4 --speaker 2 -o anna.wav"),
-    ("everybody in the picture, nothing else", "avse enhance talk.mp4 -o clean.mp4"),
+    ("only the voices of visible people", "avse enhance talk.mp4 -o clean.mp4"),
 )
 
 app = typer.Typer(
@@ -51,7 +51,7 @@ app = typer.Typer(
     cls=GroupedVerbs,
     epilog=EXAMPLES,
     invoke_without_command=True,
-    rich_markup_mode=None,  # plain help: twice as quick, and it survives a pipe
+    rich_markup_mode=None,  # plain help is twice as fast and can be piped
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -115,7 +115,7 @@ def _of_cache(context: typer.Context) -> None:
 
 
 def _ask_for_verb(context: typer.Context) -> None:
-    """Without a verb there is nothing to do but to show the verbs."""
+    """Show the list of verbs if none is given."""
     if context.invoked_subcommand is None:
         print(context.get_help(), file=sys.stderr)
         raise typer.Exit(USAGE)

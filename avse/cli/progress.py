@@ -1,4 +1,4 @@
-"""How far the work has come, drawn on stderr when somebody is looking."""
+"""Progress bar on stderr, drawn on a terminal only."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 STAGES = {
     "model": "Loading the model",
     "faces": "Looking for faces",
-    "sync": "Comparing sound and picture",
+    "sync": "Measuring A/V offset",
     "known voices": "Learning voices",
     "voices": "Separating voices",
     "video": "Writing the video",
     "words": "Recognising words",
-    "activity": "Listening for who speaks",
+    "activity": "Detecting who speaks",
     "preview": "Drawing the preview",
 }
 
 
 class Stages:
-    """A bar for the stage in hand, with the time it will still take; gone when all is done.
+    """A bar for the current stage with the remaining time; removed at the end.
 
     An instance is the hook that the library calls: (stage, seconds done, seconds in all or None).
     Without a terminal, -v has a line for each stage.
@@ -41,7 +41,7 @@ class Stages:
         self._began = 0.0
 
     def __call__(self, stage: str, done_s: float, total_s: float | None) -> None:
-        """Note how far a stage has come."""
+        """Update the progress of a stage."""
         if stage != self._stage:
             self._begin(stage)
         if self._bar is not None and self._task is not None:

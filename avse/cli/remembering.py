@@ -1,4 +1,5 @@
-"""`avse inspect --remember`: people of one recording, to be known in the next."""
+"""`avse inspect --remember`: add people to a file, so that avse recognises them in other
+recordings."""
 
 from __future__ import annotations
 
@@ -15,20 +16,21 @@ if TYPE_CHECKING:
 
 
 def check_memory(remember: str, people: str | None) -> Path:
-    """The file that is to be added to.
+    """Check the file to which --remember adds people.
 
     Raises:
-        UsageError: it is no TOML file, or --people names another.
-        MissingExtraError: faces cannot be described here.
+        UsageError: it is not a TOML file, or --people names another.
+        MissingExtraError: face embeddings cannot be computed here.
     """
     from avse.faces.recognition import EXTRA_HINT, available
 
     path = user_path(remember)
     if path.suffix.lower() != ".toml":
-        raise UsageError(f"{remember}: people are kept in a TOML file", "let it end in .toml")
+        raise UsageError(f"{remember}: the people file must be TOML", "let it end in .toml")
     if people is not None and user_path(people).resolve() != path.resolve():
         raise UsageError(
-            "--people and --remember name two files", "give one: it is read, and then added to"
+            "--people and --remember name two files",
+            "give one file: avse reads it and then adds to it",
         )
     if people is not None and not path.is_file():
         raise UsageError(f"there is no file {people} yet", "leave --people out the first time")
@@ -38,7 +40,7 @@ def check_memory(remember: str, people: str | None) -> Path:
 
 
 def remember_people(path: Path, source: Path, scene: Scene | None, terminal: Terminal) -> None:
-    """Add to the file who has no face in it yet; what it says stays as it is.
+    """Add the people whose faces the file lacks; existing entries stay unchanged.
 
     Raises:
         OutputError: it cannot be written.
@@ -63,14 +65,14 @@ def remember_people(path: Path, source: Path, scene: Scene | None, terminal: Ter
         entries.append(entry(name, person, DlibRecogniser.name, source))
         added.append(name)
     if not added:
-        terminal.note(f"there is nobody new to remember in {path}")
+        terminal.note(f"there is nobody new to add to {path}")
         return
     check_destination(path, overwrite=True)
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     temporary = temporary_name(path)
     try:
         with writing(path):
-            temporary.touch(mode=0o600)  # nobody else's business, unless the owner says so
+            temporary.touch(mode=0o600)  # biometric data: only the owner may read it
             if before:
                 shutil.copymode(path, temporary)
                 entries.insert(0, before.rstrip("\n") + "\n")
@@ -78,4 +80,4 @@ def remember_people(path: Path, source: Path, scene: Scene | None, terminal: Ter
         place(temporary, path, overwrite=True)
     finally:
         temporary.unlink(missing_ok=True)
-    terminal.note(f"{path} knows {', '.join(added)} now; change the names as you like")
+    terminal.note(f"{path} now holds {', '.join(added)}; you can edit the names")

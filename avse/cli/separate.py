@@ -1,4 +1,4 @@
-"""`avse separate`: the voice of a person, or of each."""
+"""`avse separate`: extract the voice of one person, or of each."""
 
 from __future__ import annotations
 
@@ -25,26 +25,29 @@ EXAMPLES = options.examples(
     ("who is number what?", "avse inspect talk.mp4 --sheet faces.png"),
     ("person 2, as a video", "avse separate talk.mp4 --speaker 2 -o anna.mp4"),
     (
-        "for an editing program: a track for each person, and the original as the last",
+        "for an editing program: a track for each person, then the original",
         "avse separate talk.mp4 --tracks voices.mov --keep-original-audio",
     ),
     (
-        "whoever is there at 12.5 s, a third from the left",
+        "the person at 12.5 s, a third from the left",
         "avse separate talk.mp4 --speaker @12.5s:0.33,0.40 -o anna.wav",
     ),
     ("3 is 2 again, after a cut", "avse separate talk.mp4 --same 2=3"),
     ("one minute of it", "avse separate talk.mp4 --start 1:02:00 --end 1:03:00 -o minute/"),
     (
-        "whoever is called anna in people.toml",
+        "the person named anna in people.toml",
         "avse separate talk.mp4 --people people.toml --speaker anna -o anna.wav",
     ),
     (
         "all voices and the rest, as FLAC, into a folder",
         'avse separate talk.mp4 --residual --name "{stem}.{speaker}.flac" -o voices/',
     ),
-    ("a narrator, a crowd and the rest as well", "avse separate talk.mp4 --offscreen"),
     (
-        "and what each person says, as subtitles: talk.1.srt, talk.2.srt, …",
+        "also off-screen speech (narrator, crowd) and the residual",
+        "avse separate talk.mp4 --offscreen",
+    ),
+    (
+        "with subtitles for each person: talk.1.srt, talk.2.srt, …",
         "avse separate talk.mp4 --transcribe faster-whisper:small.en",
     ),
     ("24 bits, and a report for reviewers", "avse separate talk.mp4 --bits 24 --report"),
@@ -59,7 +62,7 @@ Transcribe = Annotated[
         envvar="AVSE_TRANSCRIBE",
         show_default=False,
         rich_help_panel=options.OUTPUT,
-        help="Also write what each voice says, as subtitles beside it, with faster-whisper[:MODEL]"
+        help="Also write subtitles beside each voice, with faster-whisper[:MODEL]"
         " or a command that prints the words in the sound file {}. The command runs without a"
         " shell.",
     ),
@@ -99,7 +102,11 @@ def separate(
     speakers = Speakers.read(speaker)
     several = speakers.count != 1
     naming = name_outputs(
-        source, output, name, several=several, what=f"--speaker {speaker} gives one for each person"
+        source,
+        output,
+        name,
+        several=several,
+        what=f"--speaker {speaker} gives one file for each person",
     )
     stem_files = tracks is None or output is not None
     if transcribe is not None and not stem_files:
@@ -166,7 +173,7 @@ def _text(path: Path | None) -> str | None:
 
 
 def _absences(stretches: list[OutOfSight] | None) -> list[dict[str, float | None]] | None:
-    """For JSON: when a face cannot be seen, and what was heard of the person then."""
+    """For JSON: the stretches without a visible face, and how the voice was found there."""
     if stretches is None:
         return None
     return [

@@ -1,4 +1,4 @@
-"""`avse sync`: is the sound in step with the picture?"""
+"""`avse sync`: measure and correct the A/V offset."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from avse.sync.result import Offset, Sync
 
 EXAMPLES = options.examples(
-    ("is the sound in step with the lips?", "avse sync talk.mp4"),
-    ("put it in step, without encoding anything again", "avse sync talk.mp4 --fix -o fixed.mp4"),
-    ("does it change over time?", "avse sync talk.mp4 --over-time"),
+    ("measure the A/V offset", "avse sync talk.mp4"),
+    ("correct it without encoding again", "avse sync talk.mp4 --fix -o fixed.mp4"),
+    ("does the offset change over time?", "avse sync talk.mp4 --over-time"),
     ("for a program", "avse sync talk.mp4 --json"),
 )
 
@@ -50,7 +50,7 @@ Fixed = Annotated[
     ),
 ]
 OverTime = Annotated[
-    bool, typer.Option("--over-time", help="Also print the offset of each five seconds.")
+    bool, typer.Option("--over-time", help="Also print the offset of every five seconds.")
 ]
 
 
@@ -71,11 +71,11 @@ def sync(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Measure whether the sound is in step with the lips, and put it right.
+    """Measure the offset between sound and lips, and correct it with --fix.
 
     Offsets are in milliseconds; positive: the sound is late. The confidence is the probability
-    that an offset is right to within 40 ms. With --start and --end it is measured by that part;
-    --fix still writes the whole recording.
+    that the offset is within 40 ms of the truth. --start and --end choose the part that is
+    measured; --fix still writes the whole recording.
     """
     terminal = terminal_of(context)
     source = one_input(inputs)
@@ -113,7 +113,7 @@ def _target(*, fix: bool, output: str | None) -> Path | None:
 
 
 def _check_copy(info: MediaInfo, target: Path, force: bool) -> None:
-    """Refuse, before the network is loaded, what the copy cannot hold."""
+    """Check, before the network is loaded, that the copy can hold the streams."""
     from avse.media.copying import check_copy, check_streams
 
     check_copy(info.path, target, overwrite=force)
@@ -133,8 +133,8 @@ def _measure(examined: Examined, settings: Settings, terminal: Terminal) -> tupl
         scene = look(source, settings, progress=progress, examined=examined)
         if scene.offset_ms is not None:
             terminal.note(
-                f"{source.name}: an offset of {scene.offset_ms:g} ms is set by hand, which other "
-                "verbs use; this is what is measured"
+                f"{source.name}: an offset of {scene.offset_ms:g} ms is set by hand, and other "
+                f"verbs use it; this verb shows the measured one"
             )
         return scene, measure(replace(scene, offset_ms=None), network, progress=progress)
 
@@ -144,20 +144,20 @@ def _fix(source: Path, target: Path, found: Sync, force: bool, terminal: Termina
 
     if not found.probable:
         raise InputError(
-            f"{source.name}: by how much the sound is late is {found.describe()}",
-            "nothing was written; a longer recording, or a face nearer to the camera, tells more",
+            f"{source.name}: no reliable A/V offset: {found.describe()}",
+            "nothing was written; try a longer recording, or one with a larger face",
         )
     terminal.note(found.describe())
     if not found.confident:
-        terminal.warn("that is likely, not certain: look at the result")
+        terminal.warn("this offset is likely, not certain: check the result")
     offset_ms = found.whole.offset_ms or 0.0
     if not found.apart:
-        terminal.note("that is in step: the file is copied as it is")
+        terminal.note("sound and picture are in sync: the file is copied unchanged")
         offset_ms = 0.0
     if found.drift is not None:
         terminal.warn(
-            f"the offset changes by {found.drift.ms_per_minute:.0f} ms a minute, which moving the "
-            "sound cannot mend: only the middle of the recording is put in step"
+            f"the offset changes by {found.drift.ms_per_minute:.0f} ms a minute, which a constant "
+            f"shift cannot correct: only the middle of the recording is in sync"
         )
     result = move_sound(source, target, Fraction(round(offset_ms), 1000), overwrite=force)
     for what in result.dropped:

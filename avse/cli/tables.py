@@ -1,4 +1,4 @@
-"""Tables of plain text, which survive a pipe and a paste."""
+"""Plain-text tables, which can be piped and pasted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "
     """Lay out a table.
 
     Args:
-        heads: of the columns.
-        rows: as many texts each.
-        right: heads of the columns that are set flush right, joined by spaces.
+        heads: headings of the columns.
+        rows: the cells of each row, one for each column.
+        right: headings of the right-aligned columns, joined by spaces.
 
     Returns:
         Its lines.

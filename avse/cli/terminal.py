@@ -1,4 +1,4 @@
-"""What reaches the user, and through which stream: results on stdout, all else on stderr."""
+"""Output to the user: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROGRAM = "avse"
 
 @dataclass
 class Terminal:
-    """What the user typed, and how much they want to hear.
+    """Writes messages as verbosely as the user chose.
 
     Attributes:
         verbosity: -1 with --quiet, 0, 1 with -v, 2 and more with -vv.
@@ -29,43 +29,43 @@ class Terminal:
 
     @property
     def quiet(self) -> bool:
-        """Whether only results, warnings and errors are wanted."""
+        """Whether to show only results, warnings and errors."""
         return self.verbosity < 0
 
     @property
     def debugging(self) -> bool:
-        """Whether tracebacks and the chatter of libraries are wanted."""
+        """Whether to show tracebacks and the messages of libraries."""
         return self.verbosity >= 2
 
     @property
     def draws(self) -> bool:
-        """Whether a progress bar makes sense: somebody is looking."""
+        """Whether to show a progress bar: stderr is a terminal."""
         return not self.quiet and sys.stderr.isatty()
 
     def result(self, line: str) -> None:
-        """Write a line of the result; a program gets names as they are."""
+        """Write a line of the result; in a pipe, file names are not escaped."""
         print(printable(line) if sys.stdout.isatty() else line, flush=True)
 
     def result_json(self, value: Mapping[str, object]) -> None:
-        """Write the result as one JSON object; ASCII, so that any terminal and pipe carries it."""
+        """Write the result as one JSON object; ASCII, so that any terminal and pipe can show it."""
         print(json.dumps(value), flush=True)
 
     def detail(self, text: str) -> None:
-        """Say something for the curious (-v)."""
+        """Write a detail, shown with -v."""
         if self.verbosity >= 1:
             self._say(text)
 
     def note(self, text: str) -> None:
-        """Say something that is good to know."""
+        """Write a note, hidden with --quiet."""
         if not self.quiet:
             self._say(text)
 
     def warn(self, text: str) -> None:
-        """Say something that the user must know, quiet or not."""
+        """Write a warning, even with --quiet."""
         self._say(f"warning: {text}")
 
     def error(self, message: str, hint: str = "") -> None:
-        """Say what went wrong in one line, and what to do next in another."""
+        """Write an error in one line and its hint in another."""
         self._say(f"error: {_one_line(message)}")
         if hint:
             print(f"hint: {printable(_one_line(hint))}", file=sys.stderr, flush=True)
@@ -78,7 +78,7 @@ class Terminal:
             print("hint: run again with -vv to see where it happened", file=sys.stderr, flush=True)
 
     def trace(self, error: BaseException) -> None:
-        """Show where an error came from, to those who debug."""
+        """Write the traceback of an error, shown with -vv."""
         if self.debugging:
             for line in "".join(traceback.format_exception(error)).splitlines():
                 print(printable(line), file=sys.stderr)
@@ -92,11 +92,11 @@ class Terminal:
 
 
 def printable(text: str) -> str:
-    """Text on one line, as it is if it can be; control characters are shown as escapes.
+    """Text on one line, with control characters shown as escapes.
 
-    File names and what files say of themselves may hold orders for the terminal. Bytes of names
-    that are not valid text stay as they are, but for those that terminals of one byte a character
-    take for controls.
+    File names and metadata of files may contain control sequences for the terminal. Bytes of names
+    that are not valid text stay unchanged, except those that a terminal with a one-byte encoding
+    would read as control characters.
     """
     return "".join(c if _harmless(c) else repr(c)[1:-1] for c in text)
 
@@ -110,13 +110,13 @@ def _harmless(character: str) -> bool:
 def terminal_of(context: typer.Context) -> Terminal:
     """The terminal that the program was started with."""
     terminal = context.find_root().obj
-    if not isinstance(terminal, Terminal):  # the verbs were mounted in another program
+    if not isinstance(terminal, Terminal):  # another program includes the verbs
         terminal = context.find_root().obj = Terminal()
     return terminal
 
 
 def let_any_name_through(stream: TextIO) -> None:
-    """Let a stream carry file names that are not valid text, as the system stores them."""
+    """Make a stream accept file names that are not valid text, as the system stores them."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="surrogateescape")

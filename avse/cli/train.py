@@ -1,4 +1,4 @@
-"""`avse train`: a recipe becomes weights."""
+"""`avse train`: train a network by a recipe."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = options.examples(
     ("all stages of a recipe", "avse train examples/train-small.toml -o runs/small"),
-    ("stopped? The same command goes on", "avse train examples/train-small.toml -o runs/small"),
+    ("run the same command again to resume", "avse train examples/train-small.toml -o runs/small"),
     ("does it work at all?", "avse train recipe.toml -o runs/try --steps 20"),
-    ("one stage, watched in TensorBoard", "avse train r.toml -o run --stage joint --tensorboard"),
+    ("one stage, with TensorBoard logs", "avse train r.toml -o run --stage joint --tensorboard"),
     (
         "on four GPUs",
         "torchrun --nproc-per-node 4 -m avse train recipe.toml -o run",
     ),
-    ("then weights to separate with", "avse models export runs/small small.safetensors"),
+    ("then export the weights", "avse models export runs/small small.safetensors"),
 )
 
 RecipeFile = Annotated[
@@ -39,7 +39,7 @@ RecipeFile = Annotated[
 Output = Annotated[
     str,
     typer.Option(
-        "--output", "-o", metavar="RUN", help="Folder of the run. Each stage has a folder in it."
+        "--output", "-o", metavar="RUN", help="Folder of the run, with a folder for each stage."
     ),
 ]
 StageName = Annotated[
@@ -47,7 +47,7 @@ StageName = Annotated[
     typer.Option(
         "--stage",
         metavar="NAME",
-        show_default="all that are not finished",
+        show_default="all unfinished",
         help="Run only this stage.",
     ),
 ]
@@ -88,9 +88,9 @@ def train(
 ) -> None:
     """Train a network by a recipe.
 
-    Each stage of the recipe gets a folder in RUN: last.pt, from which the same command goes on
-    where it was stopped; log.jsonl; curves.png. Stages that are finished are skipped. Ctrl-C
-    finishes the step in hand and saves. How a recipe is written is told in docs/training.md.
+    Each stage of the recipe has a folder in RUN with last.pt, log.jsonl and curves.png. The same
+    command resumes from last.pt and skips finished stages. Ctrl-C finishes the current step and
+    saves. docs/training.md describes recipes.
 
     Prints the folder of each stage.
     """
@@ -122,12 +122,12 @@ def train(
     if compute.first:
         _tell(results, terminal, as_json=as_json)
     if results and not results[-1].finished:
-        terminal.note("stopped and saved; the same command goes on from here")
+        terminal.note("stopped and saved; run the same command again to resume")
         raise typer.Exit(stopped.code())
 
 
 class Stopped:
-    """Whether the user, or the system, has asked for an end."""
+    """Whether the user or the system has requested a stop."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -137,15 +137,16 @@ class Stopped:
         return self.number is not None
 
     def code(self) -> int:
-        """The exit code for it; another process may have been asked instead of this one."""
+        """Exit code for the stop; another process may have received the signal instead of this
+        one."""
         return INTERRUPTED if self.number in (None, signal.SIGINT) else 128 + (self.number or 0)
 
 
 @contextmanager
 def stopping(terminal: Terminal) -> Iterator[Stopped]:
-    """Ctrl-C, and a request to terminate, wait for the end of the step; a second Ctrl-C does not.
+    """Stop after the current step on Ctrl-C or SIGTERM; a second Ctrl-C stops at once.
 
-    `torchrun` passes each Ctrl-C on, so under it the second one means no more than the first.
+    `torchrun` forwards each Ctrl-C, so under it the second one has the effect of the first.
     """
     stopped = Stopped()
 
@@ -159,7 +160,7 @@ def stopping(terminal: Terminal) -> Iterator[Stopped]:
 
     try:
         before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread, which alone may set handlers
+    except ValueError:  # only the main thread may set handlers
         yield stopped
         return
     try:

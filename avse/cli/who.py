@@ -1,4 +1,4 @@
-"""`avse who`: who speaks when."""
+"""`avse who`: speaker diarization, who speaks when."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ EXAMPLES = options.examples(
     ("a table: who speaks from when to when", "avse who talk.mp4"),
     ("for a program, with the probability 25 times a second", "avse who talk.mp4 --json --frames"),
     ("for programs that score diarisation", "avse who talk.mp4 --rttm talk.rttm"),
-    ("subtitles that say who speaks", "avse who talk.mp4 --srt talk.srt --vtt talk.vtt"),
+    ("subtitles that name the speaker", "avse who talk.mp4 --srt talk.srt --vtt talk.vtt"),
     ("for editing programs", "avse who talk.mp4 -o talk.otio -o talk.edl"),
     ("leave out dubbing and voice-over", "avse who talk.mp4 --dubbing"),
-    ("look at it: boxes, numbers and bars", "avse who talk.mp4 --preview seen.mp4"),
+    ("a video with boxes, numbers and bars", "avse who talk.mp4 --preview seen.mp4"),
 )
 
 
@@ -56,7 +56,7 @@ Output = Annotated[
     ),
 ]
 Rttm = Annotated[
-    str | None, _file("--rttm", "FILE", "Write RTTM, which NIST's scoring tools read.")
+    str | None, _file("--rttm", "FILE", "Write RTTM, the format of NIST's scoring tools.")
 ]
 Srt = Annotated[str | None, _file("--srt", "FILE.srt", "Write subtitles (SubRip): Speaker 2.")]
 Vtt = Annotated[str | None, _file("--vtt", "FILE.vtt", "Write subtitles (WebVTT).")]
@@ -114,13 +114,13 @@ def who(
 ) -> None:
     """Show who speaks when.
 
-    From lips and sound; without a sound track, lips that move count as speech. The numbers are
+    Uses lips and sound; without a sound track, moving lips count as speech. Person numbers are
     those of `avse inspect`; times are playing time.
     """
     terminal = terminal_of(context)
     source = one_input(inputs)
     if frames and not as_json:
-        raise UsageError("--frames is a part of --json", "add --json")
+        raise UsageError("--frames needs --json", "add --json")
     named = {"rttm": rttm, "srt": srt, "vtt": vtt}
     files = [(kind, user_path(name)) for kind, name in named.items() if name is not None]
     files += [(_kind_of(name), user_path(name)) for name in output or ()]
@@ -167,11 +167,11 @@ def _kind_of(name: str) -> str:
 
 
 def _can_preview(path: Path, others: bool, terminal: Terminal) -> bool:
-    """Whether the preview that is wanted can be made.
+    """Whether the requested preview can be made.
 
     Raises:
-        UsageError: its name is of no use.
-        MissingExtraError: it cannot be made, and no other file is wanted.
+        UsageError: its file name does not fit.
+        MissingExtraError: it cannot be made, and no other file is requested.
     """
     from avse.diarization.preview import check_preview
 
@@ -180,7 +180,7 @@ def _can_preview(path: Path, others: bool, terminal: Terminal) -> bool:
     except MissingExtraError as error:
         if not others:
             raise
-        terminal.error(f"{error.message}; all else is written", error.hint)
+        terminal.error(f"{error.message}; all other files are written", error.hint)
         return False
     return True
 
@@ -188,15 +188,15 @@ def _can_preview(path: Path, others: bool, terminal: Terminal) -> bool:
 def _warnings(activity: Activity) -> list[str]:
     found = list(activity.scene.notes)
     if not activity.heard:
-        found.append("there is no sound: lips that move count as speech")
+        found.append("there is no sound track: moving lips count as speech")
     sync = activity.sync
     if sync is not None and sync.out_of_step:
-        found.append(f"{sync.describe()}; its lips were moved to it")
+        found.append(f"{sync.describe()}; the lips were shifted to match")
     elif sync is not None and sync.probable and sync.apart:
         found.append(f"{sync.describe()}, too uncertain to correct; `avse sync --fix` would")
     found += [
-        f"person {talk.person.number}'s lips move for {talk.dubbed.seconds:.1f} s to a voice that "
-        "does not seem theirs (dubbing?); that is left out, --no-dubbing keeps it"
+        f"person {talk.person.number}'s lips do not match the voice for {talk.dubbed.seconds:.1f} "
+        f"s (dubbing?); this is left out, --no-dubbing keeps it"
         for talk in activity.talks
         if talk.dubbed is not None and talk.dubbed.segments
     ]
@@ -206,7 +206,7 @@ def _warnings(activity: Activity) -> list[str]:
 def _write(
     activity: Activity, files: list[tuple[str, Path]], source: Path, force: bool
 ) -> list[str]:
-    """Write all texts; gives what the user should know of them."""
+    """Write all text files and return notes for the user."""
     from avse.diarization.formats import as_text
     from avse.media.atomic_files import place_text
 
@@ -251,7 +251,7 @@ def _segments_json(segments: Sequence[Segment]) -> list[dict[str, float]]:
 
 
 def _dubbed(talk: SpeakerTurns) -> str:
-    """How long the lips move to another's voice; ? where there is too little to tell by."""
+    """Seconds in which the lips do not match the voice; ? where there is too little evidence."""
     return "?" if talk.dubbed is None else f"{talk.dubbed.seconds:.1f} s"
 
 

@@ -1,8 +1,9 @@
-"""The work behind a page: faces, then voices, from where the person listens onwards.
+"""Background analysis for a page: faces, then voices, starting at the playhead.
 
-One thread looks for faces, another separates voices; both take the chunk at the playhead first,
-then what follows it, then the rest. A voice needs the lips of the next seconds too, so the chunk
-at the playhead is separated twice: at once as a draft, and again when more is known.
+One thread detects faces, another separates voices; both start with the chunk at the playhead, then
+process the chunks after it, then the rest. Separation also needs the lips of the next seconds, so
+the chunk at the playhead is separated twice: at once as a draft, and again when these lips are
+available.
 """
 
 from __future__ import annotations
@@ -50,21 +51,21 @@ _SYNC_CHUNKS = 3
 """Chunks in a row with faces from which the A/V offset is measured, and again at each doubling."""
 _POLL_S = 0.5
 _WANTED_SOON = 15
-"""Chunks after the playhead whose voices are made again if they were dropped."""
+"""Number of chunks after the playhead whose voices are computed again if they were dropped."""
 _AGAIN_S = 10.0
-_NO_ROOM = "free some space; it goes on by itself then"
+_NO_ROOM = "free some space; the work then continues by itself"
 _HINT = -1
-"""Stands for a chunk where a face that was missed is to be looked for."""
+"""Placeholder in place of a chunk number: detect a missed face next."""
 
 
 @dataclass
 class Pass:
-    """How far one of the two passes is.
+    """Progress of one of the two passes.
 
     Attributes:
         done: version of each chunk that is done, counted from 1.
-        seconds: time that a chunk takes, on average over the last ones.
-        at: the chunk in hand.
+        seconds: mean time per chunk over the last ones.
+        at: the current chunk.
     """
 
     done: dict[int, int] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class Pass:
     at: int | None = None
 
     def finished(self, chunk: int, seconds: float | None) -> int:
-        """Note that a chunk is done; gives its version."""
+        """Mark a chunk as done and return its version."""
         self.done[chunk] = self.done.get(chunk, 0) + 1
         if seconds is not None:
             before = seconds if self.seconds is None else self.seconds
@@ -80,27 +81,28 @@ class Pass:
         return self.done[chunk]
 
     def renew(self, chunks: Collection[int] | None = None) -> None:
-        """Count up the version of chunks, or of all: what is told of them changed."""
+        """Increase the version of some or all chunks, because their data changed."""
         for chunk in list(self.done):
             if chunks is None or chunk in chunks:
                 self.done[chunk] += 1
 
 
 class _AbandonedError(Exception):
-    """A run over the sound is given up, as something else is more urgent or it is out of date."""
+    """A run over the sound is abandoned, because other work is more urgent or the run is out of
+    date."""
 
 
 class Analysis:
     """Finds people and separates voices in the background.
 
     Args:
-        recording: what to work on.
+        recording: the recording to analyse.
         settings: see `Settings`.
-        folder: where stems are kept; emptied by `wait`.
+        folder: folder for stems; emptied by `wait`.
         tell: called from the threads with an event and its data.
-        correct: gives people as the user has corrected them.
-        keep: is given everybody, uncorrected, when the whole picture has been looked at.
-        known: everybody, if the whole picture was looked at before.
+        correct: returns people with the user's corrections.
+        keep: called with all people, uncorrected, when face detection has finished.
+        known: all people, if an earlier run finished face detection.
     """
 
     def __init__(
@@ -143,7 +145,7 @@ class Analysis:
             for work in (self._look_for_faces, self._separate)
         ]
 
-    # What the session asks and says.
+    # Interface for the session.
 
     def start(self) -> None:
         """Begin to work."""
@@ -158,14 +160,14 @@ class Analysis:
             self._changed.notify_all()
 
     def wait(self, wait_s: float = 0.3) -> None:
-        """Wait a moment for the end of all work, and remove the stems."""
+        """Wait briefly for the end of all work, and remove the stems."""
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(wait_s / len(self._threads))
         self.store.close()
 
     def move(self, time_s: float) -> None:
-        """Say where the person listens; that place comes first."""
+        """Set the playhead; work there comes first."""
         chunk = min(max(0, int(time_s // CHUNK_S)), self.recording.chunks - 1)
         with self._changed:
             if chunk != self._playhead:
@@ -175,18 +177,18 @@ class Analysis:
 
     @property
     def playhead(self) -> int:
-        """The chunk at which the person listens."""
+        """The chunk at the playhead."""
         return self._playhead
 
     @property
     def people(self) -> People:
-        """Everybody who was found so far, as the user has corrected them."""
+        """All people found so far, with the user's corrections."""
         with self._changed:
             return self._people
 
     @property
     def found(self) -> People:
-        """Everybody who was found so far, before any correction."""
+        """All people found so far, without corrections."""
         with self._changed:
             return self._found
 
@@ -201,7 +203,7 @@ class Analysis:
         return self._measured
 
     def corrected(self, *, lips_changed: bool) -> None:
-        """Take up that the user's corrections have changed.
+        """Apply changed corrections of the user.
 
         Args:
             lips_changed: whether voices have to be computed anew.
@@ -216,7 +218,7 @@ class Analysis:
             self._changed.notify_all()
 
     def add_face(self, time_s: float, box: tuple[float, float, float, float]) -> None:
-        """Look again where a face was missed."""
+        """Detect a missed face."""
         with self._changed:
             self._hints.append((time_s, box))
             self._changed.notify_all()
@@ -225,7 +227,7 @@ class Analysis:
         """The networks, once they are loaded.
 
         Raises:
-            MissingError: they are not there.
+            MissingError: the weights are missing.
         """
         with self._loading:  # the page and its end do not wait for that
             if self._engine is None:
@@ -233,14 +235,14 @@ class Analysis:
             return self._engine
 
     def wait_for_faces(self, stop: Callable[[], bool], tell: Callable[[float], None]) -> bool:
-        """Wait until faces are known everywhere.
+        """Wait until face detection has finished.
 
         Args:
-            stop: whether to give up.
+            stop: called repeatedly; True ends the waiting.
             tell: called with the share that is done, 0..1.
 
         Returns:
-            Whether they are.
+            Whether it has finished.
         """
         while True:
             with self._changed:
@@ -251,24 +253,25 @@ class Analysis:
             tell(done)
 
     def final(self, chunk: int) -> bool:
-        """Whether the voices of a chunk are there and will not change.
+        """Whether the voices of a chunk are final.
 
-        Chunks that were dropped to bound the disk count, unless they are wanted soon.
+        Chunks that were dropped to limit disk use count as final, unless they are needed soon.
         """
         if self._final.get(chunk) != self._epoch:
             return False
         return chunk in self.store or not -2 <= chunk - self._playhead <= _WANTED_SOON
 
     def made_for(self, chunk: int) -> int | None:
-        """Which state of the lips the final voices of a chunk were made for; None: none are there.
+        """Version of the lips for which the final voices of a chunk were made; None without final
+        voices.
 
-        It is another number where a correction made the voices anew.
+        The number changes when a correction causes the voices to be computed again.
         """
         epoch = self._final.get(chunk)
         return epoch if epoch == self._epoch and chunk in self.store else None
 
     def draft_is_due(self) -> bool:
-        """Whether somebody waits for the first sound of a place."""
+        """Whether playback waits for the first sound at the playhead."""
         with self._changed:
             return self._drafting or not self._ready or self._draft_is_due()
 
@@ -318,12 +321,12 @@ class Analysis:
                 self._take(survey, chunk, time.monotonic() - began)
 
     def _take(self, survey: FaceSurvey, chunk: int, seconds: float | None) -> None:
-        """Take over what a survey knows after a chunk, and tell of it."""
+        """Copy the results of a survey after a chunk, and send an event."""
         everybody = survey.people()
         found = _without_stills(everybody)
         with self._changed:
             before = _owners(self._people)
-            if chunk in survey.done:  # not where only a face that was missed was looked for
+            if chunk in survey.done:  # not for a search of a missed face only
                 self.faces.finished(chunk, seconds)
             self._found, self._people = found, self._correct(found)
             self.faces.at = None
@@ -332,7 +335,7 @@ class Analysis:
             if any(now.get(number) != owner for number, owner in before.items()):
                 self.faces.renew()
                 self.voices.renew()
-            else:  # somebody may be seen only now who was there all the time
+            else:  # a person may be detected only now who was present from the start
                 self.faces.renew(self._chunks_of(set(now.values()) - set(before.values())))
             version = self.faces.done.get(chunk)
             self._changed.notify_all()
@@ -343,7 +346,7 @@ class Analysis:
             self._keep(everybody)
 
     def _chunks_of(self, numbers: set[int]) -> set[int]:
-        """The chunks in which somebody of these is seen."""
+        """The chunks in which any of these people is visible."""
         chunks: set[int] = set()
         for person in self._people:
             if person.number in numbers:
@@ -354,9 +357,9 @@ class Analysis:
     def _look_again(
         self, survey: FaceSurvey, time_s: float, box: tuple[float, float, float, float]
     ) -> None:
-        """Look for a face that was missed, around a playing time."""
+        """Detect a missed face around a playing time."""
         late = self.recording.sound_start_s
-        if self._known:  # a survey knows nothing of what was found by another program
+        if self._known:  # a survey lacks the results of other programs
             with self._changed:
                 self._known = False
                 self.faces.done.clear()
@@ -369,8 +372,9 @@ class Analysis:
             self._tell(
                 "problem",
                 {
-                    "error": "no face can be read in that box",
-                    "hint": "draw it around the whole face, at a moment when it looks this way",
+                    "error": "no landmarks were found in that box",
+                    "hint": "draw it around the whole face, at a moment when the face is turned "
+                    "to the camera",
                 },
             )
 
@@ -387,11 +391,12 @@ class Analysis:
                 yield Frame(frame.time - origin, frame.picture)
 
     def _draft_is_due(self) -> bool:
-        """Whether the voices at the playhead can be separated for the first time, with no delay."""
+        """Whether the voices at the playhead can be separated now, for the first time."""
         return self._ready and (self._pick() or ("", 0))[0] == "draft"
 
     def _next_faces(self) -> int | None:
-        """The chunk to look at next, or `_HINT`; waits while there is none; None at the end."""
+        """The next chunk for face detection, or `_HINT`; waits while there is none; None at the
+        end."""
         with self._changed:
             while not self._closed:
                 if self._hints:
@@ -406,7 +411,7 @@ class Analysis:
         return None
 
     def _more_urgent(self, chunk: int) -> bool:
-        """Whether something else has to be looked at first."""
+        """Whether another chunk has become more urgent."""
         ahead = range(self._playhead, self._playhead + 3)
         return self._closed or (chunk not in ahead and self._playhead not in self.faces.done)
 
@@ -424,7 +429,7 @@ class Analysis:
                     self._separate_from(chunk, draft=what == "draft")
             except _AbandonedError:
                 pass
-            except OutputError as error:  # the disk is full: there may be room again
+            except OutputError as error:  # the disk was full and may have space again
                 self._tell("problem", {"error": error.message, "hint": _NO_ROOM})
                 self._rest(_AGAIN_S)
             self.voices.at = None
@@ -434,14 +439,15 @@ class Analysis:
             self._tell("progress", {})
 
     def _rest(self, seconds: float) -> None:
-        """Do nothing for some time, or until the end."""
+        """Wait for some time, or until the end."""
         end = time.monotonic() + seconds
         with self._changed:
             while not self._closed and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
 
     def _warm_up(self) -> None:
-        """Load the networks and run them once, as the first time takes several times as long."""
+        """Load the networks and run them once, because the first run takes several times as
+        long."""
         sound = ArraySound(np.zeros((1, 16_000 * CHUNK_S), np.float32), 16_000)
         nobody = LipSequence(
             0, np.zeros((FRAMES, POINTS, 3), np.float32), np.ones((FRAMES, POINTS), np.float32)
@@ -450,10 +456,10 @@ class Analysis:
             pass
         read = self.recording.sound.downmix(0)
         with contextlib.closing(read):  # type: ignore[type-var]
-            next(read, None)  # what resamples takes half a second to load
+            next(read, None)  # the resampler takes half a second to load
 
     def _next_voices(self) -> tuple[str, int] | None:
-        """What to compute next; waits while there is nothing; None at the end."""
+        """The next chunks to separate; waits while there are none; None at the end."""
         with self._changed:
             while not self._closed:
                 job = self._pick()
@@ -472,7 +478,7 @@ class Analysis:
             return "sync", first
         for chunk in self._order():
             if not self.final(chunk) and chunk in self.faces.done:
-                # Without the lips that follow there is nothing to add to a draft.
+                # Without the following lips, a second run would equal the draft.
                 return ("run", chunk) if self._lips_until(chunk + 1) else None
         everything = len(self.faces.done) == self.recording.chunks
         return ("enrol", here) if everything and self._enrolled != self._epoch else None
@@ -481,7 +487,8 @@ class Analysis:
         return min(chunk, self.recording.chunks - 1) in self.faces.done
 
     def _stretch_to_measure(self) -> int | None:
-        """First chunk of a row that is twice as long as what was measured, unless that was sure."""
+        """First chunk of a row twice as long as the last measured one, unless its offset was
+        certain."""
         if not self.settings.sync or (self._measured is not None and self._measured.confident):
             return None
         first = last = self._playhead
@@ -525,7 +532,8 @@ class Analysis:
         self._tell("state", {})
 
     def _enrol(self) -> None:
-        """Learn voices where people talk alone; if there are any, all is separated once more."""
+        """Compute voiceprints where people talk alone; if there are any, separate everything
+        again."""
         with self._changed:
             people, epoch = self._people, self._epoch
 
@@ -546,7 +554,7 @@ class Analysis:
             raise _AbandonedError
 
     def _separate_from(self, first: int, *, draft: bool) -> None:
-        """Separate chunk after chunk, until something else is more urgent; one chunk as a draft."""
+        """Separate chunk after chunk until other work is more urgent; a draft is one chunk."""
         recording = self.recording
         with self._changed:
             people, epoch = self._people, self._epoch
@@ -586,10 +594,10 @@ class Analysis:
     def _keep_up(
         self, frame: int, people: People, epoch: int, collector: Collector, run: Run
     ) -> None:
-        """Wait for the lips up to a video frame, and give them to the run.
+        """Wait for the lips up to a video frame, and pass them to the run.
 
         Raises:
-            _AbandonedError: the run is of no use any more.
+            _AbandonedError: the run is out of date.
         """
         numbers = [person.number for person in people]
         needed, last = self.recording.chunk_at(frame), self.recording.chunks - 1
@@ -613,7 +621,7 @@ class Analysis:
     def _store(
         self, chunk: int, collector: Collector, epoch: int, draft: bool, seconds: float | None
     ) -> None:
-        """Keep a chunk and tell of it."""
+        """Store a chunk and send an event."""
         with self._changed:
             if self._closed:
                 raise _AbandonedError
@@ -626,16 +634,16 @@ class Analysis:
 
 
 def _without_stills(people: People) -> People:
-    """People, of whom still pictures have no lips and so no voice."""
+    """People, with the lips of still pictures removed, so that these get no voice."""
     persons = (one.silenced() if one.still else one for one in people)
     return replace(people, persons=tuple(persons))
 
 
 def _moved_by(sync: Sync | None) -> float:
-    """By how many milliseconds lips are moved."""
+    """Shift of the lips in milliseconds."""
     return 0.0 if sync is None or not sync.out_of_step else sync.whole.offset_ms or 0.0
 
 
 def _owners(people: People) -> dict[int, int]:
-    """Every number that somebody has or had -> the number under which they are shown."""
+    """Every current or former number of a person -> the number that is shown."""
     return {number: person.number for person in people for number in person.numbers}

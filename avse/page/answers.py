@@ -1,4 +1,4 @@
-"""Answers of the page's server: JSON, events, and what is said when something is wrong."""
+"""Answers of the page's server: JSON, events and errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NO_RECORDING: dict[str, Any] = {
 
 
 def as_json(value: object, status: int = 200) -> Response:
-    """JSON in ASCII, which carries names of files that are not valid text."""
+    """JSON in ASCII, which can represent file names that are not valid text."""
     return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
 
 
@@ -58,7 +58,7 @@ async def unless_left(
     work: Callable[[], bytes | None],
     limiter: anyio.CapacityLimiter,
 ) -> bytes | None:
-    """Work in a thread; where the client goes away before it is done, `left` is set."""
+    """Work in a thread; if the client disconnects before the end, `left` is set."""
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -83,20 +83,20 @@ async def unless_left(
 
 
 async def cannot(request: Request, error: Exception) -> Response:
-    """Say what cannot be done."""
+    """Answer with an `AvseError`."""
     assert isinstance(error, AvseError)
     return as_json({"error": error.message, "hint": error.hint}, 422)
 
 
 async def malformed(request: Request, error: Exception) -> Response:
-    """Say what is wrong with a request: 400 where it is no JSON, 422 where it is other JSON."""
+    """Answer an invalid request: 400 if it is not JSON, 422 if the JSON does not fit."""
     assert isinstance(error, RecordError)
     status = 400 if isinstance(error, NotJsonError) else 422
     return as_json({"error": error.message, "hint": error.hint or "check the request"}, status)
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    """Say that there is no such thing, or not now."""
+    """Answer that the object does not exist, or not yet."""
     assert isinstance(error, HTTPException)
     hints = {409: "choose a file", 413: "send less", 405: "ask in another way"}
     hint = hints.get(error.status_code, "check the address")
@@ -106,5 +106,5 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def gone(request: Request, error: Exception) -> Response:
-    """Nobody waits for the answer."""
+    """The client has disconnected."""
     return Response(status_code=503)

@@ -1,4 +1,4 @@
-"""Exports of a page: what `avse separate`, `avse who` and `--tracks` write, in the background."""
+"""Background exports of a page: the files of `avse separate`, `avse who` and `--tracks`."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ _WHAT = {
 }
 _LONGEST_PART = 100  # bytes of the name of a file: the recording in it, and the person
 _FACES_SHARE = 0.5
-"""Share of the progress of an export that the faces of the whole recording take."""
+"""Share of an export's progress that stands for face detection in the whole recording."""
 
 
 class _CancelledError(Exception):
-    """The export was given up."""
+    """The export was cancelled."""
 
 
 @dataclass
 class _Export:
-    """One export and how far it is."""
+    """One export and its progress."""
 
     number: int
     label: str
@@ -100,8 +100,8 @@ class Exports:
     """Exports of one recording, one after the other.
 
     Args:
-        session: whose recording it is.
-        folder: where files are kept until they are fetched.
+        session: session of the recording.
+        folder: folder for files until the browser fetches them.
     """
 
     def __init__(self, session: RecordingSession, folder: Path) -> None:
@@ -120,7 +120,7 @@ class Exports:
         """Check a request and put it in the queue.
 
         Raises:
-            AvseError: it cannot be done.
+            AvseError: the export is not possible.
         """
         what, kind = str(request["what"]), str(request["format"])
         if kind not in _WHAT[what]:
@@ -142,10 +142,10 @@ class Exports:
         return export.as_json()
 
     def cancel(self, number: int) -> None:
-        """Give an export up.
+        """Cancel an export.
 
         Raises:
-            UsageError: there is none of that number.
+            UsageError: there is no export of that number.
         """
         if number not in self._all:
             raise UsageError(f"there is no export {number}", "it may be of another recording")
@@ -156,36 +156,38 @@ class Exports:
             self._session.tell_export(export.as_json())
 
     def file(self, number: int, name: str) -> Path | None:
-        """A file of an export that is done."""
+        """A file of a finished export."""
         export = self._all.get(number)
         if export is None or export.state != "done":
             return None
         return next((path for path in export.files if path.name == name), None)
 
     def stop(self) -> None:
-        """Have the work end; files go with the folder."""
+        """Request the end of the work; files are removed with the folder."""
         self._closed = True
         self._queue.put(None)
         for export in list(self._all.values()):
             export.cancelled = True
 
     def wait(self) -> None:
-        """Wait a moment for the end of the work."""
+        """Wait briefly for the end of the work."""
         if self._thread.is_alive():
             self._thread.join(0.2)
 
     def _people(self, request: Mapping[str, Any]) -> list[Person]:
-        """The people whom a request names; everybody if it names nobody.
+        """The people in a request; all people if it lists none.
 
         Raises:
-            UsageError: somebody is not there.
+            UsageError: a person does not exist.
         """
         people = self._session.analysis.people
         chosen = []
         for number in request.get("people") or [person.number for person in people]:
             person = people.numbered(int(number))
             if person is None:
-                raise UsageError(f"there is no person {number}", "choose people that are shown")
+                raise UsageError(
+                    f"there is no person {number}", "choose from the people on the page"
+                )
             if person not in chosen:
                 chosen.append(person)
         return chosen
@@ -195,7 +197,7 @@ class Exports:
         return request.get("bits") if request["format"] in ("wav", "flac") else None
 
     def _check_format(self, what: str, kind: str, bits: Any) -> None:
-        """Refuse what the container cannot hold, before the work."""
+        """Check, before the work, that the container can hold the output."""
         recording = self._session.recording
         audio, suffix = recording.audio, f".{kind}"
         if kind in SOUND:
@@ -237,7 +239,7 @@ class Exports:
             self._session.tell_export(export.as_json())
 
     def _carry_out(self, export: _Export) -> None:
-        """Look at the rest of the picture, separate, write.
+        """Finish face detection, separate, and write the files.
 
         Raises:
             AvseError: see `avse.separation.saving.save_stems`.
@@ -297,7 +299,7 @@ class Exports:
             self._report(export, separation, written.stems, rest, tracks)
 
     def _write_words(self, export: _Export, heard: Words, target: Path, chosen: set[int]) -> None:
-        """Write what the chosen people say once all of it is heard; nothing if that fails."""
+        """Write the words of the chosen people after recognition; write nothing if it fails."""
         dropped = heard.wait(
             lambda: export.cancelled or self._closed,
             lambda share: self._tell(export, _FACES_SHARE + 0.48 * share),
@@ -316,7 +318,7 @@ class Exports:
         export.files = [target]
         silent = [name for name, cues in said.items() if not cues]
         if silent:
-            export.warnings.append(f"no words were heard of {', '.join(silent)}")
+            export.warnings.append(f"no words were recognised for {', '.join(silent)}")
         export.warnings += [
             f"words from {clock(at, 0)} on may be missing: go there, wait, and save again"
             for at in dropped
@@ -325,7 +327,7 @@ class Exports:
     def _targets(
         self, export: _Export, separation: Separation, stem: str, kind: str
     ) -> tuple[dict[StemKey, Path] | None, Voices]:
-        """Number of each stem -> its path, and what to write."""
+        """Number of each stem -> its path and its sources."""
         request, folder = export.request, export.folder
         what = request["what"]
         if what == "tracks":
@@ -352,7 +354,7 @@ class Exports:
         rest: Path | None,
         tracks: Path | None,
     ) -> None:
-        """Write what was done beside the outputs."""
+        """Write the report beside the outputs."""
         settings = self._session.settings
         called = _called(separation)
         holds = {path: title(number, called.get(number)) for number, path in stems.items()}
@@ -396,7 +398,7 @@ def _gains(request: Mapping[str, Any], separation: Separation) -> dict[StemKey, 
     for person in separation.people:
         gains[person.number] = asked.get(str(person.number), 1.0)
     rest = gains[Stem.RESIDUAL]
-    # A crowd is among everything else on the desk.
+    # On the page, crowds belong to everything else.
     return {n: float(gains.get(n, rest)) for n in (*separation.numbers, Stem.RESIDUAL)}
 
 
@@ -411,7 +413,7 @@ def _label(what: str, kind: str, people: Sequence[Person]) -> str:
         "voice": f"Voice of {names}",
         "each": f"Each voice: {names}",
         "mix": "The mix of the desk",
-        "video": "The video with the mix of the desk",
+        "video": "The video with the mix",
         "tracks": "The video with a track for each person",
         "subtitles": "Subtitles",
         "timeline": "Who speaks when, for an editing program",

@@ -1,4 +1,4 @@
-"""Who may ask the server: this computer's own page, which knows the token, and nobody else."""
+"""Access control of the server: only this computer's page, which has the token, gets answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",  # what is in a recording stays in memory
+    "Cache-Control": "no-store",  # browsers keep recordings in memory only
 }
 """Headers of every answer."""
 
@@ -44,7 +44,7 @@ _REFUSED = """<!doctype html>
 </body>
 </html>
 """
-# A browser that follows a link from another site keeps the cookie back as long as it is redirected.
+# A browser that follows a link from another site withholds the cookie during redirects.
 _ONWARD = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>avse</title><meta http-equiv="refresh" content="0;url=/"></head>
@@ -61,9 +61,9 @@ class Guard:
     address or in the cookie that the first request with it sets.
 
     Args:
-        app: what answers.
-        port: of the server.
-        token: in ASCII.
+        app: the application behind the checks.
+        port: port of the server.
+        token: access token, in ASCII.
     """
 
     def __init__(self, app: ASGIApp, *, port: int, token: str) -> None:
@@ -74,7 +74,7 @@ class Guard:
             self._hosts |= {"127.0.0.1", "localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have it answered."""
+        """Refuse a request or pass it on."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -91,7 +91,7 @@ class Guard:
         await (self._app if answer is None else answer)(scope, receive, send_guarded)
 
     def _check(self, scope: Scope) -> Response | None:
-        """The answer to a request that goes no further; None for one that may."""
+        """The answer to a refused request; None for an allowed one."""
         headers = Headers(scope=scope)
         hosts, origin = headers.getlist("host"), headers.get("origin")
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:

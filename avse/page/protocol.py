@@ -1,4 +1,4 @@
-"""What the server needs of an open recording; see `avse.page.session` for the one there is."""
+"""Interface of an open recording for the server; `avse.page.session` implements it."""
 
 # ruff: noqa: D102
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Event = tuple[str, dict[str, Any]]
-"""Name and data of something that the page is told."""
+"""Name and data of an event for the page."""
 
 
 class Sound(Protocol):
@@ -35,10 +35,10 @@ class Sound(Protocol):
 
 
 class Session(Protocol):
-    """One open recording, as the server uses it: from several threads.
+    """One open recording; the server calls it from several threads.
 
-    Methods raise `AvseError` for what cannot be done, and give None for what is not known yet.
-    `close` comes back within a second.
+    Methods raise `AvseError` for what cannot be done, and return None for results that do not
+    exist yet. `close` returns within a second.
     """
 
     @property

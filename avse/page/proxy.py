@@ -1,7 +1,7 @@
-"""The picture for the browser: played as it is where that is sure, else encoded piece by piece.
+"""Video for the browser: the original file if browsers surely play it, else encoded segments.
 
 A browser that cannot decode a recording gets segments of four seconds, each a whole fragmented MP4
-that MediaSource puts at its place by the time it carries. They are made when they are asked for.
+that MediaSource places by its time stamps. They are encoded on request.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ SEGMENT_S = 4
 """Seconds of a segment; segment k begins at k times that, in playing time."""
 
 PROXY_TYPE = 'video/mp4; codecs="avc1.4d4028"'
-"""What `MediaSource.addSourceBuffer` takes: H.264, main profile, level 4.0 whatever the size."""
+"""Type for `MediaSource.addSourceBuffer`: H.264, main profile, level 4.0 whatever the size."""
 
 HEIGHT, LEAST_HEIGHT, LARGEST_HEIGHT = 480, 120, 1080
 _LARGEST_WIDTH = 1920  # of level 4.0
 _TICKS = 90_000  # a second
-_AT_ONCE = 2  # segments that are made side by side, and readers that wait
+_AT_ONCE = 2  # segments encoded in parallel, and waiting readers
 _X264 = "keyint=infinite:scenecut=0:bframes=0:level=40:threads=1:colormatrix=smpte170m"
 _ONE_FRAGMENT = "empty_moov+default_base_moof+frag_keyframe+skip_trailer"
 
 
 class UnwantedError(Exception):
-    """Nobody waits for the segment any more."""
+    """No client waits for the segment any more."""
 
 
 def _always() -> bool:
@@ -51,19 +51,20 @@ def _always() -> bool:
 
 
 class Proxy:
-    """Makes segments of a recording's picture; may be used by several threads at once.
+    """Makes segments of a recording's video; several threads may use it at once.
 
-    A segment is made once while it is kept; two at most are made at the same time. The reader
-    that has made a segment waits for the next one, so that playing on decodes nothing twice.
+    A segment is encoded once while it stays in the cache; at most two are encoded at the same
+    time. The reader of a segment waits for the next one, so that continuous playback decodes each
+    picture once.
 
     Args:
         path: the recording.
-        picture: which of its moving pictures.
-        cache_bytes: how much of what was made is kept.
+        picture: index of the video track.
+        cache_bytes: size limit of the cache of segments.
 
     Raises:
         MediaError: the file cannot be read.
-        NoVideoError: it has no such picture.
+        NoVideoError: it has no such video track.
     """
 
     def __init__(self, path: StrPath, *, picture: int = 0, cache_bytes: int = 64_000_000) -> None:
@@ -82,18 +83,18 @@ class Proxy:
     def segment(
         self, number: int, *, height: int = HEIGHT, wanted: Callable[[], bool] = _always
     ) -> bytes | None:
-        """Make a segment, or wait for it if it is being made.
+        """Make a segment, or wait for it if another thread makes it.
 
         Args:
-            number: which one, from 0.
-            height: of the picture at most, in pixels.
-            wanted: asked between two pictures whether somebody still waits for it.
+            number: number of the segment, from 0.
+            height: maximum height of the picture, in pixels.
+            wanted: called between two pictures; False if no client waits any more.
 
         Returns:
-            The fragmented MP4, or None where the recording has ended.
+            The fragmented MP4, or None after the end of the recording.
 
         Raises:
-            UnwantedError: nobody does.
+            UnwantedError: no client waits any more.
             MediaError: the file cannot be read.
         """
         if self._duration is not None and number * SEGMENT_S >= self._duration:
@@ -125,7 +126,7 @@ class Proxy:
         return data
 
     def close(self) -> None:
-        """Let go of the file; segments that are being made are given up."""
+        """Close the file and cancel segments that are being encoded."""
         with self._change:
             self._closed = True
             left = list(self._waiting.values())
@@ -172,7 +173,7 @@ class Proxy:
 
 
 class _Pictures:
-    """The pictures of a recording from a time on, given in stretches that follow one another."""
+    """Reads the pictures of a recording from a time on, in consecutive stretches."""
 
     def __init__(self, path: StrPath, picture: int, start: Fraction, size: tuple[int, int]) -> None:
         self.size = size
@@ -187,7 +188,8 @@ class _Pictures:
     ) -> Iterator[tuple[Fraction, NDArray[np.uint8]]]:
         """(time, picture) in [begin, end), the first one at `begin`; nothing if there is none.
 
-        What is shown at `begin` began earlier; before the first picture of all, that one is shown.
+        The picture shown at `begin` began earlier; before the first picture of the file, the first
+        one is shown.
         """
         while self._coming is not None and self._coming.time <= begin:
             self._step()
@@ -207,7 +209,7 @@ class _Pictures:
 
 
 class _Segment:
-    """Pictures on their way into a fragmented MP4; a context manager."""
+    """Encoder of pictures to a fragmented MP4; a context manager."""
 
     def __init__(self, size: tuple[int, int], rate: Fraction | None) -> None:
         import av
@@ -257,31 +259,32 @@ class _Segment:
             self._file.mux(packet)
         self._file.close()
         data = bytearray(self._buffer.getvalue())
-        # FFmpeg writes times from the first packet on; the decode time of the fragment is what
-        # MediaSource goes by (ISO 14496-12, 8.8.12, version 1: 64 bits after version and flags).
+        # FFmpeg writes times from the first packet on; MediaSource uses the decode time of the
+        # fragment (ISO 14496-12, 8.8.12, version 1: 64 bits after version and flags).
         place = data.index(b"tfdt", data.index(b"moof")) + 8
         data[place : place + 8] = struct.pack(">Q", start_s * _TICKS)
         return bytes(data)
 
 
 def _size(video: VideoStream, height: int) -> tuple[int, int]:
-    """Width and height in even numbers, as shown, no larger than asked for."""
+    """Even width and height as shown, no larger than requested."""
     scale = min(Fraction(1), Fraction(height, video.height), Fraction(_LARGEST_WIDTH, video.width))
     width, height = (max(2, round(side * scale / 2) * 2) for side in (video.width, video.height))
     return width, height
 
 
 def media_type(info: MediaInfo) -> str | None:
-    """The MIME type with codecs (RFC 6381) of what `<video>` surely plays, with its true times.
+    """The MIME type with codecs (RFC 6381) of a file that `<video>` surely plays with correct
+    times.
 
     That is MP4 or MOV with H.264, and WebM with VP8, VP9 or AV1, of 8 bits and 4:2:0, one picture,
-    and no jumps of the clock; sound that browsers do not know is left out of the type.
+    and no jumps of the clock; sound codecs that browsers do not support are left out of the type.
 
     Args:
-        info: what the file holds.
+        info: description of the file.
 
     Returns:
-        Such as 'video/mp4; codecs="avc1.64001f, mp4a.40.2"', or None where it is not sure.
+        Such as 'video/mp4; codecs="avc1.64001f, mp4a.40.2"', or None if playback is uncertain.
 
     Raises:
         MediaError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""A recording in chunks of four seconds: what is known before any work, and its sound."""
+"""A recording in chunks of four seconds: its description before analysis, and its sound."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FRAMES = CHUNK_S * VIDEO_RATE
 
 @dataclass(frozen=True)
 class Recording:
-    """What is known of a file before any work.
+    """Description of a file before analysis.
 
     Attributes:
         path, info, video, audio: the file and the tracks that are worked on.
@@ -85,11 +85,11 @@ class Recording:
 
 
 class PacedSound:
-    """The sound of a recording, handed out as fast as lips are known.
+    """The sound of a recording, read as lips become available.
 
     Attributes:
-        check: called with the video frame up to which sound is about to be handed out.
-        frames_left: video frames to hand out before the end; None for all.
+        check: called with the video frame up to which sound is about to be read.
+        frames_left: video frames to read before the end; None for all.
     """
 
     def __init__(self, sound: FileSound) -> None:
@@ -156,7 +156,7 @@ def first_seconds(
 
 
 class Collector:
-    """Cuts what a run gives into chunks.
+    """Divides the output of a run into chunks.
 
     Attributes:
         chunk: the chunk that is being filled.
@@ -182,7 +182,7 @@ class Collector:
             self._speaking[first + n] = probability[:, n]
 
     def push(self, block: Block) -> Iterator[int]:
-        """Add a block; gives the chunks that are full."""
+        """Add a block and return the chunks that are full."""
         if self._start is None:
             self._start = block.start
         self._stems.append(block.stems)

@@ -1,4 +1,4 @@
-"""Folders for what a page makes or is given, which go with the program, or when it starts again."""
+"""Temporary folders of a page, removed when the program ends or starts again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _open: weakref.WeakSet[Scratch] = weakref.WeakSet()
 
 
 class Scratch:
-    """A temporary folder that nobody else can read.
+    """A temporary folder that other users cannot read.
 
-    Those that killed programs left behind are removed first: nobody holds their locks.
+    Folders of killed programs, whose locks are free, are removed first.
 
     Attributes:
         path: of the folder.
@@ -44,12 +44,12 @@ class Scratch:
         self._remove = weakref.finalize(self, _remove, self.path, lock)  # also at the end
 
     def close(self) -> None:
-        """Remove the folder, also while somebody is still writing into it."""
+        """Remove the folder, even while a thread is still writing to it."""
         self._remove()
 
 
 def close_all() -> None:
-    """Remove every folder of this program, before an end that runs no more code."""
+    """Remove every folder of this program, before an exit that skips cleanup."""
     for scratch in list(_open):
         scratch.close()
 
@@ -69,7 +69,7 @@ def _clear_abandoned(base: Path) -> None:
         try:
             about = folder.lstat()
             own = not hasattr(os, "geteuid") or about.st_uid == os.geteuid()
-            # A lock that is not there may be about to be made.
+            # A missing lock may be about to be created.
             if not (own and stat.S_ISDIR(about.st_mode) and (folder / _LOCK).is_file()):
                 continue
             with FileLock(folder / _LOCK, timeout=0):

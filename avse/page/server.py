@@ -1,7 +1,7 @@
-"""The server behind the page: what may be asked, checked, and handed to the session.
+"""The server behind the page: checks requests and passes them to the session.
 
-Everything that takes time runs in threads. What the client sends is checked here; what cannot be
-done is said by the session, with an `AvseError`, and becomes an answer with error and hint.
+Slow work runs in threads. This module validates all client data; an `AvseError` of the session
+becomes an answer with error and hint.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ STATIC = Path(__file__).with_name("static")
 """The page's own files."""
 
 _POLL_S, _HEARTBEAT_S = 0.05, 15.0  # of event streams
-_ENCODERS = 8  # requests for pictures that may wait in threads
+_ENCODERS = 8  # requests for pictures that may wait in threads at once
 _TYPES = {  # the system's own table may say something else
     ".html": "text/html",
     ".css": "text/css",
@@ -77,14 +77,14 @@ _TYPES = {  # the system's own table may say something else
 
 
 class Page:
-    """What all tabs share: the recording that is open, if any, and what was uploaded.
+    """State that all tabs share: the open recording, if any, and the uploaded files.
 
     Args:
         open_session: opens a recording; raises `AvseError` where it cannot.
-        session: of the recording that is open from the start.
+        session: session of a recording that is open from the start.
         picture: which moving picture of recordings is shown.
         static: folder of the page's own files.
-        on_defect: told of exceptions that are defects.
+        on_defect: called with exceptions that are defects.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Page:
 
         Args:
             port: of the server.
-            token: which every request has to know.
+            token: access token that every request must contain.
         """
         get = {
             "/": self._index,
@@ -155,7 +155,7 @@ class Page:
         return Guard(app, port=port, token=token)
 
     def stop(self) -> None:
-        """Have event streams and encoding end; safe to call from a signal handler."""
+        """Request the end of event streams and encoding; safe to call from a signal handler."""
         self._stopping = True
 
     def close(self) -> None:
@@ -249,7 +249,7 @@ class Page:
                 return Path(tempfile.mkdtemp(dir=self._folder.path))
 
     def _switch(self, path: Path) -> None:
-        """Open an uploaded recording in place of the one that is open."""
+        """Open an uploaded recording in place of the current one."""
         try:
             session = self._open_session(path)
         except AvseError as error:
@@ -275,7 +275,7 @@ class Page:
             raise HTTPException(409, "no recording is open")
         return session
 
-    # What is known so far.
+    # Results so far.
 
     async def _get_state(self, request: Request) -> Response:
         return await self._state_now()
@@ -291,7 +291,7 @@ class Page:
         return StreamingResponse(self._stream(), media_type="text/event-stream")
 
     async def _stream(self) -> AsyncIterator[str]:
-        """Events of whatever recording is open, each time with its state first."""
+        """Events of the open recording, beginning with its state each time one is opened."""
         last = time.monotonic()
         yield "retry: 1000\n\n"
         while not self._stopping:
@@ -316,7 +316,7 @@ class Page:
                     yield as_event(*event)
             except AvseError:  # it was closed just now
                 pass
-            except Exception as error:  # the answer has begun: its end is all that can be sent
+            except Exception as error:  # the answer has begun, so only its end can be sent
                 self._on_defect(error)
                 return
             finally:
@@ -369,7 +369,7 @@ class Page:
     async def _words(self, request: Request) -> Response:
         return as_json(await run_sync(self._current().words))
 
-    # What the person asks for.
+    # Actions of the user.
 
     async def _playhead(self, request: Request) -> Response:
         body = await read(request, Playhead)
@@ -392,7 +392,7 @@ class Page:
     async def _merge(self, request: Request) -> Response:
         body = await read(request, Merge)
         if len(set(body.ids)) < 2:
-            raise RecordError("ids has to name two people at least", "such as: [1, 3]")
+            raise RecordError("ids must contain two people or more", "such as: [1, 3]")
         return await self._correct(lambda session: session.merge(body.ids))
 
     async def _add_face(self, request: Request) -> Response:
@@ -401,7 +401,7 @@ class Page:
         x, y, width, height = body.box
         if min(x, y) < 0 or min(width, height) <= 0 or max(x + width, y + height) > 1.001:
             hint = "give left, top, width and height as fractions of the picture"
-            raise RecordError("the box does not lie in the picture", hint)
+            raise RecordError("the box is outside the picture", hint)
         return await self._correct(lambda session: session.add_face(body.time, body.box))
 
     async def _offset(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Run the page's server on this computer, until somebody ends it."""
+"""Run the page's server on this computer until the user ends it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _PATIENCE_S = 1  # for answers that are under way when the server ends
 
 
 def bind(port: int = 0) -> socket.socket:
-    """A socket on this computer's own address, which no other computer reaches.
+    """A socket on this computer's loopback address, which other computers cannot reach.
 
     Args:
         port: its port; 0 for a free one.
 
     Raises:
-        UsageError: the port is taken, or not for everybody.
+        UsageError: the port is taken or privileged.
     """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -47,10 +47,10 @@ def bind(port: int = 0) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Serves a page; Ctrl-C, a request to terminate and a closed terminal end it in order.
+    """Serves a page; Ctrl-C, SIGTERM and a closed terminal end it cleanly.
 
     Args:
-        page: what is served.
+        page: application to serve.
         bound: see `bind`.
         ready: called when the server answers, with the address to open.
         log: whether uvicorn logs requests.
@@ -84,11 +84,11 @@ class Server(uvicorn.Server):
         )
 
     def serve_until_stopped(self) -> None:
-        """Serve; comes back a second after the end was asked for, at the latest."""
+        """Serve; returns at most a second after the end was requested."""
         self.run([self._bound])
 
     def stop(self) -> None:
-        """Have it end; from any thread."""
+        """Request the end, from any thread."""
         self._page.stop()
         self.should_exit = True
 
@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
         self._ready(self.address)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End, at the second time without patience."""
+        """Request the end; the second signal ends at once."""
         self.force_exit = self.should_exit
         self.stop()
 

@@ -1,4 +1,4 @@
-"""One recording that is open in a page: people, corrections, chunks and what the page is told."""
+"""One recording that is open in a page: people, corrections, chunks and events."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ OFFSCREEN, REST, ORIGINAL = "offscreen", "rest", "original"
 
 _FARTHEST_MS = 1000.0
 _KEPT_CHUNKS = 6
-"""Chunks of the original that stay decoded."""
+"""Number of decoded chunks of the original that are kept."""
 
 _AT_ONCE_FRAMES = 25
-"""Video frames from which two faces count as in sight at once."""
+"""Number of shared video frames from which two faces count as visible at once."""
 
 _SPEAKS = 0.5
 _HEARD = 0.01
-"""Peak from which a stem counts as heard, where it is told that it is a guess."""
+"""Peak from which a stem counts as audible when uncertain stretches are marked."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class StemSound:
 def open_recording(
     path: Path, settings: Settings, recogniser: Recogniser | None = None
 ) -> RecordingSession:
-    """Open a recording and begin to work on it.
+    """Open a recording and begin its analysis.
 
     Args:
         path: a video with sound.
         settings: see `Settings`; `start` and `end` are not used.
-        recogniser: hears what people say; None for no words.
+        recogniser: speech recogniser; None for no words.
 
     Raises:
         AvseError: see `avse.scene.scene.examine`.
@@ -162,7 +162,7 @@ class RecordingSession:
         return self.recording.path
 
     def close(self) -> None:
-        """Stop all work and remove what was made, but for corrections."""
+        """Stop all work and remove all results but corrections."""
         with self._lock:
             self._closed = True
             for events in self._queues:
@@ -194,7 +194,7 @@ class RecordingSession:
             self._queues.discard(events)
 
     def whole_scene(self) -> Scene:
-        """The recording and everybody in it, once faces are known everywhere."""
+        """The recording and its people, once face detection has finished."""
         return dataclasses.replace(
             self.recording.scene(self.analysis.people),
             offset_ms=self._corrections.offset_ms,
@@ -215,7 +215,7 @@ class RecordingSession:
         """Tell of an export."""
         self._tell("export", data)
 
-    # What is known.
+    # Results.
 
     def state(self) -> dict[str, Any]:
         """See the contract in `docs/page.md`."""
@@ -305,11 +305,11 @@ class RecordingSession:
         }
 
     def set_playhead(self, time_s: float, *, playing: bool, wanted: Sequence[int]) -> None:
-        """Say where the person listens."""
+        """Set the playhead."""
         self.analysis.move(time_s)
 
     def faces(self, chunk: int) -> dict[str, Any] | None:
-        """Where faces are in a chunk; None if that is not known yet."""
+        """Face boxes of a chunk; None if face detection has not reached it."""
         if chunk not in self.analysis.faces.done:
             return None
         late = self.recording.sound_start_s
@@ -336,7 +336,7 @@ class RecordingSession:
         }
 
     def voices(self, chunk: int) -> dict[str, Any] | None:
-        """What the time line shows of a chunk; None if that is not known yet."""
+        """Timeline data of a chunk; None if its voices are not separated yet."""
         store = self.analysis.store
         lanes, speaking = store.lanes.get(chunk), store.speaking.get(chunk)
         if lanes is None or speaking is None:
@@ -372,7 +372,7 @@ class RecordingSession:
         return recording.first_sample(chunk + 1) - recording.first_sample(chunk)
 
     def sound(self, chunk: int, stem: str) -> StemSound | None:
-        """A chunk of a stem; None if it is not there yet, or there is no such chunk."""
+        """A chunk of a stem; None if it is not computed yet or does not exist."""
         if not 0 <= chunk < self.recording.chunks:
             return None
         rate = self.recording.audio.sample_rate
@@ -435,7 +435,7 @@ class RecordingSession:
         return data.getvalue()
 
     def words(self) -> dict[str, list[dict[str, Any]]]:
-        """What each person says, as far as it was heard, in playing time."""
+        """Words of each person recognised so far, in playing time."""
         heard = self.heard
         if heard is None:
             return {}
@@ -450,7 +450,7 @@ class RecordingSession:
     # Corrections.
 
     def rename(self, person: int, name: str | None) -> None:
-        """Give a person a name, or take it away."""
+        """Set or remove the name of a person."""
         anchors = self._anchors(person)
         wanted = name.strip() if name else ""
 
@@ -460,13 +460,13 @@ class RecordingSession:
                 names = (*names, Named(anchors[0], wanted))
             return dataclasses.replace(old, names=names)
 
-        # Names given before are found by where they point, not by which point they were given.
+        # Earlier names are found by the person they point at, not by their exact point.
         stale = [one.at for one in self._corrections.names if self._is_at(one.at, person)]
         anchors = [*anchors, *stale]
         self._change(change)
 
     def merge(self, people: Sequence[int]) -> None:
-        """Two or more are one person."""
+        """Merge two or more people into one."""
         if len(set(people)) < 2:
             raise UsageError("one person cannot be merged", "choose two people")
         anchors = tuple(self._anchors(person)[0] for person in dict.fromkeys(people))
@@ -478,8 +478,8 @@ class RecordingSession:
             self._tell(
                 "problem",
                 {
-                    "error": "both faces are in sight at the same time: the larger one counts, and "
-                    "a voice that belongs to the other goes to everything else",
+                    "error": "both faces are visible at the same time: only the larger one "
+                    "counts, and the voice of the other goes to everything else",
                     "hint": "undo it if they are two people",
                 },
             )
@@ -490,13 +490,13 @@ class RecordingSession:
         self._change(lambda old: dataclasses.replace(old, removed=(*old.removed, *anchors)))
 
     def add_face(self, time_s: float, box: tuple[float, float, float, float]) -> None:
-        """A face was missed here."""
+        """Add a missed face."""
         face = AddedFace(time_s, box)
         self._change(lambda old: dataclasses.replace(old, added=(*old.added, face)))
         self.analysis.add_face(time_s, box)
 
     def set_offset(self, ms: float | None) -> None:
-        """Sound is later than the picture by so much; None for what is measured."""
+        """Set the A/V offset, positive if the sound is late; None for the measured one."""
         if ms is not None and not abs(ms) <= _FARTHEST_MS:
             raise UsageError(
                 f"an offset of {ms:g} ms is out of range", f"choose {_FARTHEST_MS:g} ms at most"
@@ -504,17 +504,17 @@ class RecordingSession:
         self._change(lambda old: dataclasses.replace(old, offset_ms=ms), lips_changed=True)
 
     def undo(self) -> None:
-        """Take back the last correction."""
+        """Undo the last correction."""
         with self._lock:
             if not self._before:
-                raise UsageError("there is nothing to undo", "corrections can be made anew")
+                raise UsageError("there is nothing to undo", "undo works after a new correction")
             (before, moved), here = self._before.pop(), self._corrections
 
         def back(old: Corrections) -> Corrections:
             if old != here:  # which would be lost
                 raise UsageError(
                     "another program has corrected this recording too",
-                    "make the correction anew, which keeps the others",
+                    "make the correction again, which keeps the others",
                 )
             return before
 
@@ -550,27 +550,27 @@ class RecordingSession:
         self._tell("state", {})
 
     def _anchors(self, person: int) -> list[Any]:
-        """Points at which a person, or those who were joined to make them, are found.
+        """Points that identify a person, or the people who were merged into them.
 
         Raises:
-            UsageError: nobody has that number.
+            UsageError: no person has that number.
         """
         found = self.analysis.people.numbered(person)
         if found is None:
-            raise UsageError(f"there is no person {person}", "choose one of those that are shown")
+            raise UsageError(f"there is no person {person}", "choose from the people on the page")
         raw, late = self.analysis.found, self.recording.sound_start_s
         one_each = [one for one in raw if set(one.numbers) & set(found.numbers)]
         points = [anchor_of(raw, one, late) for one in one_each]
         known = [point for point in points if point is not None]
         if not known:
             raise UsageError(
-                f"person {person} cannot be told from the others in any picture",
+                f"person {person} cannot be distinguished from the others in any picture",
                 "correct somebody else",
             )
         return known
 
     def _in_sight_at_once(self, people: Sequence[int]) -> bool:
-        """Whether two of these people are in the picture at the same time for a while."""
+        """Whether two of these people are visible at the same time for a while."""
         found = [self.analysis.people.numbered(number) for number in people]
         times = [set(np.round(25 * person.times).astype(int)) for person in found if person]
         pairs = itertools.combinations(times, 2)
@@ -594,7 +594,7 @@ class RecordingSession:
         return corrected
 
     def _keep(self, people: People) -> None:
-        """Keep what was found in the picture for every verb, and for the next time."""
+        """Cache the detected people for all verbs and later runs."""
         recording = self.recording
         about = recording.info, recording.video, recording.origin
         keep_people(*about, self.settings, self._corrections, people)
@@ -614,14 +614,14 @@ class RecordingSession:
         self.exports.cancel(export)
 
     def export_file(self, export: int, name: str) -> Path | None:
-        """A file that an export made."""
+        """A file of an export."""
         return self.exports.file(export, name)
 
 
 def _lane_json(
     lanes: Sequence[Lane], told: Sequence[FloatArray], begin: float, frames: int
 ) -> dict[str, Any]:
-    """What the time line shows of one stem, which may be joined from several."""
+    """Timeline data of one stem, which may be the sum of several."""
     peaks = np.max([lane.peaks for lane in lanes], axis=0) if lanes else np.zeros(frames)
     power = sum(10 ** (lane.level_db / 10) for lane in lanes)
     lane: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Stems of a page, chunk by chunk, on disk: some of a long recording, those near the playhead."""
+"""Stores stems of a page on disk by chunk; for a long recording, those near the playhead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK_S = 4
 """Length of a chunk in seconds; the last one ends with the recording."""
 
 MOST_BYTES = 2_000_000_000
-"""Stems that are kept; beyond that those farthest from the playhead go, to be made again."""
+"""Maximum number of stored stems; beyond it, those farthest from the playhead are removed."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class VoiceChunk:
 
 @dataclass(frozen=True)
 class Lane:
-    """What the time line shows of a stem: 25 values a second.
+    """Timeline data of a stem: 25 values a second.
 
     Attributes:
         peaks: (frames,) largest value, 0..1.
@@ -49,10 +49,10 @@ class Lane:
 
 
 class StemStore:
-    """Keeps stems as 16-bit integers with a scale for each, and what is drawn of them.
+    """Stores stems as 16-bit integers with a scale each, and their timeline data.
 
     Args:
-        folder: where files go; it is removed by `close`.
+        folder: folder for the files; removed by `close`.
 
     Attributes:
         speaking: chunk -> number -> (frames,) probability of speech.
@@ -68,15 +68,15 @@ class StemStore:
         self._playhead = 0
 
     def put(self, chunk: int, voices: VoiceChunk, playhead: int) -> None:
-        """Keep a chunk in place of what is there of it.
+        """Store a chunk, replacing its earlier state.
 
         Args:
             chunk: its number.
             voices: see `VoiceChunk`.
-            playhead: chunk at which the person listens.
+            playhead: chunk at the playhead.
 
         Raises:
-            OutputError: the disk is full; what was there of the chunk stays.
+            OutputError: the disk is full; the earlier state of the chunk stays.
         """
         keys: list[StemKey] = [*voices.numbers, Stem.NARRATOR]
         scale = np.abs(voices.stems).max(axis=(1, 2), initial=0.0)
@@ -107,7 +107,8 @@ class StemStore:
             self._drop()
 
     def stems(self, chunk: int) -> dict[StemKey, FloatArray] | None:
-        """Stem -> (channels, n) of what is not silent in a chunk; None if it is not there."""
+        """Stem -> (channels, n) of the non-silent stems of a chunk; None if the chunk is not
+        stored."""
         with self._lock:
             try:
                 with np.load(self._path(chunk), allow_pickle=False) as file:
@@ -122,7 +123,7 @@ class StemStore:
         return chunk in self._sizes
 
     def keep_near(self, playhead: int) -> None:
-        """Say which chunk is listened to."""
+        """Set the chunk at the playhead."""
         self._playhead = playhead
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What each person says: words of a recogniser, heard in the voices of a page as they come.
+"""Speech recognition on the separated voices of a page, as they become final.
 
-A recording is cut into pieces of about half a minute, for each person at a pause of theirs. A piece
-is heard when its voices are final, the one at the playhead first.
+A recording is cut into pieces of about half a minute, for each person at one of their pauses. A
+piece is transcribed when its voices are final, the one at the playhead first.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ if TYPE_CHECKING:  # loads PyTorch
 
 
 PIECE = 8
-"""Chunks in a piece, but for the move of its ends into pauses."""
+"""Number of chunks in a piece, before its ends are moved into pauses."""
 
 _PEAKS_HZ = 25
-_PAUSE_S = 0.6  # what an end of a piece looks for
+_PAUSE_S = 0.6  # pause in which a piece may end
 _NICENESS = 10
 _POLL_S = 0.5
 
 
 @dataclass(frozen=True)
 class Recogniser:
-    """A recogniser and what it is called."""
+    """A recogniser and its name."""
 
     name: str
     transcriber: Transcriber
 
 
 def open_recogniser(line: str, *, option: str) -> Recogniser:
-    """The recogniser that a user names.
+    """Open the recogniser that the user chose.
 
     Raises:
         AvseError: see `avse.transcription.voices.open_for_subtitles`.
@@ -63,16 +63,16 @@ def open_recogniser(line: str, *, option: str) -> Recogniser:
 
 
 class Words:
-    """Hears what people say in the background.
+    """Transcribes people's speech in the background.
 
     Args:
-        analysis: which makes the voices.
-        recogniser: what hears.
-        folder: where sound is kept while it is heard; whoever closes this removes it.
+        analysis: separates the voices.
+        recogniser: speech recogniser.
+        folder: folder for sound during recognition; the caller removes it after `close`.
         tell: called from the thread with an event and its data.
 
     Attributes:
-        failed: what went wrong with the recogniser, if it did; then there will be no more words.
+        failed: error of the recogniser, if any; after it there are no more words.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Words:
 
     @property
     def name(self) -> str:
-        """What the recogniser is called."""
+        """Name of the recogniser."""
         return self._recogniser.name
 
     def start(self) -> None:
@@ -100,13 +100,13 @@ class Words:
         self._thread.start()
 
     def close(self, wait_s: float = 0.3) -> None:
-        """Stop, and have the recogniser stop."""
+        """Stop this thread and the recogniser."""
         self._closed.set()
         if self._thread.is_alive():
             self._thread.join(wait_s)
 
     def of(self, person: Person) -> list[Cue]:
-        """What a person says, as far as it was heard, in playing time."""
+        """Words of a person recognised so far, in playing time."""
         theirs = [
             cue
             for (_, number), (_, cues) in list(self._heard.items())
@@ -116,14 +116,14 @@ class Words:
         return sorted(theirs, key=lambda cue: cue.start)
 
     def wait(self, stop: Callable[[], bool], tell: Callable[[float], None]) -> list[float]:
-        """Wait until all is heard that can be.
+        """Wait until all available speech is transcribed.
 
         Args:
-            stop: whether to give up.
+            stop: called repeatedly; True ends the waiting.
             tell: called with the share that is done, 0..1.
 
         Returns:
-            Times at which pieces begin whose voices were dropped before they were heard.
+            Start times of pieces whose voices were dropped before transcription.
         """
         while not (self._closed.is_set() or self.failed or stop()):
             states = [self._state(piece) for piece in range(self._pieces)]
@@ -143,7 +143,7 @@ class Words:
         return -(-self._analysis.recording.chunks // PIECE)
 
     def _chunks(self, piece: int) -> range:
-        """What has to be there to hear a piece: its chunks, and those around each of its ends."""
+        """Chunks needed to transcribe a piece: its own, and those around each of its ends."""
         count = self._analysis.recording.chunks
         return range(max(0, piece * PIECE - 1), min(count, (piece + 1) * PIECE + 1))
 
@@ -158,7 +158,7 @@ class Words:
         return "dropped" if self._missing(piece) else "done"
 
     def _missing(self, piece: int) -> list[int]:
-        """Numbers of people who were not heard in a piece, or in an earlier state of it."""
+        """Numbers of people whose current voices in a piece are not transcribed."""
         analysis, chunk = self._analysis, self._chunks(piece)[0]
         epoch = analysis.made_for(chunk)
         numbers = [n for person in analysis.people for n in person.numbers]
@@ -166,7 +166,7 @@ class Words:
         return [n for n, one in known.items() if one is None or epoch not in (None, one[0])]
 
     def _next(self) -> int | None:
-        """The piece to hear next, None while there is none."""
+        """The next piece to transcribe; None while there is none."""
         if self._analysis.draft_is_due():
             return None
         here = self._analysis.playhead // PIECE
@@ -197,13 +197,13 @@ class Words:
             "problem",
             {
                 "error": f"there will be no more words: {error.message}",
-                "hint": f"{error.hint}; then run `avse open` again. All else goes on.",
+                "hint": f"{error.hint}; then run `avse open` again. Other work continues.",
             },
         )
         self._tell("state", {})
 
     def _hear(self, piece: int) -> None:
-        """Hear who was not heard in a piece.
+        """Transcribe the people of a piece who are not transcribed yet.
 
         Raises:
             AvseError: see `avse.transcription.voices.transcribe`.
@@ -213,7 +213,7 @@ class Words:
         numbers = self._missing(piece)
         voices = self._voices(chunks, numbers)
         if epoch is None or voices is None:
-            return  # dropped or made anew at this moment
+            return  # dropped or recomputed at this moment
         for number, voice in voices.items():
             cues = self._hear_voice(piece, number, voice)
             if self._closed.is_set():
@@ -228,7 +228,7 @@ class Words:
                 return
 
     def _voices(self, chunks: range, numbers: Sequence[int]) -> dict[int, FloatArray] | None:
-        """Number -> (channels, n) some chunks in a row; None if one is not there."""
+        """Number -> (channels, n) of consecutive chunks; None if one is missing."""
         recording, store = self._analysis.recording, self._analysis.store
         channels = recording.audio.channels
         parts: dict[int, list[FloatArray]] = {number: [] for number in numbers}
@@ -245,7 +245,7 @@ class Words:
         """The words of a voice in a piece.
 
         Args:
-            piece, number: which.
+            piece, number: numbers of the piece and of the person.
             voice: (channels, n) the chunks of the piece and those around its ends.
         """
         recording, rate = self._analysis.recording, self._analysis.recording.audio.sample_rate
@@ -281,7 +281,7 @@ class Words:
 
 
 def _pause(voice: FloatArray, low: int, high: int, rate: int) -> int:
-    """The sample between two others around which a voice is softest, in the middle if many are.
+    """The sample between two others around which a voice is quietest; of several, the middle one.
 
     Args:
         voice: (channels, n).
@@ -300,7 +300,7 @@ def _pause(voice: FloatArray, low: int, high: int, rate: int) -> int:
 
 
 def _step_back() -> None:
-    """Have this thread, and what it starts, give way to others."""
+    """Lower the priority of this thread and of threads that it starts."""
     if sys.platform == "linux":  # elsewhere priorities are of whole programs
         thread = threading.get_native_id()
         niceness = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread))

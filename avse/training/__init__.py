@@ -1,4 +1,5 @@
 """Training: recipes, mixtures, losses, the loop and its stages.
 
-Nothing that separates may import this; `avse.prepare` shares what reading and measuring clips need.
+Packages for separation must not import this one; it shares the code that reads and measures clips
+with `avse.prepare`.
 """

@@ -1,9 +1,9 @@
-"""Stage "ears": audio-only separation, the baseline that lips have to beat.
+"""Stage "ears": audio-only separation, the baseline for the audio-visual network.
 
-The same audio stream and the same fusion, without lip input, give several masks at once; which of
-them is whose is left open (permutation-invariant training: Yu et al. 2017, Kolbæk et al. 2017). In
-validation the better assignment counts, which no one who has only ears could know: so what is
-reported is what sound alone can do at best, given somebody who says whose voice is whose.
+The same audio stream and fusion, without lip input, estimate several masks at once, in any order
+(permutation-invariant training: Yu et al. 2017, Kolbæk et al. 2017). Validation scores the better
+assignment, which sound alone cannot determine: the reported figure is an upper bound for
+audio-only separation, with an oracle assignment of voices to speakers.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ from avse.training.mixing import Batch, Mixer
 from avse.training.validating import Validator
 
 SILENCE = 0.15
-"""Weight of the loss of outputs that are to be silent."""
+"""Weight of the loss of outputs whose target is silence."""
 
 SPREAD = 0.05
-"""Standard deviation of what tells the outputs apart from the first step on."""
+"""Standard deviation of the initial embeddings that distinguish the outputs."""
 
 FLOOR, EXPONENT = 1e-5, 0.3
 
 CLEAN_DB = 25.0
-"""SI-SDR, soft-limited, from which a voice is alone in its mixture: nothing could be gained."""
+"""Soft-limited SI-SDR, in dB, above which a voice is alone in its mixture, so that no gain is
+possible."""
 
 
 class AudioOnlyNet(nn.Module):
     """An audio-only baseline: `AVSENet` without its visual stream, with several outputs.
 
     Args:
-        network: whose audio stream and fusion are used, in place.
-        voices: outputs; every bin is shared out among them and nobody.
+        network: provides the audio stream and the fusion, which are trained in place.
+        voices: number of outputs; a softmax divides each bin among them and a residual class.
     """
 
     def __init__(self, network: AVSENet, voices: int) -> None:
@@ -106,7 +107,7 @@ class AudioOnlyStage:
         self.validator = Validator(held_out, seconds=seconds, count=count, compute=self.compute)
 
     def losses(self, drawn: Batch, rng: np.random.Generator) -> Losses:
-        """Losses and figures of a batch."""
+        """Losses and metrics of a batch."""
         sources = drawn.spectra()
         mixture = sources.sum(dim=1)
         scale = level(mixture)
@@ -119,7 +120,7 @@ class AudioOnlyStage:
         return {"loss": loss, "gain": gain}
 
     def validate(self) -> dict[str, float]:
-        """gain_PACK: SI-SDR improvement of two held-out voices, assigned as is best for them."""
+        """gain_PACK: SI-SDR improvement of two held-out voices under the best assignment."""
         return {
             f"gain_{name}": round(float(np.mean(self.gains(name))), 3)
             for name in self.validator.mixers
@@ -135,7 +136,7 @@ class AudioOnlyStage:
 
     @torch.no_grad()
     def gains_of(self, batch: Batch) -> list[float]:
-        """The same of each mixture of a batch, whose sources are all there."""
+        """The same for each mixture of a batch in which all voices are present."""
         sound = moved(batch.sources, self.compute.device).sum(dim=1)
         spectrum = stft(sound)
         masks = self.ears(padded((spectrum / level(spectrum)).abs()))
@@ -148,15 +149,15 @@ class AudioOnlyStage:
 
 
 def padded(x: Tensor) -> Tensor:
-    """Frames made a multiple of four, which the network needs."""
+    """Pad to a multiple of four frames, which the network requires."""
     return functional.pad(x, (0, -x.shape[-1] % 4))
 
 
 def best_gain(estimates: np.ndarray, voices: np.ndarray, mixture: np.ndarray) -> float:  # type: ignore[type-arg]
-    """Mean SI-SDR improvement in dB of the assignment that is best.
+    """Mean SI-SDR improvement in dB under the best assignment.
 
     Args:
-        estimates: (outputs, samples), no fewer than voices.
+        estimates: (outputs, samples), at least as many as voices.
         voices: (voices, samples).
         mixture: (samples,).
     """
@@ -176,17 +177,17 @@ def best_gain(estimates: np.ndarray, voices: np.ndarray, mixture: np.ndarray) ->
 def assigned(masks: Tensor, mixture: Tensor, voices: Tensor) -> tuple[Tensor, Tensor]:
     """The loss of the best assignment of outputs to voices: SI-SDR and compressed magnitudes, dB.
 
-    SI-SDR, and not SNR, because half the mixture for everybody is worth 3 dB of SNR and nothing of
-    SI-SDR, and a network without lips has to break that symmetry by itself. For a voice that is
-    not there the output's energy, in dB of the mixture's, stands in for SI-SDR.
+    The loss uses SI-SDR instead of SNR: half the mixture in every output gains 3 dB of SNR but no
+    SI-SDR, and a network without lips must break that symmetry by itself. For an absent voice, the
+    output's energy relative to the mixture's, in dB, replaces SI-SDR.
 
     Args:
         masks: (n, outputs, bins, frames).
         mixture: (n, bins, frames), complex.
-        voices: (n, outputs, bins, frames), complex; 0 where nobody speaks.
+        voices: (n, outputs, bins, frames), complex; 0 for absent voices.
 
     Returns:
-        The mean loss over mixtures, and the mean gain in SI-SDR over the voices that are there.
+        The mean loss over mixtures, and the mean gain in SI-SDR over the present voices.
     """
     outputs = masks.shape[1]
     there = power(voices) > 1e-6 * power(mixture)[:, None]

@@ -1,4 +1,4 @@
-"""How far sound and picture of a clip are apart, by the embeddings of a run's own "lips" stage."""
+"""Estimate the A/V offset of each clip with the embeddings of a run's own "lips" stage."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def estimate_delays(network: AVSENet, data: DataSettings) -> dict[str, int]:
     """Delays of all clips in which the estimate is confident enough.
 
     Args:
-        network: its visual and voice streams have learnt to agree; in evaluation mode, on the CPU.
-        data: the packs, and the confidence from which an estimate is believed; below, the sound
-            stays where it is.
+        network: with trained visual and voice streams; in evaluation mode, on the CPU.
+        data: the packs, and the confidence from which an estimate is applied; below it, the sound
+            is not shifted.
 
     Returns:
         Video frames by which the sound is late; see `avse.training.data.Delays`.
@@ -51,13 +51,13 @@ def estimate_delays(network: AVSENet, data: DataSettings) -> dict[str, int]:
 
 
 def write_delays(delays: dict[str, int], folder: Path) -> None:
-    """Write the delays beside the stage that found them, by rename."""
+    """Write the delays to the folder of the stage that estimated them, atomically by rename."""
     with appearing(folder / DELAYS) as temporary:
         temporary.write_text(json.dumps(delays))
 
 
 def read_delays(folder: Path) -> dict[str, int]:
-    """What `write_delays` wrote.
+    """Read the delays that `write_delays` wrote.
 
     Raises:
         InputError: the file is damaged.

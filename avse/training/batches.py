@@ -1,7 +1,7 @@
-"""Batches drawn ahead of the steps, in processes of their own.
+"""Draw batches ahead of the steps, in separate processes.
 
-What a step learns from follows from (seed, rank, step) alone. So the same batches come whatever the
-number of workers, and a run that is resumed draws on where it stopped.
+The batch of a step depends on (seed, rank, step) alone. So any number of workers draws the same
+batches, and a resumed run draws the same ones as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from avse.training.compute import Compute
 
 
 class BatchSource(Protocol):
-    """Draws what a step learns from: tensors on the CPU. Goes to other processes."""
+    """Draws the batch of a step as tensors on the CPU; picklable, since workers are processes."""
 
     def draw(self, rng: np.random.Generator) -> Any:
         """Draw a batch."""
@@ -35,7 +35,7 @@ class Draws(Dataset[Any]):
 
 
 def generator(seed: int, rank: int, step: int, use: int = 0) -> np.random.Generator:
-    """The random numbers of a step; `use` 0 draws batches, 1 is for what is done with them."""
+    """The random generator of a step; `use` is 0 for drawing batches and 1 for processing them."""
     return np.random.default_rng([seed, rank, step, use])
 
 
@@ -43,14 +43,14 @@ def generator(seed: int, rank: int, step: int, use: int = 0) -> np.random.Genera
 def batches(
     source: BatchSource, steps: range, seed: int, compute: Compute, workers: int
 ) -> Iterator[Iterator[Any]]:
-    """The batches of these steps, in order.
+    """Yield the batches of these steps, in order.
 
     Args:
         source: draws them.
-        steps: which.
+        steps: numbers of the steps.
         seed: of the stage.
-        compute: whose rank draws.
-        workers: processes that draw; 0: drawn when asked for.
+        compute: gives the rank of this process.
+        workers: number of processes that draw; 0: this process draws each batch when it is needed.
     """
     loader = DataLoader(
         Draws(source, seed, compute.rank),
@@ -71,6 +71,7 @@ def batches(
 
 
 def _leave_interrupts(worker: int) -> None:
-    """Ctrl-C reaches every process; the one that trains decides what it means, and ends these."""
+    """Ignore Ctrl-C, which reaches every process; the training process handles it and ends the
+    workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

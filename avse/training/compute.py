@@ -1,4 +1,4 @@
-"""Where training runs: a device, a precision, and the processes that share the work."""
+"""Device, precision and processes of distributed training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from avse.models.device import pick_device
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and a place among the processes.
+    """The device of this process and its rank among the training processes.
 
     Attributes:
         device: where this process computes.
         precision: see `avse.training.recipe.Recipe`.
         rank: of this process; 0 logs and saves.
-        ranks: how many there are.
+        ranks: number of processes (the world size).
     """
 
     device: torch.device
@@ -38,7 +38,7 @@ class Compute:
         return self.rank == 0
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Within it the network's convolutions run in 16 bits, if the precision is "bf16"."""
+        """Context in which the network's convolutions run in 16 bits if the precision is "bf16"."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def share_gradients(self, parameters: Sequence[nn.Parameter], stop: bool) -> bool:
@@ -49,7 +49,7 @@ class Compute:
             stop: whether this process was asked to stop.
 
         Returns:
-            Whether any process was: all of them stop after the same step.
+            Whether any process was; so all of them stop after the same step.
         """
         if self.ranks == 1:
             return stop
@@ -74,13 +74,13 @@ class Compute:
         _scatter(flat / self.ranks, buffers)
 
     def same_start(self, module: nn.Module) -> None:
-        """Give every process the weights of the first."""
+        """Copy the weights of the first process to all others."""
         if self.ranks > 1:
             for value in module.state_dict().values():
                 distributed.broadcast(value, 0)
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process reaches this call."""
         if self.ranks > 1:
             distributed.barrier()
 
@@ -130,7 +130,7 @@ def computing(device: str, precision: str) -> Iterator[Compute]:
 
 
 def moved(value: Any, device: torch.device) -> Any:
-    """The same with every tensor on the device; dataclasses, tuples and lists are looked into."""
+    """Move every tensor to the device, also those in dataclasses, tuples and lists."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,9 +1,8 @@
-"""Stage "lips": which voice goes with which lips?
+"""Stage "lips": contrastive pre-training of the visual stream and the voice stream.
 
-The visual stream and the voice stream are trained against each other (InfoNCE, van den Oord et al.
-2018): of all voices in a batch, the lips must pick their own, and the voice its lips. The two
-embeddings that result are what the fusion is conditioned on, and they tell how far sound and
-picture of a clip are apart.
+InfoNCE (van den Oord et al. 2018) trains both streams: the embedding of a talker's lips must be
+closer to that of the talker's own voice than to all other voices in the batch, and the reverse.
+The lip embedding conditions the fusion, and the two embeddings give the A/V offset of a clip.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from avse.training.talking_mixtures import TalkingMixer
 
 
 def fit_components(network: AVSENet, clips: Sequence[TalkingClip]) -> None:
-    """Give the visual stream the principal components of these clips' lips."""
+    """Set the visual stream's principal components from the lips of these clips."""
     visual = network.visual
     found = principal_components(clips, network.spec.lip_components)
     with torch.no_grad():
@@ -40,7 +39,8 @@ def fit_components(network: AVSENet, clips: Sequence[TalkingClip]) -> None:
 
 
 def contrast(evidence: Tensor) -> Tensor:
-    """InfoNCE both ways on (n, n) evidence of lips for voices, their own on the diagonal."""
+    """Symmetric InfoNCE on (n, n) similarities of lips and voices; matching pairs are on the
+    diagonal."""
     own = torch.arange(len(evidence), device=evidence.device)
     lips = functional.cross_entropy(evidence, own)
     return (lips + functional.cross_entropy(evidence.T, own)) / 2
@@ -87,10 +87,10 @@ class ContrastiveStage:
 
     Args:
         network: trained in place.
-        talking: whom to learn from.
-        held_out: others to validate on, by name.
-        size: talkers in a batch.
-        variation: of the lips.
+        talking: talking faces to train on.
+        held_out: other talking faces to validate on, by name.
+        size: number of talkers in a batch.
+        variation: augmentation of the lips.
         compute: where; by default the CPU.
     """
 
@@ -113,7 +113,7 @@ class ContrastiveStage:
         """The loss of a batch."""
         spectrum = stft(drawn.sounds)[..., :-1].abs() * drawn.tilt[..., None]
         power = spectrum.square()
-        # Some noise, so that the voice stream does not live on what is 60 dB down.
+        # Noise keeps the voice stream from relying on detail at -60 dB.
         hiss = 10 ** rng.uniform(-4, -1.5) * power.mean() * torch.empty_like(power).exponential_()
         magnitude = (power + hiss).sqrt()
         components = varied(self.network.visual, drawn.lips, drawn.seen, self.variation, rng)
@@ -123,7 +123,8 @@ class ContrastiveStage:
         return {"loss": contrast(self.network.voice.evidence(lips, voices))}
 
     def validate(self) -> dict[str, float]:
-        """How often held-out lips prefer another held-out person's voice to their own."""
+        """Share of held-out pairs in which another person's voice is more similar to the lips than
+        their own."""
         figures = {}
         for name, mixer in self.held_out.items():
             wrong: list[float] = []

@@ -1,10 +1,10 @@
-"""Lips for speech that has no picture: the embedding that they would have given.
+"""Pseudo-visual embeddings for audio-only speech.
 
-The visual stream turns real lips into an embedding; the voice stream, trained against it, hears a
-clean voice. A linear map with two frames of context either way predicts the one from the other as
-far as it goes (a quarter of the variance on people never seen); the rest of real embeddings, which
-no sound explains, is kept as residuals and added to the prediction for other voices, in an
-amount from none to a little more than real.
+The visual stream embeds real lips; the voice stream, trained with it, embeds a clean voice. A
+linear map with two frames of context on each side predicts the lip embedding from the voice
+embedding (a quarter of the variance on unseen people). The residuals of real embeddings, which the
+sound does not explain, are kept and added to the predictions for other voices, scaled from zero to
+slightly above their real size.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from avse.models.network import AVSENet
 from avse.training.lip_augmentation import on
 
 CONTEXT = 2
-"""Frames of the voice embedding to each side that the map sees."""
+"""Frames of the voice embedding on each side that are inputs of the map."""
 
 RIDGE = 50.0
 
 VEIL = 1.6
-"""Most that made cues hold of what no sound explains, relative to real lips."""
+"""Largest scale of the residuals in synthetic cues, relative to real lips."""
 
 
 @dataclass
 class PseudoLipBank:
-    """The map from voices to lip embeddings, and what it leaves over.
+    """The linear map from voice to lip embeddings, and its residuals.
 
     Attributes:
         map: (embedding, (2 · CONTEXT + 1) · embedding + 1); the last column is the offset.
-        residuals: of each person (embedding, frames) of all their clips, one after the other.
+        residuals: for each person (embedding, frames), the concatenated residuals of all their
+            clips.
     """
 
     map: Tensor
@@ -48,11 +49,11 @@ class PseudoLipBank:
         return PseudoLipBank(self.map.to(device), [rest.to(device) for rest in self.residuals])
 
     def predict(self, voices: Tensor) -> Tensor:
-        """(n, embedding, frames) of voices -> what of their lips' embedding can be known."""
+        """(n, embedding, frames) of voices -> the predicted lip embeddings, without residuals."""
         return torch.einsum("eh,nht->net", self.map, context(voices))
 
     def cues(self, voices: Tensor, rng: np.random.Generator) -> Tensor:
-        """(n, embedding, frames) of voices -> lip embeddings as real people would give them."""
+        """(n, embedding, frames) of voices -> synthetic lip embeddings, with random residuals."""
         known = self.predict(voices)
         count, _, frames = known.shape
         sizes = np.array([person.shape[-1] for person in self.residuals])
@@ -62,11 +63,11 @@ class PseudoLipBank:
         place = (np.cumsum(sizes) - sizes)[person][:, None] + inside
         everybody = torch.cat(self.residuals, dim=-1)
         rest = everybody[:, torch.from_numpy(place).to(known.device)].transpose(0, 1)
-        # People differ in how much they move their mouths, and in how much of it is speech.
+        # People differ in how far they move their mouths, and in how much of the motion is speech.
         lively = on(known, np.exp(rng.normal(0.1, 0.25, (count, 1, 1))))
         clear = on(known, np.exp(rng.normal(0.0, 0.2, (count, 1, 1))))
-        # From lips that give everything away to lips that say less than real ones. The clear ones
-        # teach separation, which the others alone do only very slowly.
+        # From fully predictable lips to lips that are less informative than real ones. Training on
+        # the latter alone learns to separate only very slowly.
         veil = on(known, rng.uniform(0, VEIL, (count, 1, 1)))
         out: Tensor = lively * (clear * known + veil * rest)
         return out
@@ -74,7 +75,7 @@ class PseudoLipBank:
 
 @torch.no_grad()
 def fit_cues(network: AVSENet, clips: Sequence[TalkingClip]) -> tuple[PseudoLipBank, Tensor]:
-    """Fit the map on real clips.
+    """Fit the linear map on real clips.
 
     Returns:
         The bank, and the standard deviation of each embedding channel: (embedding, 1); both on the

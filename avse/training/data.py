@@ -1,4 +1,4 @@
-"""Packs that `avse prepare` made, put together into what the mixers draw from."""
+"""Combine packs of `avse prepare` into the data sets from which the mixers draw."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from avse.utils.fingerprint import sha256
 
 EVERYBODY = "all"
 NEVER = 2.0
-"""A confidence that no delay has."""
+"""A confidence above that of any delay, so that none is applied."""
 
 Delays = Mapping[str, int]
 """Video frames by which the sound is late, by "PACK/clip id"."""
 
 
 class Faces(ClipSet):
-    """Talking faces of several packs, each read anew when it is asked for.
+    """Talking faces of several packs, read from disk at each access.
 
     Args:
         folders: of the packs.
-        split: whom to take; "all" for everybody.
+        split: split of the speakers; "all" for every speaker.
         confident: confidence from which a pack's estimate of a delay is applied.
         delays: to apply instead of the packs' own; clips that are not among them keep theirs.
 
@@ -61,13 +61,13 @@ class Faces(ClipSet):
         return self.parts[part][inside]
 
     def row(self, n: int) -> Row:
-        """What is known of a clip unread."""
+        """Description of a clip, without reading its data."""
         part, inside = self.index[n]
         row = self.parts[part].rows[inside]
         return Row(row.corpus, row.person, row.frames)
 
     def keys(self) -> Iterator[str]:
-        """Of each clip, as in `Delays`."""
+        """Delay of each clip, as in `Delays`."""
         for part, inside in self.index:
             pack = self.parts[part].pack
             yield key(pack, self.parts[part].rows[inside].id)
@@ -85,11 +85,11 @@ def _moved(row: PackedClip, delays: Delays | None, name: str) -> PackedClip:
 
 
 class PackedSounds(Sounds):
-    """Sounds of several packs, those of talking faces too, each read anew when asked for.
+    """Sounds of several packs, also of packs with talking faces, read from disk at each access.
 
     Args:
         folders: of the packs.
-        split: whom to take; "all" for everybody.
+        split: split of the speakers; "all" for every speaker.
 
     Raises:
         InputError: a folder is not a pack.
@@ -114,14 +114,14 @@ class PackedSounds(Sounds):
 
 @dataclasses.dataclass(frozen=True)
 class Corpora:
-    """What a stage learns from and is validated on.
+    """Training and validation data of a stage.
 
     Attributes:
-        faces: talking faces to learn from.
-        held_out: of other people, by the name of the pack.
-        speech: voices to learn from, or None.
-        noise: or None.
-        crowds: or None.
+        faces: talking faces for training.
+        held_out: talking faces of other people, by the name of the pack.
+        speech: voices for training, or None.
+        noise: noises, or None.
+        crowds: recordings of crowds, or None.
         held_out_speech: voices of other people, or None.
     """
 
@@ -143,7 +143,7 @@ def open_corpora(data: DataSettings, *, delays: Delays | None, own_delays: bool 
 
     Raises:
         InputError: a folder is not a pack, or has no lips where they are needed.
-        UsageError: there is nothing to learn from.
+        UsageError: there are no training data.
     """
     confident = data.confident if own_delays else NEVER
     confident = min(confident, 1.0) if delays is not None else confident
@@ -176,7 +176,7 @@ def open_corpora(data: DataSettings, *, delays: Delays | None, own_delays: bool 
 
 
 def fingerprints(data: DataSettings) -> dict[str, str]:
-    """SHA-256 of the list of each pack, by folder: what a run was begun with.
+    """SHA-256 of the list of each pack, by folder: identifies the data with which a run began.
 
     Raises:
         InputError: a folder is not a pack.
@@ -189,7 +189,7 @@ def fingerprints(data: DataSettings) -> dict[str, str]:
 
 
 def sample(clips: ClipSet, most: int, seed: int = 0) -> list[TalkingClip]:
-    """At most so many clips, drawn evenly: enough to estimate a covariance from."""
+    """At most so many clips, evenly spaced: enough to estimate a covariance."""
     chosen = np.arange(len(clips))
     if len(clips) > most:
         chosen = np.sort(np.random.default_rng(seed).choice(len(clips), most, replace=False))

@@ -1,4 +1,4 @@
-"""What recordings go through on their way: other speeds, overloaded microphones, lossy codecs."""
+"""Degrade recordings: change of speed, clipping, lossy codecs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ CODECS: tuple[tuple[str, str, tuple[int, int]], ...] = (
     ("adts", "aac", (24_000, 64_000)),
     ("ogg", "libopus", (8_000, 32_000)),
 )
-"""Container, encoder, and bits a second from and to."""
+"""Container, encoder, and lowest and highest bit rate in bits per second."""
 
 _STEPS = 100
 _FURTHEST = 4096
-"""Samples by which a codec may be late."""
+"""Largest delay of a codec, in samples."""
 
 
 def change_speed(x: FloatArray, factor: float) -> FloatArray:
-    """Play faster or slower, higher or lower with it: (samples,) -> (samples / factor,).
+    """Change speed and pitch together: (samples,) -> (samples / factor,).
 
     Args:
         x: (samples,).
@@ -33,21 +33,21 @@ def change_speed(x: FloatArray, factor: float) -> FloatArray:
 
 
 def overload(x: FloatArray, share: float) -> FloatArray:
-    """Cut off the loudest samples, so large a share of them: (samples,)."""
+    """Clip the loudest samples, a given share of all: (samples,)."""
     limit = np.float32(np.quantile(np.abs(x), 1 - share))
     return np.clip(x, -limit, limit)
 
 
 def through_codec(x: FloatArray, which: int, share: float) -> FloatArray:
-    """Encode and decode, in step with the original.
+    """Encode and decode, aligned with the original.
 
     Args:
         x: (samples,), 16 kHz.
-        which: of `CODECS`.
-        share: of the way from the lowest to the highest bit rate.
+        which: index in `CODECS`.
+        share: position between the lowest (0) and the highest (1) bit rate.
 
     Returns:
-        (samples,); the original where nothing comes out.
+        (samples,); the original if the codec returns no samples.
     """
     import av
 

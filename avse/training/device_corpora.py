@@ -1,4 +1,4 @@
-"""Corpora in the memory of the device that trains, and voices read from them.
+"""Keep corpora in the memory of the training device, and read voices from them.
 
 A GPU consumes mixtures far faster than processes on the CPU can draw and send them. Ten hours of
 speech take 1.2 GB as 16-bit samples, so whole corpora fit beside the network, and a batch is
@@ -22,25 +22,25 @@ from avse.training.mixing import MixSettings
 from avse.types import FloatArray
 
 PIECES = 5
-"""Clips at most that one voice of a mixture is joined from."""
+"""Maximum number of clips that are joined to one voice of a mixture."""
 
 SLOW, FAST = 0.88, 1.14
 """Range of the speeds of voices, and of lips with them."""
 
 LOUD = 0.1
-"""Root mean square that the loud part of every clip is brought to."""
+"""Target root mean square of the loud part of every clip."""
 
 _RUN_UP = SAMPLE_RATE // 2
 
 
 @dataclass(frozen=True)
 class ClipIndex:
-    """Which clips a person has, and which people a corpus has: all contiguous.
+    """Contiguous index of the clips of each person and the people of each corpus.
 
     Attributes:
         begin: (clips,) first sample of each clip in the corpus's tensor of samples.
         length: (clips,) in samples.
-        gain: (clips,) that brings a clip to the usual level.
+        gain: (clips,) factor that normalises the level of a clip.
         first_clip, clips: (people,) each person's first clip and number of clips.
         first_person, people: (corpora,) each corpus's first person and number of people.
         weights: (corpora,) probability of each.
@@ -103,7 +103,7 @@ def index_clips(
 
 
 def loudness_gain(samples: npt.NDArray[np.int16]) -> float:
-    """What brings the loud part of (samples,) int16 to the usual level."""
+    """Gain that normalises the level of the loud part of (samples,) int16."""
     x = samples.astype(np.float32) / 32768
     peak = float(np.abs(x).max(initial=0.0))
     loud = x[np.abs(x) > 0.01 * peak]
@@ -138,7 +138,7 @@ class DeviceRandom:
         return torch.minimum((share * limit).long(), (limit.long() - 1).clamp_min(0))
 
     def choose(self, weights: Tensor, count: int) -> Tensor:
-        """(count,) places in (n,) weights, with repeats."""
+        """(count,) indices drawn by (n,) weights, with replacement."""
         return torch.multinomial(weights, count, replacement=True, generator=self.generator)
 
     def distinct(self, limit: Tensor, count: int) -> Tensor:
@@ -154,11 +154,11 @@ class DeviceRandom:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Which stretches of which clips a voice is joined from; all fields are (n, pieces) but speed.
+    """The stretches of clips that make up a voice; all fields but speed are (n, pieces).
 
     Attributes:
         begin, size: first sample of each clip in the corpus, and its samples.
-        gain: that brings it to the usual level.
+        gain: factor that normalises its level.
         at: sample of the voice at which the piece starts; may be negative.
         lasts: samples of the voice that it fills; 0 for none.
         skipped: samples of the clip, at the speed of the voice, before the piece.
@@ -205,13 +205,14 @@ def join(samples: Tensor, length: int, pieces: Pieces) -> Tensor:
 
 @functools.cache
 def fused_join() -> Callable[[Tensor, int, Pieces], Tensor]:
-    """`join` as one kernel, compiled on first use, for devices on which launches are what costs."""
+    """`join` as one kernel, compiled on first use, for devices where kernel launches are the main
+    cost."""
     compiled: Callable[[Tensor, int, Pieces], Tensor] = torch.compile(join, dynamic=True)
     return compiled
 
 
 def joined_on(device: torch.device) -> Callable[[Tensor, int, Pieces], Tensor]:
-    """`join`, or the compiled one where that pays."""
+    """`join`, or the compiled version where it is faster."""
     return fused_join() if device.type == "cuda" else join
 
 
@@ -247,7 +248,7 @@ class ResidentSounds:
     ) -> tuple[Tensor, Pieces]:
         """(n,) people -> (n, samples): clips of theirs, joined with pauses; and what was joined.
 
-        As `Mixer.voice` does: some begin late, some end early, half pause hardly at all.
+        Like `Mixer.voice`: some voices begin late, some end early, and half have almost no pauses.
         """
         index, count, length = self.index, len(speaker), settings.samples
         shape = (count, PIECES)

@@ -1,7 +1,7 @@
-"""Sounds to enrol voices with, drawn on the device that trains.
+"""Draw enrolment sounds on the training device.
 
-The same as `avse.training.enrolment` draws on the CPU, with one difference: of a clip that a
-mixture uses in several places, what lies between these places counts as used too.
+The same as `avse.training.enrolment` on the CPU, with one difference: if a mixture uses a clip in
+several places, the parts between these places count as used too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MARGIN = 2 * SAMPLES_PER_FRAME
 
 
 def unused(index: ClipIndex, clip: Tensor, used: Pieces, length: int) -> tuple[Tensor, Tensor]:
-    """The longest stretch at either end of a clip that a mixture has nothing of.
+    """The longest unused stretch at either end of a clip.
 
     Args:
         index: of all clips.
@@ -55,15 +55,15 @@ def draw_enrolments_on_device(
     used: Pieces,
     sources: Tensor,
 ) -> Tensor:
-    """Sounds to enrol the voices of some mixtures with.
+    """Draw enrolment sounds for the voices of a batch of mixtures.
 
     Args:
-        random: decides whom and with what.
-        share: probability that a voice is enrolled.
+        random: generator for all choices.
+        share: probability of enrolling a voice.
         corpus: (all,) int16 samples, and which clips a person has.
         speaker: (mixtures, voices) people.
-        used: what the voices are joined from, (mixtures × voices, pieces).
-        sources: (mixtures, voices + 1, samples), of which company is taken.
+        used: the pieces of which the voices are made, (mixtures × voices, pieces).
+        sources: (mixtures, voices + 1, samples), from which interfering sound is taken.
 
     Returns:
         (mixtures, voices, `LONGEST`), 0 at the end of shorter ones and where a voice is unknown.
@@ -117,7 +117,7 @@ def draw_enrolments_on_device(
 
 
 def _company(random: DeviceRandom, sources: Tensor, voices: int) -> Tensor:
-    """(mixtures, voices, `LONGEST`): something else of the mixture now and then, quietly."""
+    """(mixtures, voices, `LONGEST`): at random, another source of the mixture at a low level."""
     size, count, length = sources.shape
     power = sources.square().mean(dim=-1)
     others = (power > 0)[:, None] & ~torch.eye(voices, count, dtype=torch.bool, device=power.device)

@@ -1,6 +1,6 @@
-"""Mixtures drawn on the device that trains, from corpora that stay in its memory.
+"""Draw mixtures on the training device, from corpora in its memory.
 
-What is drawn follows the settings of `avse.training.mixing` and `avse.training.talking_mixtures`,
+The mixtures follow the settings of `avse.training.mixing` and `avse.training.talking_mixtures`,
 with these differences: levels are set over whole clips, talking faces change speed together with
 their voices, frequency responses are already applied to the sources, and codecs are not simulated.
 """
@@ -51,10 +51,10 @@ PAUSING = 0.4
 
 
 class Acoustics:
-    """What lies between mouths and the recording: rooms, frequency responses, loudness, overload.
+    """Simulates acoustics and recording: rooms, frequency responses, loudness, clipping.
 
     Args:
-        settings: how probable each is.
+        settings: probability of each effect.
         device: where.
     """
 
@@ -91,7 +91,7 @@ class Acoustics:
         spectrum = spectrum * self.responses(random, mixtures, count)
         inside = round(self.settings.room_probability * mixtures)
         if self.rooms is not None and inside:
-            # The mixtures of a batch are alike, so that the first ones may be those in rooms.
+            # The mixtures of a batch are exchangeable, so the first ones can be those in rooms.
             limit = torch.full((inside,), ROOMS, device=self.device)
             places = random.distinct(torch.full_like(limit, PLACES), min(PLACES, count - 1))
             room = self.rooms[random.below(limit)[:, None], places]
@@ -101,7 +101,7 @@ class Acoustics:
         return out
 
     def even_out(self, random: DeviceRandom, voices: Tensor) -> Tensor:
-        """Even out the loudness of some of (n, samples), as broadcast does (`mixing.compress`)."""
+        """Compress the dynamics of some of (n, samples), as in broadcast (`mixing.compress`)."""
         count, length = voices.shape
         step = SAMPLE_RATE // 50
         level = functional.avg_pool1d(voices.square()[:, None], step, ceil_mode=True).sqrt()
@@ -114,7 +114,7 @@ class Acoustics:
         return voices * gain[:, 0].clamp_max(30.0)
 
     def overload(self, random: DeviceRandom, sources: Tensor) -> Tensor:
-        """Cut off the peaks of some mixtures; what that adds is part of the noise."""
+        """Clip the peaks of some mixtures; the distortion is added to the noise source."""
         count = round(self.settings.clipping_probability * len(sources))
         if not count:
             return sources
@@ -133,7 +133,7 @@ class ResidentMixer:
     Args:
         speech: voices.
         noise: or None.
-        settings: how to draw.
+        settings: distribution of the mixtures.
         device: where.
         enrolled: probability that a voice is known from elsewhere.
 

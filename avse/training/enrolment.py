@@ -1,9 +1,9 @@
-"""What a person says elsewhere: the sound that a voice is enrolled with.
+"""Draw enrolment sounds: other speech of a person, from which a voiceprint is computed.
 
-Where somebody talks alone in a recording, their voice is known, and the fusion can take it as a
-voiceprint (`AVSESpec.enrolment`). In training that sound comes from other clips of the person, or
-from other parts of a clip, never from what the mixture has of it. In a recording it is separated
-sound: so it now and then has company here.
+Where a person talks alone in a recording, a voiceprint can be computed and given to the fusion
+(`AVSESpec.enrolment`). In training, that sound comes from other clips of the person or from other
+parts of a clip, never from the parts in the mixture. In a recording it is separated sound, which
+is imperfect; so some enrolment sounds contain another source.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from avse.training.degradation import change_speed
 from avse.types import FloatArray
 
 LONGEST, LEAST = 4 * SAMPLE_RATE, SAMPLE_RATE
-"""Samples of a voice that are drawn at most, and with fewer of which it stays unknown."""
+"""Most samples drawn of a voice, and the fewest; a voice with fewer is not enrolled."""
 
 PIECE = SAMPLE_RATE // 2
-"""Samples that are worth taking from a clip."""
+"""Fewest samples that are taken from a clip."""
 
 CLIPS = 8
-"""Clips that are looked at, at most."""
+"""Maximum number of clips that are tried."""
 
 COMPANY, COMPANY_DB = 0.4, (-15.0, -5.0)
-"""Probability that something else is heard too, and its level relative to the voice."""
+"""Probability of interfering sound, and its level relative to the voice."""
 
 
 @dataclass
 class Said:
-    """What a mixture has of somebody's clips.
+    """The parts of a person's clips that a mixture uses.
 
     Attributes:
-        pieces: by the place of a clip: (first, last + 1) samples.
-        speed: by which the voice was changed.
+        pieces: (first, last + 1) samples, by the index of the clip.
+        speed: factor by which the speed of the voice was changed.
     """
 
     pieces: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Said:
         self.pieces.setdefault(clip, []).append((begin, end))
 
     def left(self, clip: int, length: int) -> tuple[int, int]:
-        """The longest stretch of a clip that the mixture has nothing of."""
+        """The longest stretch of a clip that the mixture does not use."""
         longest = at = 0
         found = (0, 0)
         for begin, end in [*sorted(self.pieces.get(clip, [])), (length, length)]:
@@ -62,9 +62,9 @@ class Talker:
     """A voice of a mixture.
 
     Attributes:
-        mixture, voice: which.
+        mixture, voice: indices of the mixture and of its voice.
         clips: places of all clips of the person.
-        said: what the mixture has of them.
+        said: the parts of the clips that the mixture uses.
     """
 
     mixture: int
@@ -79,12 +79,12 @@ def elsewhere(
     said: Said,
     read: Callable[[int], FloatArray],
 ) -> FloatArray | None:
-    """Something else that a person says, 1 to 4 s of it.
+    """Draw 1 to 4 s of a person's speech that the mixture does not use.
 
     Args:
         rng: decides what.
         clips: places of all clips of the person.
-        said: what it must not be.
+        said: the parts that must not be drawn.
         read: gives the sound of a clip by its place.
 
     Returns:
@@ -117,12 +117,12 @@ def draw_enrolments(
     talkers: Sequence[Talker],
     read: Callable[[int], FloatArray],
 ) -> FloatArray:
-    """Sounds to enrol the voices of some mixtures with.
+    """Draw enrolment sounds for the voices of a batch of mixtures.
 
     Args:
-        rng: decides whom and with what.
-        share: probability that a voice is enrolled.
-        sources: (mixtures, voices + 1, samples), of which company is taken.
+        rng: generator for all choices.
+        share: probability of enrolling a voice.
+        sources: (mixtures, voices + 1, samples), from which interfering sound is taken.
         talkers: the voices of the mixtures.
         read: gives the sound of a clip by its place.
 

@@ -1,4 +1,4 @@
-"""From a run to a file of weights that `avse separate --model` takes."""
+"""Export a run to a weights file for `avse separate --model`."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
     """Write the averaged weights of a stage.
 
     Args:
-        run: folder of a run, whose stage begun last is taken; or of a stage.
-        file: where to; replaced by rename.
+        run: folder of a stage, or of a run, whose most recent stage is exported.
+        file: path of the output; replaced by rename.
         bias: added to the mask logits of real masks.
         half: store 16-bit floats.
 
@@ -58,13 +58,13 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
     spec = AVSESpec.from_json(json.dumps(begun["network"]))
     if kind in ("ears", "lips"):
         raise UsageError(
-            f"stage {stage.name!r} has learnt nothing of separating by lips",
+            f"stage {stage.name!r} did not train lip-based separation",
             'export a stage of kind "joint", "phase" or "wave"',
         )
     if bias and spec.mask != "magnitude":
         raise UsageError("complex masks have no mask logits for a bias", "leave --bias out")
     state = averaged(stage / CHECKPOINT)
-    with torch.device("meta"):  # a file may describe a network that no machine holds
+    with torch.device("meta"):  # a file may describe a network too large for any machine
         needed = {name: value.shape for name, value in AVSENet(spec).state_dict().items()}
     if needed != {name: value.shape for name, value in state.items()}:
         raise InputError(
@@ -84,7 +84,7 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
 
 
 def _begun_with(stage: Path) -> tuple[str, dict[str, Any]]:
-    """The kind of a stage, and all that it was begun with.
+    """The kind of a stage, and all settings with which it began.
 
     Raises:
         InputError: that cannot be read.
@@ -101,7 +101,7 @@ def _begun_with(stage: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _export_offscreen(run: Path, file: Path, *, half: bool) -> Exported:
-    """Write one file out of the two stages of a run that learn about people out of sight.
+    """Write one file from the two stages of a run that train off-screen separation.
 
     Raises:
         UsageError: there are not both.

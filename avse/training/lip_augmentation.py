@@ -1,4 +1,4 @@
-"""Lips as other cameras, heads and habits would have shown them."""
+"""Augment lips: variations of camera, head pose and articulation."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def varied(
     how: LipVariation,
     rng: np.random.Generator,
 ) -> Tensor:
-    """The components of lips, varied.
+    """Compute the principal components of lips, with augmentation.
 
     Args:
-        visual: projects them.
+        visual: the visual stream, which projects landmarks to components.
         points: (n, frames, points, 3), minus each clip's median.
         seen: (n, frames).
         how: see `LipVariation`.
-        rng: for what is drawn once a talker; noise is drawn from torch's generator.
+        rng: for values drawn once per talker; noise uses torch's generator.
 
     Returns:
         (n, components, frames).
@@ -48,11 +48,11 @@ def varied(
 
 
 def drift(components: Tensor, rng: np.random.Generator) -> Tensor:
-    """Slow errors of the lips, as heads that turn and light that changes bring them about.
+    """Slow landmark errors, such as those from head turns and changes of light.
 
     Args:
         components: (n, components, frames), whitened.
-        rng: draws how large they are: up to the size of the motion itself, none for a third.
+        rng: draws their size: up to that of the motion itself, and 0 for a third of the talkers.
     """
     noise = functional.pad(torch.randn_like(components), (DRIFT, DRIFT), mode="reflect")
     slow = functional.avg_pool1d(noise, 2 * DRIFT + 1, stride=1) * (2 * DRIFT + 1) ** 0.5

@@ -1,7 +1,7 @@
 """One plain loop for every stage: seeded, resumable to the bit, logged to a file.
 
-Every step's randomness comes from (seed, rank, step), so a run that is stopped and resumed draws
-the same mixtures and the same dropout as one that is not; there is no generator to keep.
+The random numbers of each step depend on (seed, rank, step) alone. So a resumed run draws the same
+mixtures and the same dropout as an uninterrupted one, without saving generator states.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ CHECKPOINT, LOG = "last.pt", "log.jsonl"
 
 
 class Stage(Protocol):
-    """What a kind of training is made of."""
+    """The parts that each kind of training provides to the loop."""
 
     @property
     def module(self) -> nn.Module:
-        """What is trained and saved; parameters that require no gradient stay as they are."""
+        """The module that is trained and saved; parameters without gradients stay unchanged."""
 
     @property
     def source(self) -> BatchSource:
-        """Draws batches, in other processes perhaps."""
+        """Draws batches, possibly in other processes."""
 
     def losses(self, drawn: Any, rng: np.random.Generator) -> Losses:
-        """Figures of a batch, of which "loss" is minimised."""
+        """Metrics of a batch; the loop minimises "loss"."""
 
     def validate(self) -> dict[str, float]:
-        """Figures for the log; called with the averaged weights in place."""
+        """Validation metrics for the log; called with the averaged weights in place."""
 
 
 class Callback(Protocol):
     """Callbacks of a training loop."""
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
-        """What was written to the log."""
+        """A line was written to the log."""
 
     def step(self, step: int, loss: float | None) -> None:
-        """A step is done; the loss where it is known."""
+        """A step is done; the loss is None where it was not read."""
 
 
 class NullCallback:
-    """A `Watch` that does not."""
+    """A `Watch` whose methods do nothing."""
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
         """Nothing."""
@@ -73,12 +73,12 @@ def never() -> bool:
 
 
 def learning_rate(step: int, settings: LoopSettings, minutes: float = 0.0) -> float:
-    """Warm up, hold, fall.
+    """Learning rate of a step: warm-up, constant, decay.
 
     Args:
-        step: which.
-        settings: how.
-        minutes: that the stage has trained so far.
+        step: number of the step.
+        settings: the schedule.
+        minutes: training time of the stage so far.
     """
     rise = min(1.0, (step + 1) / max(1, settings.warmup))
     done = step / max(1, settings.steps)
@@ -89,7 +89,7 @@ def learning_rate(step: int, settings: LoopSettings, minutes: float = 0.0) -> fl
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What `Trainer.save` wrote.
+    """Read a checkpoint that `Trainer.save` wrote.
 
     Raises:
         InputError: it is damaged or missing.
@@ -109,7 +109,7 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
 
 def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What `torch.save` wrote, tensors and plain values alone; who reads it checks what they are.
+    """Read a file of `torch.save` with tensors and plain values only; the caller validates them.
 
     Raises:
         InputError: it is damaged or missing.
@@ -134,7 +134,7 @@ def take_over(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
 
 
 def damaged(path: Path, why: object) -> InputError:
-    """The error to raise for a checkpoint that is not what it should be."""
+    """The error for an invalid checkpoint."""
     return InputError(
         f"the checkpoint {path} cannot be read: {why}", "remove its folder to begin anew"
     )
@@ -145,12 +145,12 @@ class Trainer:
 
     Args:
         stage: what to train; on its device already.
-        folder: where the run lives; a run found there is resumed.
+        folder: folder of the stage; a checkpoint in it is resumed.
         settings: how long and how fast.
         compute: where; by default this process on the CPU.
         workers: processes that draw batches.
         watch: callbacks.
-        stop: asked after every step whether to stop.
+        stop: called after every step; True stops the training.
 
     Attributes:
         step: how many steps are done.
@@ -188,7 +188,7 @@ class Trainer:
             self.resume()
 
     def resume(self) -> None:
-        """Take up the run found in the folder.
+        """Resume from the checkpoint in the folder.
 
         Raises:
             InputError: the checkpoint is damaged.
@@ -205,7 +205,7 @@ class Trainer:
             raise damaged(path, error) from error
         log = self.folder / LOG
         if self.compute.first and log.exists():
-            # Steps after the last checkpoint will be done, and logged, again.
+            # Steps after the last checkpoint are repeated and logged again.
             lines = log.read_text().splitlines(keepends=True)
             log.write_text("".join(line for line in lines if _step_of(line) <= self.step))
 
@@ -224,7 +224,7 @@ class Trainer:
                 torch.save(state, temporary)
 
     def run(self) -> bool:
-        """Train until `settings.steps`, or until asked to stop.
+        """Train until `settings.steps`, or until `stop` returns True.
 
         Returns:
             Whether all steps are done. Either way the checkpoint is written.
@@ -251,12 +251,12 @@ class Trainer:
         return self.over()
 
     def over(self) -> bool:
-        """Whether all steps are done, or all the time is used."""
+        """Whether all steps are done or the time limit is reached."""
         limit = self.settings.minutes
         return self.step >= self.settings.steps or bool(limit and self.seconds >= 60 * limit)
 
     def advance(self, drawn: Any) -> bool:
-        """Take one step; gives whether to stop after it."""
+        """Take one step and return whether to stop after it."""
         cfg, rank = self.settings, self.compute.rank
         torch.manual_seed((cfg.seed * 1_000_003 + self.step) * 1_009 + rank)
         for group in self.optimiser.param_groups:
@@ -305,7 +305,7 @@ class Trainer:
         self.compute.wait()
 
     def write_figures(self, seconds: float) -> None:
-        """Log the mean figures since the last time."""
+        """Log the mean metrics since the last line."""
         mean = {k: round(float(total) / n, 4) for k, (total, n) in self.totals.items()}
         mean["seconds_per_step"] = round(seconds / max(1, self.counted), 4)
         mean["rate"] = self.optimiser.param_groups[0]["lr"]

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""Loss functions of training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 SOFT = 1e-3
-"""Soft limit: improving a voice beyond 30 dB earns nothing more."""
+"""Soft limit: improvements beyond 30 dB do not lower the loss."""
 
 
 def mask_error(mask: Tensor, mixture: Tensor, target: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def mask_error(mask: Tensor, mixture: Tensor, target: Tensor) -> Tensor:
 def snr_loss(error: Tensor, energy: Tensor, reference: Tensor) -> Tensor:
     """Negative signal-to-noise ratio in dB, soft-limited, defined for silent targets too.
 
-    For a target that is there: 10 log10((error + soft · energy) / energy). For a silent one:
+    For a target with energy: 10 log10((error + soft · energy) / energy). For a silent one:
     10 log10(error / reference + soft), which rewards silence down to the soft limit
     (Wisdom et al. 2020, *Unsupervised sound separation using mixture invariant training*). Not
     scale-invariant, on purpose: scale-invariant losses cannot reward silence.
@@ -47,16 +47,16 @@ def snr_loss(error: Tensor, energy: Tensor, reference: Tensor) -> Tensor:
 
 
 def compressed_loss(mask: Tensor, mixture: Tensor, target: Tensor, exponent: float = 0.3) -> Tensor:
-    """Error of the compressed magnitudes, in dB relative to the target's: every bin has a say.
+    """Error of the compressed magnitudes, in dB relative to the target's; quiet bins count too.
 
-    The signal-to-noise ratio is decided by the few loudest bins, and half the mixture already
-    scores 3 dB; this cannot be had without finding out which bins are whose.
+    The few loudest bins dominate the signal-to-noise ratio, and half the mixture already scores 3
+    dB; this loss falls only if the mask assigns the bins to the right voices.
 
     Args:
         mask: (n, bins, frames), real or complex.
         mixture: (n, bins, frames), complex.
         target: (n, bins, frames), complex.
-        exponent: of the compression.
+        exponent: power to which magnitudes are raised.
 
     Returns:
         (n,), 0 dB for silence in place of the target; for a silent target, relative to the mixture.

@@ -1,7 +1,7 @@
-"""Mixtures made on the fly: a new one every time, the same ones for the same seed.
+"""Draw mixtures on the fly, reproducibly from a seed.
 
-All voices of a mixture come from one corpus, so that microphone, codec and room never tell which of
-them is wanted.
+All voices of a mixture come from one corpus, so that microphone, codec and room never identify the
+target voice.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ class MixSettings:
 
     seconds: float = 3.2
     voices: tuple[float, ...] = (0.2, 0.6, 0.2)
-    """Probability of one, two, three voices."""
+    """Probabilities of one, two and three voices."""
     spread_db: float = 5.0
-    """Voices differ in level by up to this, either way."""
+    """Largest difference in level between voices, in dB, in either direction."""
     noise_probability: float = 0.5
     snr_db: tuple[float, float] = (-5.0, 20.0)
     room_probability: float = 0.25
     rooms: str = "tail"
-    """How they are simulated: "tail", or "image" (see `avse.training.rooms`)."""
+    """Method of simulating rooms: "tail", or "image" (see `avse.training.rooms`)."""
     speed_probability: float = 0.0
-    """Of a voice without a picture being a tenth slower to a tenth faster, and lower or higher."""
+    """Probability of changing the speed and pitch of an audio-only voice by up to a tenth."""
     clipping_probability: float = 0.0
     codec_probability: float = 0.0
-    """Of the mixture having been overloaded, and of having gone through MP3, AAC or Opus."""
+    """Probability of clipping the mixture, and of encoding it as MP3, AAC or Opus."""
     babble_probability: float = 0.0
-    """Of noise being several voices of the speech corpora at once; needs `mixing = "device"`."""
+    """Probability that the noise is babble of several corpus voices; needs `mixing = "device"`."""
     tilt_db: float = 5.0
     compression_probability: float = 0.3
     fluent: float = 0.5
-    """Probability that a voice made of several clips pauses hardly at all between them."""
+    """Probability that a voice of several clips has almost no pauses between them."""
 
     def __post_init__(self) -> None:
         if self.rooms not in KINDS:
@@ -71,15 +71,15 @@ class MixSettings:
 
 @dataclass
 class Batch:
-    """Mixtures and what they are made of.
+    """Mixtures and their sources.
 
     Attributes:
-        sources: (batch, voices + 1, samples); voices that are absent are 0; the last is noise.
-        present: (batch, voices), 1 for a voice that is there.
+        sources: (batch, voices + 1, samples); absent voices are 0, and the last source is noise.
+        present: (batch, voices), 1 for a present voice.
         tilt: (batch, voices + 1, bins), a smooth random frequency response for each source; None
             if it is applied already.
-        enrolment: (batch, voices, samples), what the voices say elsewhere, 0 where they are not
-            known; None if nobody is. See `avse.training.enrolment`.
+        enrolment: (batch, voices, samples), enrolment sounds, 0 for voices without one; None if no
+            voice has one. See `avse.training.enrolment`.
     """
 
     sources: Tensor
@@ -104,11 +104,12 @@ def set_level(x: FloatArray, rms: float) -> FloatArray:
 
 
 def compress(x: FloatArray, strength: float) -> FloatArray:
-    """Even out loudness as broadcast does: the level of 20 ms to the power -`strength` as gain.
+    """Compress the dynamics, as in broadcast: the gain is the level of 20 ms to the power
+    -`strength`.
 
     Args:
         x: (samples,).
-        strength: 0 changes nothing, 1 makes every moment equally loud.
+        strength: 0 leaves the signal unchanged, 1 gives every moment the same level.
     """
     step = SAMPLE_RATE // 50
     pieces = np.pad(x, (0, -len(x) % step)).reshape(-1, step)
@@ -127,18 +128,18 @@ def smooth_tilt(rng: np.random.Generator, sources: int, spread_db: float) -> Flo
     amount = rng.normal(0, spread_db / 2, (sources, 3)) / np.array([1, 1.5, 2])
     response = 10 ** (amount @ shape / 20)
     if rng.random() < NARROW:
-        # The whole recording, so every source alike: 3.5 to 7.5 kHz, as telephones and codecs do.
+        # One band limit for all sources: 3.5 to 7.5 kHz, as telephones and codecs have.
         response[:, int(rng.uniform(3500, 7500) / (SAMPLE_RATE / 2) * BINS) :] *= 1e-3
     return np.asarray(response, np.float32)
 
 
 def degrade(rng: np.random.Generator, sources: FloatArray, settings: MixSettings) -> None:
-    """Overload the mixture or send it through a codec; what that adds is part of the noise.
+    """Clip the mixture or encode it with a codec; the distortion is added to the noise source.
 
     Args:
-        rng: decides whether, and how.
+        rng: generator for all choices.
         sources: (voices + 1, samples), changed in place: the last is noise.
-        settings: how probable it is.
+        settings: probabilities of both.
     """
     clipped = settings.clipping_probability and rng.random() < settings.clipping_probability
     coded = settings.codec_probability and rng.random() < settings.codec_probability
@@ -159,7 +160,7 @@ class Mixer:
     Args:
         speech: voices.
         noise: noises (corpus and person are ignored), or None.
-        settings: how to draw.
+        settings: distribution of the mixtures.
         enrolled: probability that a voice is known from elsewhere.
     """
 
@@ -176,7 +177,7 @@ class Mixer:
         self.people: dict[str, dict[str, list[AudioClip]]] = {}
         for clip in speech.clips:
             self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(clip)
-        # Corpora in proportion to the square root of their size: small ones are heard often too.
+        # Draw corpora by the square root of their size, so that small ones occur often too.
         self.corpora = sorted(self.people)
         hours = np.array(
             [sum(c.samples for p in self.people[k].values() for c in p) for k in self.corpora]
@@ -189,7 +190,7 @@ class Mixer:
         Args:
             rng: decides which.
             clips: of the person.
-            said: notes what was taken.
+            said: records which parts of the clips were used.
         """
         length = self.settings.samples
         out = np.zeros(length, np.float32)

@@ -1,8 +1,8 @@
-"""Stage "offscreen": what nobody in sight said, learnt on top of a network that is left as it is.
+"""Stage "offscreen": train off-screen separation on top of a frozen network.
 
-Mixtures as in the separating stages, except that some of the people in them are out of sight, and
-that there are crowds: several voices at once, or recordings of them. The network is asked for who
-is in sight; what it leaves is what `OffscreenNet` learns to share out.
+The mixtures are those of the separating stages, except that some speakers are off-screen, and that
+there are crowds: several voices at once, or recordings of them. The network separates the visible
+speakers; `OffscreenNet` learns to divide the residual.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from avse.training.talking_mixtures import TalkingBatch
 from avse.types import FloatArray
 
 QUIET, QUIET_ENOUGH = 0.15, 1e-2
-"""Weight of the loss of what is not in the mixture, and the power, relative to the mixture's, below
-which there is nothing to be gained: -20 dB. Much of what is shared out is not there most of the
-time; with more weight on that, giving nothing to anybody is learnt first, and for long."""
+"""Weight of the loss of absent sources, and the power relative to the mixture's, -20 dB, below
+which the loss stops falling. Most sources are absent most of the time; with a higher weight,
+training first learns to output silence everywhere, and for long."""
 
 THERE = 1e-4
-"""Share of the mixture's energy from which something counts as being in it."""
+"""Share of the mixture's energy from which a source counts as present."""
 
 FEWEST, MOST = 5, 8
-"""Voices of a crowd that is made."""
+"""Number of voices in a synthetic crowd."""
 
 SEED = 97
 
 
 @dataclass
 class Scenes:
-    """Mixtures, and what of them comes from out of sight.
+    """Mixtures with off-screen sources.
 
     Attributes:
-        batch: people, in sight or not, and noise.
-        hidden: (batch, voices), 1 for people out of sight.
+        batch: speakers, visible or off-screen, and noise.
+        hidden: (batch, voices), 1 for off-screen speakers.
         crowd: (batch, samples).
         tilt: (batch, bins), the crowd's frequency response.
     """
@@ -65,13 +65,13 @@ class Scenes:
 
 
 class SceneSource:
-    """Draws mixtures with people out of sight, and crowds.
+    """Draws mixtures with off-screen speakers and crowds.
 
     Args:
-        mixtures: draws the people.
+        mixtures: draws the mixtures of speakers.
         speech: voices of which crowds are made.
         crowds: recordings of crowds, or None.
-        settings: how often.
+        settings: probabilities.
         samples: length of a mixture.
     """
 
@@ -143,13 +143,13 @@ def piece(rng: np.random.Generator, sounds: Sounds, samples: int) -> FloatArray:
 
 
 class OffscreenStage:
-    """Learns to share out what is left.
+    """Trains `OffscreenNet` to divide the residual.
 
     Args:
-        network: that separates by lips; left as it is.
+        network: frozen network that separates by lips.
         offscreen: trained in place.
         source: draws scenes.
-        bank: makes cues for speech without a picture; None if none is drawn.
+        bank: makes cues for audio-only speech; None if none is drawn.
         held_out: draw scenes of held-out people, the same every time.
         validate_batches: how many each draws.
         ask, variation: as in the separating stages.
@@ -178,7 +178,7 @@ class OffscreenStage:
     def losses(
         self, drawn: tuple[Scenes | None, Scenes | None], rng: np.random.Generator
     ) -> Losses:
-        """Losses and figures of a batch."""
+        """Losses and metrics of a batch."""
         with torch.no_grad():
             mixture, left, targets = self.heard(drawn, rng)
         with self.compute.autocast():
@@ -205,7 +205,7 @@ class OffscreenStage:
     def heard(
         self, drawn: tuple[Scenes | None, Scenes | None], rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network leaves of each mixture, and what that is made of.
+        """The residual of the network for each mixture, and the sources of the residual.
 
         Returns:
             (n, bins, frames) mixtures; the same without the voices that were found by lips; and
@@ -221,10 +221,10 @@ class OffscreenStage:
         scale = level(mixture)
         spectra, crowd, mixture = spectra / scale[:, None], crowd / scale, mixture / scale
         asked = reduce(joined, [self.asked(part, rng) for part in parts])
-        # There may be mixtures in which nobody is in sight: more mixtures than faces.
+        # Mixtures without a visible speaker exist, so there may be more mixtures than faces.
         asked = dataclasses.replace(asked, group=asked.owner)
         there = torch.from_numpy(presence(asked.seen.cpu().numpy())).to(mixture.device)
-        # Voices out of sight, and those in sight for as long as they are out of sight.
+        # Voices of off-screen speakers, and of visible ones while they are off-screen.
         unseen = hidden[..., None].expand(-1, -1, spectra.shape[-1]).clone()
         known = asked.voice < hidden.shape[1]
         away = 1 - there.repeat_interleave(HOPS_PER_VIDEO_FRAME, dim=-1)
@@ -267,7 +267,7 @@ class OffscreenStage:
         return torch.zeros_like(mixture).index_add(0, owner, voices)
 
     def validate(self) -> dict[str, float]:
-        """The same figures on scenes of held-out people."""
+        """The same metrics on scenes of held-out people."""
         sums: dict[str, list[float]] = {}
         for source, n in product(self.held_out, range(self.validate_batches)):
             rng = np.random.default_rng([SEED, n])

@@ -12,7 +12,7 @@ LEAST = 32
 """Smaller side from which a weight is a matrix to Muon; smaller ones get AdamW's steps."""
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic iteration; singular values end between about 0.7 and 1.2."""
+"""Coefficients of the quintic iteration; singular values end between about 0.7 and 1.2."""
 
 ITERATIONS = 5
 
@@ -36,9 +36,9 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised (Jordan et al. 2024), and AdamW for the rest.
 
-    A convolution's weight (out, in, taps) is taken for a matrix (out, in · taps); one whose smaller
-    side is below `LEAST` (vectors, depthwise kernels, narrow layers) gets AdamW's update. The
-    matrix updates are scaled by 0.2 · √(larger side), so that both have the same size and one
+    A convolution's weight (out, in, taps) is treated as a matrix (out, in · taps); one whose
+    smaller side is below `LEAST` (vectors, depthwise kernels, narrow layers) gets AdamW's update.
+    The matrix updates are scaled by 0.2 · √(larger side), so that both have the same size and one
     learning rate does for both (Liu et al. 2025, *Muon is scalable for LLM training*).
 
     `torch.optim.Muon` takes two-dimensional parameters only, and ours are convolutions.
@@ -48,7 +48,7 @@ class Muon(torch.optim.Optimizer):
         lr: learning rate, as for AdamW.
         momentum: of the matrices.
         betas: of AdamW.
-        weight_decay: decoupled, on matrices and on what AdamW is given of more than one dimension.
+        weight_decay: decoupled, on all parameters with more than one dimension.
     """
 
     def __init__(
@@ -70,13 +70,14 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Take a step; parameters without a gradient stay where they are."""
+        """Take a step; parameters without a gradient stay unchanged."""
         for group in self.param_groups:
             moving = [p for p in group["params"] if p.grad is not None]
             decaying = [p for p in moving if p.dim() > 1]
             if decaying:
                 torch._foreach_mul_(decaying, 1 - group["lr"] * group["weight_decay"])
-            # Matrices of one shape are orthogonalised together: on a GPU launches are what costs.
+            # Matrices of one shape are orthogonalised together: on a GPU, launches are the main
+            # cost.
             shapes: dict[torch.Size, list[nn.Parameter]] = {}
             for parameter in moving:
                 if is_matrix(parameter):

@@ -1,4 +1,4 @@
-"""What a stage's log says, as rows, as a picture and for TensorBoard."""
+"""Read a stage's log, draw its curves, and write it for TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_DRAWN = {"step", "seconds_per_step", "rate"}
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
-    """The lines of a stage's log; none if there is no log. A line half-written is left out."""
+    """The lines of a stage's log; none if there is no log. An incomplete line is left out."""
     path = folder / LOG
     rows = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
@@ -36,7 +36,7 @@ def read_log(folder: Path) -> list[dict[str, float]]:
 
 
 def check_curves() -> None:
-    """See that curves can be drawn.
+    """Check that curves can be drawn.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -50,7 +50,8 @@ def check_curves() -> None:
 
 
 def draw_curves(folder: Path) -> Path | None:
-    """Draw a stage's log into `curves.png`: a panel for each figure, validation apart.
+    """Draw a stage's log into `curves.png`: a panel for each metric, with training and validation
+    apart.
 
     Returns:
         The picture; None if there is nothing to draw yet.
@@ -82,7 +83,7 @@ def draw_curves(folder: Path) -> Path | None:
 
 
 class Board:
-    """Writes figures for TensorBoard.
+    """Writes metrics for TensorBoard.
 
     Args:
         folder: of the event files.
@@ -98,7 +99,7 @@ class Board:
         self.writer: Any = SummaryWriter(str(folder))
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        """Write figures; those of validation go under "valid/"."""
+        """Write metrics; those of validation go under "valid/"."""
         for name, value in figures.items():
             known = name.removeprefix("valid_")
             self.writer.add_scalar(name if known == name else f"valid/{known}", value, step)
@@ -116,7 +117,7 @@ class Board:
 
 
 def check_board() -> None:
-    """See that TensorBoard can be written for.
+    """Check that TensorBoard logs can be written.
 
     Raises:
         MissingExtraError: tensorboard is not installed.
@@ -126,5 +127,5 @@ def check_board() -> None:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
-            f"the package tensorboard is not installed, or not a fitting one: {error}", EXTRA
+            f"the package tensorboard is not installed, or does not fit: {error}", EXTRA
         ) from error

@@ -1,8 +1,8 @@
-"""Mixtures, and whom to find in them: faces as they are, and cues made from sound.
+"""Build queries: mixtures with target speakers, given by real lips or by cues made from sound.
 
-Half of a batch of the separating stages are mixtures of talking clips, in which the lips decide
-whose voice is wanted. The other half are mixtures of audio-only speech, whose many more voices
-teach separation; there the lips are made from the sound (see `avse.training.cues`).
+Half of a batch of the separating stages are mixtures of talking clips, in which the lips choose
+the target voice. The other half are mixtures of audio-only speech, which has many more voices;
+there the lip embeddings are made from the sound (see `avse.training.cues`).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from avse.training.talking_mixtures import TalkingBatch, TalkingMixer
 
 @dataclass
 class Queries:
-    """Mixtures, and whom to find in them.
+    """Mixtures and their target speakers.
 
     Attributes:
         batch: the mixtures.
-        owner: (queries,) which mixture each is about.
-        voice: (queries,) which of its voices; the number of voices for one that is not in it.
+        owner: (queries,) index of the mixture.
+        voice: (queries,) index of the voice in it; the number of voices for an absent one.
         lips: (queries, embedding, frames).
         seen: (queries, frames).
-        group: (queries,) whose faces are in one picture and compete; below twice the number
-            of queries.
+        group: (queries,) equal for faces in one picture, whose masks compete; below twice the
+            number of queries.
         enrolment: (queries, width), see `avse.models.voiceprint.enrolment`; None if nobody is
             known.
     """
@@ -92,10 +92,10 @@ class MixtureSource:
 
 
 class Enroller:
-    """Describes the voices that are known.
+    """Computes voiceprints of enrolled voices.
 
     Args:
-        voiceprint: is left as it is.
+        voiceprint: frozen voiceprint network.
         tilt_db: spread of the frequency response that each sound is given.
     """
 
@@ -104,7 +104,7 @@ class Enroller:
 
     @torch.no_grad()
     def __call__(self, sounds: Tensor, rng: np.random.Generator) -> Tensor:
-        """(n, samples), 0 for who is not known -> (n, width), see `Queries`."""
+        """(n, samples), 0 for voices without enrolment -> (n, width), see `Queries`."""
         out = torch.zeros(len(sounds), self.voiceprint.spec.size, device=sounds.device)
         known = sounds.abs().amax(dim=-1) > 0
         count = int(known.sum())
@@ -124,11 +124,11 @@ class QueryBuilder:
 
     Args:
         network: its visual stream embeds the lips; gradients reach it if they are enabled.
-        bank: makes cues for speech without a picture; None if there is none.
+        bank: makes cues for audio-only speech; None if there is none.
         how: see `AskSettings`.
         variation: of real lips.
         compute: where.
-        enroller: makes voiceprints of known voices; None if the network takes none.
+        enroller: makes voiceprints of enrolled voices; None if the network takes none.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class QueryBuilder:
         self.variation, self.compute, self.enroller = variation, compute, enroller
 
     def faces(self, talking: TalkingBatch, rng: np.random.Generator) -> Queries:
-        """Every face of every mixture, its lips varied."""
+        """Query every face of every mixture, with augmented lips."""
         owner, voice = talking.faces.nonzero(as_tuple=True)
         seen = talking.seen[owner, voice]
         points = talking.lips[owner, voice]
@@ -156,7 +156,7 @@ class QueryBuilder:
         return self.with_onlookers(queries, rng)
 
     def speech(self, speech: Batch, rng: np.random.Generator) -> Queries:
-        """Every voice of every mixture, and now and then one that is not in it."""
+        """Query every voice of every mixture, and at random an absent one."""
         assert self.bank is not None, "speech without a picture needs a bank of cues"
         how, device = self.how, speech.sources.device
         owner, voice = speech.present.nonzero(as_tuple=True)
@@ -167,7 +167,7 @@ class QueryBuilder:
         size, most = speech.present.shape
         absent = rng.random(len(owner)) < how.absent
         if absent.any():
-            # The cue of a voice of some mixture, asked of another one: the answer is silence.
+            # The cue of a voice is used for a mixture without that voice: the target is silence.
             stranger = torch.from_numpy(np.flatnonzero(absent)).to(device)
             asked = (owner[stranger] + 1) % size
             owner, voice = torch.cat([owner, asked]), torch.cat([voice, most + 0 * asked])
@@ -187,7 +187,7 @@ class QueryBuilder:
     def enrolment(
         self, batch: Batch, owner: Tensor, voice: Tensor, rng: np.random.Generator
     ) -> Tensor | None:
-        """Of voices of some mixtures; see `Queries`."""
+        """Voiceprints of voices of some mixtures; see `Queries`."""
         if self.enroller is None or batch.enrolment is None:
             return None
         return self.enroller(batch.enrolment[owner, voice], rng)
@@ -195,12 +195,12 @@ class QueryBuilder:
     def out_of_step(
         self, cues: Tensor, seen: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Move some cues against their voices; what leaves at one end comes in at the other.
+        """Shift some cues in time against their voices, cyclically.
 
         Args:
             cues: (n, channels, frames).
             seen: (n, frames).
-            rng: decides which, and by how much.
+            rng: generator for all choices.
         """
         how, (count, _, frames) = self.how, cues.shape
         late = rng.integers(-how.most_late, how.most_late + 1, (count, 1))
@@ -215,7 +215,7 @@ class QueryBuilder:
         return lips.float()
 
     def with_onlookers(self, queries: Queries, rng: np.random.Generator) -> Queries:
-        """The same and some faces that keep still; then who is in one picture."""
+        """Add some still, silent faces; then group the faces of one picture."""
         frames, device = queries.lips.shape[-1], queries.lips.device
         size, most = queries.batch.present.shape
         looked_on = torch.from_numpy(np.flatnonzero(rng.random(size) < self.how.still)).to(device)
@@ -241,7 +241,7 @@ class QueryBuilder:
 
 
 def pictures(owner: Tensor, rng: np.random.Generator, alone: float) -> Tensor:
-    """Groups of faces that compete: those of a mixture, but now and then one is alone in sight."""
+    """Groups of faces whose masks compete: those of a mixture, or at random one face alone."""
     single = torch.from_numpy(rng.random(len(owner)) < alone).to(owner.device)
     # There are no more mixtures than queries, so the numbers from there on are free.
     return torch.where(single, len(owner) + torch.arange(len(owner), device=owner.device), owner)

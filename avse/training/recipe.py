@@ -1,4 +1,4 @@
-"""The recipe: everything that decides what a training run learns, as frozen dataclasses."""
+"""The recipe: all data and settings that determine a training run, as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avse.utils.paths import is_below
 
 KINDS = ("lips", "joint", "phase", "wave", "ears", "offscreen", "voiceprint")
 PACKS = ("clips", "speech", "noise", "crowds")
-"""What packs a recipe can name."""
+"""Kinds of packs in a recipe."""
 
 OPTIMISERS = ("adamw", "muon")
 PRECISIONS = ("float32", "tf32", "bf16")
@@ -28,7 +28,7 @@ TRAINED = {
     "offscreen": (),
     "voiceprint": (),
 }
-"""Which parts of the network a kind of stage trains unless the recipe says otherwise."""
+"""Parts of the network that each kind of stage trains by default."""
 
 PARTS = ("visual", "voice", "audio", "fusion", "phase")
 
@@ -39,12 +39,12 @@ class DataSettings:
 
     Attributes:
         clips: folders of packs of talking faces.
-        speech: folders of packs of voices without a picture; talking faces serve too.
+        speech: folders of packs of audio-only speech; packs of talking faces are allowed too.
         noise: folders of packs of noise.
         crowds: folders of packs of crowds, recordings of many voices at once.
-        train: split that is learnt from; "all" for everybody.
-        valid: split that is validated on.
-        confident: confidence from which a pack's estimate of a clip's delay is believed.
+        train: split for training; "all" for every speaker.
+        valid: split for validation.
+        confident: confidence from which a pack's estimate of a clip's A/V offset is applied.
     """
 
     clips: tuple[str, ...] = ()
@@ -58,12 +58,12 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class LipVariation:
-    """How lips are varied before the visual stream sees them.
+    """Augmentation of lips before the visual stream.
 
     Attributes:
         noise: white noise on whitened components.
         distortion: spread of a random linear map of each talker's points, I + distortion · N(0, 1)
-            in x, y and z: heads that are turned, lenses, and mesh models that differ.
+            in x, y and z, for turned heads, lenses and different mesh models.
         drift: slow errors of the components, relative to those of
         `avse.training.lip_augmentation.drift`. amplitude: spread of the logarithm of how much of
         each component a talker shows.
@@ -80,16 +80,17 @@ class AskSettings:
     """How the targets of the separating stages are drawn.
 
     Attributes:
-        alone: probability that a face competes with nobody, as when the others are out of sight.
+        alone: probability that a face competes with no other face, as when the others are
+            off-screen.
         lost: probability that a stretch of a made cue is unseen.
-        lost_share: how long that is at most, as a share of the mixture.
-        late: probability that lips, or a made cue, are out of step with their voice.
-        most_late: video frames by which it then is, at most, either way.
-        still: probability that a silent face with still lips looks on.
-        absent: probability that a voice's cue is also asked of a mixture the voice is not in.
-        enrolled: probability that a voice is known by what the person says elsewhere, as far as
-            there is anything else of them ("joint", "phase" and "wave"); needs `enrolment` in
-            [network], and `mixing = "workers"`.
+        lost_share: longest such stretch, as a share of the mixture.
+        late: probability of a shift in time between lips, or a made cue, and their voice.
+        most_late: largest such shift in either direction, in video frames.
+        still: probability of adding a silent face with still lips.
+        absent: probability that a voice's cue is also used for a mixture without that voice.
+        enrolled: probability that a voice has a voiceprint from other speech of the person, if
+            there is any ("joint", "phase" and "wave"); needs `enrolment` in [network], and `mixing
+            = "workers"`.
     """
 
     alone: float = 0.2
@@ -104,14 +105,15 @@ class AskSettings:
 
 @dataclass(frozen=True)
 class OffscreenSettings:
-    """What comes from out of sight, in stage "offscreen".
+    """Off-screen sources of the mixtures in stage "offscreen".
 
     Attributes:
-        hidden: probability that a voice's face is out of sight.
-        crowd: probability that there is a crowd.
-        recorded: probability that it is a recording, where there are any; else it is made.
-        crowd_db: its level relative to a voice, lowest and highest.
-        tilt_db: spread of its frequency response.
+        hidden: probability that a speaker is off-screen.
+        crowd: probability of a crowd.
+        recorded: probability that the crowd is a recording, if there are any; otherwise it is
+            synthetic.
+        crowd_db: lowest and highest level of the crowd relative to a voice, in dB.
+        tilt_db: spread of the crowd's frequency response, in dB.
     """
 
     hidden: float = 0.4
@@ -123,25 +125,25 @@ class OffscreenSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """How long and how fast a stage learns: the settings that `avse.training.loop.Trainer` reads.
+    """Duration and optimiser of a stage: the settings of `avse.training.loop.Trainer`.
 
     Attributes:
-        steps: how many, at most.
-        minutes: how long it may train, at most; 0 for as long as the steps take. The learning rate
-            follows whichever of the two is further on. A stage that time ends cannot be repeated
-            to the bit.
+        steps: maximum number of steps.
+        minutes: maximum training time; 0 for no limit. The learning rate follows the limit, steps
+            or minutes, of which the larger share is used. A stage that ends by time is not
+            reproducible bit for bit.
         optimiser: "adamw" or "muon".
-        learning_rate: at its highest.
-        warmup: steps over which it rises.
-        decay_share: last share of the steps, over which it falls to a hundredth.
-        weight_decay: of the optimiser.
-        clip: largest norm of the gradient.
+        learning_rate: peak learning rate.
+        warmup: number of steps over which the learning rate rises.
+        decay_share: last share of the steps, over which the learning rate falls to a hundredth.
+        weight_decay: weight decay of the optimiser.
+        clip: norm to which gradients are clipped.
         average: decay of the running average of the weights, which is validated and exported.
-        seed: of everything random in the stage.
-        log_every, validate_every, save_every: steps between.
+        seed: seed of all random choices in the stage.
+        log_every, validate_every, save_every: intervals in steps.
 
     Raises:
-        UsageError: a choice that makes no sense.
+        UsageError: a setting is out of range.
     """
 
     steps: int = 1000
@@ -179,24 +181,25 @@ class StageSettings(LoopSettings):
     """One stage.
 
     Attributes, beside those of `LoopSettings`:
-        kind: what is learnt: one of `KINDS`.
-        name: of the stage and its folder; the kind if left out.
-        start: whose averaged weights it begins with: "previous" stage, the name of an earlier
-            stage, "new", or the name or file of weights as `avse separate --model` takes them.
-        talkers: talkers in a batch (lips, voiceprint).
+        kind: kind of stage: one of `KINDS`.
+        name: name of the stage and its folder; the kind if left out.
+        start: source of the initial weights: the averaged weights of the "previous" stage or of an
+            earlier stage by name, "new", or the name or file of weights as in `avse separate
+            --model`.
+        talkers: number of talkers in a batch (lips, voiceprint).
         faces: mixtures of talking faces in a batch, of each process.
         speech: mixtures of speech in a batch, whose targets have cues made from sound; 0: none.
-        voices: masks for a mixture in the audio-only stage; as many as a mixture can have voices.
-        train: parts of the network that are trained; the rest is frozen. Empty: as `TRAINED` has
-            it.
-        delays: "pack": sound is moved as the packs say; "none"; or the name of an earlier "lips"
-            stage, whose weights then estimate it for each clip.
-        validate_mixtures: held-out mixtures of each pack.
-        mix: how mixtures are drawn.
-        face: how faces are drawn.
-        lips: how lips are varied.
-        ask: how targets are drawn.
-        offscreen: what comes from out of sight (offscreen).
+        voices: number of masks in the audio-only stage: the largest number of voices in a mixture.
+        train: parts of the network that are trained; the rest is frozen. Empty: the parts in
+            `TRAINED`.
+        delays: source of the A/V offsets by which sound is shifted: "pack", "none", or the name of
+            an earlier "lips" stage, whose weights then estimate the offset of each clip.
+        validate_mixtures: number of held-out mixtures of each pack.
+        mix: distribution of the mixtures.
+        face: augmentation of the faces.
+        lips: augmentation of the lips.
+        ask: distribution of the targets.
+        offscreen: off-screen sources (offscreen).
     """
 
     kind: str
@@ -243,16 +246,16 @@ class StageSettings(LoopSettings):
 
 @dataclass(frozen=True)
 class Recipe:
-    """All of it.
+    """A whole recipe.
 
     Attributes:
-        data: what is learnt from.
-        network: what learns.
-        stages: in their order.
+        data: packs for training and validation.
+        network: specification of the network.
+        stages: stages in their order.
         precision: "float32"; "tf32", faster matrix products on recent GPUs; or "bf16", in which the
             network's convolutions run in 16 bits.
-        workers: processes that draw mixtures, for each process that trains; 0: drawn between the
-            steps. Changes nothing but the speed.
+        workers: processes that draw mixtures, for each process that trains; 0: the training
+            process draws them between steps. The number affects only the speed.
         mixing: where the separating stages draw mixtures: in "workers" on the CPU, or on the
             "device" that trains, in whose memory all corpora then stay (see
             `avse.training.device_mixing`).
@@ -279,8 +282,8 @@ class Recipe:
                 )
             if stage.delays not in ("pack", "none", *names):
                 raise UsageError(
-                    f"stage {stage.name!r} wants the delays of {stage.delays!r}, "
-                    "which is not an earlier stage",
+                    f"stage {stage.name!r} has delays = {stage.delays!r}, which is not an earlier "
+                    f"stage",
                     f"choose from: {', '.join(('pack', 'none', *names))}",
                 )
             names.append(stage.name)

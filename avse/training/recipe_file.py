@@ -1,4 +1,4 @@
-"""Recipes in TOML: read strictly, so that a key misspelt is not a key ignored.
+"""Read recipes in TOML; unknown keys are errors.
 
 precision = "tf32"
 
@@ -28,11 +28,11 @@ from avse.utils.paths import user_path
 from avse.utils.schema import RecordError, build, check_keys, load_toml
 
 LIPS_VARIED = LipVariation(noise=0.2, distortion=0.2, drift=0.9, amplitude=0.4)
-"""What a "lips" stage does unless the recipe says otherwise; see docs/training.md."""
+"""Default settings of a "lips" stage; see docs/training.md."""
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; packs, and weights to start from, are looked for beside it.
+    """Read a recipe; relative paths of packs and weights start from its folder.
 
     Raises:
         UsageError: it cannot be read, is not TOML, or has a key or value that makes no sense.

@@ -1,4 +1,4 @@
-"""A recipe, run: one stage after the other, each from where it was left."""
+"""Run the stages of a recipe one after the other, resuming unfinished ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from avse.utils.fingerprint import sha256
 from avse.utils.schema import load_json
 
 ON_SIGHT = {"log_every", "validate_every", "save_every", "validate_mixtures"}
-"""Settings that may change in the course of a stage: they do not touch what is learnt."""
+"""Settings that may change during a stage because they do not affect the weights."""
 
 
 def run_recipe(
@@ -53,18 +53,19 @@ def run_recipe(
 
     Args:
         recipe: what to run.
-        run: a folder, which gets a folder for each stage.
+        run: folder of the run; each stage has a folder in it.
         compute: where.
-        only: the one stage to run; what it starts from has to be finished.
-        force: go on with stages that were begun with other settings.
+        only: the one stage to run; the stages it starts from must be finished.
+        force: continue stages that were begun with other settings.
         audience: callbacks.
-        stop: asked after every step whether to stop; the step is saved.
+        stop: called after every step; True saves and stops.
 
     Returns:
-        What became of each stage; the last one may not be finished.
+        The result of each stage; the last one may be unfinished.
 
     Raises:
-        UsageError: a stage was begun otherwise, or what it needs is missing.
+        UsageError: a stage was begun with other settings, or data or stages that it needs are
+            missing.
         InputError: a pack or a checkpoint is missing or damaged.
         MissingExtraError: a package that a stage needs is not installed.
     """
@@ -111,7 +112,7 @@ class Attempt:
         return self.run / self.settings.name
 
     def go(self, force: bool, stop: Callable[[], bool]) -> Done:
-        """Train until the stage is finished or is to stop."""
+        """Train until the stage is finished or `stop` returns True."""
         identity = self.identity()
         self.check(identity, force)
         steps, all_steps = progress(self.folder)
@@ -156,7 +157,7 @@ class Attempt:
         )
 
     def identity(self) -> dict[str, Any]:
-        """Everything that what this stage learns depends on, as JSON has it."""
+        """All inputs on which the weights of this stage depend, as JSON values."""
         stage = dataclasses.asdict(self.settings)
         data = dataclasses.asdict(self.recipe.data)
         start = self.start()
@@ -174,7 +175,7 @@ class Attempt:
         return value
 
     def check(self, identity: dict[str, Any], force: bool) -> None:
-        """Refuse to go on with a stage that was begun with something else.
+        """Refuse to continue a stage that was begun with other inputs.
 
         Raises:
             UsageError: it was; the difference is named.
@@ -200,7 +201,7 @@ class Attempt:
         )
 
     def write(self, identity: dict[str, Any]) -> None:
-        """Note what the stage is begun with."""
+        """Write the inputs with which the stage begins."""
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         with appearing(self.folder / BEGUN_WITH) as temporary:

@@ -1,4 +1,4 @@
-"""Rooms to put voices into, simulated, as none that were measured are at hand."""
+"""Simulate room impulse responses."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from avse.types import FloatArray
 KINDS = ("tail", "image")
 
 Room = Callable[[np.random.Generator], FloatArray]
-"""Draws the impulse response from somewhere in the room to its microphone: (samples,), direct sound
-first, 1 high."""
+"""Draws the impulse response from a random place in the room to its microphone: (samples,), which
+begins with the direct sound at amplitude 1."""
 
 HIGHEST_ORDER = 12
-"""Reflections followed; what comes later is weak and slow to compute."""
+"""Order of reflections; later ones are weak and slow to compute."""
 
 NEAREST_M, FROM_WALL_M = 0.5, 0.4
 _SMALLEST_M, _LARGEST_M = (3.0, 3.0, 2.4), (8.0, 7.0, 3.5)
@@ -28,8 +28,8 @@ def draw_room(rng: np.random.Generator, kind: str) -> Room:
     """Draw a room.
 
     Args:
-        rng: decides.
-        kind: "tail": noise that decays exponentially, another one from every place; "image": a
+        rng: generator for all choices.
+        kind: "tail": exponentially decaying noise, different for every place; "image": a
             shoebox by the image-source method (Allen & Berkley 1979), by pyroomacoustics.
 
     Raises:
@@ -39,7 +39,7 @@ def draw_room(rng: np.random.Generator, kind: str) -> Room:
 
 
 def check_rooms(kind: str) -> None:
-    """See that rooms of a kind can be drawn, before hours of work that need none.
+    """Check that rooms of a kind can be drawn, before hours of work that do not need them.
 
     Raises:
         MissingExtraError: pyroomacoustics is not installed.
@@ -92,7 +92,7 @@ def shoebox(rng: np.random.Generator) -> Room:
         room.add_microphone(microphone)
         room.compute_rir()
         heard = np.asarray(room.rir[0][0])
-        # The way to the microphone is left out: lips and voice stay in step.
+        # The delay to the microphone is left out, so that lips and voice stay in sync.
         late = np.linalg.norm(place - microphone) / room.c * SAMPLE_RATE
         direct = round(late) + acoustics.constants.get("frac_delay_length") // 2
         return np.asarray(heard[direct:] / heard[direct], np.float32)

@@ -18,15 +18,15 @@ BEGUN_WITH = "recipe.json"
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a stage.
+    """Result of a stage.
 
     Attributes:
         name: of the stage.
         folder: of the stage.
-        steps: how many are done.
-        finished: whether that is all of them.
+        steps: number of steps done.
+        finished: whether these are all steps.
         skipped: whether it was finished before.
-        figures: the last validation, by name.
+        figures: metrics of the last validation, by name.
     """
 
     name: str
@@ -41,17 +41,17 @@ class RunListener(Protocol):
     """Callbacks of a recipe."""
 
     def stage(self, settings: StageSettings, folder: Path, step: int) -> Callback:
-        """A stage begins, or is taken up, at a step."""
+        """A stage begins or resumes at a step."""
 
     def note(self, text: str) -> None:
-        """Something that is good to know."""
+        """A note for the user."""
 
     def done(self, done: Done) -> None:
         """A stage is finished or was stopped."""
 
 
 class NullListener:
-    """An `Audience` that is none."""
+    """An `Audience` whose methods do nothing."""
 
     def stage(self, settings: StageSettings, folder: Path, step: int) -> Callback:
         """A callback that does nothing."""
@@ -91,7 +91,7 @@ def progress(folder: Path) -> tuple[int, int]:
 
 
 def last_figures(folder: Path) -> dict[str, float]:
-    """The last validation in a stage's log, without "valid_"."""
+    """Metrics of the last validation in a stage's log, named without "valid_"."""
     for row in reversed(read_log(folder)):
         found = {k.removeprefix("valid_"): v for k, v in row.items() if k.startswith("valid_")}
         if found:
@@ -100,7 +100,7 @@ def last_figures(folder: Path) -> dict[str, float]:
 
 
 def differences(before: Any, now: Any, where: str = "") -> list[str]:
-    """What differs between two JSON values, in words: "stage.steps was 20 and is 500"."""
+    """Differences between two JSON values, as text: "stage.steps was 20 and is 500"."""
     if isinstance(before, dict) and isinstance(now, dict):
         found = []
         for name in sorted({*before, *now}):

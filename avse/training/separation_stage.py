@@ -1,8 +1,8 @@
-"""Stages "joint", "phase" and "wave": the voice that belongs to a face, out of a mixture.
+"""Stages "joint", "phase" and "wave": separate the voice of a face from a mixture.
 
-"joint" trains the audio and fusion streams on masks. "phase" trains the phase head alone, on the
-spectrum that it turns. "wave" trains all that is heard, the visual stream included, on the sound
-that comes out at the end.
+"joint" trains the audio and fusion streams on masks. "phase" trains the phase head alone, on the "
+"spectrum whose phase it rotates. "wave" trains all parts that affect the output, the visual "
+"stream included, on the output waveform.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from avse.training.talking_mixtures import TalkingBatch
 from avse.training.validating import Validator
 
 QUIET = 0.3
-"""Weight of the loss of a voice that is not in the mixture."""
+"""Weight of the loss of a voice that is absent from the mixture."""
 
 THERE = 1e-6
-"""Share of the mixture's energy from which a voice counts as being in it."""
+"""Share of the mixture's energy from which a voice counts as present."""
 
 CLEAN_DB = 30.0
-"""SI-SDR from which a voice is alone in its mixture, so that nothing could be gained."""
+"""SI-SDR, in dB, above which a voice is alone in its mixture, so that no gain is possible."""
 
 
 def speaking(source: Tensor) -> Tensor:
@@ -46,17 +46,17 @@ def speaking(source: Tensor) -> Tensor:
 
 
 class SeparationStage:
-    """Draws mixtures, asks for the people in them, and computes the losses.
+    """Draws mixtures, separates the target speakers, and computes the losses.
 
     Args:
         network: trained in place, as far as its parameters require gradients.
         source: draws mixtures.
-        bank: makes cues for speech without a picture; None if none is drawn.
+        bank: makes cues for audio-only speech; None if none is drawn.
         kind: "joint", "phase" or "wave".
         validator: of held-out people, or None.
         ask, variation: see `AskSettings` and `LipVariation`.
         compute: where; by default the CPU.
-        enroller: describes voices that are known, or None.
+        enroller: makes voiceprints of enrolled voices, or None.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class SeparationStage:
     def losses(
         self, drawn: tuple[TalkingBatch | None, Batch | None], rng: np.random.Generator
     ) -> Losses:
-        """Losses and figures of a batch."""
+        """Losses and metrics of a batch."""
         for part in self.network.children():
-            # What is not trained does not drop channels or gather statistics either.
+            # Frozen parts neither apply dropout nor update running statistics.
             if not any(parameter.requires_grad for parameter in part.parameters()):
                 part.eval()
         talking, speech = drawn
@@ -105,7 +105,7 @@ class SeparationStage:
         count = batch.present.shape[1]
         known = queries.voice < count
         place = queries.voice.clamp_max(count - 1)
-        # What an absent voice should give is silence.
+        # The target of an absent voice is silence.
         sound = batch.sources[queries.owner, place] * known[:, None]
         if batch.tilt is None:
             mixture, target = stft(batch.sources.sum(dim=1))[..., :-1], stft(sound)[..., :-1]
@@ -156,7 +156,7 @@ class SeparationStage:
 
         Args:
             mask: (n, bins, frames).
-            turned: (n, bins, frames), the mixtures with the phase that the voices get.
+            turned: (n, bins, frames), the mixtures with the phase of the estimated voices.
             mixed: (n, bins, frames), the mixtures.
             target: (n, bins, frames).
             samples: length of the sounds.

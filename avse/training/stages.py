@@ -1,4 +1,4 @@
-"""From the settings of a stage to what the loop runs."""
+"""Build the object that the loop trains from the settings of a stage."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from avse.training.voiceprints import PairSource, VoiceprintStage
 CUES = "cues.pt"
 
 FITTED = 1500
-"""Clips at most to fit lip components and cues on."""
+"""Maximum number of clips for fitting lip components and cues."""
 
 BRIEF_S = 1.0
-"""Seconds of lips that are matched in validation: so few that no two clips have to be joined, whose
-seam is seen and heard at once and would give the answer away."""
+"""Seconds of lips that are matched in validation: short enough to need no joined clips, whose seam
+in both picture and sound would reveal the match."""
 
 PLAIN = FaceSettings(jitter=0, absent=0, lost=0)
 
@@ -52,15 +52,14 @@ def make_stage(
     compute: Compute,
     mixing: str = WORKERS,
 ) -> Stage:
-    """Put a stage together.
+    """Build a stage.
 
     Args:
-        network: with the weights that it starts from, on its device; gets its frozen and its
-            trained parts.
+        network: has the initial weights and is on its device; this function freezes the parts that
+            are not trained.
         settings: of the stage.
-        corpora: what it learns from.
-        folder: of the stage; what was fitted to the data is kept there, so that a run that is
-            resumed goes on with the same.
+        corpora: training and validation data.
+        folder: of the stage; fitted cues are kept there, so that a resumed run uses the same ones.
         compute: where.
         mixing: where the separating stages draw mixtures, see `Recipe`.
 
@@ -74,7 +73,7 @@ def make_stage(
         if part is not None:  # complex masks have no phase head
             part.requires_grad_(True)
     if len(corpora.faces) and not network.visual.components.any():
-        # Else the weights that it starts from have some.
+        # Otherwise the initial weights include components.
         fit_components(network, sample(corpora.faces, FITTED))
     if settings.kind == "lips":
         return _lips(network, settings, corpora, compute)
@@ -188,7 +187,7 @@ def _offscreen(
     mix = settings.mix
     bank = None
     if settings.speech:
-        # The network is left as it is: so are its embeddings.
+        # The network is frozen, and so are its embeddings.
         scale = network.fusion.scale.clone()
         bank = _cues(network, faces, folder, compute)
         network.fusion.scale.copy_(scale)
@@ -225,7 +224,8 @@ def _voiceprint(settings: StageSettings, corpora: Corpora, compute: Compute) -> 
 
 
 def _cues(network: AVSENet, faces: ClipSet, folder: Path, compute: Compute) -> PseudoLipBank:
-    """Fit cues, or read those that the stage was begun with; scales the fusion's embeddings."""
+    """Fit cues, or read those with which the stage began; sets the scale of the fusion's
+    embeddings."""
     path = folder / CUES
     if compute.first and not path.exists():
         bank, scale = fit_cues(network, sample(faces, FITTED))

@@ -1,4 +1,4 @@
-"""Mixtures of talking clips: people in view, joined to length, varied, mixed."""
+"""Draw mixtures of talking faces: clips joined to length, augmented and mixed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from avse.training.rooms import draw_room, reverberate
 from avse.types import FloatArray
 
 BORROWED = 0.6
-"""Probability that who has nobody else in their corpus is mixed with people of another: with
-nothing but two sentences of one and the same person, voices would be learnt to tell nothing."""
+"""Probability that a person who is alone in their corpus is mixed with people of another one.
+Mixtures of two sentences by one person only would teach the network to ignore the voice."""
 
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """How faces are varied.
+    """Augmentation of faces.
 
     Attributes:
-        jitter: sound and lips are moved against each other by up to so many frames.
+        jitter: largest shift between sound and lips, in video frames.
         absent: probability that one of the faces has no voice in the mixture.
-        lost: probability that a stretch of a face's lips is unseen.
-        lost_share: how long that is at most, as a share of the mixture.
+        lost: probability that a face's lips are unseen for a stretch.
+        lost_share: longest such stretch, as a share of the mixture.
     """
 
     jitter: int = 1
@@ -41,7 +41,7 @@ class FaceSettings:
 
 @dataclass
 class TalkingBatch:
-    """Mixtures of people in view.
+    """Mixtures of visible speakers.
 
     Attributes:
         batch: the sound; see `Batch`.
@@ -61,7 +61,7 @@ MEASURED = 40
 
 
 def usual_scale(clips: Sequence[TalkingClip]) -> float:
-    """What makes one person move as much as a usual talker: what separation does too."""
+    """Factor that normalises a person's lip motion, as separation does."""
     moved, seen = (np.concatenate([getattr(c, k) for c in clips]) for k in ("lips", "seen"))
     return motion_scale(moved, seen > 0)
 
@@ -72,8 +72,8 @@ class TalkingMixer:
     Args:
         clips: talking faces.
         noise: or None.
-        settings: how to draw.
-        faces: how faces are varied.
+        settings: distribution of the mixtures.
+        faces: augmentation of the faces.
         enrolled: probability that a voice is known from elsewhere.
     """
 
@@ -103,9 +103,9 @@ class TalkingMixer:
     def talk(
         self, rng: np.random.Generator, clips: Sequence[int], said: Said | None = None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """One person, who has these clips: (samples,), (frames, points, 3) and (frames,) seen.
+        """Draw one person from their clips: (samples,), (frames, points, 3) and (frames,) seen.
 
-        `said` notes what was taken.
+        `said` records which parts of the clips were used.
         """
         frames = self.settings.samples // SAMPLES_PER_FRAME
         sound, lips, seen, count = [], [], [], 0

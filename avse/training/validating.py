@@ -1,4 +1,4 @@
-"""Held-out people through the whole network, scored by the metrics that `avse evaluate` has."""
+"""Validate the whole network on held-out people, with the metrics of `avse evaluate`."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True)
 class VoiceScore:
-    """How well one face was answered; None for what is not defined.
+    """Scores of the estimate for one face; None for undefined scores.
 
     Attributes:
         mixture: number of its mixture, to group voices by.
-        gain: SI-SDR improvement in dB over the mixture, where there is noise or another voice.
-        wrong: 1 if the answer is closer to another person, else 0.
-        silent_db: level of what a silent face is given, re the mixture.
+        gain: SI-SDR improvement in dB over the mixture, if it has noise or another voice.
+        wrong: 1 if the estimate is closer to another person's voice, else 0.
+        silent_db: level of the estimate for a silent face, in dB relative to the mixture.
     """
 
     mixture: int
@@ -98,8 +98,8 @@ class Validator:
 
         Returns:
             gain_PACK: mean SI-SDR improvement in dB; worse_PACK: share of voices made worse;
-            wrong_PACK: share of answers closer to the other person; silent_db_PACK: level of what
-            a silent face is given, re the mixture.
+            wrong_PACK: share of estimates closer to the other person; silent_db_PACK: level of the
+                estimate for a silent face, in dB relative to the mixture.
         """
         found: dict[str, float] = {}
         for name in self.mixers:
@@ -120,7 +120,7 @@ def answers(network: AVSENet, drawn: TalkingBatch, enrolment: Tensor | None = No
     """(batch, people, samples): the voice of each face, as `avse separate` would give it.
 
     Args:
-        network: answers.
+        network: estimates the masks.
         drawn: the mixtures.
         enrolment: see `AVSENet.forward`.
     """
@@ -135,7 +135,7 @@ def answers(network: AVSENet, drawn: TalkingBatch, enrolment: Tensor | None = No
 
 
 def score_mixture(mixture: int, estimates: Tensor, sources: Tensor) -> list[VoiceScore]:
-    """Score the answers to one mixture.
+    """Score the estimates for one mixture.
 
     Args:
         mixture: its number.

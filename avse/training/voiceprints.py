@@ -1,9 +1,9 @@
-"""Stage "voiceprint": descriptions of voices, learnt from pairs of sounds of the same person.
+"""Stage "voiceprint": train speaker embeddings on pairs of sounds of the same person.
 
-Two sounds of each of many people: those of one person are to be nearer than those of any two. What
-two sounds of a recording have in common but the voice is taken from them: each has its own
-frequency response, room, and company. That company, another voice or noise, is taken out by the
-mask of its power only in part, as it is from voices that were separated.
+A batch has two sounds of each of many people; the embeddings of one person must be nearer to each
+other than to those of other people. Each sound gets its own frequency response, room and
+interfering sound, so that the pair shares only the voice. A mask removes the interference, another
+voice or noise, only in part, as in separated voices.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from avse.training.separation_stage import speaking
 from avse.types import FloatArray
 
 TEMPERATURE = 0.07
-"""What cosines are divided by before the softmax."""
+"""Temperature: divisor of the cosines before the softmax."""
 
 ALONE = 0.25
-"""Share of the sounds that have no company."""
+"""Share of the sounds without interference."""
 
 SEED, BATCHES = 96, 6
 
@@ -42,9 +42,9 @@ class Pairs:
 
     Attributes:
         voices: (people, 2, samples).
-        company: (people, 2, samples), what else is heard.
+        company: (people, 2, samples), the interfering sound.
         tilt: (people, 2, bins), a smooth random frequency response for both.
-        left: (people, 2), the power to which the mask of what is company is taken: 0 leaves it all.
+        left: (people, 2), exponent of the mask that removes the interference; 0 removes none.
     """
 
     voices: Tensor
@@ -59,7 +59,7 @@ class PairSource:
     Args:
         speech: voices.
         noise: noises, or None.
-        settings: how they are varied.
+        settings: augmentation of the sounds.
         talkers: people in a batch, if a corpus has so many.
     """
 
@@ -71,11 +71,11 @@ class PairSource:
         for n, clip in enumerate(speech.clips):
             self.people.setdefault(clip.corpus, {}).setdefault(clip.person, []).append(n)
         for corpus, people in self.people.items():
-            # The same sentence twice would be known by its words.
+            # The same sentence twice could be matched by its words.
             several = {name: clips for name, clips in people.items() if len(clips) > 1}
             self.people[corpus] = several
         self.people = {corpus: people for corpus, people in self.people.items() if len(people) > 1}
-        # More people, more pairs to tell apart: corpora come in proportion to those.
+        # A corpus with more people has more pairs: corpora are drawn in proportion to their people.
         self.corpora = sorted(self.people)
         counts = np.array([len(self.people[corpus]) for corpus in self.corpora])
         self.weights = np.sqrt(counts) / np.sqrt(counts).sum()
@@ -128,7 +128,7 @@ class PairSource:
 
 
 class VoiceprintStage:
-    """Learns to describe voices.
+    """Trains the voiceprint network.
 
     Args:
         module: trained in place.
@@ -160,7 +160,7 @@ class VoiceprintStage:
         return prints.reshape(-1, 2, prints.shape[-1])
 
     def losses(self, drawn: Pairs, rng: np.random.Generator) -> Losses:
-        """Losses and figures of a batch."""
+        """Losses and metrics of a batch."""
         prints = self.prints(drawn)
         likeness = prints[:, 0] @ prints[:, 1].T / TEMPERATURE
         own = torch.arange(len(likeness), device=likeness.device)
@@ -192,7 +192,7 @@ def equal_error_rate(same: FloatArray, different: FloatArray) -> float:
     """Share of errors at the threshold at which both kinds are equally frequent.
 
     Args:
-        same: (n,) likeness of sounds of the same person.
+        same: (n,) similarity of sounds of the same person.
         different: (m,) of different people.
     """
     steps = np.sort(np.concatenate([same, different]))

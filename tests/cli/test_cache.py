@@ -24,7 +24,7 @@ def test_show_and_clear(run: Run, short: Path, model: Path, cache_folder: Path) 
     again = run(*asked, "-v")
     assert (again.code, again.out) == (0, first.out)
     assert "Looking for faces" not in again.err
-    assert "Comparing sound" not in again.err
+    assert "Measuring A/V offset" not in again.err
     assert {path.name: path.read_bytes() for path in Path().iterdir()} == voices
     shown = run("cache", "show")
     assert [line.split()[0] for line in shown.out.splitlines()] == ["recording", *2 * ["short.mp4"]]

@@ -226,7 +226,7 @@ def test_what_is_missing_or_damaged_does_not_stop_the_rest(
         "avse: error: mute.2: references/mute.2.wav is not there",
     ):
         assert line in ran.errors
-    assert ran.errors[-1] == "hint: no average holds these; see evaluation/report.html"
+    assert ran.errors[-1] == "hint: the averages leave these out; see evaluation/report.html"
     results = json.loads(Path("evaluation/results.json").read_text())
     failures = {item["name"]: item["failure"] for item in results["items"]}
     assert [name for name, why in failures.items() if why is None] == ["rest.1", "rest.2"]

@@ -56,14 +56,14 @@ def test_a_user_gets_a_set(program: Run, clips: Path) -> None:
     first = files()
     again = program("mix", clips, "-o", "set", "--count", 2)
     assert (again.code, again.out) == (0, ran.out)
-    assert again.errors == ["avse: 2 mixtures were there already, 0 made"]
+    assert again.errors == ["avse: 2 mixtures existed already, 0 made"]
     assert files() == first
     refused = program("mix", clips, "-o", "set", "--count", 3)
     assert (refused.code, refused.out) == (2, "")
     assert "--force" in refused.errors[-1]
     assert files() == first
     more = program("mix", clips, "-o", "set", "--count", 3, "--force")
-    assert (more.code, more.errors) == (0, ["avse: 2 mixtures were there already, 1 made"])
+    assert (more.code, more.errors) == (0, ["avse: 2 mixtures existed already, 1 made"])
 
 
 def test_processes_do_not_show(program: Run, clips: Path) -> None:

@@ -203,7 +203,7 @@ def test_quiet_and_verbose(run: Run, duet: Path, model: Path) -> None:
     assert [line.split(":")[1].strip() for line in told.errors] == [
         "Loading the model",
         "Looking for faces",
-        "Comparing sound and picture",
+        "Measuring A/V offset",
         "Separating voices",
     ]
     assert told.out == "duet.1.wav\n"

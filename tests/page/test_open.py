@@ -190,7 +190,7 @@ def test_click_a_face_hear_the_voice_correct_and_save(visit: Visit, duet: Path) 
     page.get_by_role("button", name="Make them one person").click()
     visit.until(lambda: len(session.analysis.people) == 1)
     visit.until(lambda: page.locator(".face:visible").count() == 1)
-    page.get_by_text("Both faces are in sight at the same time").wait_for()
+    page.get_by_text("Both faces are visible at the same time").wait_for()
     page.locator("#notices").get_by_role("button", name="Undo").click()
     visit.until(lambda: len(session.analysis.people) == 2)
 

@@ -38,7 +38,7 @@ def test_the_path_of_the_list_is_the_result(run: Run, voices: Path, tmp_path: Pa
     assert "layout folders: 16 clips of 8 people" in err
     code, out, err = run(voices, "-o", pack, "--sound-only", "-j", 1, "--json")
     assert code == 0
-    assert "16 clips had been read before" in err
+    assert "16 clips were read in an earlier run" in err
     made = json.loads(out)
     assert made["report"]["people"] == 8
     assert made["failed"] == []
@@ -107,4 +107,4 @@ def test_ctrl_c_ends_with_130_and_the_run_is_taken_up(run: Run, tmp_path: Path, 
     assert not (pack / "clips.jsonl").exists()
     code, _, err = run(root, "-o", pack, "--sound-only", "-j", 1)
     assert code == 0
-    assert "clips had been read before" in err
+    assert "clips were read in an earlier run" in err

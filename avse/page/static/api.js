@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Talk with the server: JSON, sound and server-sent events. The types are the answers it gives.
+ * Requests to the server: JSON, sound and server-sent events, with the types of its answers.
  *
  * @typedef {{id: number, number: number, name: string | null, seen_s: number, speaking_s: number,
  *   confidence: number | null, still: boolean, merged: number[]}} Person
@@ -28,7 +28,7 @@
  * @typedef {Record<string, Sentence[]>} Words what each person says, by the stem
  */
 
-/** The server said no, or nothing: what is wrong, what to do next, and the HTTP status (0: none). */
+/** The server refused or did not answer: the error, the next step, and the HTTP status (0: none). */
 export class Refusal extends Error {
   /** @param {string} message @param {string} hint @param {number} status */
   constructor(message, hint, status) {
@@ -75,7 +75,7 @@ export async function get(path, signal) {
 }
 
 /**
- * Post JSON; gives the JSON of the answer, or null where it is empty.
+ * Post JSON and return the JSON of the answer, or null if it is empty.
  * @template T
  * @param {string} path
  * @param {unknown} body
@@ -91,7 +91,7 @@ export async function post(path, body) {
 }
 
 /**
- * Bytes of a part of the picture.
+ * Fetch the bytes of a video segment.
  * @param {string} path
  * @param {AbortSignal} signal
  */
@@ -100,7 +100,7 @@ export async function bytes(path, signal) {
 }
 
 /**
- * The samples of one stem of one chunk, and the sample of the time line at which they start.
+ * Fetch the samples of one stem of one chunk, and their first sample on the timeline.
  * @param {number} chunk
  * @param {string} stem
  * @param {number} version
@@ -116,7 +116,7 @@ export async function sound(chunk, stem, version, signal) {
   const buffer = await answer.arrayBuffer();
   const samples = new Float32Array(buffer);
   if (!(count > 0) || samples.length !== count * length) {
-    throw new Refusal("The server sent sound of another length than it said.", "", answer.status);
+    throw new Refusal("The server sent sound of an unexpected length.", "", answer.status);
   }
   const channels = [];
   for (let c = 0; c < count; c++) channels.push(samples.subarray(c * length, (c + 1) * length));
@@ -124,11 +124,11 @@ export async function sound(chunk, stem, version, signal) {
 }
 
 /**
- * Follow the server's events for as long as the page lives, over lost connections.
+ * Follow the server's events until the page closes, and reconnect after lost connections.
  * @param {Record<string, (data: any) => void>} handlers by the name of the event
  * @param {() => void} lost is called when the connection breaks
- * @param {(again: boolean) => void} connected is called when it stands, at first and again: what
- *   happened before was not told
+ * @param {(again: boolean) => void} connected is called after each connection, the first one
+ *   (false) and later ones (true); earlier events were not sent
  */
 export function follow(handlers, lost, connected) {
   let broken = false;

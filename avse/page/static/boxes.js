@@ -1,5 +1,5 @@
 // @ts-check
-/** A button over each face that follows it, and the drawing of a box where a face was missed. */
+/** Buttons that follow the faces, and drawing a box around a missed face. */
 
 import { colourOf, el, nameOf } from "./words.js";
 
@@ -8,7 +8,7 @@ import { colourOf, el, nameOf } from "./words.js";
 /** @typedef {import("./mix.js").Mix} Mix */
 /** @typedef {[number, number, number, number]} Box x, y, width, height as fractions of the picture */
 
-const SMALLEST_PX = 24; // of a target to click
+const SMALLEST_PX = 24; // smallest side of a click target
 const KEY_STEP = 0.02;
 
 export class Boxes {
@@ -32,7 +32,7 @@ export class Boxes {
     this.#people();
   }
 
-  /** Where the picture lies in its frame, which may have another shape. */
+  /** Position of the picture in its frame, whose aspect ratio may differ. */
   measure() {
     const { video } = this.picture;
     const { file } = this.recording;
@@ -70,7 +70,7 @@ export class Boxes {
     }
   }
 
-  /** To be called for each frame that is drawn. */
+  /** Update the buttons; called for each drawn frame. */
   follow() {
     const { time } = this.picture;
     const soloed = this.mix.soloed;
@@ -123,8 +123,8 @@ export class Boxes {
   draw() {
     return new Promise((resolve) => {
       const frame = el("div", { className: "drawn" });
-      const help = el("p", {}, "Draw a box around the face. Or arrow keys move it, Shift and arrow keys " +
-        "change its size, Enter takes it. Esc cancels.");
+      const help = el("p", {}, "Draw a box around the face. Arrow keys move the box, Shift and arrow keys " +
+        "change its size, Enter confirms it. Esc cancels.");
       const layer = el("div", { className: "drawing", tabIndex: 0, role: "application",
         "aria-label": "Box around a face" }, frame, help);
       /** @type {Box} */

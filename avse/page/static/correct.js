@@ -1,5 +1,5 @@
 // @ts-check
-/** Corrections of what was found: names, people who are one, what is not a person, missed faces, offset, undo. */
+/** Corrections: names, merged people, false people, missed faces, A/V offset, undo. */
 
 import { post } from "./api.js";
 import { badge, el, nameOf, part } from "./words.js";
@@ -85,7 +85,7 @@ export class Corrections {
     field.addEventListener("keydown", (event) => {
       event.stopPropagation();
       if (event.key !== "Enter" && event.key !== "Escape") return;
-      event.preventDefault(); // the button that comes gets the focus: the key must not press it
+      event.preventDefault(); // the new button gets the focus; the key must not press it
       close(event.key === "Enter");
     });
     field.addEventListener("blur", () => close(true, false));
@@ -150,7 +150,7 @@ export class Corrections {
 
   /** @param {Person} person */
   #remove(person) {
-    void this.#post(`/api/people/${person.id}/remove`, {}, `${nameOf(person)} is not listed any more.`);
+    void this.#post(`/api/people/${person.id}/remove`, {}, `${nameOf(person)} was removed from the list.`);
   }
 
   /** @param {Person} person */
@@ -172,7 +172,7 @@ export class Corrections {
       const other = others.find((one) => String(one.id) === chosen.value);
       if (!other) return;
       const ids = [person.id, other.id].sort((a, b) => a - b);
-      void this.#post("/api/merge", { ids }, `${nameOf(person)} and ${nameOf(other)} are one person now.`);
+      void this.#post("/api/merge", { ids }, `${nameOf(person)} and ${nameOf(other)} are now one person.`);
     };
     dialog.showModal();
   }
@@ -180,10 +180,10 @@ export class Corrections {
   /** @param {number} time of the picture @param {[number, number, number, number]} box */
   async addFace(time, box) {
     await this.#post("/api/faces", { time, box: box.map((value) => Number(value.toFixed(4))) },
-      "The face is being followed from here.");
+      "avse now tracks this face.");
   }
 
-  /** The slider that shifts the sound against the picture. @param {Picture} picture */
+  /** The slider for the A/V offset. @param {Picture} picture */
   connectOffset(picture) {
     const slider = part("offset", HTMLInputElement);
     const value = part("offset-value", HTMLOutputElement);
@@ -193,13 +193,13 @@ export class Corrections {
       const { measured_ms, sure, set_ms } = this.recording.state.offset;
       const shown = Math.round(1000 * (picture.trial ?? this.recording.late));
       slider.value = String(shown);
-      const words = shown === 0 ? "in step" : `sound ${Math.abs(shown)} ms ${shown > 0 ? "late" : "early"}`;
+      const words = shown === 0 ? "in sync" : `sound ${Math.abs(shown)} ms ${shown > 0 ? "late" : "early"}`;
       value.textContent = words;
       slider.setAttribute("aria-valuetext", words);
       reset.disabled = set_ms === null && picture.trial === null;
       const apart = measured_ms !== null && Math.abs(measured_ms) > 40;
       const measured = measured_ms === null ? "not measured yet"
-        : !apart ? "measured: in step"
+        : !apart ? "measured: in sync"
         : sure ? `measured ${Math.round(measured_ms)} ms`
         : `measured ${Math.round(measured_ms)} ms, unsure: not corrected`;
       about.textContent = set_ms !== null ? `set by hand; ${measured}`

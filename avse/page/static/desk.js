@@ -1,5 +1,5 @@
 // @ts-check
-/** The desk: a strip for each person, for off-screen speech and for everything else. */
+/** The mixer: a strip for each person, for off-screen speech and for everything else. */
 
 import { HIGHEST_DB, LOWEST_DB } from "./mix.js";
 import { badge, colourOf, confidenceInWords, el, lengthInWords, nameOf, nameOfStem } from "./words.js";
@@ -16,7 +16,7 @@ import { badge, colourOf, confidenceInWords, el, lengthInWords, nameOf, nameOfSt
  */
 
 const METER_FLOOR_DB = -60;
-const METER_FALL = 0.06; // of the meter, for each frame that is drawn
+const METER_FALL = 0.06; // fall of the meter per drawn frame
 
 export class Desk {
   /**
@@ -42,13 +42,13 @@ export class Desk {
     return this.recording.state.people.find((person) => String(person.id) === stem) ?? null;
   }
 
-  /** The stem whose strip has the focus. */
+  /** Stem of the focused strip. */
   get focused() {
     const strip = document.activeElement?.closest("[data-stem]");
     return strip instanceof HTMLElement ? (strip.dataset.stem ?? null) : null;
   }
 
-  /** Bring the strips in line with the state. */
+  /** Update the strips to the state. */
   show() {
     const { stems, people } = this.recording.state;
     for (const [stem, strip] of this.strips) {
@@ -80,15 +80,15 @@ export class Desk {
     const person = this.#person(stem);
     const toggle = (/** @type {string} */ label, /** @type {string} */ title) =>
       el("button", { type: "button", className: "toggle", title, "aria-pressed": "false" }, label);
-    const solo = toggle("Solo", "Hear only this; with others soloed: hear this too");
-    const mute = toggle("Mute", "Do not hear this");
+    const solo = toggle("Solo", "Hear only this voice and other soloed voices");
+    const mute = toggle("Mute", "Silence this voice");
     solo.addEventListener("click", () => {
       this.mix.toggleSolo(stem);
       this.soloChanged(stem);
     });
     mute.addEventListener("click", () => this.mix.toggleMute(stem));
     const fader = el("input", { type: "range", className: "fader", min: String(LOWEST_DB),
-      max: String(HIGHEST_DB), step: "0.5", value: "0", title: "Double-click: back to 0 dB" });
+      max: String(HIGHEST_DB), step: "0.5", value: "0", title: "Double-click to reset to 0 dB" });
     const value = el("output", { className: "decibels" });
     fader.addEventListener("input", () => this.mix.setGain(stem, snap(Number(fader.value))));
     fader.addEventListener("dblclick", () => this.mix.setGain(stem, 0));
@@ -129,7 +129,7 @@ export class Desk {
     if (bar.firstElementChild instanceof HTMLElement) bar.firstElementChild.style.width = `${share}%`;
     strip.about.replaceChildren(...(person.still ? ["still picture"] : [bar, words]));
     const sure = person.confidence === null ? "not known yet" : `${words} (${share} %)`;
-    strip.about.title = `Whether the lips and the voice go together: ${sure}. In sight for ${lengthInWords(person.seen_s)}, ` +
+    strip.about.title = `Agreement of lips and voice: ${sure}. In sight for ${lengthInWords(person.seen_s)}, ` +
       `speaks for ${lengthInWords(person.speaking_s)} so far.`;
     const source = `/api/people/${person.id}/face.jpg?v=${this.recording.state.revision}`;
     if (strip.thumbnail && strip.thumbnail.getAttribute("src") !== source) strip.thumbnail.src = source;

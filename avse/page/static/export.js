@@ -103,7 +103,7 @@ export class Exports {
     part("export-who", HTMLElement).hidden = !kind.who;
     const nobody = kind.who && this.#who().length === 0;
     this.trouble.textContent = nobody ? "Choose at least one person." : formats.length === 0
-      ? "This version of avse writes no such file." : "";
+      ? "This version of avse cannot write this kind of file." : "";
     this.go.disabled = nobody || formats.length === 0;
   }
 

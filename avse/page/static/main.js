@@ -1,5 +1,5 @@
 // @ts-check
-/** Puts the page together: opens the recording, runs the frames, takes the keys. */
+/** Main module of the page: opens the recording, runs the frames, handles the keys. */
 
 import { follow, get, post } from "./api.js";
 import { Boxes } from "./boxes.js";
@@ -25,13 +25,13 @@ const ASK_AGAIN_MS = 5000;
 const notices = new Notices(part("notices", HTMLElement));
 
 /**
- * Everything that belongs to a recording that is open.
+ * All objects of an open recording.
  * @typedef {{recording: Recording, player: Player, picture: Picture, exports: Exports, transport: Transport}} Room
  */
 /** @type {Room | null} */
 let room = null;
 
-/** Show a recording, and make it sound. @param {State} state with a file */
+/** Show a recording and connect its sound. @param {State} state with a file */
 async function open(state) {
   const recording = new Recording(state);
   const { file } = recording;
@@ -61,7 +61,7 @@ async function open(state) {
     const { people, progress } = recording.state;
     const looking = progress.faces.done_s < progress.faces.total_s;
     hint.textContent = people.length > 0 ? "Click a face to hear only that person"
-      : looking ? "Looking for faces …" : "No face was found. Off-screen speech and the rest are on the desk.";
+      : looking ? "Looking for faces …" : "No face was found. The mixer has off-screen speech and everything else.";
   };
   for (const name of ["state", "progress"]) recording.addEventListener(name, showHint);
   showHint();
@@ -138,7 +138,7 @@ async function open(state) {
     sounds.tick();
     if (!player.waiting) asked = performance.now();
     else if (performance.now() - asked > ASK_AGAIN_MS) {
-      asked = performance.now(); // news may have crossed an older answer on the way
+      asked = performance.now(); // an event may have overtaken an older answer
       void begin();
     }
   }, 250);
@@ -147,7 +147,7 @@ async function open(state) {
   await player.start();
 }
 
-/** Keys in a text field, a list of choices or a dialog mean what they mean there. @param {KeyboardEvent} event */
+/** Whether the key belongs to a text field, a list of choices or a dialog. @param {KeyboardEvent} event */
 function isTyping(event) {
   if (event.defaultPrevented || document.querySelector("dialog[open]")) return true;
   const { target } = event;
@@ -155,7 +155,7 @@ function isTyping(event) {
   return target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
 }
 
-/** What the server told lately. @type {{kind: "faces" | "voices", chunk: number, version: number, at: number}[]} */
+/** Recent events of the server. @type {{kind: "faces" | "voices", chunk: number, version: number, at: number}[]} */
 const news = [];
 
 /** @param {"faces" | "voices"} kind @param {{chunk: number, version: number}} told */
@@ -167,7 +167,7 @@ function hear(kind, told) {
 
 /**
  * @param {State} state
- * @param {number} [askedAt] where it is an answer: news that came since may be newer than it
+ * @param {number} [askedAt] for an answer: when it was requested; later events are newer
  */
 function take(state, askedAt = Infinity) {
   for (const { kind, chunk, version, at } of news) {
@@ -192,7 +192,7 @@ async function begin() {
   }
 }
 
-// After a click with the pointer, Space means play again and not that button.
+// After a click with the pointer, Space controls playback, not that button.
 document.addEventListener("click", (event) => {
   const { target } = event;
   if (event.detail > 0 && target instanceof Element) {
@@ -203,10 +203,10 @@ document.addEventListener("click", (event) => {
 part("help", HTMLButtonElement).addEventListener("click", () => part("keys", HTMLDialogElement).showModal());
 
 /**
- * For automation: what is heard, measured in the audio graph, and where the page is.
+ * For automation: output levels, measured in the audio graph, and the state of the page.
  * levels(): RMS in dB of each stem after its fader, and of the buses `result`, `original` (at the
- *   loudness of the result) and `heard`; state(): what the page knows and does; time(): seconds of the
- *   recording; seek(time): go there; drift_ms(): picture ahead of the sound; recent(): the last samples that were heard.
+ *   loudness of the result) and `heard`; state(): the state of the page; time(): seconds of the
+ *   recording; seek(time): go there; drift_ms(): picture ahead of the sound; recent(): the last samples of the output.
  */
 Reflect.set(window, "avse", {
   levels: () => (room ? { ...room.player.stemLevels(), ...room.player.busLevels() } : {}),

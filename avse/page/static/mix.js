@@ -1,9 +1,9 @@
 // @ts-check
-/** What is to be heard: the gain of each stem, who is soloed, who is muted. */
+/** The mix: the gain of each stem, and the soloed and muted stems. */
 
 /** @typedef {import("./api.js").State} State */
 
-export const LOWEST_DB = -40; // the lowest place of a fader is silence
+export const LOWEST_DB = -40; // the lowest position of a fader is silence
 export const HIGHEST_DB = 12;
 
 export class Mix extends EventTarget {
@@ -49,26 +49,26 @@ export class Mix extends EventTarget {
     this.#changed();
   }
 
-  /** Solo this stem beside others, or no longer. @param {string} stem */
+  /** Toggle solo of this stem, beside others. @param {string} stem */
   toggleSolo(stem) {
     if (!this.#soloed.delete(stem)) this.#soloed.add(stem);
     this.#changed();
   }
 
-  /** Only this stem; all, if it was the only one. @param {string} stem */
+  /** Solo only this stem; if it was the only one, end solo. @param {string} stem */
   only(stem) {
     const again = this.#soloed.size === 1 && this.#soloed.has(stem);
     this.#soloed = new Set(again ? [] : [stem]);
     this.#changed();
   }
 
-  /** Nobody is soloed any more. */
+  /** End solo. */
   all() {
     this.#soloed.clear();
     this.#changed();
   }
 
-  /** The factor on this stem, with solo and mute. @param {string} stem */
+  /** Linear gain of this stem, with solo and mute. @param {string} stem */
   factor(stem) {
     if (this.#soloed.size > 0 && !this.#soloed.has(stem)) return 0;
     if (this.#muted.has(stem)) return 0;
@@ -81,7 +81,7 @@ export class Mix extends EventTarget {
     return Object.fromEntries(stems.map((stem) => [stem, this.factor(stem)]));
   }
 
-  /** The factor on stems that are not known yet: people who appear later. */
+  /** Linear gain of stems that do not exist yet, for people who appear later. */
   get others() {
     return this.#soloed.size > 0 ? 0 : 1;
   }
@@ -91,7 +91,7 @@ export class Mix extends EventTarget {
     return this.#soloed.size === 0 && stems.every((stem) => this.factor(stem) === 1);
   }
 
-  /** People vanish by a merge or a removal. Whoever is soloed stays so. @param {State} state */
+  /** Drop people who were merged or removed. Solo stays for all others. @param {State} state */
   follow(state) {
     const known = new Set(state.stems);
     for (const stem of this.soloed.filter((one) => !known.has(one))) {

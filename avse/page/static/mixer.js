@@ -1,10 +1,9 @@
 // @ts-check
 /**
- * Mixes the stems sample by sample. Runs in the audio thread, knows no browser, can be tested alone.
+ * Mixes the stems sample by sample in the audio thread; independent of the browser, so testable alone.
  *
- * One counter of samples, `position`, is the clock of everything: each stem of each chunk lies at its
- * own samples of the time line, so stems cannot drift apart. Where a chunk is missing, the counter
- * waits; it never skips.
+ * One counter of samples, `position`, is the only clock: each stem of each chunk has fixed samples on
+ * the timeline, so stems cannot drift apart. At a missing chunk the counter waits; it never skips.
  *
  * @typedef {Float32Array[]} Channels
  * @typedef {{start: number, length: number, original: Channels | null,
@@ -60,7 +59,7 @@ export class Mixer {
     this.goal = null;
     /** @type {{chunk: number, old: Chunk, left: number} | null} */
     this.replaced = null;
-    /** Chunks to be dropped that still fade out. @type {Set<number>} */
+    /** Dropped chunks that are still fading out. @type {Set<number>} */
     this.leaving = new Set();
     this.loudness = { result: 0, original: 0, blocks: 0 };
     /** @type {Record<string, number>} */
@@ -119,7 +118,7 @@ export class Mixer {
     else this.chunks.delete(k);
   }
 
-  /** The faders stand, or will stand, where they do nothing: the result is the original. */
+  /** Whether all gains are, or will be, 1, so that the result is the original. */
   #aimsPlain() {
     if (this.others !== 1) return false;
     for (const gain of this.gains.values()) if (gain.target !== 1) return false;
@@ -137,7 +136,7 @@ export class Mixer {
     return Math.floor((position + 0.5) / this.chunkLength);
   }
 
-  /** What is to be heard at this sample is there. @param {number} position */
+  /** Whether the sound for this sample is loaded. @param {number} position */
   isReady(position) {
     if (position >= this.total) return true;
     const chunk = this.chunks.get(this.chunkAt(position));

@@ -61,7 +61,7 @@ function upload(file, progress) {
     const request = new XMLHttpRequest();
     request.open("POST", `/api/open?name=${encodeURIComponent(file.name)}`);
     request.upload.onprogress = (event) => progress(event.loaded / Math.max(1, event.total));
-    request.onerror = () => reject(new Refusal("avse does not answer.", "Look at its terminal.", 0));
+    request.onerror = () => reject(new Refusal("avse does not answer.", "Check its terminal.", 0));
     request.onload = () => {
       let answer;
       try {

@@ -224,6 +224,6 @@ export class Timeline {
         return el("li", {}, go);
       })));
     }
-    if (!place.hasChildNodes()) place.append(el("p", {}, "Nothing is computed yet. Close and open this again later."));
+    if (!place.hasChildNodes()) place.append(el("p", {}, "There are no results yet. Close this and open it again later."));
   }
 }

@@ -65,7 +65,7 @@ export class Transcript {
       at = next;
     }
     this.about.hidden = this.lines.length > 0;
-    this.about.textContent = `${transcriber ?? "The recogniser"} has heard nothing yet. Words come when voices are computed.`;
+    this.about.textContent = `${transcriber ?? "The recogniser"} has no words yet. Words appear after voices are separated.`;
     this.time = -1;
     this.#filter();
   }
