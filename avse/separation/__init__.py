@@ -1,1 +1,1 @@
-"""Separation of recordings: the Python API, the files that are written, and the job of a verb."""
+"""Separation of recordings: the Python API, output files, and the job of a verb."""

@@ -1,4 +1,4 @@
-"""One recording from request to files: what every verb that writes voices has in common."""
+"""The job of every verb that writes stems: one recording, from request to files."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What the user wants from one recording.
+    """A request for one recording.
 
     Attributes:
         source: the recording.
-        speakers: whose voices.
-        together: whether they are one output, their sum.
-        naming: where outputs go.
-        settings: how to separate.
-        residual: whether to write everything else too.
-        offscreen: whether narrators and crowds are files of their own.
-        clip: what to do where an integer file would clip.
-        keep_original_audio: whether videos keep the original sound as well.
-        force: whether files may be replaced.
-        dry_run: whether to stop before anything is written.
-        transcribe: the recogniser of subtitles, see `avse.transcription.transcribers`; None for no
-            subtitles.
-        bits: depth of the samples, 32 is floating point; None for that of the recording.
-        tracks: a video to write with a sound track for each stem; None for none.
-        stem_files: whether each stem is a file of its own.
-        report: whether to write what was done beside the outputs, see `avse.separation.sidecar`.
+        speakers: the speakers to separate.
+        together: whether to write the sum of their voices as one output.
+        naming: paths of the outputs.
+        settings: see `Settings`.
+        residual: whether to write the residual, which is everything else.
+        offscreen: whether to write off-screen speech and crowds as files of their own.
+        clip: how to handle clipping in integer files.
+        keep_original_audio: whether videos keep the original sound too.
+        force: whether to replace files.
+        dry_run: whether to stop before writing.
+        transcribe: the speech recogniser for subtitles, see `avse.transcription.transcribers`;
+            None for no subtitles.
+        bits: bit depth of the samples, where 32 is floating point; None for that of the recording.
+        tracks: path of a video with a sound track for each stem, or None.
+        stem_files: whether to write a file for each stem.
+        report: whether to write a report beside the outputs, see `avse.separation.sidecar`.
     """
 
     source: Path
@@ -68,7 +68,7 @@ class Job:
     report: bool = False
 
     def paths_known(self) -> list[Path]:
-        """The outputs that are certain before anybody has looked at the picture."""
+        """The outputs that are known before faces are detected."""
         paths: list[Path] = []
         if not self.stem_files:
             pass
@@ -88,11 +88,11 @@ class Job:
         return [*paths, *self.beside().values(), *self.apart()]
 
     def apart(self) -> list[Path]:
-        """The outputs that are of all voices: the video with a track for each, and reports."""
+        """The outputs for all voices: the video with a track for each, and the reports."""
         return [*([self.tracks] if self.tracks is not None else []), *self.reports()]
 
     def reports(self) -> tuple[Path, ...]:
-        """What was done, as JSON and as text; empty if not asked for."""
+        """Paths of the reports, as JSON and as text; empty without `report`."""
         if not self.report:
             return ()
         from avse.separation.sidecar import sidecar_paths
@@ -103,7 +103,7 @@ class Job:
         return sidecar_paths(self.naming.file or beside)
 
     def beside(self) -> dict[StemKey, Path]:
-        """The outputs that are nobody's voice."""
+        """The outputs that are not the voice of a person."""
         if not self.stem_files:
             return {}
         kinds = [Stem.NARRATOR, Stem.CROWD] if self.offscreen else []
@@ -113,26 +113,26 @@ class Job:
 
     @staticmethod
     def subtitles(voice: Path) -> Path:
-        """Where players look for the subtitles of a file."""
+        """The path at which players expect the subtitles of a file."""
         return voice.with_suffix(".srt")
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a job.
+    """The result of a job.
 
     Attributes:
-        sample_rate: of every output.
-        stems: (number, path) of each voice, or (`Stem.TOGETHER`, path) of all in one.
-        beside: path of each output that is nobody's voice.
-        people: everybody who was seen, asked for or not.
-        warnings: what the user should know, in words.
-        sync: how far sound and picture are apart; None if it was not measured.
-        out_of_sight: when each person's face cannot be seen; None if they were not followed.
-        subtitles: number -> path of what each voice says, as far as it was asked for and done.
-        failure: why subtitles are missing, if any; the voices are written.
-        tracks: path of the video with a track for each stem, if asked for.
-        reports: paths of what says what was done, as JSON and as text.
+        sample_rate: sample rate of the outputs, in Hz.
+        stems: (number, path) of each voice, or (`Stem.TOGETHER`, path) of their sum.
+        beside: paths of the outputs that are not the voice of a person.
+        people: all people in the picture.
+        warnings: messages to the user.
+        sync: the A/V offset; None if it was not measured.
+        out_of_sight: stretches in which each person is off-screen; None if they were not tracked.
+        subtitles: number -> path of the subtitles of each voice.
+        failure: the reason why subtitles are missing, or None; the voices are written anyway.
+        tracks: path of the video with a track for each stem, or None.
+        reports: paths of the reports, as JSON and as text.
     """
 
     sample_rate: int
@@ -149,19 +149,19 @@ class Done:
 
     @property
     def residual(self) -> Path | None:
-        """Path of everything else, if asked for."""
+        """Path of the residual, or None."""
         return self.beside.get(Stem.RESIDUAL)
 
     @property
     def paths(self) -> list[Path]:
-        """Every file, voices first."""
+        """Paths of all files, voices first."""
         voices = [path for _, path in self.stems]
         tracks = [] if self.tracks is None else [self.tracks]
         beside = self.beside.values()
         return [*voices, *beside, *self.subtitles.values(), *tracks, *self.reports]
 
     def name_of(self, stem: StemKey) -> str | None:
-        """What a person is called, if anything."""
+        """Name of a person, or None."""
         return next((person.name for person in self.people if person.number == stem), None)
 
 
@@ -172,13 +172,13 @@ def carry_out(
     network: AVSENet | None = None,
     backend: FaceBackend | None = None,
 ) -> Done:
-    """Check, look, listen and write; whatever can be refused is refused before the work.
+    """Do a job; what can be refused is refused before the work.
 
     Args:
-        job: what is wanted.
+        job: the request.
         progress: see `avse.scene.scene.Progress`.
-        network: use this one instead of loading the one that the settings name.
-        backend: who finds faces, if it is open already.
+        network: a loaded network, in place of `Settings.model`.
+        backend: an open face backend, in place of `Settings.faces`.
 
     Raises:
         AvseError: see `avse.separation.separator` and `avse.scene.naming`.
@@ -239,12 +239,12 @@ def carry_out(
 
 
 def _may_look_first(settings: Settings) -> bool:
-    """Whether weights and device are known to be good without PyTorch.
+    """Whether weights and device can be checked without PyTorch.
 
-    Then faces are looked for before it is loaded: neither needs the memory of the other.
+    If so, faces are detected before PyTorch is loaded, which lowers the peak memory.
 
     Raises:
-        MissingError: weights that come with avse are absent or damaged.
+        MissingError: shipped weights are missing or damaged.
     """
     from avse.utils.shipped import find_verified, shipped
 
@@ -255,7 +255,7 @@ def _may_look_first(settings: Settings) -> bool:
 
 
 def check(job: Job) -> Examined:
-    """Refuse what can be refused before any work: inputs, names, clashes, containers.
+    """Check inputs, names, clashes and containers before any work.
 
     Raises:
         AvseError: see `carry_out`.
@@ -298,7 +298,7 @@ def check(job: Job) -> Examined:
 
 
 def _check_names(job: Job, examined: Examined) -> None:
-    """Refuse names that are neither in the file of people nor among corrections."""
+    """Refuse names that are neither in the file of people nor in the corrections."""
     if not job.speakers.names:
         return
     names = {one.name for one in examined.known}
@@ -310,7 +310,7 @@ def _check_names(job: Job, examined: Examined) -> None:
 
 
 def _voices(job: Job, separation: Separation) -> dict[StemKey, Path]:
-    """A path for each voice."""
+    """The path of each voice."""
     if not job.stem_files:
         return {}
     if job.together:
@@ -319,7 +319,7 @@ def _voices(job: Job, separation: Separation) -> dict[StemKey, Path]:
 
 
 def _save(job: Job, separation: Separation, voices: Mapping[StemKey, Path]) -> list[str]:
-    """Write all sound; gives what the user should know."""
+    """Write all sound; returns messages to the user."""
     from avse.separation.saving import save_stems
 
     files = {**voices, **job.beside()}
@@ -338,7 +338,7 @@ def _save(job: Job, separation: Separation, voices: Mapping[StemKey, Path]) -> l
 
 
 def _report(job: Job, separation: Separation, done: Done) -> None:
-    """Write what was done, as JSON and as text."""
+    """Write the reports, as JSON and as text."""
     from avse.models.device import pick_device
     from avse.separation.saving import title
     from avse.separation.sidecar import describe, write_sidecar
@@ -373,7 +373,7 @@ def _report(job: Job, separation: Separation, done: Done) -> None:
 
 
 def _open_transcriber(job: Job) -> Transcriber | None:
-    """Whatever is missing for subtitles is missed before the work."""
+    """Open the speech recogniser before the work, so that errors come early."""
     if job.transcribe is None:
         return None
     from avse.transcription.voices import open_for_subtitles

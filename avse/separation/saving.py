@@ -1,4 +1,4 @@
-"""Voices to files: all of them at once, block by block, whole or not at all."""
+"""Write stems to files: all in one pass, block by block, atomically."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Targets = Mapping[int, Target] | Mapping[StemKey, Target]
 
 
 class Voices(Protocol):
-    """What can be written: a `Separation`, or what is made of one, such as `Mix`."""
+    """Interface of what can be written: a `Separation`, or a `Mix` of one."""
 
     @property
     def scene(self) -> Scene:
@@ -47,32 +47,32 @@ class Voices(Protocol):
 
     @property
     def audio(self) -> AudioStream:
-        """Its sound track."""
+        """The sound track of the recording."""
 
     @property
     def numbers(self) -> list[StemKey]:
-        """What each stem is: the number of a person, or a `Stem`."""
+        """The key of each stem: the number of a person, or a `Stem`."""
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know once the voices were computed, in words."""
+        """Messages to the user, complete after the voices were computed."""
 
     @property
     def progress(self) -> Callable[[str, float, float | None], None]:
         """See `avse.scene.scene.Progress`."""
 
     def blocks(self) -> Iterator[Block]:
-        """The stems, piece by piece, from the first sample to the last."""
+        """The stems, block by block, from the first sample to the last."""
 
 
 @dataclass
 class Written:
-    """What `Separation.save` wrote.
+    """The result of `Separation.save`.
 
     Attributes:
         stems: number of a stem -> path; see `Separation.numbers`.
-        residual: its path, or None.
-        warnings: what the user should know, in words.
+        residual: path of the residual, or None.
+        warnings: messages to the user.
         tracks: path of the file with a track for each stem, or None.
     """
 
@@ -83,11 +83,11 @@ class Written:
 
 
 def title(stem: StemKey, name: str | None = None) -> str:
-    """What a stem is called in a list of tracks: "Anna", "Person 2", "Everything else".
+    """Title of a stem in a list of tracks: "Anna", "Person 2", "Everything else".
 
     Args:
         stem: the number of the person, or a `Stem`.
-        name: of the person, if known.
+        name: name of the person, or None.
     """
     return name or (_TITLES[stem] if isinstance(stem, Stem) else f"Person {stem}")
 
@@ -95,9 +95,9 @@ def title(stem: StemKey, name: str | None = None) -> str:
 def track_encoding(
     suffix: str, source: AudioStream | None, bits: Bits | None
 ) -> tuple[Codec, Bits | None]:
-    """Codec and depth of the sound of a file with a track for each stem.
+    """Codec and bit depth of the sound of a file with a track for each stem.
 
-    Editing programs want PCM in .mov, of 24 bits if the source is lossy; elsewhere
+    Editing programs need PCM in .mov, with 24 bits if the source is lossy; for other containers
     `choose_encoding` decides.
     """
     if suffix.lower() != ".mov":
@@ -108,7 +108,7 @@ def track_encoding(
 
 @dataclass(frozen=True)
 class _File:
-    """A file to write: a stem of each of these numbers, as the codec of these bits."""
+    """A file to write: the stems of these numbers, with a codec and a bit depth."""
 
     path: Path
     numbers: tuple[StemKey, ...]
@@ -124,7 +124,7 @@ class _File:
         return self.suffix in SOUND_SUFFIXES
 
     def is_limited(self, audio: AudioStream) -> bool:
-        """Whether full scale is the limit in it."""
+        """Whether the format is limited to full scale."""
         if self.is_sound:
             return is_limited(self.suffix, audio, self.bits)
         if self.suffix not in CONTAINERS:
@@ -148,16 +148,16 @@ def save_stems(
     """Write a file for each stem, or one file with a track for each, or both.
 
     Args:
-        separation: what to write.
-        path: see `Separation.save`; None for no file of a single voice.
-        tracks: .mkv, .mov or .mp4 to write: the picture untouched, a track for each stem, of which
-            the first plays by default, and one for everything else.
-        bits: 16, 24, or 32 for floating point; None for the depth of the recording.
-        keep_original_audio: keep the original sound as a further track of videos, after the new.
+        separation: the stems.
+        path: see `Separation.save`; None to write no file of a single stem.
+        tracks: path of a .mkv, .mov or .mp4 with the unchanged picture, a track for each stem, of
+            which the first plays by default, and a track for the residual.
+        bits: 16, 24, or 32 for floating point; None for the bit depth of the recording.
+        keep_original_audio: whether to keep the original sound as a further track of videos.
         residual, clip, overwrite: see `Separation.save`.
 
     Raises:
-        UsageError: there is not one path for each stem, or no file at all.
+        UsageError: the paths do not match the stems, or there is no file to write.
         OutputExistsError, OutputError: see `Separation.save`.
     """
     paths = {} if path is None else settle_paths(path, separation.numbers)
@@ -230,7 +230,7 @@ def save_stems(
 
 
 def _scratch(stack: ExitStack, videos: Sequence[_File]) -> dict[StemKey, Path]:
-    """Where each stem waits that is put into a video, as floating point."""
+    """Temporary file for each stem of a video, in floating point."""
     if not videos:
         return {}
     folder = tempfile.TemporaryDirectory(prefix=".avse-", dir=videos[0].path.parent)
@@ -245,7 +245,8 @@ def _put_back(
     keep_original_audio: bool,
     overwrite: bool,
 ) -> tuple[tuple[str, ...], int]:
-    """Write a video; gives what was left out, and how many values were set to full scale."""
+    """Write a video; returns warnings about streams that were left out, and the number of clipped
+    samples."""
     separation.progress("video", 0.0, None)
     scene = separation.scene
     several = len(file.numbers) > 1
@@ -273,7 +274,7 @@ def _put_back(
 
 
 def _bytes_needed(separation: Voices, files: Sequence[_File]) -> float:
-    """What all files take while they are written, roughly: sound waits as 32-bit floats."""
+    """Estimate the bytes needed while files are written: temporary sound has 32-bit floats."""
     path, audio = separation.scene.info.path, separation.audio
     size, end = path.stat().st_size, find_splices(path).end
     length_s = 0.0 if end is None else plausible_s(max(0.0, float(end - audio.start)), size)
@@ -287,12 +288,12 @@ def _bytes_needed(separation: Voices, files: Sequence[_File]) -> float:
 def _closed(
     writers: Sequence[StemWriter], loudest: Mapping[Path, float], *, several: bool
 ) -> Iterator[str]:
-    """Close all files; tell if they were made softer, which they are by one gain.
+    """Close all files; returns a warning if they were attenuated, all by the same gain.
 
     Args:
-        writers: of the files.
-        loudest: peak of each file in which full scale is the limit, if the gain is for that.
-        several: whether there is more than one file in the end.
+        writers: writers of the files.
+        loudest: peak of each file that is limited to full scale.
+        several: whether there is more than one file.
     """
     over = {path: peak for path, peak in loudest.items() if peak > 1.0}
     gain = 1.0 / max(over.values(), default=1.0)
@@ -308,7 +309,7 @@ def _closed(
 
 
 def _resampled(files: Sequence[_File], rate: int) -> Iterator[str]:
-    """Tell of sound files that have another sample rate than the recording."""
+    """Warnings about sound files with another sample rate than the recording."""
     for suffix in dict.fromkeys(file.suffix for file in files if file.is_sound):
         if stored_rate(suffix, rate) != rate:
             yield (
@@ -319,11 +320,11 @@ def _resampled(files: Sequence[_File], rate: int) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Mix:
-    """One stem of several, each with a gain of its own; `save_stems` takes it.
+    """A mix of stems, each with its own gain, as one stem for `save_stems`.
 
     Attributes:
-        of: the stems.
-        gains: number of a stem, or `Stem.RESIDUAL` -> factor; those not named keep their level.
+        of: the stems to mix.
+        gains: number of a stem, or `Stem.RESIDUAL` -> factor; other stems keep their level.
     """
 
     of: Voices
@@ -336,12 +337,12 @@ class Mix:
 
     @property
     def audio(self) -> AudioStream:
-        """Its sound track."""
+        """The sound track of the recording."""
         return self.of.audio
 
     @property
     def numbers(self) -> list[StemKey]:
-        """That of voices together."""
+        """The key of the mix: `Stem.TOGETHER`."""
         return [Stem.TOGETHER]
 
     @property
@@ -355,7 +356,7 @@ class Mix:
         return self.of.progress
 
     def blocks(self) -> Iterator[Block]:
-        """The mix as the only stem; the residual is what it lacks of the original."""
+        """The mix as the only stem; the residual is the original minus the mix."""
         return mixed(self.of.blocks(), self.of.numbers, self.gains)
 
 
@@ -366,15 +367,15 @@ def mixed(
 
     Args:
         blocks: see `Block`.
-        numbers: the number of each of their stems, see `Separation.numbers`.
-        gains: number of a stem, or `Stem.RESIDUAL` -> factor; those not named keep their level.
+        numbers: the number of each stem, see `Separation.numbers`.
+        gains: number of a stem, or `Stem.RESIDUAL` -> factor; other stems keep their level.
 
     Returns:
-        Blocks of one stem, (1, channels, n) float32, and the original minus that. With no gains
-        the stem is the original, to within rounding.
+        Blocks of one stem, (1, channels, n) float32, with the original minus the stem as residual.
+        Without gains, the stem equals the original to within rounding.
 
     Raises:
-        UsageError: there is no such stem, or a gain is not a number.
+        UsageError: a stem does not exist, or a gain is not a number.
     """
     unknown = [n for n in gains if n not in (*numbers, Stem.RESIDUAL)]
     if unknown:
@@ -397,10 +398,10 @@ def mixed(
 
 
 def settle_paths(path: Target | Targets, numbers: Sequence[StemKey]) -> dict[StemKey, Path]:
-    """Number of each stem -> its path.
+    """Match paths to stems: number of each stem -> its path.
 
     Raises:
-        UsageError: there is not one path for each stem.
+        UsageError: the paths do not match the stems.
     """
     if isinstance(path, Mapping):
         paths = {number: Path(target) for number, target in path.items()}

@@ -1,6 +1,6 @@
-"""From a recording to the voices of the people in it: the pipeline, and the Python API.
+"""The separation pipeline and its Python API: from a recording to the voices of its people.
 
-Knows no command line: it raises, it reports progress through a hook, and it prints nothing.
+It raises errors and reports progress through a callback; it prints nothing.
 """
 
 from __future__ import annotations
@@ -38,19 +38,18 @@ from avse.types import FloatArray
 from avse.utils.progress import Progress, no_progress
 
 SHORTEST_S = 0.5
-"""Absences that are told of are at least so long."""
+"""Minimal length of reported absences, in seconds."""
 
 
 @dataclass(frozen=True)
 class OutOfSight:
-    """A stretch in which a person's face cannot be seen.
+    """A stretch in which a person's face is off-screen.
 
     Attributes:
-        start: playing time in seconds, 0.6 s after the lips were last seen.
-        stop: playing time in seconds, 0.6 s before they are seen again.
-        heard_s: seconds in which an off-screen voice was assigned to the person.
-        confidence: mean probability over those seconds that the voice is theirs; None if there are
-            no such seconds.
+        start: playing time in seconds, 0.6 s after the lips were last visible.
+        stop: playing time in seconds, 0.6 s before they are visible again.
+        heard_s: length of the off-screen speech that was assigned to the person, in seconds.
+        confidence: mean probability that this speech is theirs; None if there is none.
     """
 
     start: float
@@ -61,7 +60,7 @@ class OutOfSight:
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of the result, in step with the original.
+    """A block of the result, aligned with the original.
 
     Attributes:
         start: index of the first sample.
@@ -75,18 +74,18 @@ class Block:
 
 
 class Separation:
-    """The voices of some people in one recording. `separate` makes it.
+    """The separation of some people in one recording; made by `separate`.
 
-    Voices are computed when `save`, `blocks` or `voices` is called, each time anew. Memory does not
-    grow with the recording, except for `voices`.
+    `save`, `blocks` and `voices` compute the voices, anew at each call. Memory does not grow with
+    the recording, except for `voices`.
 
     Attributes:
-        scene: the recording and everybody in it.
-        people: those asked for, in order of their numbers.
-        settings: as given.
-        together: whether their voices are one stem, the sum, instead of one each.
+        scene: the recording and the people in it.
+        people: the chosen people, in order of their numbers.
+        settings: the settings.
+        together: whether the sum of their voices is one stem.
         offscreen: whether off-screen speech and crowds are stems too.
-        notes: what the user should know, in words; complete once the voices were computed.
+        notes: messages to the user; complete after the voices were computed.
 
     Examples:
         >>> import avse
@@ -119,12 +118,12 @@ class Separation:
 
     @property
     def sample_rate(self) -> int:
-        """Samples a second, of the recording and of every stem."""
+        """Sample rate of the recording and of every stem, in Hz."""
         return self.audio.sample_rate
 
     @property
     def numbers(self) -> list[StemKey]:
-        """What each stem is: the number of a person, or an `avse.scene.naming.Stem`."""
+        """The key of each stem: the number of a person, or an `avse.scene.naming.Stem`."""
         voices: list[StemKey] = [Stem.TOGETHER]
         if not self.together:
             voices = [person.number for person in self.people]
@@ -132,19 +131,19 @@ class Separation:
 
     @cached_property
     def sync(self) -> Sync | None:
-        """The A/V offset; measured when first asked for, None if `Settings.sync` is false.
+        """The A/V offset, measured on first use; None if `Settings.sync` is false.
 
-        If the offset is certain, the lips are moved to their sound before the network gets them.
+        If the offset is certain, it is corrected in the lips before they enter the network.
         """
         if not self.settings.sync:
             return None
         return measure(self.scene, self.engine.network, progress=self.progress)
 
     def out_of_sight(self, number: int) -> list[OutOfSight] | None:
-        """When a person's face cannot be seen, and how much speech was assigned to them then.
+        """Stretches in which a person is off-screen, and the speech assigned in them.
 
         Args:
-            number: of the person.
+            number: number of the person.
 
         Returns:
             Stretches of 0.5 s or more, in order; None before the voices were computed, or if
@@ -167,14 +166,14 @@ class Separation:
         ]
 
     def blocks(self) -> Iterator[Block]:
-        """Compute the voices, piece by piece, from the first sample to the last.
+        """Compute the voices, block by block, from the first sample to the last.
 
         Yields:
-            Blocks that join without a gap.
+            Contiguous blocks.
 
         Raises:
             MediaError: the sound cannot be read.
-            MissingWeightsError: weights for off-screen speech are needed, and not there.
+            MissingWeightsError: the weights for off-screen speech are needed and do not exist.
         """
         rate, total = self.sample_rate, self.scene.length_s
         sound = self.scene.sound
@@ -201,7 +200,7 @@ class Separation:
         self._note(run, sound, done / rate)
 
     def _rows(self) -> list[int]:
-        """Which masks become stems: of everybody's, and of the narrator's and the crowd's."""
+        """Indices of the masks that become stems."""
         everybody = list(self.scene.people)
         rows = [everybody.index(person) for person in self.people]
         return [*rows, len(everybody), len(everybody) + 1] if self.offscreen else rows
@@ -229,7 +228,7 @@ class Separation:
             )
 
     def _block(self, block: EngineBlock) -> Block:
-        """Stems as they are written: joined, mixed with the original, on the grid of the source."""
+        """Convert a block of the engine to stems: summed if `together`, with the residual."""
         here = block.original
         theirs, others = np.split(block.stems, [len(self.people)])
         if self.together:
@@ -271,25 +270,25 @@ class Separation:
         """Compute the voices and write them.
 
         Args:
-            path: a file if there is one stem, else a file for each of `numbers`. The ending
-                chooses the kind: .wav, .flac, .mp3, .m4a or .opus for sound, .mp4, .m4v, .mov,
+            path: a file if there is one stem, else a file for each of `numbers`. The suffix
+                chooses the format: .wav, .flac, .mp3, .m4a or .opus for sound, .mp4, .m4v, .mov,
                 .mkv or .webm for a copy of the video with that sound, the picture untouched. None
                 for no file of a single stem.
-            residual: where to write everything that is in none of the stems.
-            tracks: .mkv, .mov or .mp4: one video with a track for each stem.
-            bits: 16, 24, or 32 for floating point; None for the depth of the recording.
+            residual: path of the residual: everything that is in none of the stems.
+            tracks: path of a .mkv, .mov or .mp4 with a track for each stem.
+            bits: 16, 24, or 32 for floating point; None for the bit depth of the recording.
             clip: "rescale", "clamp" or "none", for integer formats that would clip.
-            keep_original_audio: keep the original sound as a further track of videos.
-            overwrite: replace files that exist.
+            keep_original_audio: whether to keep the original sound as a further track of videos.
+            overwrite: whether to replace existing files.
 
         Returns:
             Paths and warnings.
 
         Raises:
-            UsageError: there is not one path for each stem, or no path at all.
+            UsageError: the paths do not match the stems, or there is no path.
             OutputExistsError: a file exists and `overwrite` is false.
-            OutputError: a file cannot be written. Nothing is left half-written; of several
-                files, those that were whole by then stay.
+            OutputError: a file cannot be written. No file is left incomplete; of several files,
+                finished ones stay.
 
         Examples:
             >>> import avse
@@ -312,17 +311,17 @@ class Separation:
 
 
 def lip_doubt(scene: Scene) -> Doubt:
-    """How far voices stay near the mixture because pictures follow too slowly to read lips."""
+    """How close voices stay to the mixture because the frame rate is too low for the lips."""
     return Doubt(scene.doubt, np.array([not person.still for person in scene.people]))
 
 
 class Separator:
-    """Separates recordings. Its networks are loaded once, when first needed.
+    """Separates recordings; loads its networks once, on first use.
 
     Args:
         settings: see `Settings`.
-        network: use this one instead of loading `settings.model`.
-        backend: an open face detection backend; else the one that the settings name.
+        network: a loaded network, in place of `settings.model`.
+        backend: an open face backend, in place of `settings.faces`.
         options: fields of `Settings` to change, such as `model="avse-small"` or `gate=False`.
 
     Raises:
@@ -351,7 +350,7 @@ class Separator:
         """The networks.
 
         Raises:
-            MissingError: the weights are not there.
+            MissingError: the weights do not exist.
             UsageError: the device cannot be used.
         """
         if self._network is None:
@@ -363,7 +362,7 @@ class Separator:
         """The face detection backend.
 
         Raises:
-            MissingError: it is not installed.
+            MissingError: the backend is not installed.
         """
         if self._backend is not None:
             return self._backend
@@ -382,21 +381,20 @@ class Separator:
     ) -> Separation:
         """Find the people in a recording and prepare to separate the voices of some.
 
-        Faces are looked for at once; voices are computed when `Separation.save`, `voices` or
-        `blocks` is called.
+        Faces are detected at once; `Separation.save`, `voices` and `blocks` compute the voices.
 
         Args:
             path: a video file with sound.
             speaker: a number (see `avse inspect`), several, a name (with `Settings.people` or
                 corrections), "all", or who is seen at a time and place: "@12.5s:0.31,0.40".
-            together: one stem with the voices of all who were asked for, instead of one for each.
-            offscreen: two more stems: off-screen speakers, and crowds.
+            together: whether to make one stem of the sum of the chosen voices.
+            offscreen: whether to make two more stems: off-screen speech, and crowds.
             progress: called with (stage, seconds done, seconds in all or None).
             examined: what `avse.scene.scene.examine` gave, if it was asked already.
             scene: what `avse.scene.scene.look` found in it with these settings, if it looked.
 
         Returns:
-            The people found; their voices are computed later.
+            The separation; voices are computed later.
 
         Raises:
             MediaError: the file cannot be read.
@@ -432,7 +430,7 @@ class Separator:
             (people, channels, n) float32: the voice of each person.
 
         Raises:
-            MissingError: the weights are not there.
+            MissingError: the weights do not exist.
 
         Examples:
             >>> import avse
@@ -465,16 +463,16 @@ def separate(
     Args:
         path: a video file with sound.
         speaker: see `Separator.separate`.
-        together: one stem with the voices of all who were asked for, instead of one for each.
-        offscreen: two more stems: off-screen speakers, and crowds.
+        together: whether to make one stem of the sum of the chosen voices.
+        offscreen: whether to make two more stems: off-screen speech, and crowds.
         settings: see `Settings`.
-        network: use this one instead of loading `settings.model`.
-        backend: an open face detection backend; else the one that the settings name.
+        network: a loaded network, in place of `settings.model`.
+        backend: an open face backend, in place of `settings.faces`.
         progress: called with (stage, seconds done, seconds in all or None).
         options: fields of `Settings` to change, such as `start=60, end="2:00"`.
 
     Returns:
-        The people found; their voices are computed later.
+        The separation; voices are computed later.
 
     Raises:
         AvseError: see `Separator.separate`.
