@@ -1,12 +1,12 @@
-"""What was found in recordings, kept in the user's cache folder so that it is found once.
+"""Cache of results about recordings (faces, A/V offset), in the user's cache folder.
 
-An entry is a file `KIND-KEY.avse` in the folder `found`: a line of JSON that says what it is, and
-its payload. The key is a digest of all that the payload depends on: the content of the recording,
-settings, versions. Whatever is wrong with an entry, it counts as absent. Files appear by rename, so
-that programs may share the folder and be killed. The longest unused entries go first when there are
-more bytes than wanted.
+An entry is a file `KIND-KEY.avse` in the folder `found`: a header line of JSON, and the payload.
+The key is a digest of everything that the payload depends on: the content of the recording,
+settings, versions. A damaged entry counts as missing. Files are written by rename, so programs can
+share the folder and can be killed. When the cache is full, the least recently used entries are
+removed.
 
-Why the cache cannot be used is logged (`avse -v` shows it) and is not an error.
+If the cache cannot be used, the reason is logged (`avse -v` shows it); it is not an error.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ _NAME = re.compile(rf"({FACES}|{SYNC}|{CONTENT})-([0-9a-f]{{64}})\.avse", re.ASC
 _LONGEST_LINE = 4096
 _LONGEST_NAME = 255
 _BLOCK = 4096
-"""Bytes that the smallest file takes on a disk."""
+"""Disk space of the smallest file, in bytes."""
 
 _ABANDONED_S = 3600
-"""Age from which a file that was never renamed is of a program that was killed."""
+"""Age in seconds from which a temporary file belongs to a killed program."""
 
 _SETTLED_NS = 2_000_000_000
-"""A file that changed so short a time ago could change once more without a trace in its times."""
+"""A file that changed this recently could change again without a change of its time stamps."""
 
 _log = logging.getLogger("avse.scene.cache")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that was found in a recording.
+    """An entry of the cache.
 
     Attributes:
-        kind: "faces", "sync", or "content": what the SHA-256 of a file is.
-        recording: name of the file that it was found in, without its folder.
-        bytes: size.
-        used: when it was last read or written, in seconds since 1970.
+        kind: "faces", "sync", or "content" (the SHA-256 of a file).
+        recording: file name of the recording, without its folder.
+        bytes: size in bytes.
+        used: time of the last read or write, in seconds since 1970.
     """
 
     kind: str
@@ -70,7 +70,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Head:
-    """The first line of an entry: of what kind and key it is, from what, and its payload's mark."""
+    """The header of an entry: kind, key, recording, and the fingerprint of the payload."""
 
     kind: str
     key: str
@@ -81,11 +81,11 @@ class _Head:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of what was found in recordings.
+    """A cache folder.
 
     Attributes:
-        folder: the entries are in its folder `found`.
-        limit_bytes: of all entries together.
+        folder: the folder; the entries are in its subfolder `found`.
+        limit_bytes: maximal size of all entries together.
     """
 
     folder: Path
@@ -99,7 +99,7 @@ class Cache:
         return self._found / f"{kind}-{key}.avse"
 
     def get(self, kind: str, key: str) -> bytearray | None:
-        """The payload kept under a key; None if there is none, or it is damaged."""
+        """The payload of a key; None if it is missing or damaged."""
         path = self._path(kind, key)
         try:
             state = path.lstat()
@@ -123,13 +123,13 @@ class Cache:
         return payload
 
     def put(self, kind: str, key: str, payload: bytes, recording: str) -> None:
-        """Keep a payload, unless that cannot be done; make room for it.
+        """Store a payload if possible, and remove old entries to make room.
 
         Args:
             kind: "faces", "sync" or "content".
             key: see `key_of`.
-            payload: what to keep.
-            recording: name of the file that it was found in.
+            payload: the payload.
+            recording: file name of the recording.
         """
         digest = hashlib.sha256(payload).hexdigest()
         head = _Head(kind, key, recording[:_LONGEST_NAME], digest, len(payload))
@@ -155,7 +155,7 @@ class Cache:
                 temporary.unlink(missing_ok=True)
 
     def entries(self) -> list[Entry]:
-        """What is kept, the last used first; damaged entries are left out."""
+        """All entries that are not damaged, most recently used first."""
         found = []
         for path, state in self._files():
             with suppress(OSError, ValueError), path.open("rb") as file:
@@ -164,14 +164,14 @@ class Cache:
         return sorted(found, key=lambda entry: -entry.used)
 
     def bytes(self) -> int:
-        """Size of all that is kept."""
+        """Size of all entries in bytes."""
         return sum(state.st_size for _, state in self._files())
 
     def clear(self) -> int:
-        """Remove every entry, and nothing else; how many bytes that were.
+        """Remove every entry, and nothing else; returns their size in bytes.
 
         Raises:
-            OSError: one cannot be removed.
+            OSError: an entry cannot be removed.
         """
         gone = 0
         for path, state in self._files(abandoned=True):
@@ -180,7 +180,7 @@ class Cache:
         return gone
 
     def _files(self, *, abandoned: bool = False) -> Iterator[tuple[Path, os.stat_result]]:
-        """The files of entries, as far as they are there still, and those never renamed."""
+        """Existing files of entries, and temporary files."""
         try:
             listed = list(os.scandir(self._found))
         except OSError:
@@ -210,12 +210,12 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def open_cache() -> Cache | None:
-    """The user's cache, which may not be there yet.
+    """Open the user's cache, which need not exist yet.
 
-    `$AVSE_CACHE` names its folder, `$AVSE_CACHE_GB` its size.
+    `$AVSE_CACHE` is its folder, `$AVSE_CACHE_GB` its maximal size.
 
     Returns:
-        None if there is nowhere to keep anything: no size, or no home folder.
+        None if the maximal size is 0, or the user has no home folder.
 
     Raises:
         UsageError: the size is not a number.
@@ -225,7 +225,7 @@ def open_cache() -> Cache | None:
 
 
 def cache_limit() -> int:
-    """Bytes that the cache may take.
+    """Maximal size of the cache in bytes.
 
     Raises:
         UsageError: `$AVSE_CACHE_GB` is not a number.
@@ -243,10 +243,10 @@ def cache_limit() -> int:
 
 
 def cache_folder() -> Path | None:
-    """The folder of all that avse keeps for the user; None if they have no home folder.
+    """The folder of the cache and of corrections; None if the user has no home folder.
 
     Raises:
-        UsageError: `$AVSE_CACHE` can be no path.
+        UsageError: `$AVSE_CACHE` cannot be a path.
     """
     named = os.environ.get("AVSE_CACHE", "").strip()
     if named:
@@ -265,10 +265,10 @@ def cache_folder() -> Path | None:
 
 
 def key_of(kind: str, **facts: object) -> str:
-    """The key of what depends on these facts, and on this version of avse.
+    """The key of a payload that depends on these facts, and on this version of avse.
 
     Args:
-        kind: of the entry.
+        kind: kind of the entry.
         facts: plain values.
     """
     told = {"avse": __version__, "kind": kind, **facts}
@@ -277,10 +277,11 @@ def key_of(kind: str, **facts: object) -> str:
 
 @functools.cache
 def code_digest(*parts: str) -> str:
-    """A digest of the code in folders and modules of avse, which changes between versions too.
+    """A digest of the code in folders and modules of avse, so that changed code invalidates
+    entries.
 
     Args:
-        parts: such as "faces" or "scene/looking.py".
+        parts: folders and modules, such as "faces" or "scene/looking.py".
     """
     package, digest = Path(__file__).parent.parent, hashlib.sha256()
     for part in parts:
@@ -293,12 +294,12 @@ def code_digest(*parts: str) -> str:
 
 @dataclass(frozen=True)
 class FileCache:
-    """What is kept of one recording.
+    """The cache of one recording.
 
     Attributes:
-        path: of the recording.
-        mark: of its content, as it was when it was opened.
-        cache: where it is kept.
+        path: path of the recording.
+        mark: fingerprint of its content when it was opened.
+        cache: the cache.
     """
 
     path: Path
@@ -306,11 +307,11 @@ class FileCache:
     cache: Cache
 
     def get(self, kind: str, **facts: object) -> bytearray | None:
-        """What is kept of this content, by these facts; see `key_of`."""
+        """The payload for this content and these facts; see `key_of`."""
         return self.cache.get(kind, key_of(kind, content=self.mark.sha256, **facts))
 
     def put(self, kind: str, payload: bytes, **facts: object) -> None:
-        """Keep what was found, unless somebody has written to the file meanwhile."""
+        """Store a payload, unless the file has changed since it was opened."""
         with suppress(OSError):
             if self.mark.still(self.path.stat()):
                 key = key_of(kind, content=self.mark.sha256, **facts)
@@ -318,7 +319,7 @@ class FileCache:
 
 
 def open_file_cache(path: Path) -> FileCache | None:
-    """What is kept of a recording; None if nothing can be.
+    """Open the cache of a recording; None if there is no cache.
 
     Raises:
         UsageError: see `open_cache`.
@@ -330,17 +331,17 @@ def open_file_cache(path: Path) -> FileCache | None:
 
 
 def know_content(path: Path, cache: Cache | None) -> Mark | None:
-    """The mark of a recording; its content is hashed once, until something changes it.
+    """The fingerprint of a recording; its content is hashed once, until the file changes.
 
     Args:
-        path: of the recording.
-        cache: where hashes are kept; None to hash it anew.
+        path: path of the recording.
+        cache: the cache of hashes; None to hash the content now.
 
     Returns:
         None if it is not a regular file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):

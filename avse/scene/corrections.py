@@ -1,8 +1,8 @@
-"""What the user has corrected in a recording: names, people, faces, the A/V offset.
+"""The user's corrections of a recording: names, people, faces, the A/V offset.
 
-Corrections lie beside the cache, in a file of JSON for each recording, which is known by its
-content and may be moved and renamed. They point at people by a time and a place in the picture, so
-that they hold whatever numbers people get.
+Corrections are stored beside the cache, in a JSON file for each recording, which is identified by
+its content and may be moved and renamed. They refer to people by a time and a place in the picture,
+so they stay valid when the numbers of people change.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from avse.faces.people import People, Person
 
 MOST, LONGEST_NAME = 1000, 100
-"""Corrections of one kind, and characters of a name."""
+"""Maximal number of corrections of one kind, and of characters of a name."""
 
 FARTHEST_MS = 10_000.0
-"""Offset that can be set."""
+"""Largest A/V offset that can be set, in ms."""
 
 _FORMAT = 1
 _LONGEST_S = 1e7
@@ -45,11 +45,11 @@ _FILE = re.compile(r"[0-9a-f]{64}\.json", re.ASCII)
 
 @dataclass(frozen=True)
 class Anchor:
-    """A point in time and picture at which somebody is.
+    """A point in time and picture at which a person is visible.
 
     Attributes:
-        time: in playing time, seconds.
-        x, y: 0..1 from the left and from the top.
+        time: playing time in seconds.
+        x, y: position, 0..1 from the left and from the top.
     """
 
     time: float
@@ -69,7 +69,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Named:
-    """What somebody is called."""
+    """The name of a person."""
 
     at: Anchor
     name: str
@@ -77,10 +77,10 @@ class Named:
 
 @dataclass(frozen=True)
 class AddedFace:
-    """A face that was missed.
+    """A face that the detector missed.
 
     Attributes:
-        time: in playing time, seconds.
+        time: playing time in seconds.
         box: x, y, width, height as fractions of the picture.
     """
 
@@ -100,16 +100,16 @@ class AddedFace:
 
 @dataclass(frozen=True)
 class Corrections:
-    """What is known better of a recording.
+    """The corrections of a recording.
 
     Attributes:
-        names: of people.
-        same: points of one person each.
-        removed: points at what is not a person.
-        added: faces that were missed.
-        offset_ms: by how much the sound is later than the picture, in place of what is measured;
-            None for what is measured.
-        changed: when they were last changed, as an ISO date and time; "" if never.
+        names: names of people.
+        same: groups of points that show one person each.
+        removed: points at false detections.
+        added: faces that the detector missed.
+        offset_ms: the A/V offset (positive: the sound is late), in place of the measured one; None
+            for the measured one.
+        changed: ISO date and time of the last change; "" if there was none.
     """
 
     names: tuple[Named, ...] = ()
@@ -143,11 +143,11 @@ class Corrections:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is corrected."""
+        """Whether there are no corrections."""
         return replace(self, changed="") == Corrections()
 
     def digest(self) -> str | None:
-        """A digest of all that decides what comes out; None if nothing is corrected."""
+        """A digest of the corrections that affect results; None if there are none."""
         if self.empty:
             return None
         text = json.dumps(asdict(replace(self, changed="")), sort_keys=True)
@@ -158,18 +158,18 @@ NOTHING = Corrections()
 
 
 def corrections_folder() -> Path | None:
-    """Where corrections are kept; None if the user has no home folder."""
+    """The folder of corrections; None if the user has no home folder."""
     folder = cache_folder()
     return None if folder is None else folder / "corrections"
 
 
 def any_corrections() -> bool:
-    """Whether any recording was ever corrected."""
+    """Whether corrections of any recording exist."""
     return next(_files(), None) is not None
 
 
 def clear_corrections() -> int:
-    """Remove the corrections of every recording; of how many."""
+    """Remove the corrections of every recording; returns the number of recordings."""
     files = list(_files())
     for path in files:
         path.unlink(missing_ok=True)
@@ -177,13 +177,13 @@ def clear_corrections() -> int:
 
 
 def read_corrections(sha256: str) -> Corrections:
-    """The corrections of a recording; `NOTHING` if there are none.
+    """Read the corrections of a recording; `NOTHING` if there are none.
 
     Args:
-        sha256: of its content.
+        sha256: SHA-256 of the content of the recording.
 
     Raises:
-        InputError: their file cannot be read, or is damaged.
+        InputError: the file cannot be read, or is damaged.
     """
     path = _path(sha256)
     if path is None:
@@ -220,20 +220,20 @@ def corrections_of(path: Path) -> Corrections:
 def change_corrections(
     sha256: str, change: Callable[[Corrections], Corrections], *, recording: str
 ) -> Corrections:
-    """Change the corrections of a recording; programs that do so at once do it one by one.
+    """Change the corrections of a recording, under a lock.
 
     Args:
-        sha256: of its content.
-        change: given what is there, gives what shall be.
-        recording: name of the file, for people who read the corrections.
+        sha256: SHA-256 of the content of the recording.
+        change: maps the present corrections to the new ones.
+        recording: file name, for people who read the file of corrections.
 
     Returns:
-        What is there now.
+        The new corrections.
 
     Raises:
-        InputError: what is there cannot be read; it is left as it is.
-        OutputError: it cannot be written.
-        UsageError: whatever `change` raises.
+        InputError: the present file cannot be read; it is left unchanged.
+        OutputError: the file cannot be written.
+        UsageError: raised by `change`.
     """
     path = _path(sha256)
     if path is None:
@@ -252,16 +252,16 @@ def change_corrections(
 def apply_corrections(
     people: People, corrections: Corrections, begin_s: float, holds: Callable[[float], bool]
 ) -> tuple[People, tuple[str, ...]]:
-    """People as they were corrected; nobody's number changes, but of those who were joined.
+    """Apply corrections to people; numbers change only for people who are joined.
 
     Args:
-        people: as they were found.
-        corrections: of their recording.
-        begin_s: the time of `people` at which playing time is 0.
-        holds: whether a playing time lies in what was looked at; corrections elsewhere wait.
+        people: the detected people.
+        corrections: the corrections of the recording.
+        begin_s: time, on the clock of `people`, at which the playing time is 0.
+        holds: whether a playing time lies in the processed part; other corrections are ignored.
 
     Returns:
-        The people, and what the user should know, in words.
+        The people, and messages to the user.
     """
     from avse.faces.people import joined
 
@@ -314,7 +314,7 @@ def apply_corrections(
 
 
 def keep_names(named: People, before: People) -> People:
-    """People with the names that they were given, and those of before for who was given none."""
+    """People with their new names; people without a new name keep their old one."""
     taken = {person.name for person in named}
     old = {person.number: person.name for person in before if person.name not in taken}
     persons = (replace(p, name=p.name or old.get(p.number)) for p in named)
@@ -322,11 +322,11 @@ def keep_names(named: People, before: People) -> People:
 
 
 def anchor_of(people: People, person: Person, begin_s: float) -> Anchor | None:
-    """A point at which this person is found and nobody else; None if there is none.
+    """A point at which only this person is found; None if there is no such point.
 
     Args:
-        people: as they were found, before any correction.
-        person: one of them.
+        people: the detected people, before any correction.
+        person: one of the people.
         begin_s: see `apply_corrections`.
     """
     sizes = person.boxes[:, 2] * person.boxes[:, 3]

@@ -1,4 +1,4 @@
-"""Pass 1, picture by picture: who can be seen. What was found is kept in `avse.scene.cache`."""
+"""Pass 1: detect and track the people in the picture; `avse.scene.cache` stores the result."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from avse.scene.cache import FACES, FileCache, code_digest
 from avse.scene.part import Part
 
 _FORMAT = 1
-"""Of what is kept: raise it when `avse.faces.storing` changes."""
+"""Format version of the cache entry: increase it when `avse.faces.storing` changes."""
 
 _AHEAD = 4
-"""Pictures that are decoded while others are looked at."""
+"""Number of frames that are decoded ahead."""
 
 _FEWEST_HZ = 1
-"""Pictures a second below which faces are lost from one picture to the next."""
+"""Frame rate below which faces cannot be tracked from frame to frame."""
 
 
 class Tools:
-    """The face detector and the face recogniser, opened when they are needed.
+    """The face backend and the face recognition network, opened on first use.
 
     Args:
         opener: opens the face backend.
-        version: of what it opens; see `avse.faces.detect.backend_version`.
-        backend: one that is open already, instead.
+        version: version of that backend; see `avse.faces.detect.backend_version`.
+        backend: an open face backend, in place of `opener`.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class Tools:
 
 @dataclass(frozen=True)
 class Look:
-    """What is to be looked at.
+    """The input of face detection.
 
     Attributes:
         info: what the file holds.
-        video: the picture.
-        picture: which one that is, as `avse.media.read_frames` counts them.
-        part: what of the recording is worked on.
-        origin: the instant, on the container's clock, that times count from.
-        side: pictures are made smaller than this (longer side, pixels).
-        hints: faces that may be missed; see `avse.faces.track.FaceTracker`.
+        video: the video stream.
+        picture: index of the video stream, as in `avse.media.read_frames`.
+        part: the part of the recording to process.
+        origin: zero of the times of people, on the container's clock.
+        side: largest longer side of the frames in pixels; larger frames are scaled down.
+        hints: faces that the detector may miss; see `avse.faces.track.FaceTracker`.
     """
 
     info: MediaInfo
@@ -84,11 +84,11 @@ class Look:
 
     @property
     def scale(self) -> float:
-        """Pixels of the picture per pixel that is looked at."""
+        """Pixels of the video per pixel of the frames."""
         return max(1.0, max(self.video.width, self.video.height) / self.side)
 
     def frames(self) -> Iterator[Frame]:
-        """The pictures, on the container's clock."""
+        """The frames, on the container's clock."""
         frames = read_frames(
             self.info.path,
             picture=self.picture,
@@ -99,7 +99,7 @@ class Look:
         return read_ahead(frames, _AHEAD)
 
     def facts(self, tools: Tools) -> dict[str, object]:
-        """All that decides what is found, but for the content of the file."""
+        """Everything that the result depends on, except the content of the file."""
         return {
             "format": _FORMAT,
             "code": code_digest("faces", "media", "scene/looking.py"),
@@ -118,18 +118,17 @@ class Look:
 def find_faces(
     look: Look, tools: Tools, kept: FileCache | None, progress: Callable[[Fraction], None]
 ) -> tuple[People, int]:
-    """Everybody in a picture, and by how many quarters it had to be turned.
+    """Find the people in the picture, and the rotation of the picture in quarter turns.
 
     Args:
-        look: what is looked at.
-        tools: who finds faces.
-        kept: where to keep what is found, or to find it; None to look in any case.
-        progress: called with the instant of each frame that is done with; not if nothing is looked
-            at.
+        look: the input.
+        tools: the face backend and recogniser.
+        kept: the cache; None to detect faces in any case.
+        progress: called with the time of each finished frame; not called if the cache is used.
 
     Raises:
         MediaError: the file cannot be read.
-        NoFaceError: nobody can be seen.
+        NoFaceError: no face was found.
     """
     if kept is None or tools.version is None:
         return _find(look, tools, progress)
@@ -142,12 +141,12 @@ def find_faces(
 
 
 def keep_faces(look: Look, tools: Tools, kept: FileCache, people: People, turned: int = 0) -> None:
-    """Keep what was found for `find_faces`."""
+    """Store people in the cache for `find_faces`."""
     kept.put(FACES, pack(people, turned), **look.facts(tools))
 
 
 def faces_in_cache(look: Look, tools: Tools, kept: FileCache) -> tuple[People, int] | None:
-    """What `find_faces` found before; None if it did not, or what is there is damaged."""
+    """The cached result of `find_faces`; None if it is missing or damaged."""
     payload = None if tools.version is None else kept.get(FACES, **look.facts(tools))
     if payload is None:
         return None
@@ -189,12 +188,13 @@ def _find(look: Look, tools: Tools, progress: Callable[[Fraction], None]) -> tup
 
 
 _SMALLEST_PX, _SQUARE_PX = 24, 440
-"""Width of the smallest face that the native backend finds 99 times in 100
-(`benchmarks/faces_found.py`); in smaller pictures, less in proportion."""
+"""Width of the smallest face of which the native backend finds 98 in 100
+(`benchmarks/faces_found.py`);
+in smaller pictures, proportionally smaller."""
 
 
 def _too_small(video: VideoStream, side: int) -> str:
-    """What a face must be like to be found."""
+    """The requirements for a face to be found."""
     longer = max(video.width, video.height)
     width = round(_SMALLEST_PX * max(1.0, longer / side) * min(1.0, longer / _SQUARE_PX))
     return (
@@ -204,7 +204,7 @@ def _too_small(video: VideoStream, side: int) -> str:
 
 
 class _Pictures:
-    """Frames whose times count from an instant; knows afterwards how many there were."""
+    """Frames with times relative to an origin; counts them."""
 
     def __init__(self, frames: Iterator[Frame], origin: Fraction) -> None:
         self._frames, self._origin = frames, origin
@@ -219,14 +219,14 @@ class _Pictures:
             yield Frame(frame.time - self._origin, frame.picture)
 
     def check_enough(self, name: str, part: Part) -> None:
-        """Refuse what is too little to find anybody in, which is not the same as nobody.
+        """Raise an error if there are too few frames to find a face.
 
         Args:
-            name: of the recording.
-            part: of it that the pictures are from.
+            name: name of the recording.
+            part: the processed part of the recording.
 
         Raises:
-            NoFaceError: there are too few pictures, or they last too short.
+            NoFaceError: there are too few frames, or their duration is too short.
         """
         least_s = FaceSettings.min_seconds
         length_s = float(self._last - self._first)

@@ -1,4 +1,4 @@
-"""Where results go: names, and the refusals that come before any work."""
+"""Names and paths of outputs, and the checks before any work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRACK_SUFFIXES = (".mkv", ".mov", ".mp4")
 
 
 class Stem(StrEnum):
-    """A stem that is not one person, as it is called in names of files and in JSON."""
+    """A stem that is not one person; the values are used in file names and in JSON."""
 
     TOGETHER = "enhanced"
     RESIDUAL = "residual"
@@ -30,21 +30,21 @@ class Stem(StrEnum):
 
 
 StemKey: TypeAlias = int | Stem
-"""What a stem is: the number of a person, or a `Stem`."""
+"""Key of a stem: the number of a person, or a `Stem`."""
 
 _FIELDS = ("stem", "name", "speaker", "person", "ext")
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How the outputs of one input are called.
+    """The names of the outputs of one input.
 
     Attributes:
-        source: the input.
-        folder: where they go.
-        file: the one output's path, if the user named it.
-        template: name of an output in the folder.
-        suffix: their ending, with the dot.
+        source: path of the input.
+        folder: output folder.
+        file: path of the only output, if the user gave one.
+        template: template of file names in the folder.
+        suffix: suffix of the outputs, with the dot.
     """
 
     source: Path
@@ -55,25 +55,25 @@ class Naming:
 
     @property
     def is_video(self) -> bool:
-        """Whether outputs are copies of the video, not sound files."""
+        """Whether outputs are videos, not sound files."""
         return self.suffix.lower() not in SOUND_SUFFIXES
 
     @property
     def needs_names(self) -> bool:
-        """Whether outputs are called by names of people, which are known only after a look."""
+        """Whether file names contain names of people, which are known only after face detection."""
         fields = [field for _, field, _, _ in string.Formatter().parse(self.template)]
         return self.file is None and "person" in fields
 
     def path(self, speaker: StemKey, person: str | None = None) -> Path:
-        """Where the voice of a speaker goes, who may have a name."""
+        """Path of the voice of a speaker, who may have a name."""
         return self.file if self.file is not None else self._filled(speaker, person)
 
     def beside(self, what: Stem) -> Path:
-        """Where something goes that is nobody's voice, such as the residual.
+        """Path of an output that is not the voice of a person, such as the residual.
 
         Args:
-            what: stands in the place of the speaker: in a file beside the one that the user named,
-                or in the folder.
+            what: replaces the speaker in the file name: beside the file that the user gave, or in
+                the folder.
         """
         if self.file is None:
             return self._filled(what)
@@ -95,18 +95,18 @@ class Naming:
 def name_outputs(
     source: Path, output: str | None, template: str, *, several: bool, what: str
 ) -> Naming:
-    """Settle what outputs are called.
+    """Decide the names of the outputs.
 
     Args:
-        source: the input.
-        output: as given with --output: a file if there is one output, else a folder; an existing
-            folder, a name that ends with a slash or has no ending is a folder too.
-        template: as given with --name.
-        several: whether there may be more than one output, the residual left aside.
-        what: the reason why there may be several, for the message.
+        source: path of the input.
+        output: value of --output: a file if there is one output, else a folder; an existing folder,
+            and a name that ends with a slash or has no suffix, is a folder too.
+        template: value of --name.
+        several: whether there may be more than one output, without the residual.
+        what: the reason why there may be several, for messages.
 
     Raises:
-        UsageError: a name that cannot be used.
+        UsageError: a name cannot be used.
     """
     suffix = check_template(template)
     if output is None:
@@ -128,12 +128,12 @@ def name_outputs(
 
 
 def check_outputs(paths: Sequence[Path], source: Path, *, force: bool) -> None:
-    """Refuse what would destroy something, or cannot be written.
+    """Check that outputs destroy nothing and can be written.
 
     Raises:
-        OutputExistsError: two outputs on one path, the input itself, or a file that exists and
-            may not be replaced.
-        OutputError: a folder that cannot be written to.
+        OutputExistsError: two outputs have one path, or an output is the input or an existing file
+            that may not be replaced.
+        OutputError: a folder cannot be written to.
     """
     seen: set[str] = set()
     for path in paths:
@@ -153,10 +153,10 @@ def check_outputs(paths: Sequence[Path], source: Path, *, force: bool) -> None:
 
 
 def name_tracks(name: str) -> Path:
-    """Where the file with a track for each person goes, as given with --tracks.
+    """Path of the file with a track for each person, from the value of --tracks.
 
     Raises:
-        UsageError: a name that cannot be used.
+        UsageError: a name cannot be used.
     """
     path = user_path(name)
     if path.suffix.lower() not in TRACK_SUFFIXES or path.is_dir():
@@ -169,7 +169,7 @@ def name_tracks(name: str) -> Path:
 
 @contextlib.contextmanager
 def folder_for(naming: Naming) -> Iterator[None]:
-    """Create the folder of the outputs; take away again what was created if the work fails."""
+    """Create the output folder; remove it again if the work fails."""
     created: list[Path] = []
     if naming.file is None:
         for folder in reversed([naming.folder, *naming.folder.parents]):
@@ -191,7 +191,7 @@ def folder_for(naming: Naming) -> Iterator[None]:
 
 
 def video_suffixes() -> tuple[str, ...]:
-    """Endings of the videos that can be written."""
+    """Suffixes of the videos that can be written."""
     from avse.media.encoding import CONTAINERS
 
     return tuple(CONTAINERS)
@@ -209,10 +209,10 @@ def _check_suffix(name: str) -> str:
 
 
 def check_template(template: str) -> str:
-    """Check --name, and give the ending that it leads to.
+    """Check --name, and return its suffix.
 
     Raises:
-        UsageError: it cannot be read, or leads to a kind of file that cannot be written.
+        UsageError: the template is invalid, or its suffix cannot be written.
     """
     try:
         parts = list(string.Formatter().parse(template))

@@ -1,4 +1,4 @@
-"""The part of a recording that is worked on: --start and --end."""
+"""The part of a recording to process: --start and --end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from avse.settings import Settings
 
 _ROUNDED_S = Fraction(1, 20)
-"""Lengths are shown to a tenth of a second: whoever gives one back as the end means the end."""
+"""Lengths are shown to a tenth of a second, so an --end this close to the end means the end."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a recording, or all of it.
+    """A part of a recording, or the whole.
 
     Attributes:
-        start, stop: in seconds on the container's clock; None for the beginning, and for the end.
+        start, stop: limits in seconds on the container's clock; None for the beginning or the end.
     """
 
     start: Fraction | None = None
@@ -30,24 +30,24 @@ class Part:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is the whole recording."""
+        """Whether the part is the whole recording."""
         return self.start is None and self.stop is None
 
     def holds(self, time: Fraction) -> bool:
-        """Whether an instant lies in it."""
+        """Whether the part contains a time."""
         early = self.start is not None and time < self.start
         return not early and (self.stop is None or time < self.stop)
 
     def begin(self, of: Fraction) -> Fraction:
-        """Its first instant in a file, or a track, that begins at a time."""
+        """First time of the part in a file or track that begins at `begin`."""
         return of if self.start is None else max(self.start, of)
 
     def length(self, begin: Fraction, duration: Fraction | None) -> Fraction | None:
-        """Seconds in it of a file, or a track; None where that is unknown.
+        """Length of the part in a file or track, in seconds; None if unknown.
 
         Args:
-            begin: when the file or the track begins.
-            duration: of it, None if unknown.
+            begin: beginning of the file or track.
+            duration: its duration; None if unknown.
         """
         stop = None if duration is None else begin + duration
         if stop is None or self.stop is not None:
@@ -59,10 +59,10 @@ WHOLE = Part()
 
 
 def find_part(info: MediaInfo, settings: Settings) -> Part:
-    """The part of a recording that the settings ask for.
+    """Find the part of a recording that the settings select.
 
     Raises:
-        UsageError: it does not lie in the recording, or has no length.
+        UsageError: the part is outside of the recording, or empty.
     """
     if settings.start is None and settings.end is None:
         return WHOLE
@@ -84,10 +84,10 @@ def find_part(info: MediaInfo, settings: Settings) -> Part:
 
 
 def check_order(settings: Settings) -> None:
-    """Refuse a part that no recording has.
+    """Check the order of start and end.
 
     Raises:
-        UsageError: it starts before the beginning, or ends before it starts.
+        UsageError: the part starts before the beginning, or ends before it starts.
     """
     start = None if settings.start is None else read_clock(settings.start)
     end = None if settings.end is None else read_clock(settings.end)

@@ -1,4 +1,4 @@
-"""Pass 1, the picture: what the file holds and who can be seen in it."""
+"""Pass 1: probe the file and find the people in the picture."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     from avse.inference.sound import FileSound
 
 SLOW_HZ, TOO_SLOW_HZ = 10.0, 6.0
-"""Pictures a second below which lips are read badly, and not at all. The example's voices gain
-1.5 dB of SI-SDR at 25 pictures a second, 1.2 at 12.5, 0.2 at 8, and lose 1 or more at 6."""
+"""Frame rates below which lips are unreliable, and useless. The voices of the example gain 1.5 dB
+of
+SI-SDR at 25 frames per second, 1.2 at 12.5, 0.2 at 8, and lose 1 or more at 6."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,18 @@ class Scene:
     """A recording and the people in it.
 
     Attributes:
-        info: what the file holds.
-        video: the picture.
-        audio: the chosen sound track, None if the file has none and none was required.
-        people: in order of their numbers. Their times count from `origin`.
-        origin: the instant, on the container's clock, that people's times are relative to: the
-            first sample of the sound that is worked on, so that lips and sound share one time line.
-        about_file: what was noticed in the file: its tracks, its clock, corrections of the user's.
-        turned: by how many quarters, counter-clockwise, the picture had to be turned to show
-            faces upright; boxes are those of the picture as it is.
-        part: what of the recording is worked on.
-        kept: where what is found in it is kept; None if nothing is.
-        offset_ms: by how much the sound is late, where the user has set that; None if not.
+        info: streams of the file.
+        video: the video stream.
+        audio: the chosen sound track; None if the file has none and none was required.
+        people: the people, in order of their numbers; their times are relative to `origin`.
+        origin: zero of the people's times on the container's clock: the first sample of the
+            processed sound, so that lips and sound share one time line.
+        about_file: messages to the user about the file: tracks, clock, corrections.
+        turned: rotation, in counter-clockwise quarter turns, in which faces are upright; boxes
+            refer to the picture as it is.
+        part: the processed part of the recording.
+        kept: the cache of the recording, or None.
+        offset_ms: the A/V offset that the user has set (positive: the sound is late), or None.
 
     Examples:
         >>> import avse
@@ -92,7 +93,7 @@ class Scene:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know about the recording, in words."""
+        """Messages to the user about the recording."""
         notes = list(self.about_file)
         if self.turned:
             way = ("counter-clockwise", "upside down", "clockwise")[self.turned - 1]
@@ -112,38 +113,38 @@ class Scene:
 
     @property
     def rate_hz(self) -> float:
-        """How many pictures a second show a face, at the usual pace; infinite if none do."""
+        """Median rate of frames that show a face, in Hz; infinite if there are none."""
         steps = [np.diff(person.times) for person in self.people if len(person.times) > 1]
         return 1 / float(np.median(np.concatenate(steps))) if steps else float("inf")
 
     @property
     def doubt(self) -> float:
-        """Share, 0..1, in which voices are the mixture, as pictures follow too slowly for lips."""
+        """Share, 0..1, of the mixture in the voices, because the frame rate is too low for lips."""
         return float(np.clip((SLOW_HZ - self.rate_hz) / (SLOW_HZ - TOO_SLOW_HZ), 0.0, 1.0))
 
     @property
     def track(self) -> int | None:
-        """Which sound track of the file it is, as `AudioReader` counts them."""
+        """Index of the sound track, as in `AudioReader`."""
         wanted = None if self.audio is None else self.audio.index
         return next((n for n, one in enumerate(self.info.audio) if one.index == wanted), None)
 
     @property
     def picture(self) -> int:
-        """Which picture of the file it is, as `FrameReader` counts them."""
+        """Index of the video stream, as in `FrameReader`."""
         return [one.index for one in self.info.videos].index(self.video.index)
 
     @property
     def length_s(self) -> float | None:
-        """Seconds of the part that is worked on; None where the file does not say."""
+        """Length of the processed part in seconds; None if unknown."""
         length = self.part.length(self.info.start, self.info.duration)
         return None if length is None else float(length)
 
     @property
     def sound(self) -> FileSound:
-        """The sound that is worked on.
+        """The sound to process.
 
         Raises:
-            NoAudioError: there is none.
+            NoAudioError: the recording has no sound.
         """
         from avse.inference.sound import FileSound
 
@@ -163,15 +164,15 @@ class Scene:
         )
 
     def playing_time(self, time: Fraction) -> float:
-        """Seconds from the beginning of the file, as a player shows them."""
+        """Playing time in seconds, as players show it."""
         return float(time + self.origin - self.info.start)
 
     def choose(self, speaker: Speaker) -> list[Person]:
-        """The people asked for, in order of their numbers.
+        """Find the chosen people, in order of their numbers.
 
         Raises:
-            UnknownSpeakerError: nobody has that number or name, or nobody is at that point.
-            UsageError: not a way to name a speaker.
+            UnknownSpeakerError: nobody has that number or name, or is at that point.
+            UsageError: the text does not name a speaker.
         """
         return Speakers.read(speaker).resolve(self)
 
@@ -179,17 +180,17 @@ class Scene:
 def choose_tracks(
     info: MediaInfo, track: int | None, picture: int = 0, *, need_audio: bool = True
 ) -> tuple[VideoStream, AudioStream | None]:
-    """The picture and the sound track of a file that are to be worked on.
+    """Choose the video stream and the sound track of a file.
 
     Args:
-        info: what the file holds.
-        track: which sound track; None for the one that plays by default.
-        picture: which moving picture.
-        need_audio: whether to refuse a file without it.
+        info: streams of the file.
+        track: index of the sound track; None for the default track.
+        picture: index of the video stream.
+        need_audio: whether to refuse a file without sound.
 
     Raises:
-        NoVideoError: there is no such moving picture.
-        NoAudioError: there is no such sound track, and `need_audio`.
+        NoVideoError: the video stream does not exist.
+        NoAudioError: the sound track does not exist, and `need_audio` is set.
     """
     name = info.path.name
     if not info.videos:
@@ -224,13 +225,13 @@ def _numbers_up_to(last: int) -> str:
 
 @dataclass(frozen=True)
 class Examined:
-    """What a file holds, before anybody has looked at the picture.
+    """The contents of a file, before face detection.
 
     Attributes:
-        info: what the file holds, in times as played.
-        video, audio: the picture and the sound that are to be worked on.
-        notes: what the user should know about them, in words.
-        known: those in the file of people, if the settings name one.
+        info: streams of the file, in playing times.
+        video, audio: the streams to process.
+        notes: messages to the user about them.
+        known: the people in the file of people, if the settings name one.
     """
 
     info: MediaInfo
@@ -243,20 +244,20 @@ class Examined:
 def examine(
     path: str | os.PathLike[str], settings: Settings, *, need_audio: bool | None = True
 ) -> Examined:
-    """Find out, before anything heavy is loaded, whether a recording can be worked on.
+    """Check, before anything heavy is loaded, whether a recording can be processed.
 
     Args:
         path: the recording.
         settings: see `Settings`.
-        need_audio: whether a recording without sound is refused; None if only a sound track that
-            is asked for must be there.
+        need_audio: whether to refuse a recording without sound; None to require a sound track only
+            if the settings name one.
 
     Raises:
         MediaError: the file cannot be read.
-        NoVideoError: it has no moving picture.
-        NoAudioError: it has no such sound track, or nothing is in it, and `need_audio`.
-        InputError, UsageError: the file of people is of no use.
-        UsageError: the part asked for does not lie in the recording, or its sound does not.
+        NoVideoError: the file has no video stream.
+        NoAudioError: the sound track does not exist or is empty, and `need_audio` is set.
+        InputError, UsageError: the file of people is invalid.
+        UsageError: the part is outside of the recording or of its sound.
     """
     splices = find_splices(path)
     info = splices.apply(probe(path))
@@ -305,21 +306,21 @@ def look(
         path: the recording.
         settings: see `Settings`.
         progress: called with (stage, seconds done, seconds in all or None).
-        need_audio: whether a recording without sound is refused.
-        backend: an open face detection backend; else the one that the settings name.
-        examined: what `examine` gave, if it was asked already.
+        need_audio: whether to refuse a recording without sound.
+        backend: an open face backend, in place of `settings.faces`.
+        examined: the result of `examine`, or None.
 
     Returns:
-        The recording and everybody in it.
+        The recording and the people in it.
 
     Raises:
         MediaError: the file cannot be read.
-        NoVideoError: it has no moving picture.
+        NoVideoError: the file has no video stream.
         NoAudioError: it has no such sound track, and `need_audio`.
         NoFaceError: no face was found.
-        InputError, UsageError: the file of people, or a reference in it, is of no use.
-        UsageError: the part asked for does not lie in the recording.
-        MissingExtraError: people are to be known by their faces, without `avse[identity]`.
+        InputError, UsageError: the file of people, or a reference in it, is invalid.
+        UsageError: the part is outside of the recording.
+        MissingExtraError: face recognition is needed and `avse[identity]` is not installed.
     """
     found = examined or examine(path, settings, need_audio=need_audio)
     info, video, audio, notes = found.info, found.video, found.audio, found.notes
@@ -364,13 +365,13 @@ def keep_people(
     corrections: Corrections,
     people: People,
 ) -> None:
-    """Keep everybody in a whole recording, so that `look` need not find them again.
+    """Store the people of a whole recording in the cache for `look`.
 
     Args:
         info, video, origin: see `Scene`.
         settings: see `Settings`.
-        corrections: of the recording.
-        people: everybody, uncorrected.
+        corrections: the corrections of the recording.
+        people: all people, uncorrected.
     """
     kept = open_file_cache(info.path) if settings.cache and len(people) else None
     tools = _tools(settings, None)
@@ -386,12 +387,12 @@ def known_people(
     settings: Settings,
     corrections: Corrections,
 ) -> People | None:
-    """Everybody in a whole recording, uncorrected, if `look` has found them before.
+    """The cached people of a whole recording, uncorrected, or None.
 
     Args:
         info, video, origin: see `Scene`.
         settings: see `Settings`.
-        corrections: of the recording.
+        corrections: the corrections of the recording.
     """
     kept = open_file_cache(info.path) if settings.cache else None
     if kept is None:
@@ -427,7 +428,7 @@ def _tools(settings: Settings, backend: FaceBackend | None) -> Tools:
 
 
 def _one_each(name: str, people: People, settings: Settings) -> People:
-    """With those joined whom the user knows to be one, and without a voice for still pictures."""
+    """Join people whom the user has joined, and mark still pictures as silent."""
     silent = tuple(person.silenced() if person.still else person for person in people)
     people = dataclasses.replace(people, persons=silent)
     try:

@@ -1,4 +1,4 @@
-"""Whose voices are wanted: read once, and looked up once among the people of a recording."""
+"""The speakers to separate (--speaker): parsed once, and resolved once against a scene."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from avse.scene.scene import Scene
 
 Speaker: TypeAlias = "int | str | Sequence[int]"
-"""A number, several, "all", a point in time and picture ("@12.5s:0.31,0.40"), or names and numbers
-with commas between them: "anna,3"."""
+"""A number, several numbers, "all", a point in time and picture ("@12.5s:0.31,0.40"), or names and
+numbers separated by commas: "anna,3"."""
 
 _NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{1,12})?|-?\.\d{1,12}", re.ASCII)
 
@@ -26,8 +26,8 @@ class Point(NamedTuple):
     """A point in time and picture.
 
     Attributes:
-        seconds: from the beginning of the file.
-        x, y: 0..1 from the left and from the top.
+        seconds: playing time in seconds.
+        x, y: position, 0..1 from the left and from the top.
     """
 
     seconds: Fraction
@@ -37,13 +37,13 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Speakers:
-    """Whose voices are wanted.
+    """The speakers to separate.
 
     Attributes:
-        text: as the user wrote it.
-        all: everybody's.
-        numbers, names: of people.
-        points: where people are in sight.
+        text: the text of the user.
+        all: whether all people are chosen.
+        numbers, names: numbers and names of people.
+        points: points at which people are visible.
     """
 
     text: str
@@ -54,10 +54,10 @@ class Speakers:
 
     @classmethod
     def read(cls, speaker: Speaker | Speakers) -> Speakers:
-        """Read a speaker, as the library and --speaker take it.
+        """Parse the value of `speaker` or --speaker.
 
         Raises:
-            UsageError: not a way to name a speaker.
+            UsageError: the text does not name a speaker.
         """
         if isinstance(speaker, Speakers):
             return speaker
@@ -80,24 +80,24 @@ class Speakers:
 
     @property
     def count(self) -> int | None:
-        """How many people these are at most; None for everybody."""
+        """Maximal number of people; None for all."""
         return None if self.all else len(self.numbers) + len(self.names) + len(self.points)
 
     def as_json(self) -> int | list[int] | str:
-        """A number, several, or the text."""
+        """JSON value: a number, several numbers, or the text."""
         if not self.numbers or self.names:
             return self.text
         return self.numbers[0] if len(self.numbers) == 1 else list(self.numbers)
 
     def check_names(self, known: Iterable[str], file: str | None) -> None:
-        """Refuse, before any work, names that nobody has.
+        """Refuse, before any work, unknown names.
 
         Args:
-            known: names of people.
-            file: the file of people that names them, if there is one.
+            known: known names.
+            file: the file of people, if there is one.
 
         Raises:
-            UsageError: such a name.
+            UsageError: a name is unknown.
         """
         there = sorted(set(known))
         for name in self.names:
@@ -108,10 +108,10 @@ class Speakers:
                 raise UsageError(f"--speaker {name!r} names nobody", f"{whose}: {', '.join(there)}")
 
     def resolve(self, scene: Scene) -> list[Person]:
-        """The people asked for, in order of their numbers.
+        """Find the chosen people, in order of their numbers.
 
         Raises:
-            UnknownSpeakerError: nobody has that number or name, or nobody is at that point.
+            UnknownSpeakerError: nobody has that number or name, or is at that point.
         """
         if self.all:
             return list(scene.people)
@@ -129,10 +129,10 @@ class Speakers:
 
 
 def read_point(text: str) -> Point:
-    """Read a point in time and picture, such as "@12.5s:0.31,0.40" or "@1:02:03.5:0.31,0.40".
+    """Parse a point in time and picture, such as "@12.5s:0.31,0.40" or "@1:02:03.5:0.31,0.40".
 
     Raises:
-        UsageError: it is none; the message says what is wrong with it.
+        UsageError: the text is not a point; the message gives the reason.
     """
     text = text.strip()
     if not text.startswith("@"):
@@ -181,10 +181,10 @@ def _named(scene: Scene, name: str) -> Person:
 
 
 def _at(scene: Scene, point: Point) -> Person:
-    """Who is at a point of the picture.
+    """Find the person at a point.
 
     Raises:
-        UnknownSpeakerError: nobody is.
+        UnknownSpeakerError: there is nobody.
     """
     seconds, x, y = point
     name, last = scene.info.path.name, scene.info.duration
@@ -221,5 +221,5 @@ def _at(scene: Scene, point: Point) -> Person:
 
 
 def _valid(scene: Scene) -> str:
-    """Numbers, and names in brackets."""
+    """List numbers, with names in brackets."""
     return ", ".join(f"{p.number} ({p.name})" if p.name else f"{p.number}" for p in scene.people)
