@@ -33,7 +33,7 @@ class Sound:
         samples: (samples,) int16, mono, 16 kHz.
         clipped: share of samples at full scale in any channel, at the recording's own rate.
         level_db: level of the loud parts (95th percentile of 20 ms blocks), dB of full scale.
-        silence: share of 20 ms blocks that are 40 dB below the loud ones, or digital silence.
+        silence: share of 20 ms blocks that are 40 dB below the loud ones, or below -75 dB.
         band_hz: frequency above which the mean spectrum stays 60 dB below its peak.
         voice: (80,) mean and standard deviation of log-mel bands over non-silent frames,
             independent of level.
