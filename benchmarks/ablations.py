@@ -1,4 +1,4 @@
-"""What is each choice of the network worth? One variant after the other, the rest the same.
+"""Ablation study of the network: train variants that differ in one choice each.
 
     python benchmarks/ablations.py RECIPE.toml -o RUNS
     python benchmarks/ablations.py RECIPE.toml -o RUNS --only reference once --mixtures 100

@@ -1,4 +1,4 @@
-"""How well does a network do in the situations that matter, on people never trained on?
+"""Score a network in the situations that matter, on unseen speakers.
 
     python benchmarks/bars.py PACK PACK --noise NOISE_PACK
     python benchmarks/bars.py PACK --model mine.safetensors --split test --mixtures 100

@@ -1,4 +1,4 @@
-"""What the cache spares: the same recording again, by the same command line and by other verbs.
+"""Measure the time that the cache saves when the same or another verb processes a recording again.
 
 Loops a clip, then runs `avse separate -s 1` without a cache and, with one that is empty at the
 beginning, `avse inspect`, `separate`, the same again, and `who`, each in a process of its own.

@@ -1,4 +1,4 @@
-"""One face in noise: the network against a denoiser that hears only.
+"""Compare the network with an audio-only denoiser, on one face in noise.
 
     pip install pyrnnoise                # RNNoise (Valin 2018) with its own weights
     python benchmarks/denoisers.py PACK --noise NOISE_PACK --split test --mixtures 60

@@ -1,4 +1,4 @@
-"""How often does `avse who --dubbing` notice a voice that is not the lips', and how often err?
+"""Measure the hit rate and the false-alarm rate of dubbing detection in `avse who --dubbing`.
 
     python benchmarks/dubbing.py --held-out grid_valid --noise noise --voices speech
     python benchmarks/dubbing.py --train grid_train lrw --held-out grid_valid lrw --noise noise

@@ -1,4 +1,4 @@
-"""How small a face is found, and how often something is taken for one?
+"""Measure the smallest face that the face detector finds, and its false detections.
 
     python benchmarks/faces_found.py [--people FOLDER] [--widths 16 24 32 48 64] [--pictures MORE]
 

@@ -1,4 +1,4 @@
-"""Is a person known from one file found in the next, and is a stranger left without a name?
+"""Measure face recognition across files, and false names for strangers.
 
     python benchmarks/faces_known.py PEOPLE [--clips 4] [--known 10] [--trials 400]
 

@@ -1,4 +1,4 @@
-"""Are people known again after a cut, and is nobody taken for another?
+"""Measure face recognition after cuts, and confusions between people.
 
     python benchmarks/faces_rejoin.py PEOPLE [--sequences 20] [--limits 0.45] [--seed 5]
 

@@ -1,4 +1,4 @@
-"""What the faces layer costs, and what looking less often gives up.
+"""Measure the cost of face detection and tracking, and the loss from detecting less often.
 
     python benchmarks/faces_speed.py talk.mp4 [more.mp4 ...] [--side 360] [--backend native]
 

@@ -1,4 +1,4 @@
-"""Does a damaged or hostile file do harm?
+"""Test damaged and hostile files for crashes and other harm.
 
     python benchmarks/hostile.py [--cases 300] [--seed 0] [--jobs 2] [--only 17 42] [--keep FOLDER]
 

@@ -1,4 +1,4 @@
-"""Memory and time on long recordings: does memory grow, and where does the time go?
+"""Measure memory and time on long recordings.
 
 Loops a clip to recordings of one and of ten minutes (packets are copied, so it is quick), runs
 `avse separate` on each in a process of its own, and prints peak memory and real-time factors:

@@ -1,4 +1,4 @@
-"""How fast are voices scored, and what does a second process bring?
+"""Measure the speed of scoring with one process and with two.
 
 Mixes pairs of recordings of people who talk, spoils them a little, and scores every voice with
 every metric, with each number of processes in turn:

@@ -1,4 +1,4 @@
-"""How much of real time does separating cost, on one core?
+"""Measure the real-time factor of separation on one core.
 
     python benchmarks/network_speed.py
     python benchmarks/network_speed.py --model mine.safetensors --people 1 2 4

@@ -1,4 +1,4 @@
-"""How well is what nobody in sight says told from the rest?
+"""Measure the separation of off-screen speech from the rest.
 
 Scenes of eight seconds with one face, made from packs of `avse prepare`: the person talks or keeps
 still, another one talks out of sight, there may be a crowd (six voices of the speech pack) and

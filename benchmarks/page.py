@@ -1,4 +1,4 @@
-"""How long a person waits in `avse open`: the first faces, the first voice, a jump; and memory.
+"""Measure waiting times in `avse open` (first faces, first voice, a jump) and memory.
 
 Loops a clip, starts `avse open` on it in a process of its own, and opens the page in Chromium.
 Times count from the moment at which the browser goes to the address; those of a voice from the

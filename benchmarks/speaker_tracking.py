@@ -1,4 +1,4 @@
-"""Does a voice carry on when its face is lost?
+"""Measure speaker tracking by voice while a face is lost.
 
 Two people, A and B, are in sight for six seconds and talk by turns. Then A's face is out of sight
 for six seconds, in which A talks, A and B talk at once, a stranger out of sight talks, alone or

@@ -1,4 +1,4 @@
-"""How long until `avse --help` answers, and the help of every verb?
+"""Measure the time of `avse --help` and of the help of every verb.
 
     python benchmarks/startup.py
 

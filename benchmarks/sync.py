@@ -1,4 +1,4 @@
-"""How well `avse sync` finds shifts, and whether its confidence can be believed.
+"""Measure the accuracy of A/V offsets of `avse sync`, and the calibration of its confidence.
 
     python benchmarks/sync.py CLIPS [--shifts 10] [--others 3] [--join 1] [--fit]
 

@@ -1,4 +1,4 @@
-"""Does a voiceprint tell people apart, and how likely is it the same person by the cosine?
+"""Measure how well voiceprints distinguish people, and calibrate their cosine.
 
 Pairs of sounds of people of a pack of `avse prepare`, two of each person, from different clips,
 with company three times in four (another voice, or noise, 20 to -3 dB below) that is taken out in

@@ -1,4 +1,4 @@
-"""On which machines can avse be installed without a compiler? Asks the package index.
+"""Query the package index for the machines on which avse installs without a compiler.
 
     python benchmarks/wheels.py > table.md
 

@@ -1,4 +1,4 @@
-"""How well does `avse who` tell who speaks when, on a set of `avse mix`?
+"""Measure the speaker diarization of `avse who` on a set of `avse mix`.
 
     avse mix CLIPS -o set --turns 0.3
     python benchmarks/who.py set

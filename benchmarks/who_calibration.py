@@ -1,4 +1,4 @@
-"""Fit the constants of `avse/inference/voice_activity.py`: what does each cue say of speech?
+"""Fit the constants of `avse/inference/voice_activity.py`: the evidence of each cue for speech.
 
 Draws scenes of one to three people from packs of `avse prepare`. Each person by turns talks, keeps
 still, moves their lips slowly, or moves them to a sentence that is not heard; in a quarter of the

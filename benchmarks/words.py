@@ -1,4 +1,4 @@
-"""How many words does a recogniser get wrong before and after separation?
+"""Measure the word error rate of a recogniser before and after separation.
 
     avse mix GRID -o set
     python benchmarks/words.py set "python examples/hear.py --grammar examples/grid.gram"

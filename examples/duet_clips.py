@@ -1,4 +1,4 @@
-"""Cut the example in two: clips of one person each, with that person's voice alone.
+"""Cut the example into clips of one person each, with only that person's voice.
 
 python examples/duet_clips.py clips
 

@@ -1,4 +1,4 @@
-"""A portrait that talks: the face mesh of one photograph, bent frame by frame.
+"""Animate a talking portrait: deform the face mesh of one photograph frame by frame.
 
 MediaPipe finds 468 landmarks once. Opening, spreading, rounding and blinking are fixed directions
 in which the landmarks move; a frame adds them up and pulls the photograph along, triangle by

@@ -1,4 +1,5 @@
-"""A recogniser for `avse separate --transcribe`: prints what pocketsphinx hears in a WAV file.
+"""A recogniser for `avse separate --transcribe`: prints the words that pocketsphinx recognises in
+a WAV file.
 
     pip install pocketsphinx
     avse separate talk.mp4 --transcribe "python examples/hear.py"

@@ -1,4 +1,4 @@
-"""Quantize the networks that find faces to 8-bit integers: centerface.onnx and avse-face.onnx.
+"""Quantize the face detectors to 8-bit integers: centerface.onnx and avse-face.onnx.
 
     pip install avse onnx
     python examples/quantize_faces.py detector FLOAT.onnx FOLDER -o pretrained/centerface.onnx

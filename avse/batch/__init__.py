@@ -1,7 +1,7 @@
-"""Many recordings, unattended: plan, manifest, processes, report, cluster.
+"""Process many recordings unattended: plan, manifest, processes, report, cluster.
 
-The work on one recording is that of `avse.separation.job`; here it is shared out, watched,
-committed and remembered. `crew` and `cluster` are two workforces for the same run. May import
-everything but `avse.cli`; imports nothing heavy at the top, since the parent of the workers
-computes nothing.
+`avse.separation.job` does the work on one recording; this package distributes, monitors, commits
+and records it. `process_pool` and `cluster` are two executors for the same run. The package may
+import everything but `avse.cli`, and no heavy package at the top of a module, since the parent of
+the workers computes nothing.
 """

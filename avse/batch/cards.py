@@ -1,6 +1,6 @@
-"""What the report shows of a recording: faces, waveforms and what a browser plays, by the worker.
+"""Report cards, made by workers: faces, waveforms and playable sounds of a recording.
 
-A card is a small JSON file. It is no part of the result: one that is missing costs its pictures.
+A card is a small JSON file and not part of the result: without it the report lacks its pictures.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Face:
 
     Attributes:
         number: of the person.
-        seconds: in sight.
-        jpeg: the face, in base64.
-        name: from the file of people, if it has one.
+        seconds: time on screen in seconds.
+        jpeg: picture of the face, in base64.
+        name: name in the file of people, if any.
     """
 
     number: int
@@ -61,13 +61,13 @@ class Face:
 
 @dataclass(frozen=True)
 class Sound:
-    """A recording, or a file that was made of it.
+    """Sound of a recording or of an output.
 
     Attributes:
-        peaks: the peak in each stretch of time, 0..1.
-        start_s: when what was worked on begins in the file, as a player counts.
+        peaks: peak of each stretch of time, 0..1.
+        start_s: start of the processed part in the file, in playing time.
         plays: "audio" or "video" if browsers play it, else "".
-        stem: what is heard: the number of a person, "enhanced", "residual"; "" in the original.
+        stem: content: the number of a person, "enhanced" or "residual"; "" for the original.
     """
 
     peaks: list[float]
@@ -78,10 +78,10 @@ class Sound:
 
 @dataclass(frozen=True)
 class Card:
-    """What the report shows of a recording.
+    """Card of a recording for the report.
 
     Attributes:
-        faces: everybody in the picture.
+        faces: all people in the picture.
         before: the original.
         after: name of an output -> its sound.
     """
@@ -95,10 +95,10 @@ def write_card(path: Path, source: Path, settings: Settings, done: Done) -> None
     """Make the card of a recording.
 
     Args:
-        path: where to write it.
+        path: path of the card.
         source: the recording.
-        settings: for the sound track, and the part, that were worked on.
-        done: what came of it.
+        settings: give the processed sound track and part.
+        done: result of the worker.
     """
     card = Card(
         faces=[
@@ -123,13 +123,13 @@ def read_card(path: Path) -> Card | None:
 
 
 def listen(path: Path, settings: Settings | None = None, *, stem: str = "") -> Sound:
-    """What the report shows of a sound track, read in constant memory.
+    """Read a sound track for the report, in constant memory.
 
     Args:
         path: a recording.
         settings: for the track and the part; None for the track that plays by default, which is
             the voice in a video that was written, and all of it.
-        stem: what is heard in it.
+        stem: content, as in `Sound.stem`.
     """
     from avse.media import AudioReader, probe
 
@@ -151,8 +151,8 @@ def how_it_plays(info: MediaInfo, track: int | None = None) -> str:
     """Whether browsers play a file, and that sound track of it: "audio", "video", or "" for no.
 
     Args:
-        info: what it holds.
-        track: the sound that is wanted; browsers play the default one and offer no choice.
+        info: description of the file.
+        track: the requested sound track; browsers play the default one and offer no choice.
     """
     sounds = _SOUNDS.get(info.path.suffix.lower(), set())
     if not info.audio or track not in (None, info.default_track):
@@ -165,7 +165,7 @@ def how_it_plays(info: MediaInfo, track: int | None = None) -> str:
 
 
 def likely_plays(name: str) -> str:
-    """The same by the name of a file alone, where nobody has looked into it."""
+    """The same by the name of a file alone, without reading it."""
     suffix = Path(name).suffix.lower()
     if suffix not in _SOUNDS:
         return ""

@@ -1,10 +1,10 @@
-"""A Ray cluster as workforce: scheduling, resources and lost nodes are Ray's business.
+"""Executor on a Ray cluster; Ray handles scheduling, resources and lost nodes.
 
-Each recording is a Ray task. It runs in a process of its own beside the Ray worker, as on one
-machine, so that a crash, the time limit and the memory guard mean the same; that process keeps the
-network for the next task. A node that is lost has its tasks started again elsewhere by Ray. The
-manifest is written and outputs are put in their places by the driver alone; inputs and outputs are
-files on storage that every node sees under the same paths.
+Each recording is a Ray task. It runs in a separate process beside the Ray worker, as on one
+machine, so that crashes, the time limit and the memory guard work the same way; that process keeps
+the network for the next task. Ray restarts the tasks of a lost node on other nodes. Only the
+driver writes the manifest and moves outputs to their final paths; inputs and outputs are files on
+storage that every node mounts under the same paths.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from avse.batch.worker_process import Setup
 from avse.errors import MissingError, MissingExtraError, UsageError
 
 _RETRIES = 5
-"""Nodes that a recording may lose before it is given up."""
+"""Number of lost nodes after which a recording fails."""
 
 _COUNT_S = 5.0
 _REACH_S = 10.0
@@ -39,14 +39,14 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Resources:
-    """What Ray sets aside for each recording.
+    """Resources that Ray reserves for each recording.
 
     Attributes:
-        cpus: processors.
+        cpus: number of processors.
         gpus: GPUs; a fraction lets several recordings share one.
 
     Raises:
-        UsageError: more than one, but not whole; Ray divides nothing but single ones.
+        UsageError: a number above one is not whole; Ray divides single processors and GPUs only.
     """
 
     cpus: float = 1.0
@@ -77,21 +77,21 @@ def recruit_on(
     jobs: int | None,
     setup: Setup | None = None,
 ) -> Callable[[Limits, Path], Cluster]:
-    """How to make a workforce of a cluster, for `avse.batch.run.Batch.recruit`.
+    """Factory of a cluster executor, for `avse.batch.run.Batch.recruit`.
 
     Args:
         address: "auto", "HOST:PORT" or "ray://HOST:PORT".
         resources: for each recording.
         device: as the user gave it; without GPUs in `resources` it is the CPU.
-        jobs: tasks at once at most; None for as many as the cluster has room for.
-        setup: makes the work of a process; None for that of `avse.batch.worker`.
+        jobs: maximum number of tasks at once; None for the capacity of the cluster.
+        setup: makes the work function of a process; None for that of `avse.batch.worker`.
 
     Raises:
-        UsageError: a GPU is named, and none is asked of the cluster.
+        UsageError: the device is a GPU, but `resources` has none.
     """
     if device.startswith("cuda") and not resources.gpus:
         raise UsageError(
-            f"--device {device}, but no GPU is asked of the cluster",
+            f"--device {device}, but the cluster reserves no GPU",
             "add --item-gpus 1, or 0.25 for four recordings on one GPU",
         )
     device = device if resources.gpus else "cpu"
@@ -115,8 +115,8 @@ class Cluster:
 
     Raises:
         MissingExtraError: Ray is not installed.
-        MissingError: the cluster cannot be reached, or none of its nodes has room for a recording:
-            Ray would wait for such a node without end, and say nothing.
+        MissingError: the cluster cannot be reached, or none of its nodes has the resources for a
+            recording: Ray would wait for such a node forever, without a message.
     """
 
     def __init__(
@@ -151,13 +151,13 @@ class Cluster:
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
             max_retries=_RETRIES,
-            max_calls=0,  # else Ray ends a worker that has used a GPU, and the network with it
+            max_calls=0,  # otherwise Ray ends a worker that has used a GPU, and its network is lost
         )(attend)
         self._attend = partial(remote.remote, setup=setup, limits=replace(limits, jobs=1))
 
     @property
     def size(self) -> int:
-        """How many tasks the cluster has room for now; one more is kept in line."""
+        """Number of tasks that fit on the cluster now, plus one in the queue."""
         now = time.monotonic()
         if now - self._counted > _COUNT_S:
             self._counted = now
@@ -165,11 +165,11 @@ class Cluster:
         return self._size if self._jobs is None else min(self._jobs, self._size)
 
     def idle(self) -> bool:
-        """Whether a task can be given."""
+        """Whether the executor can accept a task."""
         return len(self._hand) < self.size + (self._jobs is None)
 
     def busy(self) -> bool:
-        """Whether any task is in hand."""
+        """Whether any task is running."""
         return bool(self._hand)
 
     def give(self, task: Any) -> int:
@@ -180,7 +180,7 @@ class Cluster:
         return number
 
     def wait(self, timeout_s: float) -> list[Report]:
-        """What has ended, as soon as anything has; stages are not told across machines."""
+        """Wait for tasks that have ended; stages are not reported across machines."""
         if not self._hand:
             return []
         try:
@@ -191,11 +191,11 @@ class Cluster:
         except ConnectionError as error:
             raise MissingError(
                 f"the Ray cluster was lost: {_in_a_line(error)}",
-                "see to it that it is up; the same command goes on from here",
+                "restart it, then run the same command again to resume",
             ) from error
 
     def close(self) -> None:
-        """Cancel what is in hand, and leave the cluster."""
+        """Cancel running tasks and disconnect from the cluster."""
         with suppress(ConnectionError):
             for reference in self._hand:
                 self._ray.cancel(reference, force=True)
@@ -226,7 +226,7 @@ class Cluster:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray tries for minutes to reach a cluster that is not there."""
+    """Ray tries for minutes to reach a cluster that does not exist."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdecimal():
         return
@@ -247,7 +247,7 @@ def _no_room(resources: Resources) -> MissingError:
     gpus = f" and {resources.gpus:g} GPUs" if resources.gpus else ""
     return MissingError(
         f"no node of the Ray cluster has {resources.cpus:g} processors{gpus} for a recording",
-        "start such a node, or lower --item-cpus and --item-gpus; `ray status` shows what is there",
+        "start such a node, or lower --item-cpus and --item-gpus; `ray status` shows the nodes",
     )
 
 
@@ -258,19 +258,19 @@ def _in_a_line(error: Exception) -> str:
 
 
 _crews: dict[tuple[Any, ...], WorkerPool] = {}
-"""The process beside this Ray worker, if there is one, by what it was made for."""
+"""The process beside this Ray worker, if any, by the settings it was made with."""
 
 
 def attend(task: Any, setup: Setup, limits: Limits) -> Report:
-    """Do a task on the node that Ray has chosen: the function that Ray runs.
+    """Do a task on the node that Ray has chosen; Ray runs this function.
 
     Args:
         task: see `avse.batch.worker`.
-        setup: makes the work of the process that does it.
+        setup: makes the work function of the process.
         limits: of that process.
     """
     if isinstance(task, CleanTask):
-        # Of an attempt that Ray takes for lost, something may be alive and writing still.
+        # An attempt that Ray considers lost may still be running and writing.
         task = replace(task, folder=f"{task.folder}.{secrets.token_hex(4)}")
     crew = _crew_for(setup, limits)
     crew.give(task)
@@ -281,7 +281,7 @@ def attend(task: Any, setup: Setup, limits: Limits) -> Report:
 
 
 def _crew_for(setup: Setup, limits: Limits) -> WorkerPool:
-    """The process of the task before, or another where it sees other GPUs than Ray now gives."""
+    """The process of the previous task, or a new one if Ray now assigns other GPUs."""
     key = limits, pickle.dumps(setup), os.environ.get("CUDA_VISIBLE_DEVICES")
     if key not in _crews:
         for crew in _crews.values():

@@ -1,4 +1,4 @@
-"""Which recordings are meant: files, folders, patterns and lists of them."""
+"""Find the recordings: files, folders, patterns and lists of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from avse.utils.paths import is_there, user_path
 _VIDEOS = "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts wmv flv 3gp ogv vob mxf"
 
 VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in _VIDEOS.split())
-"""Endings that are taken from folders; a file that is named itself may have any."""
+"""Endings of videos in searched folders; a file given by name may have any ending."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Found:
 
     Attributes:
         path: absolute, links not followed.
-        below: folder of its outputs, relative to that of the batch.
+        below: folder of its outputs, relative to the output folder of the batch.
     """
 
     path: Path
@@ -39,17 +39,17 @@ def discover(
     output: Path,
     base: Path | None = None,
 ) -> list[Found]:
-    """Find every recording, each once, in an order that depends on names alone.
+    """Find every recording once, in an order that depends on names alone.
 
     Args:
-        inputs: files, folders (searched through for videos, hidden ones left out), and patterns.
-        lists: files with a name of such a thing in each line; "-" is stdin.
-        output: folder of the batch; what lies in it is not an input.
+        inputs: files, folders (searched for videos, except hidden ones), and patterns.
+        lists: files with one such name in each line; "-" is stdin.
+        output: folder of the batch; files in it are not inputs.
         base: outputs keep the sub-folders below this; without it, those below a folder or a pattern
             that was given, and none for a file that was given.
 
     Raises:
-        InputError: something is not there, or nothing was found.
+        InputError: an input does not exist, or no recording was found.
         UsageError: a file is not below `base`.
     """
     unique: dict[Path, Found] = {}
@@ -94,7 +94,7 @@ def _one(path: Path, output: Path, below: Path) -> Iterator[Found]:
         return
     own = os.path.realpath(output)
     for folder, names, files in os.walk(path):
-        # In place, which tells os.walk where not to go.
+        # Changed in place, so that os.walk skips the removed folders.
         names[:] = sorted(
             n
             for n in names
@@ -123,7 +123,7 @@ def _below(path: Path, base: Path) -> Path:
 
 
 def _lines(path: str) -> Iterator[str]:
-    """The names in a list; NUL ends them where there is any, as `find -print0` writes."""
+    """The names in a list, one a line, or each ended by NUL as `find -print0` writes."""
     try:
         data = sys.stdin.buffer.read() if path == "-" else user_path(path).read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a batch will take: time by what was measured here, if anything was, and disk."""
+"""Estimate the time of a batch, from measurements on this machine if any, and its disk space."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from avse.scene.naming import DEFAULT_NAME
 from avse.scene.speakers import Speakers
 
 START_S = 5.0
-"""Until a process has loaded the network and the face backend: docs/scale.md."""
+"""Seconds in which a process loads the network and the face backend: docs/scale.md."""
 
 _MOST_TRIALS = 16
 _WAIT_S = 0.5
 
 _SPREAD = {"records": (0.8, 1.5), "trial": (0.7, 1.5), "rule": (0.8, 4.0)}
-"""How far off the truth may be, as factors. Other work on the machine is what widens them most."""
+"""Bounds of the estimate, as factors. Other work on the machine is the main reason for their
+width."""
 
 
 def look_ahead(
@@ -37,11 +38,11 @@ def look_ahead(
     jobs: int,
     trials: Sequence[Tried] = (),
 ) -> Outlook:
-    """Put a plan into figures.
+    """Compute the figures of a plan.
 
     Args:
-        plan: what is to be done, looked into.
-        request: what is wanted.
+        plan: the plan, with probed recordings.
+        request: the request.
         latest: input -> last record.
         output: folder of the batch.
         total: recordings found.

@@ -1,4 +1,4 @@
-"""The work of a batch: handed out, watched, committed, recorded."""
+"""Run the work of a batch: distribute, monitor, commit and record it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from avse.batch.worker_process import trouble_of
 from avse.errors import OutputExistsError
 
 SMALLEST_WINDOW_S = 1.0
-"""Where memory is short, the window is not halved below this."""
+"""Shortest window, in seconds, after halving for lack of memory."""
 
 FULL = "disk-full"
 _WAIT_S = 0.5
@@ -27,16 +27,16 @@ _WAIT_S = 0.5
 
 @dataclass
 class Runner:
-    """What the work needs at hand.
+    """Objects that the work needs.
 
     Attributes:
-        request: what is wanted.
-        model_sha256: of the weights.
-        staging: where outputs are made.
-        manifest: takes the records.
-        watcher: is told.
-        summary: is counted up.
-        force: whether files of others may be replaced.
+        request: the request.
+        model_sha256: hash of the weights.
+        staging: folder in which outputs are made.
+        manifest: receives the records.
+        watcher: receives the events.
+        summary: counts of the run, updated here.
+        force: whether to replace files that are not in the manifest.
     """
 
     request: Request
@@ -52,17 +52,17 @@ class Runner:
     def carry_out(
         self, crew: Executor, plan: BatchPlan, interrupts: Interrupts, *, fail_fast: bool
     ) -> None:
-        """Do the plan, or as much as the user, the disk and `fail_fast` allow.
+        """Run the plan, until the user, a full disk or `fail_fast` stops it.
 
         Raises:
-            MissingError: something that every recording needs is not there.
+            MissingError: something that every recording needs is missing.
             OutputError: the manifest cannot be written.
         """
         self._items = {str(item.source): item for item in plan.todo}
         for item in plan.todo:
             if item.trouble is not None:
                 self._fail(None, item, item.trouble, 0.0)
-            elif item.probed is not None:  # else the user has interrupted the look into the files
+            elif item.probed is not None:  # else the user interrupted the check
                 self._waiting.append(item)
         unprobed = sum(item.trouble is None and item.probed is None for item in plan.todo)
         while True:
@@ -150,7 +150,7 @@ class Runner:
         record = replace(
             self._record(item, seconds),
             error=trouble,
-            # What an earlier run made is still there, and still this input's to replace.
+            # Outputs of an earlier run still exist, and this input may still replace them.
             outputs=before.outputs if before is not None else (),
         )
         self.manifest.append(record)

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, and how it is asked to stop."""
+"""Events of a run, and its interruption by the user."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Estimate:
     """How long the work will take.
 
     Attributes:
-        seconds: probably.
-        low_s, high_s: between what, if nothing much changes on the machine.
-        basis: "records": by what earlier recordings took; "trial": by the beginnings of some;
-            "rule": by rule of thumb.
+        seconds: expected duration.
+        low_s, high_s: bounds of the duration, if the load of the machine stays similar.
+        basis: source of the estimate: "records", earlier recordings; "trial", the first seconds of
+            some recordings; "rule", a rule of thumb.
     """
 
     seconds: float
@@ -32,16 +32,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a run is about to do.
+    """Overview of a run before it starts.
 
     Attributes:
         total: recordings found.
         todo: recordings to work on.
         done_before: recordings that are provably done.
         jobs: processes, or tasks at once on a cluster.
-        media_s: length of what is to be worked on, seconds.
-        estimate: how long it will take.
-        bytes_needed: of disk, roughly; bytes_free: that there are.
+        media_s: length of the recordings to work on, in seconds.
+        estimate: how long the work will take.
+        bytes_needed: disk space needed, roughly; bytes_free: free disk space.
     """
 
     total: int
@@ -58,46 +58,46 @@ class Watcher:
     """Base class for listeners to batch events; every method does nothing."""
 
     def say(self, text: str) -> None:
-        """Something that is good to know."""
+        """A note for the user."""
 
     def warn(self, text: str) -> None:
-        """Something that the user must know."""
+        """A warning for the user."""
 
     def probing(self, done: int, total: int) -> None:
-        """How many files have been looked into."""
+        """Number of files checked so far."""
 
     def planned(self, outlook: Outlook) -> None:
         """The work begins."""
 
     def began(self, worker: int, source: Path) -> None:
-        """A worker, 0 and up, has taken a recording."""
+        """A worker, numbered from 0, has started a recording."""
 
     def stage(
         self, worker: int, source: Path, stage: str, done_s: float, total_s: float | None
     ) -> None:
-        """How far a worker is with it."""
+        """Progress of a worker on its recording."""
 
     def ended(self, worker: int | None, record: Record, work_s: float) -> None:
-        """A recording is done or has failed; `work_s` of the estimate are thereby over."""
+        """A recording is done or has failed; `work_s` is its share of the estimate."""
 
 
 @dataclass
 class Summary:
-    """What came of a run.
+    """Result of a run.
 
     Attributes:
         total: recordings found.
-        done_before: of these, done already.
-        done: records of those done now, how many.
-        failed: (path, why) of those that failed.
-        not_begun: how many were left, because the run was stopped.
-        left_alone: how many --retry-failed left alone.
-        interrupted: whether the user stopped it.
-        halted: why it was stopped otherwise, in words.
-        outputs: how many files were written.
-        media_s: length of what was done, seconds.
-        seconds: the run took.
-        warnings: how many were given on recordings done.
+        done_before: number of recordings that were done before.
+        done: number of recordings done in this run.
+        failed: (path, reason) of the recordings that failed.
+        not_begun: number of recordings left because the run was stopped.
+        left_alone: number of recordings that --retry-failed skipped.
+        interrupted: whether the user stopped the run.
+        halted: any other reason for stopping, as text.
+        outputs: number of files written.
+        media_s: length of the recordings done, in seconds.
+        seconds: duration of the run.
+        warnings: number of warnings on recordings done.
     """
 
     total: int = 0
@@ -116,14 +116,14 @@ class Summary:
 
 @dataclass
 class Interrupts:
-    """How often the user has pressed Ctrl-C."""
+    """Counts how often the user has pressed Ctrl-C."""
 
     count: int = 0
 
 
 @contextmanager
 def counted_interrupts(watcher: Watcher) -> Iterator[Interrupts]:
-    """Let the first Ctrl-C be noticed only; the second raises KeyboardInterrupt."""
+    """Only count the first Ctrl-C; the second raises KeyboardInterrupt."""
     seen = Interrupts()
     if threading.current_thread() is not threading.main_thread():  # may not set handlers
         yield seen

@@ -1,4 +1,4 @@
-"""How much memory there is, and how much a process holds; Linux only, None elsewhere."""
+"""Free memory, and memory used by a process; Linux only, None elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIMITS = (
 
 
 def available() -> int | None:
-    """Bytes that this machine, or the container that it is, has left."""
+    """Free memory of this machine or container, in bytes."""
     free = _field(_PROC / "meminfo", "MemAvailable")
     for limit, usage in _LIMITS:
         with suppress(OSError, ValueError):  # "max", or no such controller
@@ -24,7 +24,7 @@ def available() -> int | None:
 
 
 def held(process: int) -> int | None:
-    """Bytes that a process holds for itself alone, libraries and mapped files left out."""
+    """Private memory of a process in bytes, without libraries and mapped files."""
     return _field(_PROC / str(process) / "status", "RssAnon")
 
 

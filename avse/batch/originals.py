@@ -1,4 +1,4 @@
-"""Copies of the original sound beside the report, so that it can be heard before and after."""
+"""Copy the original sound beside the report, so that the report plays before and after."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ ORIGINALS = "avse-batch-originals"
 _BIT_RATE = 64_000  # a channel: 1 MB for a minute in stereo
 _MOST_CHANNELS = 2
 _WAIT_S = 0.5
-# The delay of the encoder is hidden, so that sample 0 plays at 0; servers without ranges play it.
+# Hides the encoder's delay, so that sample 0 plays at 0; plays from servers without ranges too.
 _CONTAINER = {"avoid_negative_ts": "disabled", "movflags": "faststart"}
 
 
 @dataclass(frozen=True)
 class CopyTask:
-    """Copy the sound of a recording, or of the part that was worked on.
+    """Task: copy the sound of a recording or of its processed part.
 
     Attributes:
         source: absolute path.
-        mark: what was worked on.
-        settings: for the sound track and the part.
+        mark: mark of the processed file.
+        settings: give the sound track and the part.
         target: path of the copy.
     """
 
@@ -51,7 +51,7 @@ class CopyTask:
 
 
 def name_of_copy(mark: Mark, settings: Settings) -> str:
-    """Path of a copy below the folder of the report; another one for every other sound."""
+    """Path of a copy below the folder of the report, unique for each sound."""
     about = repr((mark.sha256, settings.track, settings.start, settings.end))
     return f"{ORIGINALS}/{hashlib.sha256(about.encode()).hexdigest()[:20]}.m4a"
 
@@ -59,7 +59,7 @@ def name_of_copy(mark: Mark, settings: Settings) -> str:
 def within(output: Path, source: Path) -> str | None:
     """The path of a recording below the folder of the report; None if it lies elsewhere.
 
-    One that is reached through a link lies elsewhere: the folder can be moved without it.
+    A file behind a link counts as elsewhere, because the folder can be moved without it.
     """
     if not source.is_relative_to(output) or not source.is_file():
         return None
@@ -80,7 +80,7 @@ def copy_originals(
 ) -> None:
     """Copy the sound of every recording that is done, unless the report can play the original.
 
-    What cannot be copied is told and costs its player only.
+    If a sound cannot be copied, the report warns and only lacks its player.
 
     Raises:
         OutputError: the folder of the copies cannot be made, or is a link.
@@ -113,7 +113,7 @@ def copy_originals(
 
 
 def _plays(item: Item, record: Record, output: Path, cards: Path) -> bool:
-    """Whether the report can play the original where it is."""
+    """Whether the report can play the original in its place."""
     if within(output, item.source) is None:
         return False
     card = read_card(cards / f"{item.key}.json")
@@ -124,7 +124,7 @@ def copy_sound(task: CopyTask) -> None:
     """Write the copy: AAC, which every browser plays, from the first sample on.
 
     Raises:
-        MediaError: the recording cannot be read, or is not the one that was worked on.
+        MediaError: the recording cannot be read, or is not the processed one.
         OutputError: the copy cannot be written.
     """
     import av

@@ -1,4 +1,4 @@
-"""What is to be done, settled before any of it is: names, clashes, what is done already, order."""
+"""Plan the work before it starts: names, clashes, finished recordings, order."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ REAL_TIME_FACTOR = 0.6
 
 _PIXELS_A_SECOND = 1280 * 720 * 25
 _SMALLEST_SHARE = 0.3
-"""Of that for a tiny picture: faces and the network cost the same whatever its size."""
+"""Share of that for a tiny picture: faces and the network cost the same at any size."""
 
 _USUAL_PEOPLE = 2
-"""Voices expected of a recording that nobody has looked at."""
+"""Number of voices expected of a recording that was not analysed yet."""
 
 
 @dataclass
@@ -41,10 +41,10 @@ class Item:
     Attributes:
         key: short name.
         source: absolute path.
-        below: folder of its outputs, relative to that of the batch.
-        probed: what it holds, once that is known.
-        trouble: why it cannot be worked on.
-        window_s: of the network; lowered where memory is short.
+        below: folder of its outputs, relative to the output folder of the batch.
+        probed: description of the file, once probed.
+        trouble: error, if it cannot be processed.
+        window_s: window of the network in seconds; reduced if memory is short.
     """
 
     key: str
@@ -56,17 +56,17 @@ class Item:
 
     @property
     def work_s(self) -> float:
-        """Seconds of work to be expected on one core, by rule of thumb."""
+        """Expected seconds of work on one core, by rule of thumb."""
         if self.probed is None:
             return 0.0
         about = self.probed
-        # A file that does not say how long it is: at about 4 Mbit/s.
+        # For a file without a duration, assume about 4 Mbit/s.
         length = about.bytes / 5e5 if about.media_s is None else about.media_s
         return self.rule_of_thumb_s * length
 
     @property
     def rule_of_thumb_s(self) -> float:
-        """Seconds of work to be expected for a second of it, on one core."""
+        """Expected seconds of work per second of the recording, on one core."""
         if self.probed is None:
             return 0.0
         about = self.probed
@@ -76,12 +76,12 @@ class Item:
 
 @dataclass
 class BatchPlan:
-    """What is to be done.
+    """The planned work.
 
     Attributes:
         todo: recordings to work on, the largest first once they are probed.
         done: records of recordings that are provably done.
-        left_alone: recordings not asked for, by --retry-failed.
+        left_alone: recordings that --retry-failed skips.
     """
 
     todo: list[Item] = field(default_factory=list)
@@ -89,7 +89,7 @@ class BatchPlan:
     left_alone: int = 0
 
     def sort(self) -> None:
-        """Put the largest first: the last to end is then a small one."""
+        """Sort the largest recordings first, so that a small one ends last."""
         self.todo.sort(key=lambda item: (-item.work_s, os.fsencode(item.source)))
 
 
@@ -102,7 +102,7 @@ def make_items(found: Iterable[Found], request: Request, output: Path) -> list[I
         output: folder of the batch.
 
     Raises:
-        OutputExistsError: outputs of two recordings, or an output and an input, on one path.
+        OutputExistsError: two outputs, or an output and an input, have the same path.
     """
     items = [Item(key_of(str(f.path)), f.path, f.below, request.settings.window_s) for f in found]
     sources = {os.path.realpath(item.source) for item in items}
@@ -115,7 +115,7 @@ def make_items(found: Iterable[Found], request: Request, output: Path) -> list[I
             if place in inside:
                 raise OutputExistsError(
                     f"two outputs of {item.source} would be written to {path}",
-                    "put {speaker} into --name",
+                    "add {speaker} to --name",
                 )
             inside.add(place)
             if place in taken:
@@ -133,7 +133,7 @@ def make_items(found: Iterable[Found], request: Request, output: Path) -> list[I
 
 
 def expected_outputs(item: Item, request: Request, output: Path) -> list[Path]:
-    """Outputs that can be named before anybody has looked: with "all", person 1 stands for all."""
+    """Outputs that can be named before analysis; with "all", person 1 represents all people."""
     naming = request.naming(item.source, output / item.below)
     if request.verb == "enhance":
         paths = [naming.path(Stem.TOGETHER)]
@@ -143,9 +143,9 @@ def expected_outputs(item: Item, request: Request, output: Path) -> list[Path]:
 
 
 def in_shard(item: Item, number: int, count: int) -> bool:
-    """Whether an item is the share of one of several machines, 1 to `count`.
+    """Whether an item belongs to the part of one of several machines, 1 to `count`.
 
-    By hash of the path, so that no machine has to know what the others find.
+    The hash of the path decides, so that machines need no communication.
     """
     return int(hashlib.sha256(item.key.encode()).hexdigest(), 16) % count == number - 1
 
@@ -161,7 +161,7 @@ def make_plan(
     retry_failed: bool = False,
     verify: bool = False,
 ) -> BatchPlan:
-    """Find out what is done already.
+    """Find the recordings that are already done.
 
     Args:
         items: every recording.
@@ -169,9 +169,9 @@ def make_plan(
         model_sha256: of the weights.
         latest: input -> last record.
         output: folder of the batch.
-        force: do everything again.
-        retry_failed: take up nothing but what failed before.
-        verify: hash every file, whatever the system says of it.
+        force: process everything again.
+        retry_failed: process only recordings that failed before.
+        verify: hash every file, even if size and times are unchanged.
 
     Raises:
         OutputExistsError: outputs exist that are not in the manifest, and not `force`.
@@ -211,7 +211,7 @@ def make_plan(
 def _digest(request: Request, mark: Mark) -> str | None:
     try:
         return request.digest(request.corrected(mark.sha256))
-    except InputError:  # which is told when the recording is worked on
+    except InputError:  # reported when the recording is processed
         return None
 
 
@@ -236,12 +236,12 @@ def _refuse_strangers(
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name too long; `_unwritable` says so
+    except OSError:  # the name is too long; `_unwritable` reports it
         return False
 
 
 def _unwritable(item: Item, request: Request, output: Path) -> Failure | None:
-    """A name that the file system does not take fails its own recording only, as does a link."""
+    """A name that the file system refuses, or a link, fails its own recording only."""
     for path in expected_outputs(item, request, output):
         try:
             inside(output, path.relative_to(output).as_posix())
@@ -258,12 +258,12 @@ def _unwritable(item: Item, request: Request, output: Path) -> Failure | None:
 
 
 def bytes_needed(items: Iterable[Item], request: Request, people: Mapping[str, int]) -> int:
-    """Bytes that the outputs will take, roughly.
+    """Approximate size of the outputs in bytes.
 
     Args:
         items: probed recordings.
         request: what is wanted.
-        people: how many were seen in a recording before, by path.
+        people: number of people found earlier in a recording, by path.
     """
     total = 0
     for item in items:

@@ -1,9 +1,9 @@
-"""Processes that work on one task at a time, watched one by one.
+"""Process pool that monitors each process and survives crashes.
 
-`concurrent.futures` and loky give up every task in hand when one process dies; here a process that
-dies costs its own task and is replaced. Processes are spawned, leave Ctrl-C to the parent, end when
-it does, and write nothing to its terminal: their stdout and stderr go to a file of their own, whose
-last line may say why they died.
+`concurrent.futures` and loky abort every running task when one process dies; here only the task of
+that process fails, and the pool replaces the process. Processes are spawned, ignore Ctrl-C, end
+with the parent, and never write to its terminal: stdout and stderr of each go to a file, whose
+last line may explain a crash.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _LOOK_S = 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """What processes may use.
+    """Limits of the processes.
 
     Attributes:
-        jobs: processes.
-        threads: of each, for computing.
-        timeout_s: a task that takes longer is stopped; None for no limit.
-        memory_bytes: of all together; the largest is stopped beyond it. None for no limit.
+        jobs: number of processes.
+        threads: number of compute threads of each.
+        timeout_s: time limit of a task; None for no limit.
+        memory_bytes: total memory; beyond it, the largest process is stopped. None for no limit.
     """
 
     jobs: int = 1
@@ -46,17 +46,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Report:
-    """What a process has to say.
+    """Message of a process.
 
     Attributes:
-        worker: its number.
-        task: what it works on.
-        stage, done_s, total_s: how far it is; an empty stage is the end of the task.
-        result: what the task gave.
-        trouble: why it gave nothing.
-        fatal: an error that will meet every other task too.
-        short_of_memory: whether it might work with less.
-        seconds: how long the task took.
+        worker: number of the process.
+        task: its current task.
+        stage, done_s, total_s: progress; an empty stage is the end of the task.
+        result: result of the task.
+        trouble: error of the task, if it failed.
+        fatal: an error that every other task would have too.
+        short_of_memory: whether the task might succeed with a smaller window.
+        seconds: duration of the task.
     """
 
     worker: int
@@ -72,7 +72,7 @@ class Report:
 
 
 class Executor(Protocol):
-    """Those who do tasks: processes of this machine, or a cluster."""
+    """Interface of executors: processes of this machine, or a cluster."""
 
     @property
     def size(self) -> int:
@@ -112,12 +112,12 @@ class _Hand:
 
 
 class WorkerPool:
-    """Processes of this machine.
+    """Executor with processes of this machine.
 
     Args:
-        setup: makes the work; called once in each process.
+        setup: makes the work function; called once in each process.
         limits: see `Limits`.
-        folder: for what they write to stdout and stderr.
+        folder: folder for the files with stdout and stderr.
     """
 
     def __init__(self, setup: Setup, limits: Limits, folder: Path) -> None:
@@ -139,14 +139,14 @@ class WorkerPool:
         return any(hand is not None and hand.task is not None for hand in self._hands)
 
     def give(self, task: Any) -> int:
-        """Hand a task to whoever is free, and tell who that is."""
+        """Give a task to a free process and return its number."""
         free = [n for n, hand in enumerate(self._hands) if hand is None or hand.task is None]
         for number in free:
             hand = self._hands[number] or self._start(number)
             hand.task, hand.began, hand.stopped = task, time.monotonic(), None
             try:
                 hand.pipe.send(task)
-            except OSError:  # it died while it had nothing to do
+            except OSError:  # it died while idle
                 self._end(number)
                 hand = self._start(number)
                 hand.task, hand.began = task, time.monotonic()
@@ -206,7 +206,7 @@ class WorkerPool:
             while hand.pipe.poll():
                 reports += self._understood(number, hand, hand.pipe.recv())
         except (EOFError, OSError, pickle.UnpicklingError):
-            hand.process.join(5)  # killed in mid-sentence, or about to be found dead
+            hand.process.join(5)  # killed while sending, or dead but not yet detected
             hand.process.kill()
             hand.process.join()
         if not hand.process.is_alive():

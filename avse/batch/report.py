@@ -1,6 +1,7 @@
-"""The report of a batch: one HTML file that plays the files beside it and can be sent with them.
+"""Write the report of a batch: one HTML file that plays the files beside it.
 
-Every address in it is relative to its folder, and no text in it names a folder of this machine.
+It can be sent with these files: every address is relative to its folder, and no text contains a
+folder of this machine.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ TEMPLATE = "report.html.jinja"
 SCRIPT = "report.js"
 
 _MOST_CARDS = 500
-"""Recordings with players and pictures, about 20 kB each; of the others there are links."""
+"""Recordings with players and pictures, about 20 kB each; the report only links to the others."""
 
 _WIDTH, _HEIGHT = 240, 36
 _LABELS: dict[str, str] = {
@@ -47,13 +48,13 @@ class Player:
     """A sound in the report.
 
     Attributes:
-        label: whose sound it is.
-        name: of the file, fit to be shown.
-        link: its relative address.
+        label: label of the stem.
+        name: name of the file, safe to show.
+        link: relative address of the file.
         plays: "audio" or "video" if browsers play it, else "".
         wave: its waveform, an SVG path.
-        shift_s: what to add to its position for that of the original.
-        face: of the person, if it is one.
+        shift_s: offset in seconds from its position to that in the original.
+        face: face of the person, if the stem is a person's.
     """
 
     label: str
@@ -70,15 +71,15 @@ class Row:
     """A recording in the report.
 
     Attributes:
-        name: of the input, with the sub-folders that its outputs keep.
-        number: of the recording, for links to it.
-        record: what came of it; None if it was not begun.
-        warnings: what the user should know.
-        message, hint: why it failed, and what to do.
+        name: name of the input, with the sub-folders that its outputs keep.
+        number: number of the recording, for links to it.
+        record: its record; None if it was not begun.
+        warnings: warnings for the user.
+        message, hint: reason of a failure, and the next step.
         before: the original, if the report can link to it.
-        after: what was written and can be heard.
-        files: everything else that was written.
-        faces: people in the picture who have no sound of their own here.
+        after: outputs with sound.
+        files: all other outputs.
+        faces: people in the picture without a stem here.
     """
 
     name: str
@@ -94,7 +95,7 @@ class Row:
 
     @property
     def shows_video(self) -> bool:
-        """Whether what was written is video, so that the original is shown as one."""
+        """Whether the outputs are videos, so that the original is shown as video too."""
         return any(player.plays == "video" for player in self.after)
 
 
@@ -108,15 +109,15 @@ def write_report(
 ) -> None:
     """Write the report; the one of an earlier run is replaced.
 
-    The page is written as it is made, so that memory does not grow with the number of recordings.
+    The page is written in parts, so that memory does not grow with the number of recordings.
 
     Args:
-        path: where to, in the folder of the batch.
-        items: every recording, done now or before.
-        manifest: what came of them.
-        cards: folder of their pictures.
-        summary: of the run.
-        request: what was wanted.
+        path: path of the report, in the folder of the batch.
+        items: all recordings, done now or before.
+        manifest: their records.
+        cards: folder of their cards.
+        summary: summary of the run.
+        request: the request.
 
     Raises:
         OutputError: it cannot be written.
@@ -213,7 +214,7 @@ def _rows(
 
 
 def _said(text: str, *, item: Item, name: str, output: Path) -> str:
-    """A message, fit to be sent: files by their names, whatever folders they lie in."""
+    """A message safe to send: it contains file names but no folders."""
     folders = (output, item.source.parent, Path.cwd(), Path.home())
     known = {str(item.source): name, **{f"{folder}{os.sep}": "" for folder in folders}}
     known |= {" ".join(path.split()): short for path, short in known.items()}  # as in `Trouble`
@@ -265,7 +266,7 @@ def _original(
     output: Path,
     request: Request,
 ) -> tuple[Player | None, float]:
-    """The original, and when in it what was worked on begins."""
+    """The original, and the start of the processed part in it."""
     below = within(output, item.source)
     plays = likely_plays(str(item.source)) if sound is None else sound.plays
     drawn = "" if sound is None else _wave(sound, top)
@@ -289,5 +290,5 @@ def _label(stem: str, face: Face | None) -> str:
 
 
 def _wave(sound: Sound, top: float) -> str:
-    """One scale for all of a recording: what became softer looks so."""
+    """Use one scale for all sounds of a recording, so that attenuation is visible."""
     return wave([min(1.0, peak / top) for peak in sound.peaks])

@@ -1,4 +1,4 @@
-"""What is wanted from every recording of a batch, and a digest that changes when that does."""
+"""The request of a batch for each recording, and a digest that identifies it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from avse.separation.job import Job
 from avse.settings import Settings
 
 _ELSEWHERE = ("model", "offscreen_model", "device", "people", "cache")
-"""Settings that are not part of the digest: weights and people have a hash of their own; where
-something is computed, and whether it is kept, changes nothing that is asked for."""
+"""Settings that are not part of the digest: weights and people have separate hashes, and the
+device and the cache do not change the request."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted from every recording.
+    """The request for each recording.
 
     Attributes:
-        verb: "separate": a file for each voice; "enhance": one with everybody in sight.
-        speakers: whose voices.
-        template: how outputs are called, see `avse.scene.naming`.
-        settings: how to separate.
-        residual: whether to write everything else too.
+        verb: "separate": a file for each voice; "enhance": one with all visible people.
+        speakers: the people to separate.
+        template: pattern of output names, see `avse.scene.naming`.
+        settings: settings of the separation.
+        residual: whether to write the residual too.
         clip: what to do where an integer file would clip.
         keep_original_audio: whether videos keep the original sound as well.
-        people_sha256: of the file of people, if there is one.
-        offscreen_sha256: of the weights for what is out of sight, if voices are carried on.
+        people_sha256: hash of the file of people, if there is one.
+        offscreen_sha256: hash of the off-screen weights, if voices are tracked off-screen.
     """
 
     verb: Literal["separate", "enhance"]
@@ -59,7 +59,7 @@ class Request:
         return check_template(self.template)
 
     def digest(self, corrected: str | None = None) -> str:
-        """sha256 of all that decides what comes out, except for the weights.
+        """SHA-256 of everything that determines the outputs, except the weights.
 
         Args:
             corrected: digest of the corrections of the recording, if there are any.
@@ -84,7 +84,7 @@ class Request:
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def naming(self, source: Path, folder: Path) -> Naming:
-        """How the outputs of a recording are called in a folder."""
+        """Names of a recording's outputs in a folder."""
         return Naming(source, folder, None, self.template, self.suffix)
 
     def job(self, source: Path, folder: Path, *, window_s: float, device: str) -> Job:
@@ -92,9 +92,9 @@ class Request:
 
         Args:
             source: the recording.
-            folder: where outputs go.
-            window_s: window to use, where memory is short a smaller one than was asked for.
-            device: where to compute.
+            folder: folder for outputs.
+            window_s: window in seconds; smaller than requested if memory is short.
+            device: compute device.
         """
         return Job(
             source=source,

@@ -1,4 +1,4 @@
-"""A batch from its inputs to its summary."""
+"""Run a batch from its inputs to its summary."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ MANIFEST = "avse-batch.jsonl"
 REPORT = "avse-batch.html"
 
 _WORKER_BYTES = 700_000_000
-"""What a worker holds with the network and MediaPipe loaded, and something to work with."""
+"""Memory of a worker with the network and MediaPipe loaded, and working space."""
 
 _MEMORY_SHARE = 0.9
 _WAIT_S = 0.5
 
 Recruit = Callable[[Limits, Path], Executor]
-"""Makes the workforce, given a folder for what its processes write."""
+"""Makes the executor, given a folder for the output of its processes."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is to be done.
+    """Options of a batch.
 
     Attributes:
         inputs: files, folders, patterns.
         lists: files with more of them.
         output: folder of the batch.
-        request: what is wanted from each.
-        limits: what processes may use; memory None for nine tenths of what is free.
+        request: request for each recording.
+        limits: limits of the processes; memory None for nine tenths of the free memory.
         manifest: its path; None for avse-batch.jsonl in the folder, or one for the shard.
         base: see `discover`.
         shard: (i, n): do the i-th of n parts, counted from 1.
-        force: do everything again and replace whatever is there.
-        retry_failed: take up nothing but what failed before.
-        verify: hash every file to find out whether it has changed.
+        force: process everything again and replace existing files.
+        retry_failed: process only recordings that failed before.
+        verify: hash every file to detect changes.
         fail_fast: stop at the first failure.
         dry_run: plan only, write nothing.
         report: whether to write the HTML report.
         originals: whether to put copies of the original sound beside the report.
-        recruit: makes the workforce; None for processes of this machine.
+        recruit: makes the executor; None for processes of this machine.
     """
 
     inputs: Sequence[str]
@@ -80,12 +80,12 @@ class Batch:
 
     @property
     def ending(self) -> str:
-        """What tells the files of a shard from those of the others."""
+        """Suffix that distinguishes the files of a shard from those of the others."""
         return "" if self.shard is None else ".{}-of-{}".format(*self.shard)
 
     @property
     def manifest_path(self) -> Path:
-        """Of the manifest, absolute."""
+        """Absolute path of the manifest."""
         if self.manifest is not None:
             return absolute(self.manifest)
         name = Path(MANIFEST)
@@ -94,12 +94,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gives.
+    """Result of a run with its plan.
 
     Attributes:
         summary: of the run.
-        plan: what was to be done.
-        outlook: the same in figures.
+        plan: the planned work.
+        outlook: its figures.
         report: path of the HTML report, if one was written.
     """
 
@@ -110,14 +110,14 @@ class Outcome:
 
 
 def run(batch: Batch, watcher: Watcher) -> Outcome:
-    """Do a batch.
+    """Run a batch.
 
     Raises:
-        UsageError: clashing outputs, another run at work, a request that cannot be met.
+        UsageError: outputs clash, another run is working, or the request is impossible.
         InputError: no inputs.
         OutputError: the folder cannot be written to, or the disk is too small.
-        MissingError: weights or a face backend are not there.
-        KeyboardInterrupt: the user has pressed Ctrl-C twice; what was in hand is dropped.
+        MissingError: weights or a face backend are missing.
+        KeyboardInterrupt: the user has pressed Ctrl-C twice; running recordings are dropped.
     """
     began = time.monotonic()
     output = absolute(batch.output)
@@ -205,7 +205,7 @@ def run(batch: Batch, watcher: Watcher) -> Outcome:
 def probe_all(
     crew: Executor, plan: BatchPlan, request: Request, watcher: Watcher, interrupts: Interrupts
 ) -> None:
-    """Look into every file that is to be worked on; what is wrong with one is its `trouble`."""
+    """Probe every file to process; an error becomes the `trouble` of its item."""
     items = {str(item.source): item for item in plan.todo if item.trouble is None}
     waiting: list[Item] = list(reversed(items.values()))
     seen = 0
@@ -238,7 +238,7 @@ def _crew(batch: Batch, limits: Limits, logs: Path) -> Iterator[Executor]:
 
 
 def _bounded(batch: Batch, watcher: Watcher) -> Limits:
-    """Limits with a bound on memory, and no more processes than fit under it."""
+    """Limits with a bound on memory, and only as many processes as fit under it."""
     limits = batch.limits
     if batch.recruit is not None:
         return limits
@@ -260,14 +260,14 @@ def _hash_of_weights(request: Request) -> str:
 
 
 def _made_before(batch: Batch, output: Path) -> set[Path]:
-    """Outputs of earlier runs; where they lie among the inputs, they are none."""
+    """Outputs of earlier runs, which are excluded from the inputs."""
     manifest = Manifest(batch.manifest_path, beside=_beside(batch, output))
     manifest.load()
     return {output / made.path for r in manifest.latest.values() for made in r.outputs}
 
 
 def _beside(batch: Batch, output: Path) -> list[Path]:
-    """Manifests that others have left in the folder: parts of the same work, divided otherwise."""
+    """Other manifests in the folder: parts of the same work, divided in another way."""
     name = Path(MANIFEST)
     own = batch.manifest_path
     found = sorted(output.glob(f"{name.stem}*{name.suffix}")) if output.is_dir() else []
@@ -298,7 +298,7 @@ def read_shard(text: str) -> tuple[int, int]:
     """Read --shard: "3/8".
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not I/N.
     """
     number, slash, count = text.partition("/")
     if slash and number.strip().isdecimal() and count.strip().isdecimal():

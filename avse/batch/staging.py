@@ -1,9 +1,9 @@
-"""Outputs on their way: written aside, and put in their places in one step that survives a crash.
+"""Stage outputs: write them to a temporary folder and move them in one crash-safe step.
 
-A worker writes into a folder of its own below OUTPUT/.avse-batch, on the same disk. When all files
-of a recording are whole, the parent writes down what is to be renamed to what, renames, and adds
-the record to the manifest. A run that is killed in between leaves that note, and the next run does
-the rest; without the note, it throws the folder away.
+Each worker writes to a separate folder below OUTPUT/.avse-batch, on the same disk. When all files
+of a recording are complete, the parent writes a note of the renames, renames the files, and adds
+the record to the manifest. If a run is killed in between, the next run completes the renames in
+the note; without a note, it removes the folder.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ CARD = "card.json"
 
 
 class Staging:
-    """Where the outputs of one manifest are made.
+    """Staging folder for the outputs of one manifest.
 
     Args:
         output: folder of the batch; made if missing.
         manifest: path of the manifest; those of several shards share a folder of outputs.
 
     Attributes:
-        refused: notes of other runs that were not followed, since they lead out of the folder.
+        refused: number of notes of other runs that were ignored because they lead out of the
+            folder.
 
     Raises:
         OutputError: the folder cannot be made or written to, or is a link.
@@ -52,7 +53,7 @@ class Staging:
         self.logs = self.root / "logs"
         self.refused = 0
         for path in (output / WORK, self.root, self.cards, self.logs):
-            refuse_link(path)  # what lies in it is removed at the end
+            refuse_link(path)  # its contents are removed at the end
         with writing(output):
             self.logs.mkdir(parents=True, exist_ok=True)
             self.cards.mkdir(parents=True, exist_ok=True)
@@ -65,17 +66,17 @@ class Staging:
         return self.root / f"{key}.{secrets.token_hex(4)}"
 
     def commit(self, folder: Path, record: Record, manifest: Manifest, *, force: bool) -> None:
-        """Put the outputs of a recording in their places and write its record.
+        """Move the outputs of a recording to their final paths and write its record.
 
         Args:
             folder: of the attempt; it holds files named like the outputs, all flushed to the disk.
-            record: of the recording; says which outputs.
-            manifest: takes the record.
-            force: whether files that this input has not made before may be replaced.
+            record: record of the recording, with its outputs.
+            manifest: receives the record.
+            force: whether to replace files that were not made from this input.
 
         Raises:
-            OutputExistsError: such a file is there, or a link leads out of the folder.
-            OutputError: a file cannot be put in its place.
+            OutputExistsError: such a file exists, or a link leads out of the folder.
+            OutputError: a file cannot be moved to its final path.
         """
         before = manifest.latest.get(record.input)
         ours = {output.path for output in before.outputs} if before is not None else set()
@@ -93,10 +94,10 @@ class Staging:
         self.drop(folder)
 
     def recover(self, manifest: Manifest) -> int:
-        """Finish what a run that was killed had noted down, and remove what it had not.
+        """Complete the noted renames of a killed run, and remove its other files.
 
         Returns:
-            How many recordings were finished.
+            Number of recordings completed.
         """
         finished = 0
         for folder in [path for path in self.root.iterdir() if path != self.logs]:
@@ -125,7 +126,7 @@ class Staging:
         shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Remove what no later run needs: all but what was noted down and not finished."""
+        """Remove everything but noted renames that are not complete."""
         shutil.rmtree(self.logs, ignore_errors=True)
         with suppress(OSError):
             for folder in self.root.iterdir():
@@ -143,7 +144,8 @@ class Staging:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if staged.exists():
                     staged.replace(path)
-                # Renaming is a change of state that spares no one the hash, if not noted again.
+                # Renaming changes the file's times; without new marks, later runs would hash it
+                # again.
                 state = path.stat()
             outputs.append(Output(output.path, mark_of(state, output.mark.sha256)))
             touched.add(path.parent)
@@ -164,7 +166,7 @@ class Staging:
 
 
 def _placed(folder: Path, name: str) -> Path:
-    """Where an output goes.
+    """Final path of an output.
 
     Raises:
         OutputExistsError: a link leads out of the folder.
@@ -181,7 +183,7 @@ def key_of(source: str) -> str:
 
 
 def finished_files(folder: Path, names: Iterable[Path], below: Path) -> list[Output]:
-    """Flush staged files to the disk and take their marks.
+    """Flush staged files to the disk and return their marks.
 
     Args:
         folder: of the attempt.

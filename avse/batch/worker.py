@@ -1,4 +1,4 @@
-"""What a worker does: look into a file, or clean it; network and face backend are loaded once."""
+"""Tasks of a worker: probe or separate a file, with network and face backend loaded once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TRIAL_S = 3.0
 
 @dataclass(frozen=True)
 class ProbeTask:
-    """Say what a file holds.
+    """Task: probe a file.
 
     Attributes:
         source: absolute path.
@@ -43,14 +43,14 @@ class ProbeTask:
 
 @dataclass(frozen=True)
 class Probed:
-    """What a file holds.
+    """Description of a probed file.
 
     Attributes:
-        media_s: length in seconds of what is wanted of it, None where the file does not say.
-        bytes: of that part of the file, about.
-        width, height: of the picture.
-        frame_rate: pictures a second.
-        sample_bytes: bytes a second of a voice in an uncompressed file.
+        media_s: length of the requested part in seconds; None if the file has no duration.
+        bytes: approximate size of that part of the file.
+        width, height: size of the picture in pixels.
+        frame_rate: pictures per second.
+        sample_bytes: bytes per second of a voice in an uncompressed file.
     """
 
     media_s: float | None
@@ -63,7 +63,7 @@ class Probed:
 
 @dataclass(frozen=True)
 class CleanTask:
-    """Clean a file.
+    """Task: separate a file.
 
     Attributes:
         source: absolute path.
@@ -82,12 +82,12 @@ class CleanTask:
 
 @dataclass(frozen=True)
 class TryTask:
-    """Clean the beginning of a file to see how long that takes; nothing of it is kept.
+    """Task: separate the beginning of a file to measure the speed; outputs are discarded.
 
     Attributes:
         source: absolute path.
         request: what is wanted.
-        rule_of_thumb_s: what a second of it is expected to take.
+        rule_of_thumb_s: expected seconds of work per second of the recording.
     """
 
     source: str
@@ -97,12 +97,12 @@ class TryTask:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a trial took, and was expected to take.
+    """Measured and expected duration of a trial.
 
     Attributes:
-        start_s: until the worker was ready to work.
-        seconds: the work.
-        rule_s: the same by rule of thumb.
+        start_s: seconds until the worker was ready.
+        seconds: seconds of work.
+        rule_s: expected seconds of work, by rule of thumb.
     """
 
     start_s: float
@@ -112,13 +112,13 @@ class Tried:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What came of a file.
+    """Result of a file.
 
     Attributes:
-        input_mark: what was read.
+        input_mark: mark of the file that was read.
         outputs: the files, still in the folder of the task.
-        people: how many were seen.
-        warnings: what the user should know.
+        people: number of people found.
+        warnings: warnings for the user.
         corrected: digest of the corrections that were used, if there are any.
     """
 
@@ -130,11 +130,11 @@ class Cleaned:
 
 
 def make_bench(number: int, *, device: str) -> Work:
-    """Set a worker up.
+    """Set up a worker.
 
     Args:
-        number: of the worker. The first owns the GPU, if there is one; the others compute on the
-            CPU and do not even see it.
+        number: number of the worker. The first one uses the GPU, if there is one; the GPU is
+            hidden from the others, which compute on the CPU.
         device: as the user gave it.
     """
     if number > 0 and device != "mps":
@@ -143,7 +143,7 @@ def make_bench(number: int, *, device: str) -> Work:
 
 
 class Bench:
-    """A worker's tools.
+    """Performs the tasks of a worker.
 
     Args:
         device: where to compute.
@@ -152,7 +152,7 @@ class Bench:
     def __init__(self, device: str) -> None:
         import warnings
 
-        warnings.simplefilter("ignore")  # of libraries; nobody reads them here
+        warnings.simplefilter("ignore")  # messages of libraries are not shown here
         for name in ("GLOG_minloglevel", "TF_CPP_MIN_LOG_LEVEL", "ABSL_MIN_LOG_LEVEL"):
             os.environ.setdefault(name, "3")
         self._device = device
@@ -176,7 +176,7 @@ class Bench:
         from avse.media import copy_beginning, probe
 
         took = []
-        settings = replace(task.request.settings, cache=False)  # the second time would be too quick
+        settings = replace(task.request.settings, cache=False)  # a second run must not be faster
         request = replace(task.request, settings=settings)
         with tempfile.TemporaryDirectory(prefix="avse-") as name:
             cut = Path(name) / "beginning.mkv"
@@ -186,7 +186,7 @@ class Bench:
                 raise MediaError(
                     f"{task.source} cannot be copied: {error}", "try another"
                 ) from error
-            for attempt in ("cold", "warm"):  # what the first takes longer is the start
+            for attempt in ("cold", "warm"):  # the additional time of the first run is the start
                 began = time.monotonic()
                 folder = str(Path(name) / attempt)
                 self._clean(CleanTask(str(cut), request, settings.window_s, folder, "."), hook)
@@ -243,7 +243,7 @@ def look_into(task: ProbeTask) -> Probed:
     Raises:
         MediaError, NoVideoError, NoAudioError: it is not a recording to work on.
         ContainerError: videos of the kind that is wanted cannot hold it.
-        UsageError: the part that is wanted does not lie in it.
+        UsageError: the requested part is outside the recording.
     """
     from avse.media import check_remux, probe
     from avse.media.probe import plausible_s

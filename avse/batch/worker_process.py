@@ -19,10 +19,10 @@ from avse.utils.processors import THREADS
 
 Hook = Callable[[str, float, "float | None"], None]
 Work = Callable[[Any, Hook], Any]
-"""Does a task; is told where to report progress, as `avse.scene.scene.Progress` describes."""
+"""Does a task, with a progress callback as in `avse.scene.scene.Progress`."""
 
 Setup = Callable[[int], Work]
-"""Makes the work of a process from its number, 0 and up; has to be picklable."""
+"""Makes the work function of a process from its number, from 0; must be picklable."""
 
 _REPORT_S = 0.2
 _LAST_WORDS = 600
@@ -33,7 +33,7 @@ def worker_main(pipe: Connection, setup: Setup, number: int, threads: int, log: 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
-    # Before the work, which imports what reads these.
+    # Set before the work imports the libraries that read these variables.
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     nowhere = os.open(os.devnull, os.O_RDONLY)
@@ -72,7 +72,7 @@ def _hook(pipe: Connection) -> Hook:
 
 
 def trouble_of(error: BaseException) -> Failure:
-    """An exception, as the manifest keeps it."""
+    """An exception in the form that the manifest stores."""
     if is_short_of_memory(error):
         return Failure("memory", "out of memory", "try fewer --jobs or a smaller --window")
     if isinstance(error, AvseError):
@@ -87,7 +87,7 @@ def trouble_of(error: BaseException) -> Failure:
 
 
 def is_short_of_memory(error: BaseException) -> bool:
-    """Whether less to do at once might help."""
+    """Whether a smaller window or fewer processes might help."""
     words: Sequence[str] = ("can't allocate memory", "out of memory", "Cannot allocate memory")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and any(word in str(error) for word in words)
@@ -103,7 +103,7 @@ def _one_line(text: str) -> str:
 
 
 def diagnose_exit(code: int, log: Path) -> Failure:
-    """Why a process has ended, from its exit code and the last line it wrote."""
+    """Diagnose why a process has ended, from its exit code and its last line of output."""
     last = ""
     with suppress(OSError):
         lines = log.read_bytes()[-_LAST_WORDS:].decode("utf-8", "replace").split("\n")

@@ -1,1 +1,1 @@
-"""Packs of `avse prepare` and the clips in them: what training, mixing and preparing share."""
+"""Packs of `avse prepare` and their clips, for training, mixing and data preparation."""

@@ -1,4 +1,4 @@
-"""Clips as training material: sounds, and talking faces with sound and lips in step."""
+"""Clips for training: sounds, and talking faces with synchronised sound and lips."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AudioClip:
 
 
 class Sounds(ABC):
-    """Sounds, 16 kHz mono, that are read when they are asked for."""
+    """Sounds, 16 kHz mono, read from disk at each access."""
 
     clips: list[AudioClip]
 
@@ -48,7 +48,8 @@ class TalkingClip:
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a clip before it is read: corpus, person, and video frames."""
+    """Description of a clip that is available before reading it: corpus, person, and video
+    frames."""
 
     corpus: str
     person: str
@@ -63,14 +64,14 @@ class ClipSet(ABC):
 
     @abstractmethod
     def row(self, n: int) -> Row:
-        """What is known of a clip unread."""
+        """Description of a clip, without reading its data."""
 
     @abstractmethod
     def clip(self, n: int) -> TalkingClip:
         """Read a clip."""
 
     def people(self) -> dict[str, dict[str, list[int]]]:
-        """The places of clips by corpus and person."""
+        """Indices of clips by corpus and person."""
         found: dict[str, dict[str, list[int]]] = {}
         for n in range(len(self)):
             row = self.row(n)
@@ -79,7 +80,7 @@ class ClipSet(ABC):
 
 
 class MemoryClips(ClipSet):
-    """Clips that are in memory already."""
+    """Clips in memory."""
 
     def __init__(self, clips: Sequence[TalkingClip]) -> None:
         self.clips = list(clips)
@@ -88,7 +89,7 @@ class MemoryClips(ClipSet):
         return len(self.clips)
 
     def row(self, n: int) -> Row:
-        """What is known of a clip."""
+        """Description of a clip."""
         clip = self.clips[n]
         return Row(clip.corpus, clip.person, len(clip.seen))
 

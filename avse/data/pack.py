@@ -1,4 +1,4 @@
-"""Read a pack that `avse prepare` made, clip by clip; nothing stays in memory but its list."""
+"""Read a pack of `avse prepare` clip by clip; only its list stays in memory."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class PackedClip:
     """A line of `clips.jsonl`.
 
     Attributes:
-        id: names the clip's tensors.
-        corpus, person, split: what it counts towards, who talks, and train, valid or test.
-        recording: what clips share that were cut from one recording; None where unknown.
-        shard: file that holds it.
+        id: name of the clip and of its tensors.
+        corpus, person, split: corpus, speaker, and train, valid or test.
+        recording: label shared by clips cut from one recording; None if unknown.
+        shard: file with the clip's tensors.
         frames: video frames at 25 Hz that its sound fills.
-        samples: of sound at 16 kHz.
-        delay_frames: video frames by which the sound is late, as estimated.
+        samples: number of samples at 16 kHz.
+        delay_frames: estimated delay of the sound in video frames.
         delay_confidence: 0..1, of that estimate.
         flags: quality; see `avse.prepare.clip.measure`.
     """
@@ -52,7 +52,7 @@ class PackedClip:
 
 
 class PreparedPack:
-    """A pack on disk. Shards are mapped into memory and read where asked; workers may share it.
+    """A pack on disk. Shards are memory-mapped; worker processes may share a pack.
 
     Args:
         folder: as given to `avse prepare -o`.
@@ -101,7 +101,7 @@ class PreparedPack:
     def talking(
         self, split: str | None = None, corpus: str | Sequence[str] | None = None
     ) -> TalkingClips:
-        """Talking faces, read when they are asked for.
+        """Talking faces, read from disk at each access.
 
         Raises:
             InputError: the pack has no lips.
@@ -113,7 +113,7 @@ class PreparedPack:
     def sound(
         self, split: str | None = None, corpus: str | Sequence[str] | None = None
     ) -> SoundClips:
-        """Sound, read when it is asked for; of talking faces too."""
+        """Sounds, also of talking faces, read from disk at each access."""
         return SoundClips(self, self.chosen(split, corpus))
 
     def tensor(self, clip: PackedClip, name: str) -> npt.NDArray[Any]:
@@ -139,7 +139,7 @@ class PreparedPack:
 
 
 class TalkingClips(Sequence[TalkingClip]):
-    """Clips with lips, each read anew when it is indexed."""
+    """Clips with lips, read from disk at each access."""
 
     def __init__(self, pack: PreparedPack, rows: list[PackedClip]) -> None:
         self.pack, self.rows = pack, rows
@@ -164,7 +164,7 @@ class TalkingClips(Sequence[TalkingClip]):
             abs(late) >= row.frames
         ):
             raise InputError(
-                f"{row.id} of {self.pack.folder} is not what the list says of it",
+                f"{row.id} of {self.pack.folder} does not match the list",
                 "run `avse prepare` again",
             )
         if late > 0:

@@ -1,7 +1,7 @@
-"""Who is learnt from, who is validated on, who is tested on: one answer, whoever asks.
+"""Assign people to the training, validation and test splits, by one rule for all verbs.
 
-The name of a person alone decides, so that nobody changes sides when a folder grows, and whoever
-`avse prepare` keeps for testing is whom `avse mix --split test` takes.
+The split depends only on the person's name. So it stays the same when a folder grows, and `avse
+prepare` and `avse mix --split test` have the same test speakers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ TRAIN, VALID, TEST, ALL = "train", "valid", "test", "all"
 SPLITS = (TRAIN, VALID, TEST, ALL)
 
 SHARE = 0.1
-"""Of all people who are tested on, and again of those who are validated on."""
+"""Share of people in the test split, and equally in the validation split."""
 
 RULE = "sha256 of the person's name"
 """What packs call it."""
@@ -25,7 +25,7 @@ def split_of(
 
     Args:
         person: the name of the person, or of their folder, without that of the corpus.
-        test_share: share of people in `TEST`; whoever is in it with a small share is with a larger.
+        test_share: share of people in `TEST`; a larger share keeps the people of a smaller one.
         valid_share: share of people in `VALID`.
         seed: other than 0, it moves people to other splits.
     """

@@ -1,6 +1,7 @@
-"""Judging separation: from recordings and references to tables and a report.
+"""Evaluation of separation: from recordings and references to tables and a report.
 
-`pairing` and `testset` say what is to be judged, `running` makes the estimates where there are none
-yet, `scoring` scores them in worker processes, `statistics` sums up, `report` shows it. May import
-anything of avse but `avse.cli` and `avse.training`; prints nothing.
+`pairing` and `testset` determine the items to score, `running` makes missing estimates, `scoring`
+scores them in worker processes, `statistics` summarises the scores, and `report` writes the
+report. This package may import anything of avse but `avse.cli` and `avse.training`; it never
+prints.
 """

@@ -1,4 +1,4 @@
-"""What masks could reach at best: oracles at our own STFT, made with the reference in hand.
+"""Oracle masks: upper bounds for masks on the network's STFT, computed from the reference.
 
 The grid is that of `avse.dsp.stft` at the recording's own rate: 10 ms hop, 40 ms root-Hann window.
 """
@@ -16,7 +16,7 @@ CEILINGS: Mapping[str, str] = {
     "phase-sensitive-mask": "oracle phase-sensitive mask, |S|/|X| cos(angle), cut to 0..1",
     "complex-mask": "oracle complex mask S/X, magnitude cut to 1, as our network's is",
 }
-"""System -> what it is. S is the STFT of the reference, X that of the mixture."""
+"""System -> description. S is the STFT of the reference, X that of the mixture."""
 
 
 def oracles(mixture: FloatArray, reference: FloatArray, rate_hz: int) -> dict[str, FloatArray]:
@@ -25,7 +25,7 @@ def oracles(mixture: FloatArray, reference: FloatArray, rate_hz: int) -> dict[st
     Args:
         mixture: (samples,).
         reference: (samples,).
-        rate_hz: of both.
+        rate_hz: sample rate of both.
 
     Returns:
         System -> (samples,).
@@ -38,7 +38,7 @@ def oracles(mixture: FloatArray, reference: FloatArray, rate_hz: int) -> dict[st
     window = HOPS_PER_WINDOW * hop
     both = torch.from_numpy(np.stack([mixture, reference]))
     x, s = stft(both, window=window, hop=hop)
-    # Where the mixture is silent, so is every estimate.
+    # Where the mixture is silent, every estimate is silent too.
     ratio = torch.where(x.abs() > 1e-10, s / torch.where(x.abs() > 1e-10, x, 1.0), 0.0)
     size = ratio.abs()
     masks: dict[str, Callable[[], torch.Tensor]] = {

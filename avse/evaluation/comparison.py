@@ -1,4 +1,4 @@
-"""Two evaluations of the same items: is one better, beyond chance?"""
+"""Paired comparison of two evaluations of the same items, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from avse.evaluation.statistics import interval
 
 
 def compare(this: Mapping[str, Any], other: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Paired differences, this minus other, over the items that both have scored.
+    """Paired differences, this minus other, over the items that are scored in both.
 
     Args:
         this: results as `avse.evaluation.results.build` gives them.
         other: the same.
-        name: of the other, for the reader.
+        name: name of the other, for the reader.
 
     Returns:
         "with", "same_manifest" (None where there are none), "metrics": metric -> paired items,
-        items that only one has scored, mean of both, mean and median difference, and the 95 %
+        items scored in only one of them, mean of both, mean and median difference, and the 95 %
         bootstrap interval of the mean difference.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One evaluation from beginning to end: judge, look closer, and give everything as plain data."""
+"""Run one evaluation from beginning to end, with results as plain data."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _REPORT = ("jinja2", "matplotlib")
 
 @dataclass(frozen=True)
 class Request:
-    """What to do, whatever is judged.
+    """Options of an evaluation, for estimates and test sets alike.
 
     Attributes:
         plan: metrics, ceilings, lengths.
         jobs: worker processes for scoring.
-        command: as it was typed, for the report.
+        command: the command line, for the report.
         curves: names of robustness curves; they need a test set.
-        curve_items: how many mixtures to use for them, from the first on.
+        curve_items: number of mixtures for the curves, from the first on.
         transcriber: a recogniser, see `open_transcriber`; None for no transcripts.
     """
 
@@ -63,11 +63,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Judged:
-    """What came of it.
+    """Outcome of an evaluation.
 
     Attributes:
         results: everything, as JSON values.
-        mixtures: what was judged, for examples.
+        mixtures: the scored mixtures, for examples.
     """
 
     results: dict[str, Any]
@@ -92,9 +92,9 @@ def read_names(kind: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_packages(metrics: Sequence[str]) -> None:
-    """Fail before the work rather than in the middle of it.
+    """Check the required packages before the work.
 
-    `pesq` may be missing where all metrics are asked for: its scores are not defined then.
+    With all metrics, `pesq` may be missing; its scores are then undefined.
 
     Raises:
         MissingExtraError: the package of a metric, or of the report, is not installed.
@@ -117,7 +117,7 @@ def judge_folders(
 
     Raises:
         InputError: see `avse.evaluation.pairing.pair`.
-        MissingError: a package or a recogniser is not here.
+        MissingError: a package or a recogniser is missing.
     """
     check_packages(request.plan.metrics)
     hear = _open(request.transcriber)
@@ -158,16 +158,16 @@ def judge_test_set(
     """Run a model on a test set, and score it.
 
     Args:
-        test_set: with videos.
-        request: what to do.
+        test_set: a test set with videos.
+        request: options of the evaluation.
         settings: the model, and how to separate.
-        folder: where estimates are written.
-        progress: told how far it is.
-        network_only: leave out coding, and telling faces apart.
+        folder: folder for the estimates.
+        progress: called with the progress.
+        network_only: score the network alone, without codecs and without face tracking.
 
     Raises:
         InputError: the set has no pictures.
-        MissingError: weights, a package or a recogniser are not here.
+        MissingError: weights, a package or a recogniser are missing.
     """
     from avse.evaluation.running import run_network, run_pipeline
     from avse.separation.separator import Separator
@@ -181,7 +181,7 @@ def judge_test_set(
     if all(item.picture is None for item in items):
         raise InputError(
             f"the mixtures of {test_set.path} have no picture",
-            "make the test set with videos, which is without --no-video",
+            "make the test set without --no-video",
         )
     total = sum(item.duration_s for item in items)
     run = run_network if network_only else run_pipeline
@@ -248,7 +248,7 @@ def _curves(
         except MissingError:
             raise
         except AvseError:
-            continue  # an item that cannot be read is among the failed ones already
+            continue  # an unreadable item is already listed as failed
         items.append(item)
         progress("Looking at faces", float(len(items)), float(request.curve_items))
     found: dict[str, Any] = {}
@@ -332,7 +332,7 @@ def _errors(heard: str | Score, said: str | Score) -> Score:
 
 
 def failed(results: Mapping[str, Any]) -> list[str]:
-    """What went wrong, a line each; empty if all was judged."""
+    """Failures, one line each; empty if all items were scored."""
     lonely = results["unmatched"].get("references", ())
     lines = [
         f"{item['name']}: {item['failure']}"

@@ -1,4 +1,4 @@
-"""Pictures and sounds for the report, as text that goes into the page itself."""
+"""Figures and sounds for the report, encoded as text inside the page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _RANGE_DB = 70.0
 
 
 def distributions(results: Mapping[str, Any]) -> str:
-    """A histogram of each metric, the mixture behind the estimate: SVG."""
+    """Histograms of each metric for estimate and mixture, as SVG."""
     drawn = []
     for metric, about in results["metrics"].items():
         values = _values(results, metric, ESTIMATE)
@@ -151,7 +151,7 @@ def spectrogram(samples: FloatArray, rate_hz: int, top_db: float) -> str:
 
     Args:
         samples: (samples,).
-        rate_hz: of them.
+        rate_hz: sample rate.
         top_db: level of the brightest colour; the darkest is 70 dB below.
     """
     level = _levels(samples, rate_hz)
@@ -193,7 +193,7 @@ def _levels(samples: FloatArray, rate_hz: int) -> FloatArray:
 
 
 def player(samples: FloatArray, rate_hz: int) -> str:
-    """16-bit WAV as data URI; what would clip is made softer."""
+    """16-bit WAV as data URI; a signal that would clip is attenuated."""
     import soundfile
 
     peak = float(np.abs(samples).max(initial=0.0))

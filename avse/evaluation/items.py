@@ -1,4 +1,4 @@
-"""What is judged, and what came of it."""
+"""Items to score, and their scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from avse.metrics import Lag, Score
 
 ESTIMATE, MIXTURE = "estimate", "mixture"
-"""Names of systems: what is judged, and the floor."""
+"""Names of systems: the estimate, and the mixture as the lower bound."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class ScoredVoice:
     """One person in a mixture.
 
     Attributes:
-        name: of the item, unique.
+        name: unique name of the item.
         reference: the clean voice.
-        estimate: what is judged; None if there is none.
-        failure: why there is none.
+        estimate: the separated voice; None if it is missing.
+        failure: reason why it is missing.
         text: file with the words that are said, or None.
     """
 
@@ -33,12 +33,12 @@ class ScoredVoice:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Voices that were mixed.
+    """A mixture and its voices.
 
     Attributes:
-        name: of the mixture, unique.
-        mixture: the sound of all; None if unknown.
-        voices: those to judge; each is one of the others to the rest.
+        name: unique name of the mixture.
+        mixture: the mixed sound; None if unknown.
+        voices: the voices to score; each one is an interfering voice for the rest.
     """
 
     name: str
@@ -53,10 +53,10 @@ class ItemResult:
     Attributes:
         name: of the item.
         mixture: name of its mixture.
-        seconds: of the reference.
-        rate_hz: of the reference.
+        seconds: length of the reference.
+        rate_hz: sample rate of the reference.
         scores: system -> metric -> score; systems are `ESTIMATE`, `MIXTURE` and the ceilings.
-        lag: how late the estimate is; None where that is not clear.
+        lag: delay of the estimate; None where it is unclear.
         trimmed: samples that were cut from the longer of estimate and reference, on request.
         failure: why there is no estimate, or why it could not be scored.
     """
@@ -77,8 +77,8 @@ class MixtureResult:
 
     Attributes:
         name: of the mixture.
-        contrast: how different the answers to its faces are.
-        reference_contrast: how different the references are: what to expect at best.
+        contrast: difference between the estimates for its faces.
+        reference_contrast: difference between the references, the best value to expect.
         items: one for each voice.
     """
 

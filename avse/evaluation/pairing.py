@@ -1,4 +1,4 @@
-"""Which estimate belongs to which reference: by name, by one stated rule."""
+"""Match estimates with references by name, by one fixed rule."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RULE = (
 
 @dataclass(frozen=True)
 class Pairs:
-    """What was found in the folders.
+    """The matched files of the folders.
 
     Attributes:
         mixtures: those with at least one estimate that has a reference.
         estimates: names of estimates without a reference.
         references: names of references without an estimate.
         without_mixture: names of items without a mixture; empty if no mixtures were given.
-        mixtures_unused: names of mixtures that belong to nothing.
+        mixtures_unused: names of mixtures without a reference.
     """
 
     mixtures: tuple[Mixture, ...]
@@ -43,7 +43,7 @@ def pair(estimates: Path, references: Path, mixtures: Path | None = None) -> Pai
     """Match the files of folders by `RULE`.
 
     Raises:
-        InputError: a folder is not there, two of its files have one name, or nothing matches.
+        InputError: a folder is missing, two of its files have one name, or nothing matches.
     """
     guesses, truths = _files(estimates, "estimates"), _files(references, "references")
     mixed = {} if mixtures is None else _files(mixtures, "mixtures")
@@ -51,7 +51,7 @@ def pair(estimates: Path, references: Path, mixtures: Path | None = None) -> Pai
     if not both:
         raise InputError(
             f"no name in {estimates} matches one in {references}",
-            "names without their endings have to be the same, such as talk.1.wav and talk.1.flac",
+            "names without their endings must be equal, such as talk.1.wav and talk.1.flac",
         )
     groups: dict[str, list[str]] = defaultdict(list)
     for name in truths:
@@ -102,7 +102,7 @@ def _files(folder: Path, what: str) -> dict[str, Path]:
 
 
 def _parts(group: str, names: list[str], mixed: dict[str, Path]) -> list[list[str]]:
-    """The voices of one mixture each: those whose own files of it are the same, byte by byte."""
+    """Group voices by mixture: voices whose mixture files are equal byte by byte."""
     if group in mixed or not any(name in mixed for name in names):
         return [names]
     parts: list[list[str]] = []
@@ -124,7 +124,7 @@ def _voice(name: str, reference: Path, estimate: Path | None) -> ScoredVoice:
 
 
 def _group(name: str) -> str:
-    """The name of the mixture: without what follows the last dot of the file's name."""
+    """The name of the mixture: the file's name up to its last dot."""
     head, _, last = name.rpartition("/")
     stem = last.rpartition(".")[0] or last
     return f"{head}/{stem}" if head else stem

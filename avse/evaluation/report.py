@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, neither files nor the network."""
+"""Write the report: one self-contained HTML file that needs no other files and no network."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Example:
-    """An item to look at and listen to.
+    """An example item with spectrograms and sounds.
 
     Attributes:
         label: "best", "median" or "worst".
-        name: of the item.
-        metric: title of the metric that it was chosen by.
+        name: name of the item.
+        metric: title of the metric by which it was chosen.
         value: its score, with unit.
         panels: mixture (if known), estimate, reference.
         cut: whether only the beginning is shown.
@@ -59,7 +59,7 @@ class Example:
 def pick_examples(results: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
     """(label, item, metric, score) of the best, the median and the worst item.
 
-    By SI-SDR improvement if there is one, else by the first metric that has scores.
+    They are chosen by SI-SDR improvement if it exists, else by the first metric with scores.
     """
     order = [m for m in ("si-sdri", "si-sdr") if m in results["metrics"]]
     for metric in [*order, *results["metrics"]]:
@@ -78,11 +78,11 @@ def pick_examples(results: Mapping[str, Any]) -> list[tuple[str, str, str, float
 
 
 def make_examples(results: Mapping[str, Any], mixtures: Iterable[Mixture]) -> list[Example]:
-    """The examples, with pictures and sounds.
+    """Make the examples, with spectrograms and sounds.
 
     Args:
         results: as `avse.evaluation.results.build` gives them.
-        mixtures: what was judged; their files must still be there.
+        mixtures: the scored mixtures; their files must still exist.
     """
     chosen = {name: (label, m, value) for label, name, m, value in pick_examples(results)}
     found = {}
@@ -110,7 +110,7 @@ def _panels(paths: Mapping[str, Path]) -> tuple[tuple[Panel, ...], bool]:
         try:
             samples, rate = read_sound(path)
         except AvseError:
-            continue  # the failure of the item says so already
+            continue  # the item's failure already reports it
         length = round(figures.LONGEST_S * rate)
         cut |= samples.size > length
         sounds[title] = (samples[:length], rate)
@@ -142,7 +142,7 @@ def render(results: Mapping[str, Any], examples: Iterable[Example] = ()) -> str:
 
     Args:
         results: as `avse.evaluation.results.build` gives them, with "curves", "transcripts" and
-            "comparison" where these were asked for.
+            "comparison" where requested.
         examples: from `make_examples`.
     """
     import jinja2
@@ -164,7 +164,7 @@ def render(results: Mapping[str, Any], examples: Iterable[Example] = ()) -> str:
 
 
 def _number(value: float | None, unit: str = "", digits: int = 2, *, signed: bool = False) -> str:
-    """A number as people read it; a dash where there is none."""
+    """A number as text for people; a dash for None."""
     if value is None or not np.isfinite(value):
         return "–"
     if unit == "share":

@@ -1,8 +1,8 @@
-"""How scores change when the input gets worse, one thing at a time.
+"""Robustness curves: scores against one degradation of the input at a time.
 
-Most curves act on what the network takes: lips are shifted, taken away or frozen, voices are mixed
-anew. Picture size, frame rate and sound that is late act on the video, which goes through the whole
-pipeline again.
+Most curves change the inputs of the network: they shift, remove or freeze lips, or mix voices
+again. Picture size, frame rate and late sound change the video, which then passes through the
+whole pipeline again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Condition = Callable[[NetworkItem, float], NetworkItem]
 
 @dataclass(frozen=True)
 class Curve:
-    """One thing that is changed, step by step.
+    """A curve: one property of the input that changes in steps.
 
     Attributes:
         name: in options and JSON.
@@ -65,12 +65,12 @@ CURVE_METRICS = ("si-sdr", "si-sdri", "wrong-speaker")
 
 
 def shift_lips(lips: LipSequence, seconds: float) -> LipSequence:
-    """Lips that come later (or earlier) than they do, rounded to frames of 40 ms."""
+    """Shift lips later (or earlier), rounded to frames of 40 ms."""
     return replace(lips, first=lips.first + round(seconds * RATE_HZ))
 
 
 def hide_lips(lips: LipSequence, share: float, seed: int) -> LipSequence:
-    """Lips that are not seen during one stretch of the recording."""
+    """Make lips unseen during one stretch of the recording."""
     gap = _stretch(len(lips.points), share, seed)
     points, confidence = lips.points.copy(), lips.confidence.copy()
     points[gap], confidence[gap] = 0, 0
@@ -78,7 +78,7 @@ def hide_lips(lips: LipSequence, share: float, seed: int) -> LipSequence:
 
 
 def freeze_lips(lips: LipSequence, share: float, seed: int) -> LipSequence:
-    """Lips that stand still during one stretch, as in a frozen picture: still seen."""
+    """Freeze lips during one stretch, as in a frozen picture; they stay seen."""
     gap = _stretch(len(lips.points), share, seed)
     if gap.start == gap.stop:
         return lips
@@ -116,7 +116,7 @@ CONDITIONS: Mapping[str, Condition] = {"offset": offset, "missing": missing, "fr
 
 
 def at_snr(item: NetworkItem, person: int, level_db: float) -> NetworkItem:
-    """One person asked for, at a power ratio to all others together; noise is left out."""
+    """One target speaker, at a power ratio to all others together; noise is left out."""
     target = item.references[person]
     rest = np.sum([r for n, r in enumerate(item.references) if n != person], axis=0)
     softer = _as_loud(np.asarray(rest, np.float32), target) * np.float32(10 ** (-level_db / 20))
@@ -125,7 +125,7 @@ def at_snr(item: NetworkItem, person: int, level_db: float) -> NetworkItem:
 
 @dataclass(frozen=True)
 class Stranger:
-    """Somebody who is not in a mixture: voice (samples,) and lips."""
+    """A person from another mixture: voice (samples,) and lips."""
 
     voice: FloatArray
     lips: LipSequence
@@ -134,7 +134,7 @@ class Stranger:
 def among(
     item: NetworkItem, person: int, strangers: Sequence[Stranger], people: int
 ) -> NetworkItem:
-    """One person asked for among `people`, all equally loud and all seen; noise is left out."""
+    """One target speaker among `people`, all equally loud and all seen; noise is left out."""
     target = item.references[person]
     others = [Stranger(item.references[n], lips) for n, lips in enumerate(item.lips) if n != person]
     company = [*others, *strangers][: people - 1]
@@ -161,8 +161,7 @@ def _fitted(voice: FloatArray, samples: int) -> FloatArray:
 def worsened(curve: str, items: Sequence[NetworkItem], point: float) -> Iterator[NetworkItem]:
     """Items under the condition of a curve.
 
-    In the curves "snr" and "speakers" each person of an item is asked for in a mixture of their
-    own.
+    In the curves "snr" and "speakers", each person of an item is the target of a separate mixture.
     """
     if curve in CONDITIONS:
         for item in items:
@@ -177,7 +176,7 @@ def worsened(curve: str, items: Sequence[NetworkItem], point: float) -> Iterator
                 if len(item.references) + len(strangers) >= point:
                     yield among(item, person, strangers, int(point))
             else:
-                raise ValueError(f"{curve} does not act on what the network takes")
+                raise ValueError(f"{curve} does not change the inputs of the network")
 
 
 def _strangers(items: Sequence[NetworkItem], index: int) -> list[Stranger]:
@@ -196,12 +195,12 @@ def _strangers(items: Sequence[NetworkItem], index: int) -> list[Stranger]:
 def score_network(
     network: AVSENet, items: Sequence[NetworkItem], settings: Settings | None = None
 ) -> dict[str, list[Score]]:
-    """The scores to watch in training: one of each for every pair of lips.
+    """Scores for monitoring training: one of each for every pair of lips.
 
     Args:
         network: in evaluation mode.
-        items: with a reference for each pair of lips, in their order.
-        settings: for the windows.
+        items: items with a reference for each pair of lips, in the same order.
+        settings: settings of the windows.
 
     Returns:
         "si-sdr", "si-sdri" and "wrong-speaker".
@@ -223,7 +222,7 @@ def score_voice(
         voice: (samples,) the estimate.
         mixture: (samples,).
         references: (samples,) of each person.
-        number: of the person who was asked for, from 0.
+        number: index of the target speaker, from 0.
     """
     reference = references[number]
     others = [other for n, other in enumerate(references) if n != number]
@@ -245,7 +244,7 @@ def summarise_point(
 def trace(
     curve: str, network: AVSENet, items: Sequence[NetworkItem], settings: Settings
 ) -> Iterator[dict[str, object]]:
-    """Every point of a curve that acts on what the network takes."""
+    """All points of a curve that changes the inputs of the network."""
     for point in CURVES[curve].points:
         under = list(worsened(curve, items, point))
         groups = [item.name for item in under for _ in item.asked]

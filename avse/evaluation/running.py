@@ -1,4 +1,4 @@
-"""Make the estimates that are to be judged: by the whole pipeline, or by the network alone."""
+"""Make the estimates to score: with the whole pipeline, or with the network alone."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def run_pipeline(
     folder: Path,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Iterator[Mixture]:
-    """Video in, stems out, as `avse separate` does it.
+    """Separate the videos of a test set, as `avse separate` does.
 
-    The stem of a person is that of the face in their part of the picture. Stems are cut to the
-    length of the references: codecs add padding behind the end.
+    The stem of a person is that of the face in the person's part of the picture. Stems are cut to
+    the length of the references, because codecs add padding at the end.
 
     Args:
         test_set: with videos.
@@ -56,7 +56,7 @@ def run_network(
     folder: Path,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Iterator[Mixture]:
-    """The network alone: the sound as it was mixed, each person's lips found by themselves.
+    """Run the network alone, on the mixture as made and on lips found for each person separately.
 
     Args:
         test_set: with videos.
@@ -74,12 +74,12 @@ def run_network(
 
 
 def separate_video(separator: Separator, video: Path, item: Item) -> list[FloatArray | None]:
-    """Ask `avse separate` for the voices of an item.
+    """Separate the voices of an item, as `avse separate` does.
 
     Args:
         separator: what is judged.
-        video: of the item, or one made from it.
-        item: whose people are wanted.
+        video: video of the item, or one made from it.
+        item: item with the people to separate.
 
     Returns:
         (samples,) for each source, at the rate of the item and no longer than it; None where no
@@ -101,15 +101,15 @@ def separate_video(separator: Separator, video: Path, item: Item) -> list[FloatA
 def separate_item(
     network: AVSENet, item: NetworkItem, settings: Settings | None = None
 ) -> FloatArray:
-    """Ask the network for voices, as `avse separate` would if it had these lips, without a gate.
+    """Separate voices with the network from given lips, as `avse separate` does, without a gate.
 
     Args:
         network: in evaluation mode.
-        item: mixture and lips; references are not looked at.
-        settings: for the windows, and whether voices carry on where lips are missing.
+        item: mixture and lips; references are not used.
+        settings: settings of the windows, and whether voices are tracked where lips are missing.
 
     Returns:
-        (people asked for, samples), at the rate of the item.
+        (target speakers, samples), at the rate of the item.
     """
     settings = dataclasses.replace(settings or Settings(), gate=False)
     engine, sound = Engine(network, settings), ArraySound(item.mixture[None], item.rate_hz)
@@ -118,7 +118,8 @@ def separate_item(
 
 
 def places(item: Item, people: Sequence[Person]) -> list[int | None]:
-    """For each source of an item, from left to right, which of the people it is; None if nobody."""
+    """For each source of an item, from left to right, the matching person; None if there is
+    none."""
     assert item.picture is not None
     edges = np.cumsum([0, *item.picture.widths]) / item.picture.width
     middles = [float(np.median(p.boxes[:, 0] + p.boxes[:, 2] / 2)) for p in people]

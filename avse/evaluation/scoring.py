@@ -1,6 +1,6 @@
-"""Scoring many mixtures, in worker processes: PESQ and STOI take most of the time.
+"""Score many mixtures in worker processes, since PESQ and STOI take most of the time.
 
-Should the C code of a metric take a worker down, the mixture that does it is reported as failed.
+If the C code of a metric crashes a worker, its mixture is reported as failed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from avse.utils.pool import map_unordered
 
 @dataclass(frozen=True)
 class ScoringPlan:
-    """How to score.
+    """Options of scoring.
 
     Attributes:
-        metrics: their names.
+        metrics: names of the metrics.
         ceilings: whether oracle masks are scored too.
         trim: whether the longer of estimate and reference is cut to the shorter; otherwise
             different lengths leave every score undefined.
@@ -45,12 +45,12 @@ class ScoringPlan:
 def score_mixtures(
     mixtures: Iterable[Mixture], plan: ScoringPlan, *, jobs: int = 1
 ) -> Iterator[MixtureResult]:
-    """Score, and give the results as they come, in any order.
+    """Score mixtures and yield the results as they finish, in any order.
 
     Args:
-        mixtures: read only as fast as they are scored, so they may still be in the making.
-        plan: how.
-        jobs: processes; with 1 the work is done in this one.
+        mixtures: mixtures, read as fast as they are scored, so an iterator may still make them.
+        plan: options of scoring.
+        jobs: number of processes; 1 scores in this process.
 
     Raises:
         MissingExtraError: the package of a metric is not installed.
@@ -64,7 +64,7 @@ def score_mixtures(
 
 
 def score_mixture(mixture: Mixture, plan: ScoringPlan) -> MixtureResult:
-    """Score every voice of one mixture; what cannot be read is a failure of its item."""
+    """Score every voice of one mixture; an unreadable file is a failure of its item."""
     try:
         return _score(mixture, plan)
     except MissingError:
@@ -139,7 +139,7 @@ def _floor_and_ceilings(
     others: list[FloatArray],
     plan: ScoringPlan,
 ) -> dict[str, dict[str, Score]]:
-    # Improvements need what they improve on, whether or not it was asked for.
+    # Improvements need the score of the mixture, even if it was not requested.
     needed = {METRICS[m].of or m for m in plan.metrics} & set(AGAINST_REFERENCE)
     floor = score_all(sorted(needed), mixture, reference, rate)
     scores = {MIXTURE: floor}
@@ -152,7 +152,7 @@ def _floor_and_ceilings(
 
 
 def _read_estimate(voice: ScoredVoice, rate: int) -> tuple[FloatArray | None, str | None]:
-    """The estimate of a voice, if it can be read; and why it cannot be scored, if it cannot."""
+    """The estimate of a voice, if readable, and the reason if it cannot be scored."""
     if voice.estimate is None:
         return None, voice.failure or "there is no estimate"
     try:
@@ -167,7 +167,7 @@ def _read_estimate(voice: ScoredVoice, rate: int) -> tuple[FloatArray | None, st
 def _failed(mixture: Mixture, why: str, plan: ScoringPlan) -> MixtureResult:
     items = []
     for voice in mixture.voices:
-        failure = voice.failure or why  # the first thing that went wrong says more
+        failure = voice.failure or why  # the first failure is more informative
         scores = {ESTIMATE: dict.fromkeys(plan.metrics, not_defined(failure))}
         items.append(ItemResult(voice.name, mixture.name, scores=scores, failure=failure))
     return MixtureResult(mixture.name, not_defined(why), not_defined(why), tuple(items))

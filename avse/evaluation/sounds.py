@@ -1,4 +1,4 @@
-"""Sound files as the metrics take them: one channel, at the file's own rate."""
+"""Read sound files for the metrics: one channel, at the file's own rate."""
 
 from __future__ import annotations
 

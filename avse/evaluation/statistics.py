@@ -1,4 +1,4 @@
-"""Many scores in few numbers. What is not defined is counted, never averaged."""
+"""Summary statistics of scores; undefined scores are counted, never averaged."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Summary:
     """The scores of many items by one metric.
 
     Attributes:
-        scored: how many are defined.
-        undefined: how many are not.
-        median, mean: of those that are defined; None without any.
+        scored: number of defined scores.
+        undefined: number of undefined scores.
+        median, mean: of the defined scores; None without any.
         low, high: bounds of the 95 % interval of the mean; None with fewer than two groups.
-        reasons: reason -> how often, of those that are not defined; files by their names.
+        reasons: reason -> count, for undefined scores; files by their names.
     """
 
     scored: int
@@ -38,7 +38,7 @@ class Summary:
 
 
 def summarise(scores: Sequence[Score], groups: Sequence[str], *, seed: int = 0) -> Summary:
-    """Sum up.
+    """Summarise the scores of one metric.
 
     Args:
         scores: one for each item.
@@ -66,7 +66,7 @@ def interval(
 ) -> tuple[float | None, float | None]:
     """95 % bootstrap interval of the mean (percentiles of 10,000 resamples; Efron 1979).
 
-    Groups are drawn, not items, because the voices of one mixture are not independent.
+    The bootstrap draws groups, not items, because the voices of one mixture are not independent.
 
     Args:
         values: (items,).

@@ -1,4 +1,4 @@
-"""A test set of `avse mix`, with everything an evaluation has to know about it."""
+"""Read a test set of `avse mix` for evaluation."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from avse.types import FloatArray
 
 @dataclass(frozen=True)
 class TestSet:
-    """A manifest and the folder it stands for.
+    """A manifest and its folder.
 
     Attributes:
-        path: of the manifest.
-        manifest: what it says.
+        path: path of the manifest.
+        manifest: its content.
     """
 
     path: Path
@@ -60,14 +60,14 @@ class TestSet:
         return self.folder / item.outputs.video
 
     def missing(self, item: Item) -> list[str]:
-        """Files of an item that are needed and not there, relative to the folder."""
+        """Missing files of an item, relative to the folder."""
         outputs = item.outputs
         needed = [outputs.mixture, *outputs.references, *filter(None, [outputs.video])]
         return [name for name in needed if not (self.folder / name).is_file()]
 
 
 def open_test_set(path: Path) -> TestSet:
-    """Read a manifest and check that its files are here, or some of them.
+    """Read a manifest and check that the files of at least one mixture exist.
 
     Raises:
         InputError: it cannot be read, holds nothing, or none of its mixtures is whole.
@@ -80,7 +80,7 @@ def open_test_set(path: Path) -> TestSet:
     missing = [test_set.missing(item) for item in manifest.items]
     if all(missing):
         raise InputError(
-            f"no mixture of {file} has all its files: {missing[0][0]} is not there, to begin with",
+            f"no mixture of {file} has all its files: {missing[0][0]} is the first missing one",
             "keep the manifest in the folder that `avse mix` wrote; the same `avse mix` makes what "
             "is missing",
         )
@@ -89,7 +89,7 @@ def open_test_set(path: Path) -> TestSet:
 
 @dataclass(frozen=True)
 class NetworkItem:
-    """One mixture as the network takes it.
+    """One mixture as input of the network.
 
     Attributes:
         name: of the mixture.
@@ -97,8 +97,8 @@ class NetworkItem:
         mixture: (samples,).
         references: (samples,) of each person; not needed to separate, only to score.
         lips: of each person; frame 0 is the first sample of the sound.
-        speakers: who each person is; the same name is the same person. May be empty.
-        wanted: which of the lips to ask for; the others only compete. Empty for all.
+        speakers: name of each person; equal names are the same person. May be empty.
+        wanted: indices of the target lips; the other faces only compete. Empty for all.
     """
 
     name: str
@@ -111,15 +111,15 @@ class NetworkItem:
 
     @property
     def asked(self) -> tuple[int, ...]:
-        """Which of the lips to ask for, spelt out."""
+        """Indices of the target lips, with empty expanded to all."""
         return self.wanted or tuple(range(len(self.lips)))
 
 
 def network_item(test_set: TestSet, item: Item, backend: FaceBackend) -> NetworkItem:
-    """Sound as it was mixed, and lips found in each person's own part of the picture.
+    """The mixture as made, and lips found in each person's own part of the picture.
 
-    So nothing is lost to a codec, and nobody is mistaken for somebody else. Where no face is found,
-    the lips are unseen throughout.
+    This excludes codec losses and confusions between faces. Where no face is found, the lips are
+    unseen throughout.
 
     Raises:
         InputError: a file cannot be read.

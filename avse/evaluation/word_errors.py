@@ -1,4 +1,4 @@
-"""Word error rate: what a recogniser hears against what was said."""
+"""Word error rate of a recogniser's output against a reference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def normalise(text: str) -> list[str]:
 
 
 def word_error_rate(heard: str, said: str) -> Score:
-    """Insertions, deletions and substitutions for each word that was said; 0 is best.
+    """Insertions, deletions and substitutions per reference word; 0 is best.
 
     Args:
         heard: words in the estimate.

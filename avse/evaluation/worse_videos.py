@@ -1,4 +1,5 @@
-"""Curves that act on the video: smaller pictures, fewer of them, late sound; whole pipeline."""
+"""Robustness curves on the video, through the whole pipeline: picture size, frame rate, late
+sound."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from avse.separation.separator import Separator
 def trace_videos(
     curve: str, separator: Separator, test_set: TestSet, items: Sequence[Item]
 ) -> Iterator[dict[str, object]]:
-    """Every point of the curves "size", "rate" and "sync"; videos are never enlarged or sped up.
+    """All points of the curves "size", "rate" and "sync"; videos are never enlarged or sped up.
 
     Args:
         curve: which.

@@ -1,7 +1,7 @@
-"""How good an estimate is: each metric gives a `Score`, a number or the reason why there is none.
+"""Metrics of an estimate: each returns a `Score`, a number or the reason why it is undefined.
 
-Imports nothing of avse but `avse.errors` and `avse.media` (to resample). The packages that only
-metrics need are imported by the functions that use them; `pesq` may be missing.
+This package imports nothing of avse but `avse.errors` and `avse.media` (to resample). The packages
+that only metrics need are imported by the functions that use them; `pesq` may be missing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Is an estimate in step with its reference? Looked at and reported, never repaired."""
+"""Measure the lag between an estimate and its reference; it is reported, never corrected."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy.typing as npt
 from avse.metrics.score import as_signals
 
 LONGEST_S = 0.5
-"""Lags up to this are looked for, either way."""
+"""Largest lag that is searched, in either direction."""
 
 CLEAR = 0.3
-"""Correlation from which a lag is believed."""
+"""Correlation from which a lag is reported."""
 
 
 @dataclass(frozen=True)
 class Lag:
-    """How late an estimate is.
+    """Delay of an estimate.
 
     Attributes:
-        samples: positive where the estimate comes after the reference.
-        seconds: the same.
-        correlation: 0..1 of the two, shifted by that.
+        samples: lag in samples, positive if the estimate is late.
+        seconds: lag in seconds.
+        correlation: correlation 0..1 of the two after correction of the lag.
     """
 
     samples: int
@@ -40,7 +40,7 @@ def find_lag(estimate: npt.ArrayLike, reference: npt.ArrayLike, rate_hz: int) ->
         rate_hz: of both.
 
     Returns:
-        None where there is no clear one: silence, or hardly anything in common.
+        None without a clear lag: silence, or almost no correlation.
     """
     from scipy.signal import correlate
 

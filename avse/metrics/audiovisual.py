@@ -1,4 +1,5 @@
-"""What only tools that are pointed at a face can get wrong: the person, the face, the silence."""
+"""Metrics of face-conditioned separation: wrong speaker, contrast between faces, level in
+silence."""
 
 from __future__ import annotations
 
@@ -19,21 +20,21 @@ NOISY_DB = -25.0
 """and certainly not above this; between, silence is what lies within 6 dB of its noise floor."""
 SHORTEST_SILENCE_S = 0.2
 ALONE_DB = 10.0
-"""Others are heard where the mixture is this much louder than the target."""
+"""Other people speak where the mixture is this much louder than the target."""
 FLOOR_DB = -100.0
-"""Levels are cut off here, so that digital silence can be averaged."""
+"""Lower limit of levels, so that digital silence can be averaged."""
 
 
 def wrong_speaker(
     estimate: npt.ArrayLike, reference: npt.ArrayLike, others: Sequence[npt.ArrayLike]
 ) -> Score:
-    """1 where the estimate is closer to another person of the mixture than to the one asked for.
+    """1 if the estimate is closer to another person of the mixture than to the target speaker.
 
-    Close is meant in SI-SDR. The mean over items is the wrong-speaker rate.
+    Closeness is SI-SDR. The mean over items is the wrong-speaker rate.
 
     Args:
         estimate: (samples,).
-        reference: (samples,) of the person asked for.
+        reference: (samples,) of the target speaker.
         others: (samples,) of each other person.
     """
     if not others:
@@ -46,7 +47,8 @@ def wrong_speaker(
 
 
 def _closeness(estimate: Signal, reference: npt.ArrayLike) -> float:
-    """SI-SDR; far from everything that is not defined."""
+    """SI-SDR; infinite for an exact estimate, and minus infinity where it is undefined
+    otherwise."""
     score = si_sdr_score(estimate, reference)
     if score.value is not None:
         return score.value
@@ -54,11 +56,11 @@ def _closeness(estimate: Signal, reference: npt.ArrayLike) -> float:
 
 
 def face_contrast(answers: Sequence[npt.ArrayLike]) -> Score:
-    """How different the answers are when each face of one mixture is asked for: 0..1.
+    """Difference between the estimates for the faces of one mixture: 0..1.
 
-    The share of an answer's energy that another answer, at any gain, does not explain, averaged
-    over pairs: 1 - correlation². 0 means identical answers: the face is ignored. Voices of
-    different people have about 1.
+    The share of an estimate's energy that another estimate, at any gain, does not explain,
+    averaged over pairs: 1 - correlation². 0 means identical estimates: the face is ignored. Voices
+    of different people have about 1.
 
     Args:
         answers: (samples,) for each face of the same mixture.
@@ -85,10 +87,10 @@ def silent_level(
 ) -> Score:
     """Level of the output while only others speak, in dB re the mixture there; lower is better.
 
-    0 dB lets everything through. Looked at are stretches of 0.2 s and more in which the reference
-    is silent (40 dB below its loudest frame; or, in noisy recordings, 25 dB below it and within
-    6 dB of its 10th percentile) and the mixture is 10 dB louder than the reference. Frames of
-    20 ms, averaged over 100 ms. Levels below -100 dB count as -100 dB.
+    0 dB means no suppression. The level is measured in stretches of 0.2 s and more in which the
+    reference is silent (40 dB below its loudest frame; or, in noisy recordings, 25 dB below it and
+    within 6 dB of its 10th percentile) and the mixture is 10 dB louder than the reference. Frames
+    of 20 ms, averaged over 100 ms. Levels below -100 dB count as -100 dB.
 
     Args:
         estimate: (samples,).

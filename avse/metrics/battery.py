@@ -1,4 +1,4 @@
-"""All metrics by name, and all scores of one item at once."""
+"""Metrics by name, and all scores of one item at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from avse.types import FloatArray
 
 @dataclass(frozen=True)
 class Metric:
-    """What a report says about a metric.
+    """Description of a metric for reports.
 
     Attributes:
         name: in options, tables and JSON.
@@ -82,7 +82,7 @@ def score_all(
     others: Sequence[FloatArray] = (),
     before: Mapping[str, Score] | None = None,
 ) -> dict[str, Score]:
-    """Every metric asked for, of one estimate.
+    """Compute all requested metrics of one estimate.
 
     Args:
         names: of the metrics.
@@ -91,7 +91,7 @@ def score_all(
         rate_hz: of all signals.
         mixture: (samples,), for improvements and the level in silence.
         others: (samples,) of each other person in the mixture.
-        before: scores of the mixture, if they are known; measured otherwise.
+        before: scores of the mixture, if already computed; else they are computed here.
     """
     found: dict[str, Score] = {}
     known = dict(before or {})

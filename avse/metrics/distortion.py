@@ -1,4 +1,4 @@
-"""Ratios of signal to distortion: SI-SDR, its improvement, and SDR as BSS-Eval defines it."""
+"""Signal-to-distortion ratios: SI-SDR, its improvement, and SDR as BSS-Eval defines it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avse.metrics.score import Score, as_signals, not_defined
 from avse.metrics.si_sdr import si_sdr
 
 SDR_FILTER = 512
-"""Taps of the distortion that SDR forgives, as in BSS-Eval."""
+"""Taps of the filter that SDR allows, as in BSS-Eval."""
 
 _PERFECT = "the estimate equals the reference, so that the ratio has no upper bound"
 _NOTHING = "nothing of the reference is in the estimate, so that the ratio has no lower bound"
@@ -22,7 +22,7 @@ _NOTHING = "nothing of the reference is in the estimate, so that the ratio has n
 def si_sdr_score(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> Score:
     """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019), higher is better.
 
-    Both signals are made zero-mean first; the gain of either does not matter.
+    Both signals are made zero-mean first; the gain of either has no effect.
 
     Args:
         estimate: (samples,).
@@ -43,8 +43,8 @@ def si_sdr_score(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> Score:
 def sdr_score(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> Score:
     """Signal-to-distortion ratio of BSS-Eval in dB (Vincent et al. 2006), higher is better.
 
-    Any filtering of the reference by up to 512 taps is forgiven. Computed by fast_bss_eval
-    (Scheibler 2022), means left in, as its default is. Other voices are not told apart, so no
+    The metric ignores filtering of the reference by up to 512 taps. fast_bss_eval (Scheibler 2022)
+    computes it, without removing means, as is its default. Each voice is scored alone, so no
     permutation is searched.
 
     Args:
@@ -83,7 +83,7 @@ def improvement(
     mixture: npt.ArrayLike,
     reference: npt.ArrayLike,
 ) -> Score:
-    """How much better than the mixture: the metric of the estimate minus that of the mixture.
+    """Improvement over the mixture: the metric of the estimate minus that of the mixture.
 
     Args:
         metric: `si_sdr_score` or `sdr_score`.

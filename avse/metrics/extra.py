@@ -1,6 +1,7 @@
-"""Packages that only evaluation needs. All but `pesq` come with avse.
+"""Import packages that only evaluation needs. All but `pesq` are installed with avse.
 
-`pesq` is C and has no built packages, so it needs a compiler: `pip install "avse[metrics]"`.
+`pesq` is written in C and has no binary packages, so it needs a compiler: `pip install
+"avse[metrics]"`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""PESQ and STOI: models of how speech is heard, computed by the `pesq` and `pystoi` packages.
+"""PESQ and STOI, perceptual models of speech, computed by the `pesq` and `pystoi` packages.
 
-Where those packages answer with an error code (-1 to -7, 1e-5, 0.0, NaN), the score here is not
-defined, and says why.
+Where those packages answer with an error code (-1 to -7, 1e-5, 0.0, NaN), the score here is
+undefined, with a reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from avse.metrics.score import Score, Signal, as_signals, not_defined
 PESQ_RATE_HZ = {"wb": 16_000, "nb": 8_000}
 PESQ_SHORTEST_S = 0.25
 
-_TOO_FEW = 1e-5  # what pystoi gives where it cannot measure
+_TOO_FEW = 1e-5  # value of pystoi for signals it cannot measure
 _PESQ_CODES = {
     -1: "pesq failed",
     -2: "pesq does not take this rate",
@@ -42,10 +42,10 @@ def pesq_score(
     """Perceptual evaluation of speech quality, as MOS-LQO, about 1 to 4.6, higher is better.
 
     "wb" is wide band (ITU-T P.862.2) at 16 kHz; "nb" narrow band (P.862 mapped by P.862.1) at
-    8 kHz. Signals of a higher rate are brought down to that with `avse.media.resample`; signals of
-    a lower one are refused, because what is missing cannot be judged. PESQ levels and aligns the
-    two signals itself. The score is not defined where the package `pesq` is not installed: it needs
-    a C compiler.
+    8 kHz. Signals of a higher rate are resampled to that with `avse.media.resample`; signals of a
+    lower one are refused, because their missing band cannot be scored. PESQ levels and aligns the
+    two signals itself. The score is not defined where the package `pesq` is not installed: it
+    needs a C compiler.
 
     Args:
         estimate: (samples,).

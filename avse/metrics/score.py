@@ -17,7 +17,7 @@ Signal = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Score:
-    """What a metric says about one item.
+    """Result of a metric for one item.
 
     Attributes:
         value: a finite number; None where the metric is not defined.
@@ -35,7 +35,7 @@ class Score:
 
 
 def not_defined(why: str) -> Score:
-    """A score that does not exist."""
+    """An undefined score."""
     return Score(None, f"not defined, because {why}")
 
 
@@ -49,11 +49,11 @@ def as_signals(
         reference: (samples,).
 
     Returns:
-        Both as float64, and None or the score that every metric gives to such a pair: lengths that
-        differ, nothing at all, numbers that are none, silence.
+        Both as float64, and the undefined score of all metrics for an invalid pair (different
+        lengths, empty signals, values that are not finite, silence), else None.
 
     Raises:
-        ValueError: not one channel each.
+        ValueError: a signal has more than one channel.
     """
     e, r = np.asarray(estimate, np.float64), np.asarray(reference, np.float64)
     if e.ndim != 1 or r.ndim != 1:
@@ -70,7 +70,7 @@ def _refusal(e: Signal, r: Signal) -> Score | None:
         return not_defined("the signals are empty")
     for name, signal in (("estimate", e), ("reference", r)):
         if not np.isfinite(signal).all():
-            return not_defined(f"the {name} holds values that are no numbers")
+            return not_defined(f"the {name} holds values that are not finite")
     for name, signal in (("reference", r), ("estimate", e)):
         if is_silent(signal):
             return not_defined(f"the {name} is silent")

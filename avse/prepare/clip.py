@@ -1,4 +1,4 @@
-"""One clip, measured: lips, sound, looks, and how good they are. Nothing is dropped here."""
+"""Measure one clip: lips, sound, appearance and quality. This module drops no clips."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_SOUND, NO_PICTURE, NO_FACE, TOO_LONG = "no sound", "no picture", "no face", "
 
 @dataclass(frozen=True)
 class FileState:
-    """What a file was when it was read: size in bytes, mtime in nanoseconds, SHA-256."""
+    """State of a file when it was read: size in bytes, mtime in nanoseconds, SHA-256."""
 
     size: int
     mtime_ns: int
@@ -40,12 +40,12 @@ class FileState:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found in a clip.
+    """Measurements of a clip.
 
     Attributes:
         files: state of the picture's file and, if it is another, of the sound's.
-        flags: numbers of quality by name; see `measure`.
-        lost: why there is nothing to keep (`UNREADABLE`, `NO_FACE`, ...); None otherwise.
+        flags: quality measures by name; see `measure`.
+        lost: reason why the clip is unusable (`UNREADABLE`, `NO_FACE`, ...); None otherwise.
         detail: more about `lost`, for people.
         arrays: sound (samples,) int16; lips (frames, 43, 3) float16 and seen (frames,) uint8, from
             the first sample of the sound on; portraits, skull, clothes and voice, see
@@ -80,7 +80,7 @@ def files_of(source: SourceFile) -> tuple[Path, ...]:
 
 
 def measure(source: SourceFile, settings: PrepareSettings, backend: FaceBackend | None) -> Measured:
-    """Read a clip. Whatever is wrong with it is told, not raised.
+    """Measure a clip; errors are returned in `lost`, not raised.
 
     Flags: seconds; clipped, level_db, silence, band_hz (see `Sound`); and with a picture seen
     (share of frames), faces (how many), dominance (share of the face area, summed over time, of the
@@ -88,8 +88,8 @@ def measure(source: SourceFile, settings: PrepareSettings, backend: FaceBackend 
 
     Args:
         source: the clip.
-        settings: how.
-        backend: who finds faces; None for sound alone.
+        settings: settings of the measurement.
+        backend: face detector; None for sound alone.
 
     Raises:
         MissingError: a package is missing, so that no clip would work.
@@ -142,7 +142,7 @@ def _sound_flags(sound: Sound) -> dict[str, float]:
 def _watch(
     source: SourceFile, sound: Sound, settings: PrepareSettings, backend: FaceBackend
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, float]]:
-    """Lips and looks of the one face, or of the dominant one."""
+    """Lips and appearance of the only or the dominant face."""
     watcher = Watcher(backend)
     choices = Settings(faces=settings.faces, device="cpu", cache=False, corrections=False)
     scene = look(

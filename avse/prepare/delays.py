@@ -1,10 +1,10 @@
-"""From agreement curves to one delay for each clip.
+"""Estimate the A/V offset of each clip from its agreement curve.
 
-A clip's curve (see `avse.prepare.sync`), divided by a temperature, is taken for the logarithm of a
-likelihood over delays. Clips of one recording were cut from one file and mostly share its delay.
-So each group has its own prior, learnt from its members by expectation maximisation, with a little
-of the prior of all: a group in agreement decides for its doubtful members, a group in disagreement
-leaves each nearly to itself.
+A clip's curve (see `avse.prepare.sync`), divided by a temperature, serves as the log-likelihood of
+delays. Clips of one recording mostly share its delay. So each group has its own prior, estimated
+from its members by expectation maximisation and mixed with a small weight of the prior of all
+clips: a consistent group decides for its uncertain members, and in an inconsistent group each clip
+    is estimated almost alone.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Array = npt.NDArray[np.float64]
 def estimate(
     curves: Array, groups: Sequence[str | None], *, temperature: float = TEMPERATURE
 ) -> tuple[npt.NDArray[np.int64], Array]:
-    """Delays by which the sound is late, in video frames.
+    """Estimate the delays of the sound, in video frames.
 
     Args:
         curves: (clips, 2 · reach + 1) evidence for delays -reach to reach.
-        groups: of each clip, what it shares with others; None: nothing.
+        groups: label of each clip's recording; None if unknown.
         temperature: see `TEMPERATURE`.
 
     Returns:

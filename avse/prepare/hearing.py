@@ -1,4 +1,4 @@
-"""The sound of a clip: read, judged, described."""
+"""Read the sound of a clip and measure its quality."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from avse.media import AudioReader
 from avse.types import FloatArray
 
 FULL_SCALE = 0.99
-"""A sample from here on counts as clipped."""
+"""Amplitude from which a sample counts as clipped."""
 
 BANDS = 40
-"""Mel bands of the description of a voice."""
+"""Number of mel bands of the voice features."""
 
 _BLOCK = SAMPLE_RATE // 50
 _QUIET_DB, _BAND_DB = 40.0, 60.0
@@ -33,10 +33,10 @@ class Sound:
         samples: (samples,) int16, mono, 16 kHz.
         clipped: share of samples at full scale in any channel, at the recording's own rate.
         level_db: level of the loud parts (95th percentile of 20 ms blocks), dB of full scale.
-        silence: share of 20 ms blocks that are 40 dB below the loud ones, or nothing.
+        silence: share of 20 ms blocks that are 40 dB below the loud ones, or below -75 dB.
         band_hz: frequency above which the mean spectrum stays 60 dB below its peak.
-        voice: (80,) mean and standard deviation of log-mel bands over what is not silence, free
-            of level.
+        voice: (80,) mean and standard deviation of log-mel bands over non-silent frames,
+            independent of level.
     """
 
     samples: npt.NDArray[np.int16]
@@ -48,11 +48,11 @@ class Sound:
 
 
 def hear(path: Path, *, track: int | None = None) -> Sound:
-    """Read and judge a sound track.
+    """Read a sound track and measure its quality.
 
     Raises:
         MediaError: the file cannot be read.
-        NoAudioError: there is no such track, or nothing in it.
+        NoAudioError: the track is missing or empty.
     """
     with AudioReader(path, track=track, rate_hz=SAMPLE_RATE, mono=True) as reader:
         blocks = [block.samples[0] for block in reader]
@@ -102,7 +102,7 @@ def bandwidth(sound: FloatArray) -> float:
 
 
 def describe_voice(sound: FloatArray) -> FloatArray:
-    """(80,) what a voice, and its microphone, sound like on the whole; see `Sound`."""
+    """(80,) long-term spectral features of the voice and its microphone; see `Sound`."""
     import torch
 
     longest = 60 * SAMPLE_RATE

@@ -1,4 +1,4 @@
-"""Which clips are worth keeping, and which split their people belong to."""
+"""Decide which clips to keep, and the split of each person."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def why_not(measured: Measured, settings: PrepareSettings) -> tuple[str, str] | 
 def split_of(
     people: Iterable[str], settings: PrepareSettings, *, family: str | None, before: str | None
 ) -> str:
-    """The split of a person, or of a family: people who may be one.
+    """The split of a person, or of a family, whose members may be one person.
 
     Args:
         people: "CORPUS/PERSON" of the one, or of all members.
@@ -78,14 +78,14 @@ def split_of(
 
 
 def check_hold_out(people: Iterable[str], settings: PrepareSettings) -> None:
-    """Check that whoever is to be held out is there.
+    """Check that all people in `hold_out` exist.
 
     Args:
         people: "CORPUS/PERSON" of everybody.
-        settings: `hold_out` is looked at.
+        settings: only `hold_out` is used.
 
     Raises:
-        UsageError: somebody is not.
+        UsageError: a person in it does not exist.
     """
     everybody = set(people)
     known = everybody | {person.partition("/")[2] for person in everybody}

@@ -1,14 +1,14 @@
-"""Which corpus, person and clip is a file? What the folders of well-known corpora say.
+"""Derive corpus, person and clip of a file from the folder layouts of well-known corpora.
 
 - grid: `s1/bbaf2n.mpg`, also deeper: the folder s1 to s34 is the person (Cooke et al. 2006).
 - lrs: LRS2 and LRS3, `main/5535415699068794046/00001.mp4`, `trainval/0Fi83BHQsMA/50001.mp4`: the
-  folder is a source video. Who talks in it nobody says, so it stands for the person.
+folder is a source video. The speaker is unknown, so the folder represents the person.
 - voxceleb: VoxCeleb2, `dev/mp4/id00012/21Uxsk56VDQ/00001.mp4`: person, then source video.
 - avsec: scenes of the AVSE challenges, `train/scenes/S00001_silent.mp4` beside the voice of its
   target, `S00001_target.wav`; the fourth challenge adds `_target_mono.wav`, `_target_anechoic.wav`
   and `_target_mono_anechoic.wav`. People are not named.
 - folders: the folder that a clip lies in is the person, unless it is called train, test or so.
-- flat: nothing is known; people are found by their looks and voices.
+- flat: no labels; people are clustered by face and voice.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _VOICES = ("_target_mono_anechoic.wav", "_target_anechoic.wav", "_target_mono.wa
 _PARTS = "train valid val validation dev test eval main pretrain trainval all"
 _KINDS = "audio sound video videos clips mp4 mpg wav flac opus scenes data"
 _NOBODY = frozenset(f"{_PARTS} {_KINDS}".split())
-"""Folders that are called so hold parts of a corpus, not a person."""
+"""Folders with these names contain parts of a corpus, not a person."""
 
 _MOST = 0.9
-"""Share of files that have to fit a layout for it to be recognised."""
+"""Share of files that must fit a layout for it to be recognised."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class SourceFile:
         root: the folder that was named.
         sound: path of the sound, relative to the root; None where it is in the same file.
         corpus: what the clip counts towards.
-        person: who talks; None where nothing says so.
-        recording: what clips share that were cut from one recording; None where nothing says so.
+        person: name of the speaker; None if unknown.
+        recording: label shared by clips cut from one recording; None if unknown.
     """
 
     id: str
@@ -82,7 +82,7 @@ class Found:
 
 
 def recognise(paths: Sequence[str]) -> str:
-    """The layout that paths show: the most telling one that nine of ten files fit.
+    """Detect the layout: the most specific one that nine of ten files fit.
 
     Args:
         paths: each begins with the name of the folder that was named.
@@ -109,7 +109,7 @@ def recognise(paths: Sequence[str]) -> str:
 def find_sources(
     roots: Sequence[Path], layout: str = AUTO, corpus: str | None = None, *, pictures: bool = True
 ) -> Found:
-    """Find the clips below some folders and what their places say about them.
+    """Find the clips below some folders, with the labels in their paths.
 
     Args:
         roots: the folders; a person's folder may be named itself.

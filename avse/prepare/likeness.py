@@ -1,10 +1,10 @@
-"""How alike are the people of two clips? Features whose Euclidean distance says so.
+"""Features whose Euclidean distance measures the similarity of the people of two clips.
 
-There is no face recognition network here. Faces are described by histograms of oriented gradients
-(Dalal and Triggs 2005) of portraits squared up to the head, by the shape of the face and by the
-colour of the voice. What changes while somebody talks is measured within clips, and what changes
-from one day to the next within groups that were certain to begin with; both are discounted (within
-class covariance normalisation, Hatch, Kajarekar and Stolcke 2006).
+This module uses no face recognition network. Faces are described by histograms of oriented
+gradients (Dalal and Triggs 2005) of portraits squared up to the head, by the shape of the face and
+by the colour of the voice. What changes while somebody talks is measured within clips, and what
+changes from one day to the next within groups that were certain to begin with; both are discounted
+(within class covariance normalisation, Hatch, Kajarekar and Stolcke 2006).
 
 Scales were set on 780 clips of Arabic newsreaders and on GRID's s26 and s31, by eye.
 """

@@ -1,4 +1,4 @@
-"""Measure all clips, those that have been before left out."""
+"""Measure all clips that were not measured before."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def measure_all(
     fresh: bool,
     progress: Progress,
 ) -> int:
-    """Have a result for every clip in `work`.
+    """Make sure that `work` has a result for every clip.
 
     Args:
         sources: the clips.
@@ -96,7 +96,7 @@ def measure_all(
 
 
 def work_on(task: Task) -> None:
-    """Measure a clip and keep the result; what was measured before is used as far as it holds."""
+    """Measure a clip and store the result; earlier results that are still valid are used."""
     before = None if task.fresh else read_result(task.work, task.source.id)
     if before is not None and _holds(before, task):
         measured = before.everything()
@@ -151,7 +151,7 @@ def _write(task: Task, measured: Measured) -> None:
 
 
 def _standing(task: Task) -> Kept | None:
-    """The result of a clip, if it still holds in full."""
+    """The result of a clip, if it is still fully valid."""
     kept = read_result(task.work, task.source.id)
     if kept is None or kept.derived_with != task.derived_with or not _holds(kept, task):
         return None
@@ -159,7 +159,7 @@ def _standing(task: Task) -> Kept | None:
 
 
 def _holds(kept: Kept, task: Task) -> bool:
-    """Whether the clip need not be read again. What could not be read is always tried again."""
+    """Whether the clip's result is still valid. Unreadable clips are always tried again."""
     return (
         kept.id == task.source.id
         and kept.measured.lost != UNREADABLE

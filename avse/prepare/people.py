@@ -1,13 +1,13 @@
-"""Who is who? As labelled, or else by looks and voices.
+"""Identify the people of clips: by labels, or else by clustering faces and voices.
 
 Unlabelled clips are clustered (agglomerative, average linkage) twice: on features that only
 discount how a face moves within a clip, and again on features that also discount how the members
-of the first groups differ. The first threshold is tight, for the second round learns from groups
-that hold one person each.
+of the first groups differ. The first threshold is tight, because the second round needs groups of
+one person each.
 
-People who look much alike may be one person after all, or the other way round. They form a family,
-found with a looser threshold, and families are divided whole: whoever was split in two by mistake
-is not trained on and tested on.
+People who look similar may be one person. They form a family, found with a looser threshold, and
+each family is in one split: a person who was split in two by mistake is never in both training and
+test.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ MOST = 8000
 
 @dataclass(frozen=True)
 class Group:
-    """What a clip belongs to.
+    """Labels of a clip.
 
     Attributes:
         corpus: as the source has it.
-        person: who talks.
+        person: name of the speaker.
         recording: clips of one recording share a delay, mostly; None: nothing known.
         family: who decides the split in place of the person; None: the person.
     """
@@ -52,11 +52,11 @@ class Group:
 
 
 def find_groups(clips: Sequence[tuple[SourceFile, Kept]], settings: PrepareSettings) -> list[Group]:
-    """Say of each clip who it is.
+    """Label the person of each clip.
 
     Args:
         clips: those that are kept.
-        settings: `strictness` is looked at.
+        settings: only `strictness` is used.
     """
     unknown: dict[str, list[int]] = {}
     for n, (source, _) in enumerate(clips):

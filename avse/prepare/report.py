@@ -1,4 +1,4 @@
-"""What is in a pack, in numbers and in words."""
+"""Report of a pack, as JSON and as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole of `avse prepare`: find, measure, tell people apart, divide, write, report."""
+"""Run `avse prepare`: find and measure clips, cluster people, divide, write, report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MARK = "pack.json"
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of it.
+    """Result of `prepare`.
 
     Attributes:
         folder: the pack.
@@ -42,8 +42,8 @@ class Prepared:
         clips: clips in the pack.
         measured_before: clips whose results an earlier run had left.
         dropped: clips that are not in the pack; those that could not be read among them.
-        warnings: what the user should know.
-        report: what `report.json` holds.
+        warnings: warnings for the user.
+        report: content of `report.json`.
     """
 
     folder: Path
@@ -166,7 +166,7 @@ def _mark(roots: Sequence[Path], settings: PrepareSettings) -> dict[str, object]
 def _finish(
     found: Found, folder: Path, settings: PrepareSettings, before: int, *, anew: bool
 ) -> Prepared:
-    """From results of single clips to the files of a pack."""
+    """Write the files of a pack from the results of its clips."""
     kept, dropped = _sorted_out(found.sources, folder / WORK, settings)
     if not kept:
         if dropped:

@@ -1,4 +1,4 @@
-"""The choices that shape a pack: command line and library share these defaults."""
+"""Settings of a pack; the command line and the library share these defaults."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From voices to words: recognisers that are already there, and subtitles of what they hear."""
+"""Speech recognition of separated voices with external recognisers, and subtitles."""

@@ -1,4 +1,4 @@
-"""Where something is heard in a voice, and how it is cut up for a recogniser."""
+"""Find the audible stretches of a voice, and cut it into pieces for a recogniser."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from avse.faces.lips import RATE_HZ
 from avse.types import FloatArray
 
 HEARD_DB = 50.0
-"""A voice is heard where it is within so many decibels of its loudest. Generous: the gate makes
-silence far below, and a soft word lost is worse than a breath kept."""
+"""A voice counts as audible within so many decibels of its loudest frame. The value is generous:
+the gate's silence is far lower, and losing a soft word is worse than keeping a breath."""
 
 SHORTEST_S, SHORTEST_PAUSE_S = 0.1, 0.7
 """Shorter sounds are left out, shorter pauses belong to the stretch around them."""
 
-_REST_S = 1.0  # nothing shorter is left over where a stretch is cut
+_REST_S = 1.0  # shortest remainder after cutting a stretch
 
 
 @dataclass(frozen=True)
 class Cutting:
-    """How a voice is cut up.
+    """Rules for cutting a voice.
 
     Attributes:
-        longest_s: no piece is longer. What has to be cut is cut at its softest moment.
-        longest_pause_s: what is heard within it goes into one piece, pauses between included.
+        longest_s: maximum length of a piece. Longer ones are cut at their quietest moment.
+        longest_pause_s: stretches within this time form one piece, including pauses.
     """
 
     longest_s: float
@@ -36,11 +36,11 @@ class Cutting:
 
 @dataclass(frozen=True)
 class Loudness:
-    """How loud a voice is from frame to frame; 90,000 frames an hour.
+    """Level of a voice in each frame; 90,000 frames an hour.
 
     Attributes:
         levels: (frames,) mean power at 25 Hz.
-        heard: stretches in which something is heard: first frame, and the one after the last.
+        heard: audible stretches: first frame, and the one after the last.
         peak: largest absolute sample.
     """
 
@@ -52,7 +52,7 @@ class Loudness:
         """The first piece from a frame on: its first frame, and the one after the last.
 
         Returns:
-            None where nothing more is heard.
+            None if no audible stretch is left.
         """
         ahead = [(max(first, begin), stop) for first, stop in self.heard if stop > begin]
         if not ahead:
@@ -70,7 +70,7 @@ class Loudness:
         return first, stop
 
     def is_heard(self, start_s: float, stop_s: float) -> bool:
-        """Whether anything is heard within a stretch of time."""
+        """Whether the voice is audible within a stretch of time."""
         return any(a < stop_s * RATE_HZ and b > start_s * RATE_HZ for a, b in self.heard)
 
 

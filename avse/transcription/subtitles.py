@@ -1,4 +1,4 @@
-"""Timed text, read from what a recogniser prints and written as SubRip; by way of pysubs2."""
+"""Read timed text from the output of a recogniser, and write SubRip, with pysubs2."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BRACKETED = re.compile(rf"^\[({_CLOCK})\s*-->\s*({_CLOCK})\][^\S\n]*(.*)$", re.
 
 @dataclass(frozen=True)
 class Cue:
-    """A piece of text and when it is said, in seconds."""
+    """A piece of text with its start and end in seconds."""
 
     start: float
     stop: float
@@ -30,12 +30,12 @@ class Cue:
 
 @dataclass
 class SubtitleFiles:
-    """What was written, or will be.
+    """Subtitles that were written or will be.
 
     Attributes:
         paths: the file of each voice, by its number.
-        warnings: what the user should know, in words.
-        failure: why some are missing, if any are.
+        warnings: warnings for the user, as text.
+        failure: reason why some are missing, if any are.
     """
 
     paths: dict[StemKey, Path] = field(default_factory=dict)
@@ -121,7 +121,7 @@ def _written(cues: Iterable[Cue], kind: str) -> str:
     written = pysubs2.SSAFile()
     for cue in cues:
         event = pysubs2.SSAEvent(start=round(cue.start * 1000), end=round(cue.stop * 1000))
-        # Braces would be taken for the mark-up of another format and be lost.
+        # pysubs2 would read braces as the mark-up of another format and remove them.
         event.plaintext = tidy(cue.text).replace("{", "(").replace("}", ")")
         written.append(event)
     return str(written.to_string(kind))

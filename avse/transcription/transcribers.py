@@ -1,4 +1,4 @@
-"""Recognisers of speech that are already there: faster-whisper, or any command.
+"""Speech recognisers installed on this machine: faster-whisper, or any command.
 
 A command gets the path of a WAV file in the place of {} (or at its end) and prints the words, as
 plain text or, with times, as SubRip or WebVTT.
@@ -35,7 +35,7 @@ _NEEDED = "a model of faster-whisper is a folder with model.bin, config.json and
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a recogniser heard.
+    """Output of a recogniser.
 
     Attributes:
         text: the words.
@@ -52,17 +52,17 @@ class Transcriber(Protocol):
 
     @property
     def timed(self) -> bool | None:
-        """Whether it says when words are said; None as long as it has heard no words."""
+        """Whether its output has times; None until it has recognised words."""
 
     def hear(self, path: Path, stopped: Callable[[], bool] = lambda: False) -> Transcript:
         """The words in a sound file.
 
         Args:
             path: the sound file.
-            stopped: whether to give up; what was heard until then is worth nothing.
+            stopped: called repeatedly; True aborts, and the output is discarded.
 
         Raises:
-            InputError: a sound that it cannot hear, or it was stopped.
+            InputError: the sound cannot be transcribed, or the recogniser was stopped.
         """
 
 

@@ -1,4 +1,4 @@
-"""Subtitles of a separated voice: what a recogniser hears in it, at the times of the video."""
+"""Make subtitles of a separated voice, with the times of the video."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from avse.transcription.transcribers import Transcriber, Transcript, open_transc
 from avse.utils.progress import Progress
 
 RATE = 16000
-"""In hertz: what recognisers were trained on."""
+"""Sample rate in Hz on which recognisers were trained."""
 
 FULL = 0.9
-"""Peak of what a recogniser is given; 16 bits hold a soft voice badly."""
+"""Peak of the sound for a recogniser, since 16 bits represent a quiet voice badly."""
 
 PATIENCE_S = 3600.0
 """How long a command may take over one piece."""
 
 UNTIMED = Cutting(longest_s=30.0, longest_pause_s=0.0)
-"""A recogniser without times hears stretch by stretch: theirs are the only times there are."""
+"""A recogniser without times gets one stretch at a time, whose times the subtitles use."""
 
 TIMED = Cutting(longest_s=300.0, longest_pause_s=30.0)
 """One with times hears more at once, for the context and for fewer starts of a command; not all,
@@ -93,10 +93,10 @@ def transcribe(
     stopped: Callable[[], bool] = lambda: False,
     folder: Path | None = None,
 ) -> list[Cue]:
-    """What a recogniser hears in a voice, with the times at which the video plays it.
+    """Transcribe a voice, with times in playing time of the video.
 
-    The voice is read twice, in constant memory: to find where it is heard, and to be cut up. What
-    a recogniser hears in silence is left out.
+    The voice is read twice, in constant memory: to find its audible stretches, and to cut it.
+    Words recognised in silence are left out.
 
     Args:
         voice: see `Voice`.
@@ -104,7 +104,7 @@ def transcribe(
         progress: called with the seconds of the voice that are done.
         peak: largest absolute sample of the voice where the file has only a part of it.
         stopped: see `Transcriber.hear`.
-        folder: where pieces are kept while they are heard; None for that of temporary files.
+        folder: folder for pieces during recognition; None for the system's temporary folder.
 
     Raises:
         MediaError: the voice cannot be read.

@@ -156,7 +156,7 @@ def test_what_no_node_has_room_for_is_refused(head: Any) -> None:
             clusters.Cluster(head.address, resources, workers.make, Limits())
     with pytest.raises(UsageError, match="whole number"):
         clusters.Resources(1.5)
-    with pytest.raises(UsageError, match="no GPU is asked"):
+    with pytest.raises(UsageError, match="reserves no GPU"):
         clusters.recruit_on(head.address, clusters.Resources(), "cuda", None)
 
 
