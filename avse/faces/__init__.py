@@ -1,5 +1,5 @@
-"""Faces: find them (`detect`), follow them (`track`), read their lips (`lips`), show who is who.
+"""Face detection (`detect`), tracking (`track`), lip landmarks (`lips`) and identity.
 
-Takes decoded pictures with their instants and never opens a file. Used by the separation pipeline
-and the command line; knows neither. Importing it loads no face model.
+The package takes decoded frames with their times and never opens a video. Importing it loads no
+network.
 """

@@ -1,9 +1,9 @@
-"""The detector CenterFace: faces of any size in one picture, with eyes, nose and mouth corners.
+"""The face detector CenterFace: faces of any size, with eyes, nose and mouth corners.
 
 Xu, Yan, Yang and Cai: "CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019
 (https://arxiv.org/abs/1911.03599). The network is a MobileNetV2 with a feature pyramid; for every
-fourth pixel across and down it says how likely the middle of a face is there, how large that face
-is and where its five points are. ONNX Runtime computes it. Source and licence of the weights are in
+fourth pixel in each direction it estimates the probability of the centre of a face, the size of the
+face and its five points. ONNX Runtime computes it. Source and licence of the weights are in
 `pretrained/MODEL_CARD.md`.
 """
 
@@ -24,28 +24,30 @@ from avse.utils.shipped import open_onnx, run_options
 WEIGHTS = "centerface"
 
 SIDE, CLOSE_SIDE = 480, 1440
-"""Longer side of what the network is shown, in pixels, if the picture is not smaller: usually, and
-looking closely."""
+"""Longer side of the input in pixels, if the picture is not smaller: for ordinary detection, and
+for
+small faces."""
 
 _CLOSE_SHARE = 7 / 8
-"""Longer side of what it is shown, looking closely, over that of the picture: it takes two thirds
-of the time, and finds as many faces of 24 pixels."""
+"""Longer side of the input for small faces over that of the picture: compared with 1, it takes two
+thirds of the time and finds as many faces of 24 pixels."""
 
 _AROUND, _AROUND_PX = 3.0, 192
-"""Side of the square around a face that is looked for near its place, in faces; pixels of it that
-the network is shown."""
+"""Side of the square in which a face is detected near its last place, in face sizes, and in pixels
+of
+the input."""
 
 MIN_SCORE = 0.5
 
 _GIVE_BACK = "memory.enable_memory_arena_shrinkage"
-"""A setting of ONNX Runtime's runs: memory goes back to the system afterwards."""
+"""A setting of ONNX Runtime's runs: return memory to the system afterwards."""
 
 _STRIDE, _MULTIPLE = 4, 32
 _SAME = 0.3
-"""Overlap from which two findings are one face."""
+"""Overlap from which two detections are one face."""
 
 _MOST = 4096
-"""Places, the likeliest first, that are looked at: it bounds the work on pictures made to cost."""
+"""Maximal number of candidates; it bounds the time on malicious pictures."""
 
 _OUTPUTS = ("heat", "size", "offset", "points")
 
@@ -62,13 +64,13 @@ class FacePoints(Detection):
     points: FloatArray = field(repr=False)
 
     def moved(self, x: float, y: float) -> FacePoints:
-        """The same, so many pixels further right and down."""
+        """The same face, moved right and down by `x` and `y` pixels."""
         box = replace(self.box, x=self.box.x + x, y=self.box.y + y)
         return FacePoints(box, self.score, self.points + np.array([x, y], np.float32))
 
     @property
     def eyes_px(self) -> float:
-        """Distance between the middles of the eyes."""
+        """Distance between the centres of the eyes, in pixels."""
         return float(np.hypot(*(self.points[1] - self.points[0])))
 
 
@@ -76,14 +78,14 @@ class CenterFace:
     """Finds faces and five points of each.
 
     Args:
-        side: longer side of what the network is shown, in pixels; larger pictures are made smaller,
-            smaller ones keep their size. Faces are found from about 10 pixels there.
-        min_score: what is less likely a face is not reported, 0..1.
-        threads: how many compute.
+        side: longer side of the input in pixels; larger pictures are scaled down, smaller ones keep
+            their size. Faces are found from about 10 pixels of the input.
+        min_score: minimal probability of a reported face, 0..1.
+        threads: number of threads.
 
     Raises:
-        MissingWeightsError: its file is absent.
-        CorruptWeightsError: its file is damaged.
+        MissingWeightsError: the weights do not exist.
+        CorruptWeightsError: the weights are damaged.
     """
 
     def __init__(self, side: int = SIDE, min_score: float = MIN_SCORE, threads: int = 1) -> None:
@@ -93,14 +95,14 @@ class CenterFace:
         self._closely = run_options({_GIVE_BACK: "cpu:0"})
 
     every = 15
-    """Looking at every so many frames is enough."""
+    """Recommended number of frames from one detection to the next."""
 
     def detect_closely(self, picture: Image, near: Box | None = None) -> list[FacePoints]:
-        """Find small faces too, best first.
+        """Detect small faces too, best first.
 
         Args:
             picture: (height, width, 3) uint8 RGB.
-            near: only around this box, which is much cheaper.
+            near: detect only around this box, which is much faster.
         """
         if near is None:
             side = min(CLOSE_SIDE, round(_CLOSE_SHARE * max(picture.shape[:2])))
@@ -117,11 +119,11 @@ class CenterFace:
     def detect(
         self, picture: Image, side: int | None = None, *, give_back: bool = False
     ) -> list[FacePoints]:
-        """Find the faces in a picture, best first.
+        """Detect the faces in a picture, best first.
 
         Args:
             picture: (height, width, 3) uint8 RGB.
-            side: instead of the one that the detector was made with.
+            side: longer side of the input, in place of that of the detector.
             give_back: whether to return memory to the system afterwards.
         """
         height, width = picture.shape[:2]
@@ -138,14 +140,14 @@ class CenterFace:
 
 
 def network_input(picture: Image, side: int) -> tuple[FloatArray, int, int]:
-    """What the network takes: (1, 3, rows, columns), with zeros below and right of the picture.
+    """The input of the network: (1, 3, rows, columns), zero-padded below and on the right.
 
     Args:
         picture: (height, width, 3) uint8 RGB.
-        side: longer side of the picture in it, in pixels.
+        side: longer side of the scaled picture, in pixels.
 
     Returns:
-        The input, and how many rows and columns of it are the picture.
+        The input, and the number of its rows and columns that the picture fills.
     """
     small = fit_inside(picture, side)
     rows, columns = small.shape[:2]
@@ -155,7 +157,7 @@ def network_input(picture: Image, side: int) -> tuple[FloatArray, int, int]:
 
 
 def _up(length: int) -> int:
-    """The next multiple of what the network halves."""
+    """Round up to a multiple of the stride of the network."""
     return -(-length // _MULTIPLE) * _MULTIPLE
 
 
@@ -167,19 +169,19 @@ def _roll(points: FloatArray) -> float:
 def _decode(
     heat: FloatArray, size: FloatArray, offset: FloatArray, five: FloatArray, min_score: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Faces out of the network's maps.
+    """Decode faces from the outputs of the network.
 
     Args:
-        heat: (1, rows, columns), how likely a face has its middle there.
+        heat: (1, rows, columns), probability of the centre of a face.
         size: (2, rows, columns), logarithms of height and width, in strides.
-        offset: (2, rows, columns), how far below and right of the cell the middle is, in strides.
-        five: (10, rows, columns), down and across of each point, from the upper left corner of the
-            face, in faces.
-        min_score: least value of `heat`.
+        offset: (2, rows, columns), offset of the centre from the cell, down and right, in strides.
+        five: (10, rows, columns), position of each point, down and right of the upper left corner
+            of the face, in face sizes.
+        min_score: minimal value of `heat`.
 
     Returns:
-        Boxes (n, 4) of left, top, width, height; scores (n,), falling; points (n, 5, 2), x and y;
-        all in pixels of what the network was shown.
+        Boxes (n, 4): left, top, width, height; scores (n,), descending; points (n, 5, 2), x and y;
+        in pixels of the input.
     """
     rows, columns = np.nonzero(heat[0] >= min_score)
     order = np.argsort(-heat[0, rows, columns], kind="stable")[:_MOST]
@@ -200,7 +202,7 @@ def _decode(
 
 
 def _apart(boxes: npt.NDArray[np.floating[Any]]) -> list[int]:
-    """Indices of the boxes that overlap none before them."""
+    """Non-maximum suppression: indices of the boxes that overlap with no better one."""
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     areas = boxes[:, 2] * boxes[:, 3]
     left, kept = np.arange(len(boxes)), []

@@ -1,9 +1,9 @@
-"""Small faces in large pictures: looked for now and then, in squares that show them larger.
+"""Detection of small faces in large pictures, now and then, at a higher resolution.
 
-A detector sees a picture of 192 x 192 pixels or so, in which a face of 50 pixels in 1080 lines is
-a speck. Looking closely costs a dozen looks, so it is done at the beginning of a shot and every
-second and a half; in between, landmarks carry the face on, as they do any other. A `CloseDetector`
-needs no squares: it looks at the whole picture, larger than it otherwise does.
+Some detectors take 192 x 192 pixels, in which a face of 50 pixels in 1080 lines vanishes. They are
+run on a dozen squares of the picture, at the beginning of a shot and every second and a half; in
+between, landmarks track the face as usual. A `CloseDetector` needs no squares: it takes the whole
+picture at a higher resolution.
 """
 
 from __future__ import annotations
@@ -18,27 +18,30 @@ from avse.faces.detect import Box, Detection, FaceBackend, Image, close_detector
 
 _EVERY_S = Fraction(3, 2)
 _SELDOM_S = 6
-"""A detector that sees small faces by itself looks half as often after each time that nobody new
-was found, down to this."""
+"""Longest interval of a `CloseDetector`, in seconds: the interval doubles each time that no new
+face
+is found."""
 
 _OVERLAP = 0.2
 _MIN_SCORE, _MIN_PX = 0.75, 32
-"""Of a face that is seen in a square alone. Faces of 40 pixels and more reach 0.85; textures,
-stars, pieces of machines reach 0.8 now and then, the small ones most often."""
+"""Minimal score and size of a face that is detected only in a square. Faces of 40 pixels and more
+have
+0.85; textures, stars and parts of machines sometimes have 0.8, small ones most often."""
 
 _SMALL = 0.5
-"""Sides of a square below which a face is small: larger ones are seen in the whole picture."""
+"""A face is small below this share of the side of a square; larger ones are detected in the whole
+picture."""
 
 _MOST = 12
-"""New faces that are taken from one look around."""
+"""Maximal number of new faces from one detection."""
 
 
 class Closer:
-    """Looks closely when it is time.
+    """Detects small faces, at its own intervals.
 
     Args:
-        backend: the detector; nothing is done for one whose `close_px` is None and that has
-            no `close_detector`.
+        backend: the face backend; nothing is done if its `close_px` is None and it has no
+            `close_detector`.
     """
 
     def __init__(self, backend: FaceBackend) -> None:
@@ -49,16 +52,16 @@ class Closer:
         self._detector = close_detector_of(backend)
 
     def shot(self) -> None:
-        """A shot begins: look at the next occasion."""
+        """Start a shot: detect at the next call."""
         self._next, self._wait, self._before = None, _EVERY_S, []
 
     def look_around(self, image: Image, time: Fraction, known: Sequence[Box]) -> list[Detection]:
-        """Look for small faces everywhere; nothing is found before it is time to look again.
+        """Detect small faces in the whole picture; returns nothing before the next interval.
 
         Args:
             image: the picture.
             time: its instant.
-            known: faces that are seen already, and not given again.
+            known: faces that are known already, and not returned.
         """
         if self._next is not None and time < self._next:
             return []
@@ -92,7 +95,7 @@ class Closer:
         return apart
 
     def look_at(self, image: Image, box: Box) -> Detection | None:
-        """Look once more at where a small face should be; None if it isn't there, or not small."""
+        """Detect a small face near its last place; None if there is none, or it is not small."""
         if self._detector is not None:
             near = [f for f in self._detector.detect_closely(image, box) if f.box.centred_in(box)]
             return max(near, key=lambda face: face.box.overlap(box), default=None)
@@ -107,7 +110,7 @@ class Closer:
         return max(seen, key=lambda face: face.box.overlap(box), default=None)
 
     def _look(self, image: Image, x: int, y: int, side: int) -> list[Detection]:
-        """The faces in a square, but for those that it cuts through."""
+        """Detect the faces in a square, except for those that its edges cut."""
         height, width = image.shape[:2]
         square = np.ascontiguousarray(image[y : y + side, x : x + side])
         edges = (x > 0, y > 0, x + side < width, y + side < height)
@@ -121,23 +124,23 @@ class Closer:
 
 
 def largest(faces: Iterable[Detection]) -> list[Detection]:
-    """The largest of many new faces, which bounds what following them costs."""
+    """The largest of many new faces, which bounds the cost of tracking."""
     return sorted(faces, key=lambda face: -face.box.w)[:_MOST]
 
 
 def same_face(one: Box, other: Box) -> bool:
-    """Whether boxes are of one face; the box of a small one may be far too large from afar."""
+    """Whether two boxes are of one face; boxes of small faces may be far too large."""
     return one.centred_in(other) and 0.5 < one.w / max(other.w, 1e-6) < 2.0
 
 
 def _over(box: Box, side: int, edges: tuple[bool, bool, bool, bool]) -> list[bool]:
-    """Whether a face reaches over each edge behind which there is more of the picture."""
+    """Whether a face crosses each edge of a square inside the picture."""
     beyond = (box.x < 0, box.y < 0, box.x + box.w > side, box.y + box.h > side)
     return [more and over for more, over in zip(edges, beyond, strict=True)]
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Where squares begin along a side of the picture."""
+    """Positions of the squares along a side of the picture."""
     if length <= side:
         return [0]
     count = 1 + int(np.ceil((length - side) / (side * (1 - _OVERLAP))))

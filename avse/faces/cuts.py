@@ -1,4 +1,4 @@
-"""Where one shot ends and the next begins."""
+"""Shot boundary detection."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ _PAST_S, _EVERY_S = Fraction(3, 2), Fraction(1, 5)
 
 
 class CutDetector:
-    """Tells, frame by frame, whether a new shot begins.
+    """Detects cuts, frame by frame.
 
-    A cut is a change of the small picture that is large (mean over pixels of 14 of 255 levels, and
-    three times what the last dozen frames changed by), so a fast pan, where every frame changes
-    much, is none. A dissolve is not a cut either, but `dissolved` tells that a face may have become
-    another.
+    A cut is a large change of the reduced picture: on average 14 of 255 levels, and three times the
+    change of the last dozen frames. A fast pan, in which every frame changes much, is not a cut. A
+    dissolve is not a cut either, but `dissolved` is true when one face may have become another.
     """
 
     def __init__(self) -> None:
@@ -35,7 +34,7 @@ class CutDetector:
         self._past: deque[tuple[Fraction, npt.NDArray[np.float32]]] = deque()
 
     def change(self, picture: Picture) -> float:
-        """Take the next frame; give its mean difference from the one before, 0..255."""
+        """Add the next frame; returns its mean difference from the last one, 0..255."""
         small = picture.reduced(*_SIZE)
         if small is None:
             # Every so many pixels are enough, and a tenth of the work.
@@ -46,12 +45,12 @@ class CutDetector:
         return 0.0 if last is None else _difference(self._last, last)
 
     def dissolved(self) -> bool:
-        """Whether the picture is another than it was within the last second or so."""
+        """Whether the picture has changed altogether within about a second."""
         last = self._last
         return last is not None and any(_difference(last, s) > _OTHER for _, s in self._past)
 
     def is_cut(self, picture: Picture, time: Fraction) -> bool:
-        """Take the next frame; say whether it begins a shot. The very first frame does not."""
+        """Add the next frame; returns whether it begins a shot. The very first frame does not."""
         resized = bool(self._shape) and picture.shape != self._shape
         self._shape = picture.shape
         change = self.change(picture)

@@ -1,4 +1,4 @@
-"""What a face backend is, and how one is opened by name."""
+"""The interface of face backends; `open_backend` opens one by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Box:
     Attributes:
         x, y: left and top edge.
         w, h: width and height.
-        roll: how far the head leans in the picture, radians, clockwise; 0 where unknown.
+        roll: roll of the head in radians, clockwise; 0 if unknown.
     """
 
     x: float
@@ -38,11 +38,11 @@ class Box:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Middle of the box."""
+        """Centre of the box."""
         return self.x + self.w / 2, self.y + self.h / 2
 
     def overlap(self, other: Box) -> float:
-        """Intersection over union of two boxes, 0..1, leaving roll aside."""
+        """Intersection over union of two boxes, 0..1, without regard to roll."""
         across = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
         down = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
         if across <= 0 or down <= 0:
@@ -51,7 +51,7 @@ class Box:
         return shared / (self.w * self.h + other.w * other.h - shared)
 
     def centred_in(self, other: Box) -> bool:
-        """Whether the middle of one box lies in the other, or the other way round."""
+        """Whether the centre of one box lies in the other, or vice versa."""
         (x, y), (u, v) = self.centre, other.centre
         across, down = max(self.w, other.w), max(self.h, other.h)
         return abs(x - u) < across / 2 and abs(y - v) < down / 2
@@ -59,7 +59,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Detection:
-    """A face that a detector found, with how sure it is (0..1)."""
+    """A detected face, with its score (0..1)."""
 
     box: Box
     score: float
@@ -67,16 +67,16 @@ class Detection:
 
 @dataclass(frozen=True)
 class FaceLandmarks:
-    """One face, point by point.
+    """The landmarks of one face.
 
     Attributes:
-        lips: (43, 3) in pixels, as `avse.faces.lips` orders them; z away from the camera.
-        confidence: (43,) in 0..1, how far each of them can be believed.
-        head: how the head stands.
-        shape: (n, 3) in pixels: points that talking hardly moves, the same n at every face of one
-            backend; they say, roughly, whose face it is.
-        box: the bounds of the face, good for finding it again in the next frame.
-        presence: 0..1, how sure the backend is that this is a face at all.
+        lips: (43, 3) in pixels, in the order of `avse.faces.lips`; z points away from the camera.
+        confidence: (43,) confidence of each lip landmark, 0..1.
+        head: pose of the head.
+        shape: (n, 3) in pixels: landmarks that talking hardly moves, with the same n for all faces
+            of a backend; they identify the face roughly.
+        box: bounds of the face, from which it is tracked in the next frame.
+        presence: probability that this is a face, 0..1.
     """
 
     lips: FloatArray
@@ -88,57 +88,56 @@ class FaceLandmarks:
 
 
 class FaceBackend(Protocol):
-    """Finds faces, and the points of a face.
+    """Detects faces, and finds their landmarks.
 
-    What it finds is kept in the cache if it has a `version` too, a text as `backend_version` gives
-    it: one that has none is asked every time.
+    Results are cached if the backend has a `version` too, a text as from `backend_version`.
     """
 
     @property
     def name(self) -> str:
-        """The name that `open_backend` takes."""
+        """The name for `open_backend`."""
         ...
 
     @property
     def close_px(self) -> int | None:
-        """Side of the squares in which its detector has to look for small faces.
+        """Side of the squares in which the detector finds small faces.
 
         None if it finds them in the whole picture.
         """
         ...
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
-        """Find the faces in each of the images, best first."""
+        """Detect the faces in each image, best first."""
         ...
 
     def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
-        """Find the points of the face in each box; None where there is none after all."""
+        """Find the landmarks of the face in each box; None if there is no face."""
         ...
 
 
 def reads_luma(backend: FaceBackend) -> bool:
-    """Whether the landmarks of a backend take (height, width) brightness in place of RGB."""
+    """Whether `landmarks` of a backend takes luma (height, width) in place of RGB."""
     return bool(getattr(backend, "reads_luma", False))
 
 
 class CloseDetector(Protocol):
-    """A detector that can look closely at a whole picture by itself, without squares.
+    """A detector that can find small faces in a whole picture, without squares.
 
-    A backend that has one gives it as `close_detector`; its `close_px` is None then.
+    A backend has it as attribute `close_detector`; its `close_px` is None then.
     """
 
     @property
     def every(self) -> int:
-        """Looking at every so many frames is enough, if nobody says otherwise."""
+        """Default number of frames from one detection to the next."""
         ...
 
     def detect_closely(self, picture: Image, near: Box | None = None) -> Sequence[Detection]:
-        """Find small faces too, best first; near a box if one is given. Takes longer."""
+        """Detect small faces too, best first, or only near a box. Slower than `detect`."""
         ...
 
 
 def close_detector_of(backend: FaceBackend) -> CloseDetector | None:
-    """The detector of a backend that can look closely by itself, if it has one."""
+    """The `CloseDetector` of a backend, or None."""
     found: CloseDetector | None = getattr(backend, "close_detector", None)
     return found
 
@@ -158,11 +157,11 @@ def available_backends() -> list[str]:
 
 
 def backend_version(name: str, *, device: str = "cpu") -> str:
-    """A text that is another one whenever a backend may find something else.
+    """A text that changes whenever the results of a backend may change.
 
     Args:
-        name: as `open_backend` takes it; nothing is opened.
-        device: where it computes.
+        name: see `open_backend`; nothing is opened.
+        device: device of the backend.
     """
     base = name.partition(":")[0]
     if base == NATIVE:
@@ -174,7 +173,7 @@ def backend_version(name: str, *, device: str = "cpu") -> str:
 
 
 def package_version(package: str) -> str:
-    """The version of an installed package, found without importing it; "none" if it is not."""
+    """The version of a package, without importing it; "none" if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -187,13 +186,12 @@ def open_backend(name: str = NATIVE, *, device: str = "cpu") -> FaceBackend:
     Args:
         name: "native"; "mediapipe"; or "face-alignment", which may name a detector of that package
             after a colon: "face-alignment:blazeface".
-        device: where it computes ("cpu", "cuda", "cuda:1", "mps"); the first two are always on the
-            CPU.
+        device: "cpu", "cuda", "cuda:1" or "mps"; the first two backends always use the CPU.
 
     Raises:
-        UsageError: there is no such backend.
+        UsageError: the backend does not exist.
         MissingExtraError: its package is not installed.
-        MissingWeightsError: its weights are neither here nor to be had.
+        MissingWeightsError: its weights do not exist and cannot be downloaded.
     """
     base, _, option = name.partition(":")
     if base == NATIVE and not option:

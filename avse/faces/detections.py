@@ -1,6 +1,6 @@
-"""The part of the search for faces that needs no tracks: shot cuts, and what the detector finds.
+"""The part of face tracking that does not depend on tracks: cuts and detections.
 
-It depends on the pictures alone, so it can run ahead of tracking, in another thread.
+It depends only on the frames, so it runs ahead of tracking, in another thread.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from avse.faces.detect import Box, Detection, FaceBackend, Image, close_detector
 from avse.media.pictures import Picture
 
 _LONGEST_S = Fraction(4, 5)
-"""The detector runs at least as often as this, so that where pictures follow slowly, faces are
-confirmed well within `FaceSettings.max_unconfirmed_s`."""
+"""Longest interval between detections in seconds, for low frame rates: faces must be confirmed well
+within `FaceSettings.max_unconfirmed_s`."""
 
 _EVERY = 5
-"""Frames from one detection to the next, for a backend that does not name a number."""
+"""Default number of frames from one detection to the next."""
 
 
 class Frame(Protocol):
@@ -40,16 +40,16 @@ class Frame(Protocol):
 
 @dataclass(frozen=True)
 class DetectedFrame:
-    """A picture, and what was found in it without knowing who is being followed.
+    """A frame with its detections.
 
     Attributes:
-        time: its instant, in seconds.
-        picture: what it shows.
-        cut: whether a shot begins with it.
-        dissolved: whether the picture has changed altogether within the last second or so; False
-            where `found` is None.
-        found: faces that the detector found; None where it did not run.
-        small: faces that a close look found besides.
+        time: time in seconds.
+        picture: the picture.
+        cut: whether it begins a shot.
+        dissolved: whether the picture has changed altogether within about a second; False if
+            `found` is None.
+        found: detected faces; None if the detector did not run.
+        small: further, small faces.
     """
 
     time: Fraction
@@ -61,13 +61,13 @@ class DetectedFrame:
 
 
 class FrameDetector:
-    """Finds cuts and faces, frame by frame.
+    """Detects cuts and faces, frame by frame.
 
     One thread may call it while another calls `detect` and `detect_near`.
 
     Args:
-        backend: finds faces.
-        every: the detector runs at every so many frames, and where a shot begins.
+        backend: the face backend.
+        every: number of frames from one detection to the next; each cut adds one.
     """
 
     def __init__(self, backend: FaceBackend, every: int) -> None:
@@ -79,7 +79,7 @@ class FrameDetector:
         self._lock = threading.Lock()
 
     def __call__(self, frame: Frame) -> DetectedFrame:
-        """Take the next frame."""
+        """Add the next frame."""
         time = frame.time
         picture: Picture = getattr(frame, "picture", None) or Picture(frame.image)
         late = self._ran is not None and time - self._ran >= _LONGEST_S
@@ -97,24 +97,24 @@ class FrameDetector:
         return DetectedFrame(time, picture, cut, self._cut.dissolved(), found, small)
 
     def detect(self, image: Image) -> list[Detection]:
-        """Find the faces in a picture, best first."""
+        """Detect the faces in a picture, best first."""
         with self._lock:
             return self._backend.detect([image])[0]
 
     def detect_near(self, image: Image, box: Box) -> Detection | None:
-        """Look once more where a small face should be; None if it isn't there, or not small."""
+        """Detect a small face near its last place; None if there is none, or it is not small."""
         with self._lock:
             return self._closer.look_at(image, box)
 
 
 def usual_rhythm(backend: FaceBackend) -> int:
-    """Every how many frames a backend's detector runs."""
+    """Number of frames from one detection to the next for a backend."""
     detector = close_detector_of(backend)
     return _EVERY if detector is None else detector.every
 
 
 def thinned(frames: Iterable[Frame], max_rate_hz: float) -> Iterator[Frame]:
-    """Leave out frames that follow too fast, or whose time stamps do not go forward."""
+    """Skip frames above a frame rate, and frames whose time stamps do not increase."""
     last: Fraction | None = None
     for frame in frames:
         if last is None or (frame.time - last) * max_rate_hz >= 1:

@@ -1,4 +1,4 @@
-"""Lip and jaw geometry: what the visual stream of the network sees.
+"""Lip and jaw geometry: the input of the visual stream.
 
 A face is reduced to 43 points: 20 on the outer lip contour, 20 on the inner one and 3 on the chin.
 They are expressed in a frame that is fixed to the head (origin: tip of the nose; x: to the person's
@@ -28,7 +28,7 @@ OUTER, INNER, CHIN = 20, 20, 3
 POINTS = OUTER + INNER + CHIN
 
 MAX_GAP_S = Fraction(12, 100)
-"""Between two sightings further apart than this, the lips count as unseen."""
+"""Longest gap between two sightings that is interpolated, in seconds."""
 
 
 RIGID = 13
@@ -53,7 +53,7 @@ _ANCHORS = [0, 1, 2, 3, 9]
 
 @dataclass(frozen=True)
 class Head:
-    """How a head stands in the picture.
+    """Pose of a head in the picture.
 
     Attributes:
         rotation: (3, 3); its columns are the axes of the head in the picture (x right, y down,
@@ -101,16 +101,16 @@ class Head:
 
 
 def fit_head(rigid: FloatArray) -> Head:
-    """Lay the frame of the head through its rigid points.
+    """Fit the coordinate frame of the head to its rigid landmarks.
 
-    The least-squares similarity from a median face (Umeyama 1991). Against a frame hung on the eye
-    corners and the nose alone, it shakes a tenth less and mixes less nodding into the lips.
+    The least-squares similarity from a median face (Umeyama 1991). Compared with a frame from the
+    eye corners and the nose only, it jitters a tenth less and mixes less nodding into the lips.
 
     Args:
         rigid: (13, 3) in pixels, z on the same scale as x and pointing away from the camera.
 
     Raises:
-        ValueError: the points coincide or are not numbers, so that no frame fits.
+        ValueError: the points coincide or are not finite.
     """
     points = rigid.astype(np.float64)
     if points.shape != (RIGID, 3) or not np.isfinite(points).all():
@@ -139,7 +139,7 @@ _MOUTH_BEND = 0.5
 def trust(
     head: Head, points: FloatArray, picture: tuple[int, int], presence: float = 1.0
 ) -> FloatArray:
-    """How far each point can be believed, for backends that do not say.
+    """Confidence of each landmark, for backends that do not estimate it.
 
     The product of: `presence`; the size of the face (1 from 24 px between the eye corners, 0 below
     8 px); how much each point faces the camera, taking the mouth for part of an upright cylinder
@@ -147,10 +147,10 @@ def trust(
     outside the picture.
 
     Args:
-        head: as `fit_head` found it.
+        head: pose from `fit_head`.
         points: (n, 3) in pixels.
         picture: (height, width).
-        presence: 0..1, that there is a face at all.
+        presence: probability of a face, 0..1.
 
     Returns:
         (n,) float32 in 0..1.
@@ -171,7 +171,7 @@ def contour(points: FloatArray, count: int) -> FloatArray:
 
     Args:
         points: (n, d), in order around the contour, starting at the anchor point to keep first.
-        count: how many points to give.
+        count: number of points.
 
     Returns:
         (count, d) float32, the first being `points[0]`.
@@ -190,11 +190,11 @@ Two of three GRID speakers, told to read clearly, move half as much again."""
 
 
 def motion(points: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
-    """Motion around the person's resting mouth: minus the median over what was seen.
+    """Lip landmarks minus the person's median mouth.
 
     Args:
         points: (frames, n, 3), head-fixed.
-        seen: (frames,).
+        seen: (frames,) bool, where the lips are visible.
 
     Returns:
         (frames, n, 3), 0 where unseen.
@@ -205,9 +205,9 @@ def motion(points: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
 
 
 def motion_scale(moved: FloatArray, seen: npt.NDArray[np.bool_]) -> float:
-    """What to multiply a person's `motion` by to make it that of a usual talker, 0.5 to 1.5.
+    """Gain that brings a person's `motion` to that of a usual speaker, 0.5 to 1.5.
 
-    No more than 1.5, so that a still face is not shaken into speech.
+    At most 1.5, so that a still face is not amplified into speech.
     """
     if not seen.any():
         return 1.0
@@ -216,15 +216,15 @@ def motion_scale(moved: FloatArray, seen: npt.NDArray[np.bool_]) -> float:
 
 
 APART_S = Fraction(1)
-"""Lips that are out of sight for longer are kept in two stretches, with nothing in between."""
+"""Lips that are off-screen for longer are stored as two stretches."""
 
 
 def network_motion(points: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
-    """Lips as networks are fed them: their motion, at the pace of lively lips.
+    """The input of the network: motion, scaled to that of a usual speaker.
 
     Args:
         points: (frames, points, 3), head-fixed.
-        seen: (frames,) where they were seen.
+        seen: (frames,) bool, where the lips are visible.
     """
     moved = motion(points, seen)
     return np.asarray(moved * np.float32(motion_scale(moved, seen)), np.float32)
@@ -267,12 +267,12 @@ class LipSequence:
 
 @dataclass(frozen=True)
 class Lips:
-    """The lips of one person over a recording: memory follows how long they were in sight.
+    """The lips of one person over a recording; memory grows with the time in sight.
 
-    `points`, `confidence` and `seen` are those of `whole`, made when asked for.
+    `points`, `confidence` and `seen` are those of `whole`, computed on use.
 
     Attributes:
-        stretches: where they were seen, in order, more than `APART_S` apart.
+        stretches: stretches in which they are visible, in order, more than `APART_S` apart.
     """
 
     stretches: tuple[LipSequence, ...]
@@ -360,7 +360,7 @@ def resample_stretches(
     *,
     max_gap_s: Fraction = MAX_GAP_S,
 ) -> Lips:
-    """As `resample`, in stretches: what lies between two sightings far apart takes no memory."""
+    """As `resample`, in stretches: long gaps take no memory."""
     cuts = np.flatnonzero(np.diff(times) > float(APART_S)) + 1
     parts = zip(
         *(np.split(values, cuts) for values in (times, points, confidence)),
@@ -377,7 +377,7 @@ def resample(
     rate_hz: int = RATE_HZ,
     max_gap_s: Fraction = MAX_GAP_S,
 ) -> LipSequence:
-    """Bring sightings at any (also variable) frame rate to the even grid of the network.
+    """Resample sightings at any frame rate, also variable, to the grid of the network.
 
     Linear in time between neighbouring sightings no further apart than `max_gap_s`; every other
     grid instant is marked unseen.
@@ -387,7 +387,7 @@ def resample(
         points: (len(times), 43, 3) head-fixed lip points.
         confidence: (len(times), 43).
         rate_hz: rate of the grid.
-        max_gap_s: longest distance bridged.
+        max_gap_s: longest interpolated gap.
     """
     if not len(times):
         empty = np.zeros((0, POINTS, 3), np.float32)

@@ -1,4 +1,4 @@
-"""Small sums that tracking needs: who is whom in two frames, who is number one."""
+"""Assignment of faces between frames, and the numbering of people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Table = npt.NDArray[np.float64]
 
 
 def table(rows: list[list[float]]) -> Table:
-    """Rows as a matrix, also where there are none."""
+    """Rows as a matrix, also if there are none."""
     columns = len(rows[0]) if rows else 0
     return np.array(rows, np.float64).reshape(len(rows), columns)
 
@@ -31,7 +31,7 @@ def assign(cost: Table, gate: float) -> list[tuple[int, int]]:
 
 
 def distance(one: Box, other: Box) -> float:
-    """How far apart two faces are, in face sizes; far if their sizes differ twofold."""
+    """Distance of two faces in face sizes; large if their sizes differ twofold."""
     size = max(one.w, one.h, 1.0)
     ratio = max(other.w, other.h, 1.0) / size
     if not 0.5 < ratio < 2.0:
@@ -41,7 +41,7 @@ def distance(one: Box, other: Box) -> float:
 
 
 def crop_face(image: Image, box: Box, side: int) -> Image:
-    """A square around a face, with some air, cut to the picture."""
+    """Crop a square around a face with some margin, limited to the picture."""
     half = 0.8 * max(box.w, box.h)
     x, y = box.centre
     left, top = max(0, round(x - half)), max(0, round(y - half))

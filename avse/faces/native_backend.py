@@ -80,7 +80,7 @@ class NativeBackend:
             return []
         places = [face_place(box) for box in boxes]
         squares = [square(image, *place, FACE_PX) for place in places]
-        points, _, presence = self._face.run(None, {"crops": as_batch(squares)})
+        points, _, presence = self._face.run(None, {"crops": as_batch(squares, contrast_of(image))})
         size = (image.shape[0], image.shape[1])
         faces = [
             face_of(_in_picture(found, *place), size, float(sure))
@@ -102,7 +102,7 @@ class NativeBackend:
         if not faces:
             return []
         squares = [square(image, *_mouth(face.head), MOUTH_PX) for face in faces]
-        lips, visible = self._mouth.run(None, {"crops": as_batch(squares)})
+        lips, visible = self._mouth.run(None, {"crops": as_batch(squares, contrast_of(image))})
         size = (image.shape[0], image.shape[1])
         out = []
         for face, fixed, shown in zip(faces, lips, _share(visible), strict=True):
@@ -151,6 +151,11 @@ def square(
     return np.asarray(found, np.float32)
 
 
+def contrast_of(image: Image) -> float:
+    """The value of `CONTRAST` for a picture: luma has levels of 16 to 235 in place of 0 to 255."""
+    return CONTRAST * 219 / 255 if image.ndim == 2 else CONTRAST
+
+
 def face_place(box: Box) -> tuple[tuple[float, float], float, float]:
     """Centre, side and roll of the square around a face."""
     return box.centre, MARGIN * max(box.w, box.h, 1.0), box.roll
@@ -164,10 +169,10 @@ def _mouth(head: Head) -> tuple[tuple[float, float], float, float]:
     return centre, MOUTH_SIDE * head.scale, roll
 
 
-def as_batch(squares: Sequence[FloatArray]) -> FloatArray:
+def as_batch(squares: Sequence[FloatArray], contrast: float = CONTRAST) -> FloatArray:
     """Squares as (n, 1, pixels, pixels), without their means, at the usual contrast."""
     grey = np.stack(squares)[:, None]
-    spread = grey.std(axis=(2, 3), keepdims=True) + np.float32(CONTRAST)
+    spread = grey.std(axis=(2, 3), keepdims=True) + np.float32(contrast)
     return np.asarray((grey - grey.mean(axis=(2, 3), keepdims=True)) / spread, np.float32)
 
 

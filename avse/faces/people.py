@@ -1,4 +1,4 @@
-"""The people of a recording: what the rest of the program gets to know of them."""
+"""The people of a recording, as face tracking returns them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from avse.faces.lips import AnyLips, Lips, LipSequence
 from avse.types import FloatArray
 
 _NEAR_S = 0.5
-"""A person is taken to be where they were seen at most this long before or after."""
+"""Longest time in seconds before or after a sighting at which its box is used."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Person:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Every number that means this person."""
+        """All numbers of this person."""
         return (self.number, *self.also)
 
     def silenced(self) -> Person:
-        """The same face with its lips out of sight, so that it has no voice."""
+        """The same face without visible lips, so that it has no voice."""
         nothing = (
             LipSequence(one.first, 0 * one.points, 0 * one.confidence)
             for one in self.lips.stretches
@@ -63,7 +63,7 @@ class Person:
         return replace(self, lips=Lips(tuple(nothing)))
 
     def box_at(self, time: float) -> tuple[float, float, float, float] | None:
-        """The box nearest in time, as fractions of the picture; None where out of sight."""
+        """The box nearest in time, as fractions of the picture; None if off-screen."""
         after = int(np.searchsorted(self.times, time))
         near = [i for i in (after - 1, after) if 0 <= i < len(self.times)]
         best = min(near, key=lambda i: abs(float(self.times[i]) - time), default=None)
@@ -75,7 +75,7 @@ class Person:
 
 @dataclass(frozen=True)
 class People:
-    """Everybody in a recording.
+    """The people in a recording.
 
     Attributes:
         persons: in order of their numbers.
@@ -103,7 +103,7 @@ class People:
         return next((person for person in self.persons if person.name == name), None)
 
     def at(self, time: float | Fraction, x: float, y: float) -> Person | None:
-        """Who is at a point of the picture at an instant?
+        """Find the person at a point of the picture.
 
         Args:
             time: seconds.
@@ -128,7 +128,7 @@ class People:
 
 
 def joined(people: People, groups: Sequence[Sequence[int]]) -> People:
-    """The same people, with some that were numbered apart as one.
+    """Join people who are one person.
 
     A joined person keeps the lowest of their numbers, the others go on to mean them, and nobody
     else's number changes. Where several of their faces are in sight at once (a speaker and the

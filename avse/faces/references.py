@@ -1,4 +1,4 @@
-"""Pictures and recordings by which people are known: who is in them?"""
+"""Face descriptions from reference pictures and recordings."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from avse.media import read_frames
 from avse.types import FloatArray
 
 _SIDE = 1280
-"""Longer side in pixels to which pictures are made smaller."""
+"""Longer side of reference pictures in pixels; larger ones are scaled down."""
 
 
 def describe_references(
     known: Sequence[Known], backend: FaceBackend, recogniser: Recogniser | None
 ) -> list[Known]:
-    """The same people, with descriptions of their faces in place of references.
+    """Replace references by descriptions of the faces in them.
 
     Args:
         known: as `avse.faces.people_file.read_people` gives them.
-        backend: who finds faces.
+        backend: the face backend.
         recogniser: the face recognition network, if there is one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which of many tracks are one person seen again?"""
+"""Join tracks of one person."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from avse.faces.recognition import Recogniser
 
 SAME_PLACE_BONUS = 0.03
-"""Likeness forgiven to a face that comes back to where it was, unless the network has seen it."""
+"""Bonus in similarity for a face that returns to its place, without face recognition."""
 
 _AT_ONCE_S = Fraction(1, 4)
-"""Between the last sight of a face before a cut and the first sight of it after."""
+"""Longest time in seconds from the last sighting before a cut to the first one after it."""
 
 _INSTANT = Fraction(1, 10_000)
 
@@ -30,10 +30,10 @@ _KEYS = itertools.count()
 
 
 class Track:
-    """One face, followed; or several stretches of one person, after joining.
+    """A face track; or several joined tracks of one person.
 
     Attributes:
-        keys: one for each track that was joined to this, and its own; they never change.
+        keys: keys of this track and of those joined to it; they never change.
     """
 
     def __init__(self, box: Box, time: Fraction, recogniser: Recogniser | None = None) -> None:
@@ -64,7 +64,7 @@ class Track:
         return self.score_sum / self.score_count if self.score_count else 0.0
 
     def close(self) -> None:
-        """Follow no more."""
+        """End the track."""
         self.spans = [(self.first_seen, self.last_seen)]
 
     def part(self) -> Track:
@@ -115,7 +115,7 @@ class Track:
 
 
 def rejoin(tracks: Sequence[Track]) -> list[Track]:
-    """Join the tracks that are surely one person, most alike first.
+    """Join the tracks that are certainly one person, most similar first.
 
     Average linkage: two groups are one person if they are alike on average over their tracks. Two
     tracks in sight at the same time never are, nor whoever shares a group with either.

@@ -1,4 +1,4 @@
-"""Pictures of another size, and parts of pictures turned upright; Pillow does the work."""
+"""Scale pictures, and crop rotated parts of them, with Pillow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from PIL import Image as Pillow
 from avse.faces.detect import Image
 
 _ROUGH = 2.0
-"""How many times larger than wanted a picture may be before what is left out shows."""
+"""Largest reduction by interpolation without visible aliasing."""
 
 _GAP = 1.2
-"""How many times larger than wanted a picture stays after whole blocks of it were averaged, which
-is much faster than to filter all of it."""
+"""Reduction that is left to the filter after whole blocks were averaged, which is much faster than
+to
+filter the whole picture."""
 
 
 def fit_inside(image: Image, side: int) -> Image:
-    """The picture made smaller, if it has to be, so that its longer side is `side` pixels."""
+    """Scale a picture down so that its longer side is at most `side` pixels."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
@@ -28,7 +29,7 @@ def fit_inside(image: Image, side: int) -> Image:
 
 
 def resize(image: Image, width: int, height: int) -> Image:
-    """A picture of another size; where it gets smaller, every pixel counts."""
+    """Scale a picture; a reduction averages all pixels."""
     if (height, width) == image.shape[:2]:
         return image
     larger = width > image.shape[1] or height > image.shape[0]
@@ -38,7 +39,7 @@ def resize(image: Image, width: int, height: int) -> Image:
 
 
 def warp(image: Image, matrix: npt.NDArray[np.float64], width: int, height: int) -> Image:
-    """A part of a picture, turned and scaled; beyond the edges their pixels go on.
+    """Crop a rotated and scaled part of a picture; edge pixels are repeated outside.
 
     Args:
         image: (h, w, 3) uint8.

@@ -1,4 +1,4 @@
-"""What is kept of a face for every frame it was seen in: some 330 bytes, however long it lasts."""
+"""Storage of a face in every frame in which it was tracked: about 330 bytes per frame."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sightings:
         confidence: FloatArray | None = None,
         pose: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        """Add one.
+        """Add a sighting.
 
         Args:
             time: its instant.
@@ -64,11 +64,11 @@ class Sightings:
         self._count += 1
 
     def forget_after(self, time: Fraction) -> None:
-        """Take back every sighting later than `time`."""
+        """Remove every sighting later than `time`."""
         self._count = int(np.searchsorted(self.times, float(time), side="right"))
 
     def part(self, time: Fraction) -> Sightings:
-        """Take off those at `time` and later, and give them."""
+        """Split off the sightings at `time` and later."""
         start = int(np.searchsorted(self.times, float(time)))
         rest = Sightings()
         rest._arrays = {
@@ -94,7 +94,7 @@ class Sightings:
         return self._arrays["pose"][: self._count].astype(np.float32)
 
     def seconds(self, longest_s: float) -> float:
-        """How long the face was in sight, leaving out absences longer than `longest_s`."""
+        """Time in sight in seconds, without gaps longer than `longest_s`."""
         if not len(self):
             return 0.0
         steps = np.diff(self.times)
@@ -103,7 +103,7 @@ class Sightings:
         return float(steps.sum()) + usual
 
     def readable(self) -> Sightings:
-        """Those in which the lips could be read."""
+        """The sightings with lip landmarks."""
         keep = self._arrays["confidence"][: self._count].any(axis=1)
         part = Sightings()
         part._arrays = {name: array[: self._count][keep] for name, array in self._arrays.items()}
@@ -121,7 +121,7 @@ class Sightings:
 
     @classmethod
     def joined(cls, parts: Iterable[Sightings]) -> Sightings:
-        """One out of several that do not overlap in time."""
+        """Join several that do not overlap in time."""
         ordered = sorted((part for part in parts if len(part)), key=lambda part: part.times[0])
         whole = cls()
         if ordered:

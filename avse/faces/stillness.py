@@ -1,4 +1,4 @@
-"""Is it a person, or a picture of one? Photographs, posters and frozen pictures do not talk.
+"""Detection of still pictures: photographs, posters and frozen pictures do not talk.
 
 A picture may be moved, turned, zoomed and encoded: its face then moves as a whole, and landmarks
 shake by a fraction of a pixel. Measured with MediaPipe on 39 stills of real clips (zoomed, panned,
@@ -29,7 +29,7 @@ _LEAST_WINDOWS = 3
 
 
 def is_still(lips: AnyLips, pose: FloatArray, least_motion: float = LEAST_MOTION) -> bool:
-    """Whether a face is a still picture: in no second of its own did it move its lips or its head.
+    """Whether a face is a still picture: neither lips nor head move within any second.
 
     Args:
         lips: over the whole recording.

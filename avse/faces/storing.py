@@ -1,7 +1,7 @@
-"""The people of a recording as bytes, and back without the loss of a bit.
+"""Lossless serialisation of the people of a recording.
 
-safetensors holds arrays and nothing that could be run; what is not an array is JSON in one of them.
-Whatever bytes are read, they give people that make sense, or a `ValueError`.
+safetensors holds arrays and no code; the rest is JSON in one of the arrays. Any bytes give valid
+people or a `ValueError`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class _Told:
-    """What of a person is not an array; of each stretch of lips its first frame and its length."""
+    """The fields of a person that are not arrays, and the first frame and length of each stretch of
+    lips."""
 
     number: int
     first_seen: str
@@ -42,7 +43,7 @@ class _Told:
 
 @dataclass(frozen=True)
 class _About:
-    """What of a recording is not an array."""
+    """The fields of a recording that are not arrays."""
 
     width: int
     height: int
@@ -52,11 +53,11 @@ class _About:
 
 
 def pack(people: People, turned: int) -> bytes:
-    """People as they were found, before anybody has named or joined them.
+    """Serialise people before names and corrections.
 
     Args:
         people: of a recording.
-        turned: by how many quarters the picture was turned; see `avse.scene.scene.Scene`.
+        turned: rotation in quarter turns; see `avse.scene.scene.Scene`.
     """
     from safetensors.numpy import save
 
@@ -94,10 +95,10 @@ def pack(people: People, turned: int) -> bytes:
 
 
 def unpack(payload: bytes | bytearray) -> tuple[People, int]:
-    """What `pack` was given.
+    """Restore people and rotation from bytes.
 
     Raises:
-        ValueError: these are other bytes.
+        ValueError: the bytes are not from `pack`.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -173,6 +174,6 @@ def _time(text: str) -> Fraction:
 
 
 def _require(fine: bool, what: str) -> None:
-    """Refuse what is not as `what` says."""
+    """Raise an error unless a condition holds."""
     if not fine:
         raise ValueError(f"not so: {what}")

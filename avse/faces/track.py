@@ -1,4 +1,4 @@
-"""From pictures to people: follow every face, through gaps and across cuts."""
+"""Face tracking: from frames to people, through gaps and across cuts."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ from avse.media.read_ahead import read_ahead
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """How faces are looked for and followed.
+    """Parameters of detection and tracking.
 
     Attributes:
-        detect_every: the detector looks at every so many frames, and whenever a face is lost or a
-            shot begins; in between, landmarks carry the boxes on. None: as often as suits the
-            backend, every 5 frames if it doesn't say.
-        max_rate_hz: pictures that follow faster than this are skipped.
-        max_gap_s: a face that comes back to its place within this time never went away.
-        max_unconfirmed_s: a face that the detector has not seen for so long is dropped.
-        min_seconds: whoever shows readable lips for less is nobody.
-        min_score: whoever the detector is less sure of, on average, is nobody; where it looked and
-            did not see a face that was being followed counts as 0.
-        simultaneous_s: whoever comes within this of another in one shot is numbered by place.
-        thumbnail: longest side of the picture kept of a face, in pixels.
-        least_motion: see `avse.faces.stillness.is_still`. None: as suits the backend.
+        detect_every: number of frames from one detection to the next; the detector also runs when a
+            face is lost or a shot begins. In between, landmarks track the faces. None: the
+            number of the backend, or 5.
+        max_rate_hz: largest frame rate; frames above it are skipped.
+        max_gap_s: longest gap in a track, in seconds.
+        max_unconfirmed_s: longest time without a detection, in seconds; then the track ends.
+        min_seconds: minimal time with visible lips of a person, in seconds.
+        min_score: minimal mean detection score of a person; a detection that misses a tracked face
+            counts as 0.
+        simultaneous_s: people who appear within this time of each other in one shot are numbered by
+            position.
+        thumbnail: longer side of the stored picture of a face, in pixels.
+        least_motion: see `avse.faces.stillness.is_still`; None for that of the backend.
     """
 
     detect_every: int | None = None
@@ -52,17 +53,17 @@ class FaceSettings:
     least_motion: float | None = None
 
     def suited(self, backend: FaceBackend) -> FaceSettings:
-        """The same, with what depends on the backend."""
+        """The same settings, with the defaults of the backend."""
         least = getattr(backend, "least_motion", LEAST_MOTION)
         return replace(self, least_motion=self.least_motion or least)
 
 
 @dataclass(frozen=True)
 class Hint:
-    """A face that somebody has pointed at.
+    """A face that the user has marked.
 
     Attributes:
-        time: seconds.
+        time: time in seconds.
         box: x, y, width, height as fractions of the picture.
     """
 
@@ -71,36 +72,36 @@ class Hint:
 
 
 HINT_S = 2.0
-"""For so long before and after its time a hint counts as seen by the detector."""
+"""Time in seconds before and after a hint in which it counts as a detection."""
 
 _SAME_FACE = 0.25
-"""Overlap from which a detection is the face that is being followed."""
+"""Overlap from which a detection belongs to a track."""
 
 _TWICE = 0.5
 """Overlap from which two boxes are one face."""
 
 _JUMP = 0.3
-"""Overlap with its last box below which a face did not move but jump to another."""
+"""Overlap with its last box below which a track has jumped to another face."""
 
 _MANY = 256
-"""Tracks that pile up before those of one person are joined, which bounds memory."""
+"""Number of finished tracks from which tracks of one person are joined, to bound memory."""
 
 
 _AHEAD = 4
-"""Pictures in which faces are detected before they are followed there."""
+"""Number of frames in which faces are detected ahead of tracking."""
 
 
 class FaceTracker:
-    """Follows the faces of a recording, frame by frame.
+    """Tracks the faces of a recording, frame by frame.
 
     Args:
-        backend: finds faces and landmarks.
+        backend: the face backend.
         settings: see `FaceSettings`.
-        scale: pixels of the source per pixel of the frames that are shown to `step`.
+        scale: pixels of the source per pixel of the frames.
         recogniser: the face recognition network, if there is one.
-        hints: faces that the detector may miss. Within 2 s of a hint its box is offered wherever
-            the detector looks, unless a face is followed there. Who is found so is followed as
-            long as landmarks are found, whether the detector ever sees the face or not.
+        hints: faces that the detector may miss. Within 2 s of a hint, its box counts as a
+            detection unless a face is tracked there. Such a face is tracked as long as its
+            landmarks are found, with or without detections.
     """
 
     def __init__(
@@ -125,11 +126,11 @@ class FaceTracker:
         self._join_at = _MANY
 
     def step(self, frame: Frame) -> None:
-        """Take the next frame, later than the last one."""
+        """Add the next frame, which is later than the last one."""
         self.follow(self.detector(frame))
 
     def follow(self, frame: DetectedFrame) -> None:
-        """Take the next frame, in which `detector` has looked for faces."""
+        """Add the next frame, with the detections of `detector`."""
         time, picture, found = frame.time, frame.picture, frame.found
         due = found is not None
         self._size = picture.shape
@@ -155,7 +156,7 @@ class FaceTracker:
             self._join_at = len(self._closed) + _MANY
 
     def _carry_on(self, picture: Picture) -> dict[Track, FaceLandmarks]:
-        """Find each face near where it was; who jumped or doubled is not found."""
+        """Track each face from its last box; drop tracks that jump or meet."""
         tracks = self._live + self._lost
         faces = self._landmarks(picture, [track.box for track in tracks])
         seen = {
@@ -183,7 +184,7 @@ class FaceTracker:
         small: Sequence[Detection],
         seen: dict[Track, FaceLandmarks],
     ) -> list[Detection]:
-        """Small faces that the detector misses in the whole picture: followed ones, new ones."""
+        """Small faces that the detector misses in the whole picture: tracked and new ones."""
         known = [item.box for item in found]
         followed = [face.box for face in seen.values()]
         missed = [box for box in followed if not any(same_face(box, other) for other in known)]
@@ -208,7 +209,7 @@ class FaceTracker:
         found: Sequence[Detection],
         seen: dict[Track, FaceLandmarks],
     ) -> list[Detection]:
-        """Faces that somebody has pointed at, and nobody else has found."""
+        """Faces that the user has marked and that are not tracked or detected."""
         taken = [*(item.box for item in found), *(face.box for face in seen.values())]
         left = [box for box in hinted if not any(_covers(box, other) for other in taken)]
         faces = self._landmarks(picture, left)
@@ -222,7 +223,7 @@ class FaceTracker:
         seen: dict[Track, FaceLandmarks],
         hinted: Sequence[Box],
     ) -> None:
-        """Confirm followed faces, pick up lost ones, begin new ones."""
+        """Confirm tracked faces, resume lost ones, begin new ones."""
         followed = list(seen)
         overlap = table([[seen[t].box.overlap(item.box) for item in found] for t in followed])
         confirmed = dict(assign(1 - overlap, 1 - _SAME_FACE))
@@ -272,7 +273,7 @@ class FaceTracker:
     def _note(
         self, track: Track, frame: DetectedFrame, face: FaceLandmarks, *, portray: bool
     ) -> Track:
-        """Write down one sighting; give the track that goes on, which may be another by now."""
+        """Record a sighting; returns the track that continues, which may be a new one."""
         time, box = frame.time, face.box
         lips = face.head.fix(face.lips)
         pose = (face.head.yaw, face.head.pitch)
@@ -299,7 +300,7 @@ class FaceTracker:
         return track
 
     def _let_go(self, time: Fraction) -> None:
-        """End what has been out of sight, or seen by the mesh alone, for too long."""
+        """End tracks that are off-screen or unconfirmed for too long."""
         gone = [t for t in self._lost if time - t.last_seen > self._settings.max_gap_s]
         self._lost = [t for t in self._lost if t not in gone]
         limit = self._settings.max_unconfirmed_s
@@ -317,13 +318,13 @@ class FaceTracker:
             self._closed.append(track)
 
     def finish(self) -> People:
-        """Say who was there."""
+        """End tracking, and return the people."""
         self._closed = rejoin(self.end())
         return people_of(self._closed, self._cuts, self.source_size, self._settings)
 
     @property
     def cuts(self) -> Sequence[Fraction]:
-        """Instants at which a new shot began so far."""
+        """Times at which a shot began so far."""
         return self._cuts
 
     @property
@@ -333,18 +334,18 @@ class FaceTracker:
         return width, height
 
     def end(self) -> list[Track]:
-        """Follow no more; give all tracks."""
+        """End tracking, and return all tracks."""
         self._end(self._live + self._lost)
         self._live, self._lost = [], []
         return self._closed
 
     def tidy(self, many: int) -> None:
-        """Join tracks that have ended and are one person's, if there are more than `many`."""
+        """Join finished tracks of one person, if there are more than `many`."""
         if len(self._closed) > many:
             self._closed = rejoin(self._closed)
 
     def so_far(self) -> list[Track]:
-        """Copies of all tracks up to now, also of those that are still followed."""
+        """Copies of all tracks so far, including active ones."""
         return [track.copied() for track in (*self._closed, *self._live, *self._lost)]
 
 
@@ -354,11 +355,11 @@ def people_of(
     size: tuple[int, int],
     settings: FaceSettings | None = None,
 ) -> People:
-    """The people that tracks show; tracks that are too short or too doubtful are nobody.
+    """Convert tracks to people; tracks that are too short or too uncertain are dropped.
 
     Args:
-        tracks: of one person each, see `avse.faces.rejoin.rejoin`.
-        cuts: instants at which shots begin.
+        tracks: joined tracks, one for each person, see `avse.faces.rejoin.rejoin`.
+        cuts: times at which shots begin.
         size: width and height of the source picture in pixels.
         settings: see `FaceSettings`.
     """
@@ -374,7 +375,7 @@ def people_of(
 
 
 def is_somebody(track: Track, settings: FaceSettings) -> bool:
-    """Whether a track is a face whose lips are in sight for long enough to count as a person."""
+    """Whether lips are visible for long enough, and the score is high enough, for a person."""
     readable = Sightings.joined(track.sightings).readable().seconds(settings.max_gap_s)
     sure = track.hinted or track.score >= settings.min_score
     return readable >= settings.min_seconds and sure
@@ -383,11 +384,11 @@ def is_somebody(track: Track, settings: FaceSettings) -> bool:
 def person_of(
     track: Track, number: int, size: tuple[int, int], settings: FaceSettings | None = None
 ) -> Person:
-    """A track as a person.
+    """Convert a track to a person.
 
     Args:
-        track: all that was seen of one person.
-        number: of the person.
+        track: the joined track.
+        number: number of the person.
         size: width and height of the source picture in pixels.
         settings: see `FaceSettings`.
     """
@@ -423,16 +424,16 @@ def find_people(
     hints: Sequence[Hint] = (),
     progress: Callable[[Fraction], None] | None = None,
 ) -> People:
-    """Find everybody whose face can be seen.
+    """Find the people in a recording.
 
     Args:
-        frames: pictures in order of time; each is looked at once and not kept.
+        frames: frames in order of time; each is used once and not kept.
         backend: see `avse.faces.detect.open_backend`.
         settings: see `FaceSettings`.
-        scale: pixels of the source per pixel of the frames, if they were made smaller.
+        scale: pixels of the source per pixel of the frames.
         recogniser: the face recognition network, if there is one.
         hints: see `FaceTracker`.
-        progress: called with the instant of each frame that is done with.
+        progress: called with the time of each finished frame.
     """
     settings = settings or FaceSettings()
     tracker = FaceTracker(backend, settings, scale, recogniser, hints)
@@ -445,5 +446,5 @@ def find_people(
 
 
 def _covers(one: Box, other: Box) -> bool:
-    """Whether boxes are of one face, one of them perhaps drawn by hand."""
+    """Whether two boxes are of one face; one of them may be drawn by hand."""
     return one.overlap(other) >= _SAME_FACE or one.centred_in(other)
