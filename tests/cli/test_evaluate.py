@@ -101,9 +101,9 @@ def test_compare(run: Run, here: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "what to judge"),
-        (("--estimates", "estimates"), "what to judge"),
-        ((*FOLDERS, "--manifest", "x.jsonl"), "what to judge"),
+        ((), "nothing to score"),
+        (("--estimates", "estimates"), "nothing to score"),
+        ((*FOLDERS, "--manifest", "x.jsonl"), "nothing to score"),
         ((*FOLDERS, "--network-only"), "need --manifest"),
         ((*FOLDERS, "--metrics", "si-sdr,mos"), "no metric 'mos'"),
         (("--manifest", "x.jsonl", "--curves", "colour"), "no curve 'colour'"),

@@ -82,7 +82,7 @@ def test_sets_that_cannot_be_used(tmp_path: Path, settings: Settings) -> None:
     manifest = make_test_set(tmp_path / "set")
     assert open_test_set(tmp_path / "set").path == manifest
     shutil.rmtree(tmp_path / "set" / "references")
-    with pytest.raises(InputError, match=r"references/duet\.1\.wav is not there"):
+    with pytest.raises(InputError, match=r"references/duet\.1\.wav is the first missing one"):
         open_test_set(manifest)
 
 
