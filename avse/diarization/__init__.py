@@ -1,1 +1,1 @@
-"""Who speaks when: from lips and sound to segments, and to the files that others read."""
+"""Speaker diarization: from lips and sound to segments, and to files for other programs."""

@@ -1,13 +1,13 @@
-"""Dubbing and voice-over: lips that move to a voice which is not theirs.
+"""Dubbing and voice-over: lips that move to another person's voice.
 
-Frame by frame they look like a speaker's. Over seconds they do not: a stranger's voice agrees with
-the lips no better in step than out of step. So the agreement of lips and voice is averaged over up
-to ten seconds in which the person would count as speaking, within one shot, and a logistic
-regression makes a probability of it. The best of small delays counts, as sound and picture may be
-apart by a little that nothing tells; where they probably are, nothing is said (`judgeable`).
+In single frames, such lips look like those of a speaker. Over seconds they do not: the sync score
+of another person's voice is no better at offset 0 than at other offsets. The score is averaged over
+up to ten seconds of speech within one shot, and a logistic regression maps it to a probability. The
+best of small offsets counts, because a small A/V offset may be undetected; if sound and picture are
+probably out of sync, there is no result (`judgeable`).
 
-Lips that are read badly, as those of small faces are, agree with no voice either: this tells lips
-that fit from lips that do not, and cannot tell why. So it is looked for only where asked.
+Unreliable lips, such as those of small faces, have a low sync score with every voice. The score
+does not tell the reason, so this analysis is optional.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from avse.sync.result import Sync
 from avse.types import FloatArray
 
 SHORTEST_S, LONGEST_S = 2.0, 10.0
-"""Seconds of speech in a shot below which nothing is said, and over which agreement is averaged."""
+"""Minimal length of speech in a shot, and length of the average, in seconds."""
 
 
 @dataclass(frozen=True)
 class DubbingRule:
-    """Agreement over a stretch of speech to the probability that the voice is another's.
+    """Maps the sync score of a stretch of speech to the probability of another person's voice.
 
-    The logit is (weight · agreement + offset) · n / (n + half). Agreement has a part that is new in
-    every frame and a part that stays with the person (some lips are read badly): evidence grows
-    with the number of frames n at first, and not without end.
+    The logit is (weight · agreement + offset) · n / (n + half). The score has a part that varies
+    from frame to frame and a part that is constant for a person (some lips are unreliable), so the
+    evidence grows with the number of frames n at first and then saturates.
 
     Attributes:
         weight, offset: see above.
-        half: frames after which half of all possible evidence is in.
-        threshold: probability from which a voice counts as another's.
+        half: number of frames with half of the maximal evidence.
+        threshold: probability from which a voice counts as another person's.
     """
 
     weight: float
@@ -46,11 +46,11 @@ class DubbingRule:
     threshold: float
 
     def probability(self, agreement: FloatArray, frames: int) -> FloatArray:
-        """As if half of all people were dubbed.
+        """Probability with equal priors.
 
         Args:
-            agreement: mean over so many frames, at the best delay; of any shape.
-            frames: how many.
+            agreement: mean score over the frames at the best offset; any shape.
+            frames: number of frames.
         """
         logit = (self.weight * agreement + self.offset) * frames / (frames + self.half)
         return np.asarray(1 / (1 + np.exp(-np.clip(logit, -50, 50))), np.float32)
@@ -62,11 +62,11 @@ RULE = DubbingRule(weight=-88.3, offset=19.91, half=113.8, threshold=0.99)
 
 @dataclass(frozen=True)
 class Dubbing:
-    """How much of what looks like a person's speech is another's voice.
+    """Result of the analysis of one person.
 
     Attributes:
-        probability: that it is, of the stretch of which it is likeliest.
-        segments: in playing time, where it is, as far as can be told.
+        probability: probability of another person's voice in the likeliest stretch.
+        segments: stretches with another person's voice, in playing time.
     """
 
     probability: float
@@ -74,19 +74,18 @@ class Dubbing:
 
     @property
     def seconds(self) -> float:
-        """How long the lips move to another's voice."""
+        """Time in seconds in which the lips move to another person's voice."""
         return sum(segment.length for segment in self.segments)
 
 
 def judgeable(sync: Sync | None) -> bool:
-    """Whether lips and sound are near enough for a lack of agreement to mean something.
+    """Whether lips and sound are close enough to sync for a low score to be meaningful.
 
-    Where they are probably apart, but too uncertainly to be corrected, the voice is separated badly
-    (two people who talk at once get each other's), and then agrees with nobody's lips.
+    If there is probably an A/V offset that is too uncertain to be corrected, the separation fails
+    (two people who talk at once may be exchanged), and the score is low for all lips.
 
     Args:
-        sync: as measured before lips that are certainly out of step were moved; None if it was not
-            measured.
+        sync: the A/V offset before correction; None if it was not measured.
     """
     if sync is None:
         return False
@@ -96,16 +95,16 @@ def judgeable(sync: Sync | None) -> bool:
 def another_voice(
     near: FloatArray, speech: Flags, cuts: Sequence[int] = (), rule: DubbingRule = RULE
 ) -> FloatArray:
-    """Frame by frame, whether the voice that is heard is not this person's.
+    """Probability, frame by frame, that the voice is another person's.
 
     Args:
-        near: (2 · REACH + 1, frames), the cues `NEAR` of one person.
-        speech: (frames,) where the person would count as speaking.
-        cuts: first frames of shots; stretches do not reach across.
+        near: (2 · REACH + 1, frames), the features `NEAR` of one person.
+        speech: (frames,) bool, where the person would count as speaking.
+        cuts: first frames of shots; stretches do not cross them.
         rule: see `DubbingRule`.
 
     Returns:
-        (frames,) probabilities; NaN where nothing can be said: too little speech, or none.
+        (frames,) probabilities; NaN where there is too little speech.
     """
     out = np.full(len(speech), np.nan, np.float32)
     spoken = np.flatnonzero(speech)
@@ -125,14 +124,14 @@ def another_voice(
 def without_another(
     probability: FloatArray, another: FloatArray, rule: DubbingRule = RULE
 ) -> FloatArray:
-    """Probabilities of speech, less where the voice is another's: both (frames,)."""
+    """Reduce the probability of speech where the voice is another person's; both are (frames,)."""
     with np.errstate(invalid="ignore"):
         taken = another >= rule.threshold
     return np.where(taken, probability * (1 - another), probability)
 
 
 def summarise(another: FloatArray, first: float = 0.0, rule: DubbingRule = RULE) -> Dubbing | None:
-    """What was found of one person; None if nothing can be said.
+    """Summarise the result of one person; None if there is none.
 
     Args:
         another: (frames,) from `another_voice`.

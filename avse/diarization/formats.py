@@ -1,4 +1,4 @@
-"""Who speaks when, as a file of any of the kinds that `avse who` and the page write."""
+"""Diarization files in all formats that `avse who` and the page write."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ KINDS = ("rttm", "srt", "vtt", "otio", "edl")
 def as_text(
     activity: Activity, kind: str, path: Path, source: Path, people: Collection[int] | None = None
 ) -> tuple[str, list[str]]:
-    """The content of a file, and what the user should know of it.
+    """The content of a file, and messages to the user.
 
     Args:
-        activity: who speaks when.
+        activity: the diarization.
         kind: one of `KINDS`.
-        path: of the file, from whose folder an .otio points to the recording.
+        path: path of the file; an .otio refers to the recording relative to its folder.
         source: the recording.
-        people: the numbers of those who are in it; None for everybody.
+        people: numbers of the people in the file; None for all.
     """
     talks = [t for t in activity.talks if people is None or t.person.number in people]
     spoken = {talk.person.number: talk.segments for talk in talks}

@@ -1,4 +1,4 @@
-"""Stretches of speech: out of probabilities, out of a clean voice, and back to frames."""
+"""Segments of speech: from probabilities, from clean speech, and back to frames."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from avse.types import FloatArray
 Flags = npt.NDArray[np.bool_]
 
 LOUD_DB = 30.0
-"""A clean voice speaks where it is within so many decibels of its loudest; networks are trained
-on the same (`avse.training.separation_stage.speaking`)."""
+"""Clean speech is active within this many dB of its loudest frame, as in training
+(`avse.training.separation_stage.speaking`)."""
 
 SMALLEST_LEVEL = 1e-7
-"""Mean power of the loudest frame below which a voice is not there at all."""
+"""Mean power of the loudest frame below which there is no speech at all."""
 
 
 @dataclass(frozen=True, order=True)
@@ -38,18 +38,18 @@ class Segment:
 
 @dataclass(frozen=True)
 class Hysteresis:
-    """When speech begins and ends.
+    """Hysteresis thresholds of speech segments.
 
-    A segment begins where the probability reaches `on`, and is then carried on, to both sides,
-    for as long as it stays at `off` or above. Then shorter pauses than `shortest_pause_s` are
-    filled, and what is still shorter than `shortest_speech_s` is left out.
+    A segment begins where the probability reaches `on`, and extends to both sides while it is at
+    least `off`. Then pauses shorter than `shortest_pause_s` are filled, and segments shorter than
+    `shortest_speech_s` are removed.
 
     Attributes:
         on, off: probabilities, off at most on.
         shortest_speech_s, shortest_pause_s: in seconds.
 
     Raises:
-        UsageError: numbers that make no sense.
+        UsageError: a value is invalid.
     """
 
     on: float = 0.5
@@ -83,7 +83,7 @@ def runs(flags: Flags) -> list[tuple[int, int]]:
 
 
 def tidied(flags: Flags, shortest_speech_s: float, shortest_pause_s: float) -> Flags:
-    """Fill short pauses between speech, then leave out short speech: (frames,) at 25 Hz."""
+    """Fill short pauses, then remove short speech: (frames,) at 25 Hz."""
     out = flags.copy()
     spoken = runs(out)
     for (_, before), (after, _) in pairwise(spoken):
@@ -96,7 +96,7 @@ def tidied(flags: Flags, shortest_speech_s: float, shortest_pause_s: float) -> F
 
 
 def segments(flags: Flags, first: float = 0.0) -> list[Segment]:
-    """Flags at 25 Hz as stretches of time.
+    """Convert flags at 25 Hz to segments.
 
     Args:
         flags: (frames,); frame k stands for the 40 ms that begin at first + k / 25.
@@ -115,7 +115,7 @@ def flags_of(spoken: Iterable[Segment], frames: int) -> Flags:
 
 
 def speech_in(voice: FloatArray, rate_hz: int) -> list[Segment]:
-    """Where a clean voice speaks.
+    """Segments of clean speech.
 
     Frames of 40 ms within `LOUD_DB` of the loudest; pauses of less than 0.3 s are filled and
     bursts of less than 0.1 s left out, as people who mark turns by hand do.

@@ -1,4 +1,4 @@
-"""Who speaks when in a recording: the pipeline, and the Python API."""
+"""Speaker diarization of a recording: the pipeline, and the Python API."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ BLOCK_S = 1.0
 
 @dataclass(frozen=True)
 class SpeakerTurns:
-    """When one person speaks.
+    """The speaker turns of one person.
 
     Attributes:
-        person: who.
-        segments: when, in playing time, in order, apart from each other.
-        probability: (frames,) float32 of speech, 25 a second; NaN where the face is out of sight.
-        dubbed: where the lips move to a voice that is not theirs, which is not in `segments`; None
-            if that cannot be decided, or was not asked for.
+        person: the person.
+        segments: segments of speech in playing time, in order, not overlapping.
+        probability: (frames,) float32, probability of speech at 25 Hz; NaN where the face is
+            off-screen.
+        dubbed: where the lips move to another person's voice, which is not in `segments`; None if
+            that cannot be decided or was not computed.
     """
 
     person: Person
@@ -52,19 +53,19 @@ class SpeakerTurns:
 
     @property
     def seconds(self) -> float:
-        """How long the person speaks in all."""
+        """Total speaking time in seconds."""
         return sum(segment.length for segment in self.segments)
 
 
 @dataclass(frozen=True)
 class Activity:
-    """Who speaks when.
+    """The speaker diarization of a recording.
 
     Attributes:
-        scene: the recording and everybody in it.
-        talks: of each person, in order of their numbers.
+        scene: the recording and the people in it.
+        talks: speaker turns of each person, in order of their numbers.
         first: playing time of the first frame of every probability, in seconds.
-        heard: whether there was sound; without it, moving lips count as speech.
+        heard: whether the recording has sound; without sound, moving lips count as speech.
         cues: (people, cues, frames) float32, see `avse.inference.activity_features`.
         sync: the A/V offset; None if it was not measured.
     """
@@ -94,19 +95,19 @@ def who(
     examined: Examined | None = None,
     **options: Any,
 ) -> Activity:
-    """Find out who speaks when.
+    """Find out who speaks when (speaker diarization).
 
     Memory grows by a few megabytes an hour and person.
 
     Args:
         path: a video, with or without sound.
-        rule: when speech begins and ends.
-        dubbing: whether to leave out where lips move to a voice that is not theirs.
+        rule: thresholds of speech.
+        dubbing: whether to remove speech where lips move to another person's voice.
         settings: see `Settings`.
-        network: use this one instead of loading `settings.model`.
-        backend: an open face detection backend; else the one that the settings name.
+        network: a loaded network, in place of `settings.model`.
+        backend: an open face backend, in place of `settings.faces`.
         progress: called with (stage, seconds done, seconds in all or None).
-        examined: what `avse.scene.scene.examine` gave, if it was asked already.
+        examined: the result of `avse.scene.scene.examine`, or None.
         options: fields of `Settings` to change, such as `track=1`.
 
     Returns:
@@ -114,10 +115,10 @@ def who(
 
     Raises:
         MediaError: the file cannot be read.
-        NoAudioError: there is no such sound track.
-        NoVideoError: there is no moving picture.
+        NoAudioError: the sound track does not exist.
+        NoVideoError: the file has no video stream.
         NoFaceError: no face was found.
-        MissingError: weights or a face backend are not there.
+        MissingError: weights or a face backend do not exist.
 
     Examples:
         >>> import avse
@@ -144,10 +145,9 @@ def listen(
     dubbing: bool = False,
     progress: Progress = no_progress,
 ) -> Activity:
-    """As `who`, for a recording that was looked at already.
+    """As `who`, for a scene.
 
-    Lips that are certainly out of step are moved to their sound, as `avse.separation.separator`
-    does it.
+    A certain A/V offset is corrected in the lips, as in `avse.separation.separator`.
 
     Raises:
         MediaError: the sound cannot be read.

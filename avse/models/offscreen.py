@@ -1,8 +1,8 @@
-"""Off-screen speech: what is left of a mixture, divided among voices, a crowd and the rest.
+"""The network for off-screen speech: divides the residual among voices, crowd and rest.
 
-Trained on top of a network that separates by lips, which stays fixed. The input is the mixture and
-what that network left of it; the output is, for each time-frequency bin of the remainder, the share
-of each kind. A U of temporal blocks as in the fusion of `avse.models.network`, without lips.
+It is trained on top of a fixed network that separates by lips. The input is the mixture and the
+residual of that network; the output is the share of each kind in each time-frequency bin of the
+residual. A U of temporal blocks as in the fusion of `avse.models.network`, without lips.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ class OffscreenNet(nn.Module):
         self.leave = nn.Conv1d(fine, len(KINDS) * BINS, 1)
 
     def forward(self, spectrum: Tensor, left: Tensor) -> Tensor:
-        """Share out what is left.
+        """Compute the shares of the residual.
 
         Args:
             spectrum: (batch, bins, frames), complex STFT of mixtures, frames a multiple of 4.
-            left: the same less every voice that was found by lips.
+            left: the residual: the mixtures minus every voice separated by lips.
 
         Returns:
             (batch, len(KINDS), bins, frames), 0..1, in every bin adding up to 1.

@@ -1,4 +1,4 @@
-"""How long a mask is still estimated from lips that are out of sight."""
+"""Visibility weight: how long a mask is estimated after the lips go off-screen."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ HOLD_S, FADE_S = 0.4, 0.4
 no lips at all: it contains some of every speaker, at the expense of the speakers in sight."""
 
 REACH = math.ceil((HOLD_S + FADE_S) * VIDEO_RATE)
-"""Video frames to each side that the presence of a person depends on."""
+"""Number of video frames to each side that the weight depends on."""
 
 
 def presence(seen: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """How far somebody takes part: 1 up to `HOLD_S` from a frame with lips, 0 from `FADE_S` later.
+    """Visibility weight: 1 up to `HOLD_S` from a frame with lips, 0 from `FADE_S` later.
 
     Args:
-        seen: (..., video frames) where the lips were seen; beyond both ends they were not.
+        seen: (..., video frames), where the lips are visible; they are not outside of the range.
 
     Returns:
         (..., video frames), 0..1.

@@ -1,4 +1,4 @@
-"""What a network is made of: saved beside its weights, and enough to rebuild it."""
+"""Specifications of networks, saved with the weights, from which they are rebuilt."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _LONGEST = 65_536
 
 
 class Spec:
-    """What the dataclasses of dimensions have in common: they are kept as JSON.
+    """Base class of specifications, which are stored as JSON.
 
     Attributes:
-        added: fields that the first weights lack; they were made with what are now the defaults.
+        added: fields that older weights lack; they have the defaults.
 
     Raises:
         ValueError: a dimension is out of range.

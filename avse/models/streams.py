@@ -1,7 +1,7 @@
-"""The streams: lips, a voice and a mixture, each by itself, to features.
+"""The visual, voice and audio streams.
 
-`VisualStream` and `VoiceStream` lead to one embedding at the video rate; `AudioStream` knows of no
-faces. `avse.models.network` says what is made of them, and whom they follow.
+`VisualStream` and `VoiceStream` map to one embedding at the video rate; `AudioStream` computes
+features of the mixture. `avse.models.network` combines them and names the sources.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FLOOR = 1e-5
 
 @dataclass
 class AudioFeatures:
-    """What the audio stream made of a mixture.
+    """The output of the audio stream.
 
     Attributes:
         coarse: (batch, coarse_channels, video frames).
@@ -33,12 +33,12 @@ class AudioFeatures:
     fine: Tensor
 
     def pick(self, index: Tensor) -> AudioFeatures:
-        """The mixtures at these places of the batch, repeats allowed."""
+        """Select mixtures of the batch by index, with repetition."""
         return AudioFeatures(self.coarse[index], self.fine[index])
 
 
 class VisualStream(nn.Module):
-    """Lip geometry to an embedding of the voice it belongs to: a dilated temporal CNN at 25 Hz."""
+    """Maps lip geometry to an embedding of the voice: a dilated temporal CNN at 25 Hz."""
 
     mean: Tensor
     components: Tensor
@@ -64,7 +64,7 @@ class VisualStream(nn.Module):
 
         Args:
             points: (batch, video frames, points, 3), head-fixed, minus the person's median.
-            seen: (batch, video frames), 1 where the lips were seen, else 0.
+            seen: (batch, video frames), 1 where the lips are visible, else 0.
 
         Returns:
             (batch, components, video frames).
@@ -73,14 +73,14 @@ class VisualStream(nn.Module):
         return (z * seen[..., None]).transpose(1, 2)
 
     def forward(self, components: Tensor, seen: Tensor) -> Tensor:
-        """Watch.
+        """Compute the embedding.
 
         Args:
             components: (batch, components, video frames), from `project`.
             seen: (batch, video frames).
 
         Returns:
-            (batch, embedding, video frames), 0 where the lips were not seen.
+            (batch, embedding, video frames), 0 where the lips are not visible.
         """
         both = functional.pad(seen[:, 1:] * seen[:, :-1], (1, 0))
         velocity = functional.pad(components[..., 1:] - components[..., :-1], (1, 0))
@@ -93,10 +93,10 @@ class VisualStream(nn.Module):
 
 
 class VoiceStream(nn.Module):
-    """A single voice to the embedding that the lips of its speaker should have.
+    """Maps a single voice to the embedding of its speaker's lips.
 
-    The partner of `VisualStream` in training: from it, speech without a picture gets its lips. A
-    recording is separated without it.
+    It is trained with `VisualStream` and simulates the lips of speech without video. Separation
+    does not use it.
     """
 
     mel: Tensor
@@ -124,10 +124,10 @@ class VoiceStream(nn.Module):
         return out
 
     def evidence(self, lips: Tensor, voices: Tensor) -> Tensor:
-        """How well lips and voices go together.
+        """Similarity of lips and voices.
 
-        The inner product of the embeddings, summed over time, not averaged: three seconds of
-        agreement weigh more than one.
+        The inner product of the embeddings, summed over time, not averaged, so that longer
+        stretches weigh more.
 
         Args:
             lips: (faces, embedding, video frames).
@@ -140,7 +140,7 @@ class VoiceStream(nn.Module):
 
 
 class AudioStream(nn.Module):
-    """The mixture's magnitudes to features at two rates."""
+    """Maps the mixture's magnitudes to features at two rates."""
 
     def __init__(self, spec: AVSESpec) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""Whose voice is it? A description of a voice that stays the same whatever is said.
+"""Voiceprints (speaker embeddings) of separated voices.
 
-A frame of it means little; summed over some seconds of speech and brought to unit length it is
-near those of the same person and far from others' (as the d-vectors of Wan et al. 2018,
-*Generalized end-to-end loss for speaker verification*, except that frames are added up, so that it
-can be kept as a running sum). It is trained on voices that still have some of others in them, as
-separated ones do.
+The network computes frames, which are summed over seconds of speech and normalised to unit length.
+Such voiceprints of one person are close to each other and far from those of others (as the
+d-vectors of Wan et al. 2018, *Generalized end-to-end loss for speaker verification*, but as a
+running sum of frames). The training data contain remainders of other voices, as separated voices
+do.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class VoiceprintNet(nn.Module):
         self.leave = nn.Conv1d(coarse, spec.size, 1)
 
     def forward(self, spectrum: Tensor) -> Tensor:
-        """Describe voices, frame by frame.
+        """Compute the frames of voiceprints.
 
         Args:
             spectrum: (n, bins, frames), magnitudes of single voices, frames a multiple of 4.
@@ -84,11 +84,11 @@ class VoiceprintNet(nn.Module):
 
 
 def pooled(frames: Tensor, weight: Tensor) -> Tensor:
-    """Voiceprints from their frames.
+    """Pool frames to voiceprints.
 
     Args:
         frames: (n, size, video frames).
-        weight: (n, video frames), how much the person speaks in each.
+        weight: (n, video frames), weight of each frame.
 
     Returns:
         (n, size), of unit length.
@@ -97,7 +97,7 @@ def pooled(frames: Tensor, weight: Tensor) -> Tensor:
 
 
 def enrolment(total: Tensor) -> Tensor:
-    """The voiceprint of a known voice as the fusion takes it.
+    """The voiceprint of a known voice as input of the fusion.
 
     Args:
         total: (..., size), a sum of frames of a `VoiceprintNet` times their weights, or a

@@ -1,6 +1,6 @@
-"""Weights: how networks are read from files, strictly, and written.
+"""Read and write files of weights, strictly.
 
-PyTorch is imported by what loads and saves only: reading what a file says it holds is quick.
+Only loading and saving import PyTorch; reading a header is fast.
 
 A weights file is safetensors; its metadata holds the `AVSESpec` that rebuilds the network and a
 short description. `avse.utils.shipped` finds those that come with avse.
@@ -36,14 +36,14 @@ def load(model: str, *, device: str = "cpu") -> AVSENet:
     """Load a network, strictly: every weight present, none left over, hash as listed.
 
     Args:
-        model: a shipped name or the path of a file.
+        model: the name of shipped weights or the path of a file.
         device: "cpu", "cuda", "cuda:N" or "mps".
 
     Returns:
         The network, in evaluation mode.
 
     Raises:
-        MissingWeightsError: the file is not there.
+        MissingWeightsError: the file does not exist.
         CorruptWeightsError: the file is damaged, or was not made for this version.
 
     Examples:
@@ -70,7 +70,7 @@ def load(model: str, *, device: str = "cpu") -> AVSENet:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """The head of a file of weights.
+    """The header of a file of weights.
 
     Attributes:
         path: of the file.
@@ -84,10 +84,10 @@ class WeightsFile:
 
 
 def read_header(path: Path) -> WeightsFile:
-    """The description in a file of weights; no value is read.
+    """Read the header of a file of weights, without values.
 
     Raises:
-        CorruptWeightsError: it is no such file.
+        CorruptWeightsError: the file is not a file of weights.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -106,10 +106,10 @@ def read_header(path: Path) -> WeightsFile:
 
 
 def read_spec(kind: type[AnySpec], file: WeightsFile, name: str) -> AnySpec:
-    """A specification that a file of weights holds under a name.
+    """Read a specification from a header.
 
     Raises:
-        CorruptWeightsError: it is none, or none of this version.
+        CorruptWeightsError: it is invalid, or of another version.
     """
     try:
         return kind.from_json(file.metadata[name])
@@ -118,10 +118,10 @@ def read_spec(kind: type[AnySpec], file: WeightsFile, name: str) -> AnySpec:
 
 
 def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> list[nn.Module]:
-    """Build networks and put the values of a file into them, strictly: all, and nothing else.
+    """Build networks from a file of weights, strictly: all values, and nothing else.
 
-    That the tensors are those that the networks need is seen before a network takes any memory: a
-    specification can ask for more than a machine has.
+    The tensors are checked before a network takes any memory, because a specification can require
+    more memory than the machine has.
 
     Args:
         file: the head of the file.
@@ -175,10 +175,10 @@ def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> lis
 
 
 def _try_out(network: AVSENet, path: Path) -> None:
-    """Ask a network about a moment of noise: better now than after the work.
+    """Run a network on a moment of noise, so that errors come before the work.
 
     Raises:
-        CorruptWeightsError: it cannot answer, or not in numbers.
+        CorruptWeightsError: the network fails, or its output is not finite.
     """
     import torch
 
@@ -203,7 +203,7 @@ def _try_out(network: AVSENet, path: Path) -> None:
 
 
 def widen(value: torch.Tensor) -> torch.Tensor:
-    """Stored halves become floats; the network computes in float32."""
+    """Convert stored 16-bit floats to float32."""
     return value.float() if value.is_floating_point() else value
 
 
@@ -211,13 +211,13 @@ def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> N
     """Write a network's weights with its specification.
 
     Args:
-        network: what to write.
-        path: where; replaced by rename.
+        network: the network.
+        path: the file, written atomically.
         half: store 16-bit floats, which halves the file.
         notes: further metadata.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     write_weights(
         stored(network.state_dict(), half=half),
@@ -227,7 +227,7 @@ def save(network: AVSENet, path: Path, *, half: bool = False, **notes: str) -> N
 
 
 def stored(state: dict[str, Any], *, half: bool, prefix: str = "") -> dict[str, Any]:
-    """Values as they are stored, under names that begin with `prefix`."""
+    """Values to store, under names that begin with `prefix`."""
     out: dict[str, Any] = {}
     for name, value in state.items():
         value = value.detach().cpu().contiguous()
@@ -239,10 +239,10 @@ def stored(state: dict[str, Any], *, half: bool, prefix: str = "") -> dict[str, 
 
 
 def write_weights(state: dict[str, Any], metadata: dict[str, str], path: Path) -> None:
-    """Write a file of weights; replaced by rename.
+    """Write a file of weights, atomically.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     from safetensors.torch import save_file
 

@@ -1,1 +1,1 @@
-"""Is the sound in step with the picture? Asked of lips and voices, over time."""
+"""A/V offset (lip sync): measured from lips and voices over time."""

@@ -1,9 +1,9 @@
-"""Lips and sound slid along each other: at which delay do their embeddings agree best?
+"""Cross-correlation of lip and voice embeddings over A/V offsets.
 
 The visual stream and the voice stream were trained against each other
 (`avse.training.contrastive`), so that the inner product of their embeddings is the evidence that
-lips and voice belong together. `slide` is that product for a range of delays; `hear` gives the
-voice embedding every 10 ms, four times as often as the lips are seen, so that delays can be told
+lips and voice belong together. `slide` computes that product for a range of offsets. `hear`
+computes the voice embedding every 10 ms, four times per video frame, so that offsets are resolved
 more finely than a video frame.
 """
 
@@ -26,11 +26,11 @@ BoolArray = npt.NDArray[np.bool_]
 def hear(network: AVSENet, sound: FloatArray) -> FloatArray:
     """The voice embedding at every hop of the STFT.
 
-    The voice stream answers once a video frame; it is asked four times, with the sound moved by a
-    hop in between.
+    The voice stream has one output per video frame; it runs four times, with the sound shifted by a
+    hop each time.
 
     Args:
-        network: in evaluation mode.
+        network: the network, in evaluation mode.
         sound: (samples,) 16 kHz.
 
     Returns:
@@ -63,18 +63,18 @@ def slide(
     step: int = 1,
     start: int = 0,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Inner products of lips with the sound that comes so much later, added up over frames.
+    """Sum the inner products of lips with the sound at each delay over frames.
 
     Args:
         lips: (embedding, frames).
         voice: (embedding, instants).
-        seen: (frames,) which frames count.
-        delays: by which the sound is taken to be late, in instants.
+        seen: (frames,) bool, frames with visible lips.
+        delays: delays of the sound, in instants.
         step: instants from one frame of the lips to the next.
         start: instant of frame 0 of the lips; it may lie outside the sound.
 
     Returns:
-        (delays,) sums over the frames that have sound, and how many these are.
+        (delays,) sums over the frames with sound, and the number of these frames.
     """
     products = lips.T.astype(np.float64) @ voice.astype(np.float64)
     frames = np.flatnonzero(seen)

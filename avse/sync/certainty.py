@@ -1,10 +1,9 @@
-"""From evidence for every delay to one delay, and how sure it is.
+"""The A/V offset and its confidence, from the evidence for every offset.
 
-A curve of evidence (see `avse.sync.agreement`) has a peak at the true delay, and hills elsewhere
-that come from speech being alike from one syllable to the next. How far the peak stands out of the
-hills, and how strong lips and voice are altogether, tell whether the peak is the delay: a logistic
-regression on these two, fitted on clips whose delay is known, and on faces and sounds that have
-nothing to do with each other, for which every answer is wrong.
+The evidence (see `avse.sync.agreement`) has a peak at the true offset, and side peaks because
+syllables are similar. The confidence is a logistic regression on the height of the peak above the
+rest and on the total strength of the evidence. It was fitted on clips with a known offset, and on
+faces and sounds that do not belong together, for which every answer is wrong.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ STEP_MS = 10
 """From one delay to the next."""
 
 REACH = 100
-"""Delays to either side of 0, in steps: one second."""
+"""Largest offset either way, in steps: one second."""
 
 _SAME = 15
-"""Delays within this many steps of a peak belong to it."""
+"""Offsets within this many steps of a peak belong to it."""
 
 LEAD_MS = 20
-"""By how much lips and voice agree best too early: the median over GRID clips of people that the
-shipped weights never saw. Taken off every offset."""
+"""Bias of the measured offset: the median over GRID clips of people who were not in training. It is
+subtracted from every offset."""
 
 WEIGHTS = (-3.48, 1.11, 0.54)
 """Of 1, the peak's lead over the best other delay in standard deviations of the evidence, and the
@@ -36,7 +35,7 @@ logarithm of peak and deviation. docs/sync.md says on what they were fitted; `be
 
 
 def judge(curve: FloatArray) -> Offset:
-    """The delay that a curve speaks for.
+    """Estimate the offset from the evidence.
 
     Args:
         curve: (2 · REACH + 1,) evidence in nats for delays of -REACH to REACH steps; 0 is none.
@@ -50,7 +49,7 @@ def judge(curve: FloatArray) -> Offset:
 
 
 def describe(curve: FloatArray) -> tuple[float, float]:
-    """The peak's lead in standard deviations of the rest, and the logarithm of both."""
+    """Height of the peak in standard deviations of the rest, and the logarithm of both."""
     best = int(np.argmax(curve))
     rest = curve[np.abs(np.arange(len(curve)) - best) > _SAME]
     deviation = float(rest.std()) + 1e-6
