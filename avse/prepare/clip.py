@@ -15,10 +15,10 @@ from avse.faces.detect import FaceBackend
 from avse.faces.lips import POINTS
 from avse.faces.people import Person
 from avse.media import probe
-from avse.prepare.hearing import Sound, hear
+from avse.prepare.appearance import Appearance, AppearanceRecorder
+from avse.prepare.audio import MeasuredAudio, read_audio
 from avse.prepare.layouts import SourceFile
 from avse.prepare.settings import PrepareSettings
-from avse.prepare.watching import Looks, Watcher
 from avse.scene.scene import look
 from avse.settings import Settings
 from avse.utils.fingerprint import sha256
@@ -49,7 +49,7 @@ class Measured:
         detail: more about `lost`, for people.
         arrays: sound (samples,) int16; lips (frames, 43, 3) float16 and seen (frames,) uint8, from
             the first sample of the sound on; portraits, skull, clothes and voice, see
-            `Looks` and `Sound`. Sound-only clips have sound and voice alone.
+            `Appearance` and `MeasuredAudio`. MeasuredAudio-only clips have sound and voice alone.
     """
 
     files: tuple[FileState, ...]
@@ -82,9 +82,9 @@ def files_of(source: SourceFile) -> tuple[Path, ...]:
 def measure(source: SourceFile, settings: PrepareSettings, backend: FaceBackend | None) -> Measured:
     """Measure a clip; errors are returned in `lost`, not raised.
 
-    Flags: seconds; clipped, level_db, silence, band_hz (see `Sound`); and with a picture seen
-    (share of frames), faces (how many), dominance (share of the face area, summed over time, of the
-    one taken) and eyes_px.
+    Flags: seconds; clipped, level_db, silence, band_hz (see `MeasuredAudio`); and with a picture
+    seen (share of frames), faces (how many), dominance (share of the face area, summed over time,
+    of the one taken) and eyes_px.
 
     Args:
         source: the clip.
@@ -106,7 +106,7 @@ def measure(source: SourceFile, settings: PrepareSettings, backend: FaceBackend 
         if seconds is not None and seconds > settings.max_seconds:
             flags["seconds"] = round(seconds, 3)
             return Measured(files, flags, TOO_LONG, f"{seconds:.0f} s", {})
-        sound = hear(files_of(source)[-1])
+        sound = read_audio(files_of(source)[-1])
         flags.update(_sound_flags(sound))
         arrays: dict[str, npt.NDArray[Any]] = {"sound": sound.samples, "voice": sound.voice}
         if backend is not None:
@@ -129,7 +129,7 @@ def _length(source: SourceFile) -> float | None:
     return None if duration is None else float(duration)
 
 
-def _sound_flags(sound: Sound) -> dict[str, float]:
+def _sound_flags(sound: MeasuredAudio) -> dict[str, float]:
     return {
         "seconds": round(len(sound.samples) / SAMPLE_RATE, 3),
         "clipped": round(sound.clipped, 5),
@@ -140,10 +140,10 @@ def _sound_flags(sound: Sound) -> dict[str, float]:
 
 
 def _watch(
-    source: SourceFile, sound: Sound, settings: PrepareSettings, backend: FaceBackend
+    source: SourceFile, sound: MeasuredAudio, settings: PrepareSettings, backend: FaceBackend
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, float]]:
     """Lips and appearance of the only or the dominant face."""
-    watcher = Watcher(backend)
+    watcher = AppearanceRecorder(backend)
     choices = Settings(faces=settings.faces, device="cpu", cache=False, corrections=False)
     scene = look(
         source.root / source.path, choices, need_audio=source.sound is None, backend=watcher
@@ -178,7 +178,7 @@ def _area(person: Person) -> float:
     return person.box[2] * person.box[3] * person.seconds_on_screen
 
 
-def _described(looks: Looks) -> dict[str, npt.NDArray[Any]]:
+def _described(looks: Appearance) -> dict[str, npt.NDArray[Any]]:
     return {
         "portraits": looks.portraits,
         "skull": looks.skull,

@@ -43,7 +43,7 @@ class Task:
     @property
     def derived_with(self) -> str:
         """Digest of what the derived arrays depend on."""
-        from avse.prepare.likeness import VERSION
+        from avse.prepare.clustering import VERSION
 
         return f"{self.model}-{VERSION if self.source.person is None else 'labelled'}"
 
@@ -134,7 +134,7 @@ def _one_thread() -> Iterator[None]:
 
 def _derived(measured: Measured, task: Task) -> Measured:
     """With the arrays that are computed from others: the curve of delays, gradients of the face."""
-    from avse.prepare.likeness import gradients
+    from avse.prepare.clustering import gradients
     from avse.prepare.sync import delay_curve, listener
 
     arrays = dict(measured.arrays)

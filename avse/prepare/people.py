@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
 
+from avse.prepare.clustering import Array, PersonClusters, refined
 from avse.prepare.layouts import SourceFile
-from avse.prepare.likeness import Array, PersonClusters, refined
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.store import Kept
 

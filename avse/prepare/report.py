@@ -10,7 +10,7 @@ import numpy as np
 
 from avse.data.pack import CONFIDENT
 from avse.data.splits import TEST, TRAIN, VALID
-from avse.prepare.keeping import Dropped
+from avse.prepare.filters import Dropped
 from avse.prepare.settings import VERSION, PrepareSettings
 from avse.prepare.shards import Shard, ShardClip
 

@@ -15,7 +15,7 @@ from avse.errors import InputError, OutputExistsError, UsageError
 from avse.media.atomic_files import writing
 from avse.prepare.clip import UNREADABLE
 from avse.prepare.delays import estimate
-from avse.prepare.keeping import Dropped, check_hold_out, split_of, why_not
+from avse.prepare.filters import Dropped, check_hold_out, split_of, why_not
 from avse.prepare.layouts import Found, SourceFile, find_sources, read_labels
 from avse.prepare.measuring import measure_all
 from avse.prepare.people import Group, find_groups

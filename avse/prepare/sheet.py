@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from avse.prepare.appearance import PORTRAIT
 from avse.prepare.shards import ShardClip
-from avse.prepare.watching import PORTRAIT
 
 ACROSS, MOST = 16, 150
 """Faces in a row, and rows: the people with the most clips come first."""

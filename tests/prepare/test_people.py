@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from avse.data.pack import PreparedPack
+from avse.faces.stillness import LEAST_MOTION
+from avse.faces.track import FaceSettings
 from avse.prepare import people as module
-from avse.prepare.likeness import GRADIENTS, gradients, refined
+from avse.prepare.appearance import AppearanceRecorder
+from avse.prepare.clustering import GRADIENTS, gradients, refined
 from avse.prepare.people import tell_apart
 from avse.prepare.running import prepare
 from avse.prepare.settings import PrepareSettings
@@ -62,3 +65,15 @@ def test_two_real_people_are_two(people: Path, tmp_path: Path) -> None:
     who = {clip.id: clip.person for clip in PreparedPack(tmp_path / "pack").clips}
     assert who["people/anna/0"] == who["people/anna/1"] == "like-anna-0"
     assert who["people/ben/0"] == who["people/ben/1"] == "like-ben-0"
+
+
+def test_the_recorder_of_appearances_keeps_what_suits_its_backend() -> None:
+    class Steady:
+        name, close_px, least_motion = "steady", None, 0.001
+
+    class Shaky:
+        name, close_px = "shaky", None
+
+    settings = FaceSettings()
+    assert settings.suited(AppearanceRecorder(Steady())).least_motion == Steady.least_motion
+    assert settings.suited(AppearanceRecorder(Shaky())).least_motion == LEAST_MOTION

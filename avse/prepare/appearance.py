@@ -1,6 +1,6 @@
-"""What a face looks like, noted while the faces of a clip are being followed.
+"""The appearance of the faces of a clip, recorded during face tracking.
 
-The face backend is wrapped, so that no picture is looked at twice.
+The face backend is wrapped, so that no frame is processed twice.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from avse.faces.detect import (
 )
 from avse.faces.identity import MAX_YAW, clothes, skull
 from avse.faces.scaling import warp
+from avse.faces.stillness import LEAST_MOTION
 from avse.types import FloatArray
 
 PORTRAIT = 64
@@ -40,15 +41,15 @@ _MOST = 64
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What somebody looks like.
+class Appearance:
+    """The appearance of a person.
 
     Attributes:
         portraits: (n, 64, 64, 3) RGB, n up to 5: the face upright to the head, the tip of its nose
             a little below the middle.
         skull: (points · 3,) mean shape in eye distances.
         clothes: (4 · 8 · 3,) 0..1; not a number where the picture ends above them.
-        eyes_px: median distance between the outer eye corners, pixels of the frames looked at.
+        eyes_px: median distance between the outer eye corners, in pixels of the frames.
     """
 
     portraits: Image
@@ -66,11 +67,11 @@ class _Sighting:
     clothes: FloatArray | None = None
 
 
-class Watcher:
-    """A face backend that remembers the faces it has found.
+class AppearanceRecorder:
+    """A face backend that records the appearance of the faces that another backend finds.
 
     Args:
-        backend: does the work.
+        backend: the other backend.
     """
 
     def __init__(self, backend: FaceBackend) -> None:
@@ -81,13 +82,18 @@ class Watcher:
 
     @property
     def name(self) -> str:
-        """Of the backend."""
+        """Name of the backend."""
         return self._backend.name
 
     @property
     def close_px(self) -> int | None:
         """See `FaceBackend`."""
         return self._backend.close_px
+
+    @property
+    def least_motion(self) -> float:
+        """See `avse.faces.track.FaceSettings`."""
+        return float(getattr(self._backend, "least_motion", LEAST_MOTION))
 
     @property
     def close_detector(self) -> CloseDetector | None:
@@ -122,14 +128,14 @@ class Watcher:
             self._described, self._stride = self._described[::2], 2 * self._stride
         return faces
 
-    def looks(self, box: tuple[float, float, float, float]) -> Looks | None:
+    def looks(self, box: tuple[float, float, float, float]) -> Appearance | None:
         """Describe the person whose face is usually in a box.
 
         Args:
-            box: x, y, width, height in pixels of the frames looked at.
+            box: x, y, width, height in pixels of the frames.
 
         Returns:
-            None if no face was seen there from the front.
+            None if there was no frontal face.
         """
         here = Box(*box)
         seen = [s for s in self._sightings if _near(s.box, here)]
@@ -141,7 +147,7 @@ class Watcher:
         missing = np.full(worn.shape[1], np.nan)
         faces = [s.portrait for s in described if s.portrait is not None]
         some = np.linspace(0, len(faces) - 1, min(len(faces), PORTRAITS)).round().astype(int)
-        return Looks(
+        return Appearance(
             np.stack([faces[n] for n in some]),
             np.asarray(np.mean([s.skull for s in seen], axis=0), np.float32),
             np.asarray(worn[there].mean(axis=0) if there.any() else missing, np.float32),

@@ -26,7 +26,7 @@ _FLOOR = 1e-10
 
 
 @dataclass(frozen=True)
-class Sound:
+class MeasuredAudio:
     """A clip's sound.
 
     Attributes:
@@ -47,7 +47,7 @@ class Sound:
     voice: FloatArray
 
 
-def hear(path: Path, *, track: int | None = None) -> Sound:
+def read_audio(path: Path, *, track: int | None = None) -> MeasuredAudio:
     """Read a sound track and measure its quality.
 
     Raises:
@@ -60,7 +60,7 @@ def hear(path: Path, *, track: int | None = None) -> Sound:
     if not len(sound):
         raise NoAudioError(f"{path.name}: the sound track is empty", "leave the clip out")
     level, silence = loudness(sound)
-    return Sound(
+    return MeasuredAudio(
         np.asarray(np.clip(np.rint(sound * 32767), -32768, 32767), np.int16),
         _clipped(path, track),
         level,
@@ -80,7 +80,8 @@ def _clipped(path: Path, track: int | None) -> float:
 
 
 def loudness(sound: FloatArray) -> tuple[float, float]:
-    """Level of the loud parts in dB of full scale, and the share of silence; see `Sound`."""
+    """Level of the loud parts in dB of full scale, and the share of silence; see
+    `MeasuredAudio`."""
     whole = sound[: max(1, len(sound) // _BLOCK) * _BLOCK]
     blocks = whole.reshape(-1, min(_BLOCK, len(whole)))
     levels = 10 * np.log10(np.mean(np.square(blocks, dtype=np.float64), axis=1) + _FLOOR)
@@ -102,7 +103,7 @@ def bandwidth(sound: FloatArray) -> float:
 
 
 def describe_voice(sound: FloatArray) -> FloatArray:
-    """(80,) long-term spectral features of the voice and its microphone; see `Sound`."""
+    """(80,) long-term spectral features of the voice and its microphone; see `MeasuredAudio`."""
     import torch
 
     longest = 60 * SAMPLE_RATE

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 
 from avse.faces.detect import Image
-from avse.prepare.watching import PORTRAIT
+from avse.prepare.appearance import PORTRAIT
 
 Array = npt.NDArray[np.float64]
 
