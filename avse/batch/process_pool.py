@@ -76,7 +76,7 @@ class Executor(Protocol):
 
     @property
     def size(self) -> int:
-        """How many tasks can be in hand."""
+        """Maximal number of running tasks."""
         ...
 
     def idle(self) -> bool:
@@ -84,11 +84,11 @@ class Executor(Protocol):
         ...
 
     def busy(self) -> bool:
-        """Whether any task is in hand."""
+        """Whether any task is running."""
         ...
 
     def give(self, task: Any) -> int:
-        """Hand out a task, and tell to which worker."""
+        """Start a task, and return the number of its worker."""
         ...
 
     def wait(self, timeout_s: float) -> list[Report]:
@@ -96,12 +96,12 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop everything at once; tasks in hand are dropped."""
+        """Stop everything at once; running tasks are dropped."""
         ...
 
 
 @dataclass
-class _Hand:
+class _Worker:
     process: BaseProcess
     pipe: Connection
     log: Path
@@ -122,57 +122,59 @@ class WorkerPool:
 
     def __init__(self, setup: Setup, limits: Limits, folder: Path) -> None:
         self._setup, self.limits, self._folder = setup, limits, folder
-        self._hands: list[_Hand | None] = [None] * limits.jobs
+        self._workers: list[_Worker | None] = [None] * limits.jobs
         self._looked = 0.0
 
     @property
     def size(self) -> int:
-        """How many tasks can be in hand."""
+        """Maximal number of running tasks."""
         return self.limits.jobs
 
     def idle(self) -> bool:
         """Whether a task can be given."""
-        return any(hand is None or hand.task is None for hand in self._hands)
+        return any(worker is None or worker.task is None for worker in self._workers)
 
     def busy(self) -> bool:
-        """Whether any task is in hand."""
-        return any(hand is not None and hand.task is not None for hand in self._hands)
+        """Whether any task is running."""
+        return any(worker is not None and worker.task is not None for worker in self._workers)
 
     def give(self, task: Any) -> int:
         """Give a task to a free process and return its number."""
-        free = [n for n, hand in enumerate(self._hands) if hand is None or hand.task is None]
+        free = [
+            n for n, worker in enumerate(self._workers) if worker is None or worker.task is None
+        ]
         for number in free:
-            hand = self._hands[number] or self._start(number)
-            hand.task, hand.began, hand.stopped = task, time.monotonic(), None
+            worker = self._workers[number] or self._start(number)
+            worker.task, worker.began, worker.stopped = task, time.monotonic(), None
             try:
-                hand.pipe.send(task)
+                worker.pipe.send(task)
             except OSError:  # it died while idle
                 self._end(number)
-                hand = self._start(number)
-                hand.task, hand.began = task, time.monotonic()
-                hand.pipe.send(task)
+                worker = self._start(number)
+                worker.task, worker.began = task, time.monotonic()
+                worker.pipe.send(task)
             return number
-        raise RuntimeError("nobody is free")
+        raise RuntimeError("no worker is free")
 
     def wait(self, timeout_s: float) -> list[Report]:
         """What has happened, as soon as anything has."""
-        self._stop_who_goes_too_far()
+        self._enforce_limits()
         waited: dict[object, int] = {}
-        for number, hand in enumerate(self._hands):
-            if hand is not None:
-                waited[hand.pipe] = waited[hand.process.sentinel] = number
+        for number, worker in enumerate(self._workers):
+            if worker is not None:
+                waited[worker.pipe] = waited[worker.process.sentinel] = number
         ready = connection.wait(list(waited), timeout_s)  # type: ignore[arg-type]
         reports: list[Report] = []
         for number in sorted({waited[thing] for thing in ready}):
-            reports += self._hear(number)
+            reports += self._receive(number)
         return reports
 
     def close(self) -> None:
-        """Kill every process; tasks in hand are dropped."""
-        for number in range(len(self._hands)):
+        """Kill every process; running tasks are dropped."""
+        for number in range(len(self._workers)):
             self._end(number)
 
-    def _start(self, number: int) -> _Hand:
+    def _start(self, number: int) -> _Worker:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         log = self._folder / f"worker-{number + 1}.log"
@@ -184,81 +186,83 @@ class WorkerPool:
         )
         process.start()
         theirs.close()
-        hand = _Hand(process, ours, log)
-        self._hands[number] = hand
-        return hand
+        worker = _Worker(process, ours, log)
+        self._workers[number] = worker
+        return worker
 
     def _end(self, number: int) -> None:
-        hand = self._hands[number]
-        if hand is None:
+        worker = self._workers[number]
+        if worker is None:
             return
-        hand.process.kill()
-        hand.process.join()
-        hand.pipe.close()
-        hand.process.close()
-        self._hands[number] = None
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+        worker.process.close()
+        self._workers[number] = None
 
-    def _hear(self, number: int) -> list[Report]:
-        hand = self._hands[number]
-        assert hand is not None
+    def _receive(self, number: int) -> list[Report]:
+        worker = self._workers[number]
+        assert worker is not None
         reports: list[Report] = []
         try:
-            while hand.pipe.poll():
-                reports += self._understood(number, hand, hand.pipe.recv())
+            while worker.pipe.poll():
+                reports += self._reports_of(number, worker, worker.pipe.recv())
         except (EOFError, OSError, pickle.UnpicklingError):
-            hand.process.join(5)  # killed while sending, or dead but not yet detected
-            hand.process.kill()
-            hand.process.join()
-        if not hand.process.is_alive():
-            if hand.task is not None:
-                trouble = hand.stopped or diagnose_exit(hand.process.exitcode or 0, hand.log)
+            worker.process.join(5)  # killed while sending, or dead but not yet detected
+            worker.process.kill()
+            worker.process.join()
+        if not worker.process.is_alive():
+            if worker.task is not None:
+                trouble = worker.stopped or diagnose_exit(worker.process.exitcode or 0, worker.log)
                 reports.append(
                     Report(
                         number,
-                        hand.task,
+                        worker.task,
                         trouble=trouble,
                         short_of_memory=trouble.kind == "memory",
-                        seconds=time.monotonic() - hand.began,
+                        seconds=time.monotonic() - worker.began,
                     )
                 )
             self._end(number)
         return reports
 
-    def _understood(self, number: int, hand: _Hand, message: tuple[Any, ...]) -> list[Report]:
+    def _reports_of(self, number: int, worker: _Worker, message: tuple[Any, ...]) -> list[Report]:
         kind, *rest = message
         if kind == "stage":
-            return [Report(number, hand.task, *rest)]
+            return [Report(number, worker.task, *rest)]
         result, trouble, fatal, short = rest
         report = Report(
             number,
-            hand.task,
+            worker.task,
             result=result,
             trouble=trouble,
             fatal=fatal,
             short_of_memory=short,
-            seconds=time.monotonic() - hand.began,
+            seconds=time.monotonic() - worker.began,
         )
-        hand.task = None
+        worker.task = None
         return [report]
 
-    def _stop_who_goes_too_far(self) -> None:
+    def _enforce_limits(self) -> None:
         now = time.monotonic()
         if now - self._looked < _LOOK_S:
             return
         self._looked = now
-        busy = [hand for hand in self._hands if hand is not None and hand.task is not None]
-        for hand in busy:
+        busy = [
+            worker for worker in self._workers if worker is not None and worker.task is not None
+        ]
+        for worker in busy:
             limit = self.limits.timeout_s
-            if limit is not None and now - hand.began > limit and hand.stopped is None:
-                hand.stopped = Failure(
+            if limit is not None and now - worker.began > limit and worker.stopped is None:
+                worker.stopped = Failure(
                     "timeout", f"it took longer than {limit:g} s", "allow more with --timeout"
                 )
-                hand.process.kill()
+                worker.process.kill()
         if self.limits.memory_bytes is None:
             return
-        holds = {id(hand): memory.held(hand.process.pid or 0) or 0 for hand in busy}
+        holds = {id(worker): memory.held(worker.process.pid or 0) or 0 for worker in busy}
         if busy and sum(holds.values()) > self.limits.memory_bytes:
-            largest = max(busy, key=lambda hand: holds[id(hand)])
+            largest = max(busy, key=lambda worker: holds[id(worker)])
             if largest.stopped is None:
                 largest.stopped = Failure(
                     "memory",
