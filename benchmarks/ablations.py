@@ -44,7 +44,7 @@ from avse.training.separation_stage import SeparationStage
 from avse.training.stages import make_stage
 from avse.training.validating import Validator
 
-REFERENCE, FLOOR = "reference", "ears"
+REFERENCE, FLOOR = "reference", "audio-only"
 SPEECH = "speech, made cues"
 SEED = 7
 SECONDS = 2.88

@@ -1,4 +1,4 @@
-"""Stage "ears": audio-only separation, the baseline for the audio-visual network.
+"""Stage "audio-only": audio-only separation, the baseline for the audio-visual network.
 
 The same audio stream and fusion, without lip input, estimate several masks at once, in any order
 (permutation-invariant training: Yu et al. 2017, Kolbæk et al. 2017). Validation scores the better

@@ -10,7 +10,10 @@ from avse.training.mixing import MixSettings
 from avse.training.talking_mixtures import FaceSettings
 from avse.utils.paths import is_below
 
-KINDS = ("lips", "joint", "phase", "wave", "ears", "offscreen", "voiceprint")
+KINDS = ("lips", "joint", "phase", "wave", "audio-only", "offscreen", "voiceprint")
+OLD_KINDS = {"ears": "audio-only"}
+"""Kinds by the names that older recipes use."""
+
 PACKS = ("clips", "speech", "noise", "crowds")
 """Kinds of packs in a recipe."""
 
@@ -24,7 +27,7 @@ TRAINED = {
     "joint": ("audio", "fusion"),
     "phase": ("phase",),
     "wave": ("visual", "audio", "fusion", "phase"),
-    "ears": ("audio", "fusion"),
+    "audio-only": ("audio", "fusion"),
     "offscreen": (),
     "voiceprint": (),
 }
@@ -235,7 +238,9 @@ class StageSettings(LoopSettings):
             _one_of("train", part, PARTS)
         for name in ("talkers", "faces", "speech", "validate_mixtures"):
             _at_least(name, getattr(self, name), 0)
-        _at_least("voices", self.voices, max(2, len(self.mix.voices) if self.kind == "ears" else 2))
+        _at_least(
+            "voices", self.voices, max(2, len(self.mix.voices) if self.kind == "audio-only" else 2)
+        )
         if self.kind in ("joint", "phase", "wave", "offscreen") and self.faces + self.speech == 0:
             raise UsageError(f"stage {self.name!r} has empty batches", "set faces or speech")
         if self.kind in ("lips", "voiceprint") and self.talkers < 2:

@@ -23,7 +23,7 @@ from typing import Any
 
 from avse.errors import UsageError
 from avse.models.spec import PRESETS, AVSESpec
-from avse.training.recipe import PACKS, DataSettings, LipVariation, Recipe, StageSettings
+from avse.training.recipe import OLD_KINDS, PACKS, DataSettings, LipVariation, Recipe, StageSettings
 from avse.utils.paths import user_path
 from avse.utils.schema import RecordError, build, check_keys, load_toml
 
@@ -103,6 +103,8 @@ def _stage(row: object, where: str) -> StageSettings:
     if "kind" not in row:
         raise UsageError(f"{where} has no kind", 'such as: kind = "lips"')
     row = dict(row)
+    for old in (kind for kind in OLD_KINDS if kind == row["kind"]):
+        row = {"name": old, **row, "kind": OLD_KINDS[old]}
     if row["kind"] == "lips":
         row["lips"] = {**dataclasses.asdict(LIPS_VARIED), **_table(row, "lips")}
     return build(StageSettings, row, where)

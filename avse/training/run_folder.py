@@ -65,7 +65,7 @@ class NullListener:
 
 
 def averaged(path: Path) -> dict[str, torch.Tensor]:
-    """The averaged weights of an `AVSENet` in a checkpoint, those of stage "ears" too.
+    """The averaged weights of an `AVSENet` in a checkpoint, those of stage "audio-only" too.
 
     Raises:
         InputError: the checkpoint is damaged.

@@ -77,8 +77,8 @@ def make_stage(
         fit_components(network, sample(corpora.faces, FITTED))
     if settings.kind == "lips":
         return _lips(network, settings, corpora, compute)
-    if settings.kind == "ears":
-        return _ears(network, settings, corpora, compute)
+    if settings.kind == "audio-only":
+        return _audio_only(network, settings, corpora, compute)
     if settings.kind == "offscreen":
         return _offscreen(network, settings, corpora, folder, compute)
     if settings.kind == "voiceprint":
@@ -165,7 +165,7 @@ def _resident(
     return MixtureSource(talking, speech, settings.faces, settings.speech)
 
 
-def _ears(
+def _audio_only(
     network: AVSENet, settings: StageSettings, corpora: Corpora, compute: Compute
 ) -> AudioOnlyStage:
     mixer = Mixer(_speech(corpora, settings), corpora.noise, settings.mix)

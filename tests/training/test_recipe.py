@@ -22,6 +22,15 @@ def read(tmp_path: Path, text: str):  # type: ignore[no-untyped-def]
     return read_recipe(path)
 
 
+def test_kinds_go_by_their_old_names_too(tmp_path: Path) -> None:
+    """A recipe of an older avse names its stages and folders as before."""
+    text = '[[stage]]\nkind = "ears"\n[[stage]]\nkind = "joint"\nstart = "ears"\n'
+    old, after = read(tmp_path, text).stages
+    assert (old.kind, old.name, after.start) == ("audio-only", "ears", "ears")
+    (new,) = read(tmp_path, '[[stage]]\nkind = "audio-only"\n').stages
+    assert (new.kind, new.name) == ("audio-only", "audio-only")
+
+
 @pytest.mark.parametrize("name", ["train-small.toml", "train-tiny.toml"])
 def test_shipped_recipes_are_read(name: str) -> None:
     recipe = read_recipe(EXAMPLES / name)

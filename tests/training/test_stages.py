@@ -46,7 +46,7 @@ def corpora(sounds: MemorySounds, clips: MemoryClips) -> Corpora:
 
 
 @pytest.mark.parametrize("spec", [TINY, COMPLEX], ids=["default", "switched"])
-@pytest.mark.parametrize("kind", ["lips", "joint", "phase", "wave", "ears"])
+@pytest.mark.parametrize("kind", ["lips", "joint", "phase", "wave", "audio-only"])
 def test_every_stage_trains_what_it_says(kind, spec: AVSESpec, corpora, tmp_path) -> None:  # type: ignore[no-untyped-def]
     if kind == "phase" and spec.mask == "complex":
         pytest.skip("complex masks have no phase head")
@@ -64,7 +64,7 @@ def test_every_stage_trains_what_it_says(kind, spec: AVSESpec, corpora, tmp_path
     assert all(torch.isfinite(value).all() for value in losses.values())
     for name, parameter in network.named_parameters():
         part = name.partition(".")[0]
-        unused = kind == "ears" and name.startswith(("fusion.activity", "fusion.mask"))
+        unused = kind == "audio-only" and name.startswith(("fusion.activity", "fusion.mask"))
         if part in TRAINED[kind] and not unused:
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
@@ -75,7 +75,7 @@ def test_every_stage_trains_what_it_says(kind, spec: AVSESpec, corpora, tmp_path
         figures = stage.validate()
     expected = {
         "lips": {"wrong_pack"},
-        "ears": {"gain_pack"},
+        "audio-only": {"gain_pack"},
     }.get(kind, {"gain_pack", "worse_pack", "wrong_pack", "silent_db_pack"})
     assert set(figures) == expected
     assert all(np.isfinite(value) for value in figures.values())
@@ -206,7 +206,7 @@ def test_lips_are_varied_by_talker_and_not_at_all_if_so_wished(clips: MemoryClip
     torch.testing.assert_close(louder.amax(dim=-1), louder.amin(dim=-1), rtol=1e-3, atol=1e-3)
 
 
-def test_ears_are_told_nothing_of_the_order() -> None:
+def test_an_audio_only_network_is_not_given_the_order() -> None:
     generator = torch.Generator().manual_seed(0)
     voices = torch.randn(2, 3, BINS, 8, dtype=torch.complex64, generator=generator)
     voices[0, 2] = 0  # two talk, one output is to be silent
@@ -222,7 +222,9 @@ def test_ears_are_told_nothing_of_the_order() -> None:
     assert more > gain + 3
 
 
-def test_ears_and_nobody_share_every_bin(sounds: MemorySounds, clips: MemoryClips) -> None:
+def test_audio_only_masks_and_the_residual_share_every_bin(
+    sounds: MemorySounds, clips: MemoryClips
+) -> None:
     ears = AudioOnlyNet(AVSENet(TINY), 3).eval()
     masks = ears(torch.rand(2, BINS, 8))
     assert masks.shape == (2, 3, BINS, 8)
