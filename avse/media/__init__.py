@@ -1,11 +1,9 @@
-"""Media in and out: probe a file, read its frames and its sound, write stems, put a voice back.
+"""Media input and output: probe files, read frames and sound, write stems, remux videos.
 
 Everything streams: memory does not grow with the length of a recording. Time is a rational number
-of seconds (`fractions.Fraction`) on the container's own clock, as stored, nothing subtracted: a
-file whose first time stamp is 0.5 s keeps that number.
-
-This folder may import `avse.errors` only. PyAV, SciPy and soundfile are imported by the functions
-that need them, so importing the package costs little more than NumPy.
+of seconds (`fractions.Fraction`) on the container's own clock, as stored: a file whose first time
+stamp is 0.5 s keeps that number. PyAV, SciPy and soundfile are imported by the functions that need
+them.
 """
 
 from __future__ import annotations

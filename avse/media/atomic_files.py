@@ -1,4 +1,4 @@
-"""Put a finished file in its place: written under a temporary name, renamed when complete."""
+"""Atomic file writing: files are written under a temporary name and renamed when complete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
     """Check that a file may be written at a path.
 
     Raises:
-        OutputExistsError: a file is there and `overwrite` is false.
+        OutputExistsError: the file exists and `overwrite` is false.
         OutputError: the folder is missing or read-only, or the path is a folder.
     """
     with writing(path):  # a name that is too long, say
@@ -41,20 +41,20 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
 
 
 def size(count: float) -> str:
-    """A number of bytes as people read it: 1.5 GB, 12.3 MB, 0.4 kB."""
+    """Format a number of bytes: 1.5 GB, 12.3 MB, 0.4 kB."""
     unit, name = next(((u, n) for u, n in ((1e9, "GB"), (1e6, "MB")) if count >= u), (1e3, "kB"))
     return f"{count / unit:.1f} {name}"
 
 
 def check_space(folder: Path, needed: float) -> None:
-    """Check before any work that a disk has room for what will be written.
+    """Check before any work that a disk has enough space.
 
     Args:
-        folder: where to.
-        needed: bytes, roughly.
+        folder: output folder.
+        needed: estimated bytes.
 
     Raises:
-        OutputError: it has less.
+        OutputError: the disk has less space.
     """
     with writing(folder):
         free = shutil.disk_usage(folder).free
@@ -66,7 +66,7 @@ def check_space(folder: Path, needed: float) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """An unused hidden name beside `path`; the ending stays last so that formats can be told."""
+    """An unused hidden name beside `path`, with the same suffix, which determines the format."""
     stem = path.stem[:40]  # at four bytes a letter still under the usual limit of 255
     return path.with_name(f".{stem}.{secrets.token_hex(4)}.part{path.suffix}")
 
@@ -75,8 +75,8 @@ def place(temporary: Path, path: Path, *, overwrite: bool) -> None:
     """Rename a complete file to its final name.
 
     Raises:
-        OutputExistsError: a file has appeared there and `overwrite` is false.
-        OutputError: it cannot be renamed.
+        OutputExistsError: the file exists by now and `overwrite` is false.
+        OutputError: the file cannot be renamed.
     """
     if path.exists() and not overwrite:
         raise OutputExistsError(f"{path} exists already", "choose another name, or overwrite it")
@@ -85,9 +85,9 @@ def place(temporary: Path, path: Path, *, overwrite: bool) -> None:
 
 
 def place_text(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write a text in UTF-8; it appears under its name complete or not at all.
+    """Write a text in UTF-8, atomically.
 
-    Names of files in it that are not valid text are written as the system stores them.
+    File names in it that are not valid text are written in the encoding of the system.
 
     Raises:
         OutputExistsError, OutputError: see `check_destination`.
@@ -104,15 +104,14 @@ def place_text(path: Path, text: str, *, overwrite: bool) -> None:
 
 @contextmanager
 def appearing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """Write a file that appears complete or not at all.
+    """Write a file atomically.
 
     Yields:
-        The temporary name to write it under, which is renamed at the end; after an error what was
-        written is removed.
+        The temporary path, which is renamed at the end, or removed after an error.
 
     Raises:
-        OutputExistsError: a file is there at the end and `overwrite` is false.
-        OutputError: the operating system refuses.
+        OutputExistsError: the file exists at the end and `overwrite` is false.
+        OutputError: the operating system refuses to write.
     """
     temporary = temporary_name(path)
     try:
@@ -126,7 +125,7 @@ def appearing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write into `OutputError`."""
+    """Turn write errors of the operating system into `OutputError`."""
     try:
         yield
     except OSError as error:
@@ -134,7 +133,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def explain(path: Path, error: OSError | FFmpegError) -> OutputError:
-    """Say why a file could not be written."""
+    """The reason why a file could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(
             f"{path} could not be written: the disk is full",

@@ -50,10 +50,10 @@ _LOUDEST = 1e15  # full scale is 1; squares of more are beyond what float32 hold
 
 @dataclass(frozen=True)
 class AudioBlock:
-    """A stretch of sound.
+    """A block of sound.
 
     Attributes:
-        start: index of the first sample, counted from the first one wanted.
+        start: index of the first sample, relative to the start of the reader.
         samples: (channels, n) float32, full scale 1.0.
     """
 
@@ -74,28 +74,28 @@ class AudioReader:
 
     Args:
         path: the file.
-        track: which of `probe(path).audio`; None for the one that plays by default.
-        rate_hz: sample rate wanted; None for the native one.
+        track: index in `probe(path).audio`; None for the default track.
+        rate_hz: sample rate of the result; None for the native one.
         mono: mix all channels but the low-frequency effects to one; see `avse.media.downmix`.
         block_s: length of the blocks in seconds; the last may be shorter.
-        start: time of the first sample wanted, in seconds on the container's clock; what comes
-            long before is not decoded. None for the beginning of the track.
-        stop: time to end at, itself left out; None for the end of the track.
+        start: time of the first sample, in seconds on the container's clock; most of what comes
+            before is not decoded. None for the beginning of the track.
+        stop: end (exclusive); None for the end of the track.
 
     Attributes:
-        sample_rate: of the samples given.
-        channels: of the samples given.
-        channel_names: such as ("FL", "FR"), of the track.
-        start: time of sample 0 in seconds on the container's clock, encoder delay taken off.
-        empty: whether there is no sample at all.
-        filled: native samples of silence put into holes so far.
-        trimmed: native samples cut from overlaps so far.
-        not_numbers: native values so far that were not numbers, or beyond all measure.
+        sample_rate: sample rate of the blocks.
+        channels: number of channels of the blocks.
+        channel_names: channel names of the track, such as ("FL", "FR").
+        start: time of sample 0 in seconds on the container's clock, without encoder delay.
+        empty: whether the track has no samples.
+        filled: number of native samples of silence that filled holes so far.
+        trimmed: number of native samples cut from overlaps so far.
+        not_numbers: number of native values so far that were not finite, or absurdly large.
 
     Raises:
         MediaError: the file cannot be read, or none of the track can be decoded.
-        NoAudioError: there is no such track.
-        ValueError: a rate or a block length that is not positive.
+        NoAudioError: the track does not exist.
+        ValueError: a rate or a block length is not positive.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class AudioReader:
 
     @property
     def skipped(self) -> int:
-        """Packets that could not be read or decoded so far."""
+        """Number of packets that could not be read or decoded so far."""
         return self._damage.skipped
 
     def __iter__(self) -> Iterator[AudioBlock]:
@@ -222,7 +222,7 @@ class AudioReader:
         self.close()
 
     def close(self) -> None:
-        """End reading and let go of the file."""
+        """End reading and close the file."""
         self._blocks.close()  # type: ignore[attr-defined]
         self._container.close()
 
@@ -234,7 +234,7 @@ class AudioReader:
                 yield sound
 
     def _cut(self) -> Iterator[AudioBlock]:
-        """Blocks of equal length, from pieces of any length."""
+        """Cut pieces of any length into blocks of equal length."""
         held: list[NDArray[np.float32]] = []
         length = position = 0
         for piece in self._at_rate():
@@ -252,7 +252,7 @@ class AudioReader:
             yield AudioBlock(position, np.concatenate(held, axis=1))
 
     def _at_rate(self) -> Iterator[NDArray[np.float32]]:
-        """Pieces at the wanted rate and number of channels."""
+        """Convert pieces to the sample rate and number of channels of the result."""
         resampler = Resampler(self._native_rate, self.sample_rate, self.channels)
         mixed = self._mono and self._native_channels > 1
         for piece in self._mixed() if mixed else self._in_part():
@@ -267,7 +267,7 @@ class AudioReader:
         yield from downmix.flush()
 
     def _in_part(self) -> Iterator[NDArray[np.float32]]:
-        """Native pieces from the start to the stop, to the sample."""
+        """Native pieces from start to stop, exact to the sample."""
         early = round((self.start - self._origin) * self._native_rate)
         left = None
         if self._stop is not None:
@@ -281,7 +281,7 @@ class AudioReader:
             yield wanted
 
     def _on_time_line(self) -> Iterator[NDArray[np.float32]]:
-        """Native pieces that join: holes filled with silence, overlaps trimmed."""
+        """Contiguous native pieces: holes are filled with silence, overlaps are trimmed."""
         jitter = _JITTER_AVI_S if self._container.format.name == "avi" else _JITTER_S
         end = self._end()
         position = 0  # native samples given so far
@@ -310,7 +310,7 @@ class AudioReader:
             yield samples
 
     def _end(self) -> Fraction | None:
-        """Time by which the file should have ended, as far as it says."""
+        """End of the track according to the file, or None."""
         duration = self._container.duration
         if duration is None:
             return None
@@ -370,7 +370,7 @@ class AudioReader:
         return None if time is None else self._splices.played(time)
 
     def _numbers(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Samples with 0 for what is not a number, which is counted."""
+        """Replace values that are not finite by 0, and count them."""
         if samples.size and not float(np.abs(samples).max()) < _LOUDEST:
             good = np.abs(samples) < _LOUDEST
             self.not_numbers += int(samples.size - np.count_nonzero(good))
@@ -379,7 +379,7 @@ class AudioReader:
 
 
 def frame_samples(frame: AudioFrame) -> NDArray[np.float32]:
-    """A decoded frame as (channels, n) float32 with full scale 1.0."""
+    """Convert a decoded frame to (channels, n) float32 with full scale 1.0."""
     raw = frame.to_ndarray()
     if not frame.format.is_planar:
         raw = raw.reshape(-1, frame.layout.nb_channels).T
@@ -395,7 +395,7 @@ def frame_samples(frame: AudioFrame) -> NDArray[np.float32]:
 def _is_slip(
     time: Fraction, expected: Fraction, after: Fraction | None, end: Fraction | None
 ) -> bool:
-    """Whether a time stamp far from where it was expected is one damaged number.
+    """Whether an unexpected time stamp is a single damaged number.
 
     It is when the frame after it is back on the old clock; the last frame of all is believed only
     if it lies within the file.

@@ -1,10 +1,9 @@
-"""Mix channels to one without losing what is in antiphase in them.
+"""Mix channels to mono without cancelling antiphase content.
 
-The mean of the channels is what is wanted, until something in them cancels: a cable soldered the
-wrong way round makes silence of two channels that are both full of voices. Second by second, the
-mean is compared with what the channels hold in time and frequency. Where much of that is lost, the
-mean with the signs of channels turned, or a single channel, takes its place until the mean is good
-again; one fades into the other.
+The downmix is the mean of the channels, unless they cancel: with a cable of reversed polarity, the
+mean of two channels full of voices is silence. Second by second, the mean is compared with the
+channels in time and frequency. Where much is lost, the mean with inverted channels, or a single
+channel, replaces it until the mean is good again; the change is crossfaded.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ _GOOD, _BETTER = 0.9, 0.09
 
 
 class Downmix:
-    """Mixes pieces of sound; what comes out is as long as what goes in, without lag.
+    """Mixes pieces of sound; the output has the length of the input, without delay.
 
     Args:
         rate_hz: sample rate.
-        heard: numbers of the channels that are mixed: all but low-frequency effects.
+        heard: indices of the channels to mix: all but low-frequency effects.
     """
 
     def __init__(self, rate_hz: int, heard: list[int]) -> None:
@@ -43,7 +42,7 @@ class Downmix:
         self._count = 0
 
     def push(self, samples: FloatArray) -> Iterator[FloatArray]:
-        """Put in (channels, n), get out (1, m) pieces: those that are settled by now."""
+        """Add (channels, n) samples; returns finished pieces (1, m)."""
         self._held.append(samples[self._heard])
         self._count += samples.shape[1]
         if self._count < self._segment:
@@ -55,7 +54,7 @@ class Downmix:
         self._held, self._count = [waiting[:, whole:]], self._count - whole
 
     def flush(self) -> Iterator[FloatArray]:
-        """Get out the rest."""
+        """Return the rest."""
         if self._count:
             yield self._mixed(np.concatenate(self._held, axis=1))
         self._held, self._count = [], 0
@@ -74,7 +73,7 @@ class Downmix:
         return np.asarray(mixed[None], np.float32)
 
     def _choose(self, segment: FloatArray) -> NDArray[np.float64]:
-        """(channels,) weights for a segment; those of the one before if they still do."""
+        """Weights (channels,) for a segment; those of the last segment if they are good enough."""
         if segment.shape[0] < 2 or not segment.any():
             return self._weights
         spectra = _bands(segment, self._tile)
@@ -100,7 +99,7 @@ class Downmix:
         spectra: NDArray[np.complex64],
         power: NDArray[np.float32],
     ) -> float:
-        """Share of what the channels hold that is kept, 0..1, soft parts counting too."""
+        """Share of the content of the channels that is kept, 0..1; soft parts count too."""
         mixed = np.square(np.abs(np.tensordot(weights, spectra, axes=1))).sum(axis=-1)
         # A single channel is not made softer, as the mean of several is: take that off again.
         expected = power.sum(axis=0) * np.abs(weights).max() ** 2

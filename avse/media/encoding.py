@@ -1,4 +1,4 @@
-"""Choose a codec for a voice in a file, and encode float blocks with it."""
+"""Choose the codec of a stem, and encode float blocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Codec: TypeAlias = Literal["auto", "aac", "opus", "flac", "alac", "pcm"]
 Bits: TypeAlias = Literal[16, 24, 32]
-"""Depth of samples that a user can choose; 32 is floating point."""
+"""Bit depths that a user can choose; 32 is floating point."""
 
 # Container by file ending: FFmpeg's name, and the codecs it takes, the first as the lossy default.
 CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -56,14 +56,15 @@ _USUAL_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1", "7.1")
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a voice is stored.
+    """The codec and format of a stem.
 
     Attributes:
         codec: "aac", "mp3", "opus", "flac", "alac" or "pcm".
         encoder: FFmpeg's name of the encoder.
-        sample_format: FFmpeg's name of what the encoder is fed.
-        bits: depth of integer samples; None for floating point.
-        sample_rate: of the coded sound; another than the voice's where the codec has no such rate.
+        sample_format: FFmpeg's name of the encoder's input format.
+        bits: bit depth of integer samples; None for floating point.
+        sample_rate: sample rate of the coded sound, which differs if the codec does not support
+            that of the stem.
         bit_rate: bits per second of lossy codecs, else None.
     """
 
@@ -84,7 +85,7 @@ def choose_encoding(
     bit_rate: int | None = None,
     bits: Bits | None = None,
 ) -> Encoding:
-    """How to store a voice in a container.
+    """Choose the encoding of a stem in a container.
 
     "auto" gives FLAC in .mkv (nothing is lost, and no encoder delay to keep track of), Opus in
     .webm, PCM in .mov where the source is lossless too, and AAC otherwise; with `bits`, what is
@@ -92,15 +93,15 @@ def choose_encoding(
 
     Args:
         suffix: ending of the container, see `CONTAINERS`, or of a sound file in `LOSSY`.
-        codec: which one, or "auto".
-        sample_rate: of the voice.
-        channels: of the voice.
-        source: the track that the voice comes from; None counts as floating point.
-        bit_rate: of lossy codecs; None for 128 kbit/s a channel.
-        bits: depth of lossless codecs; None for that of the source.
+        codec: name of the codec, or "auto".
+        sample_rate: sample rate of the stem.
+        channels: number of channels of the stem.
+        source: the original track; None counts as floating point.
+        bit_rate: bit rate of lossy codecs; None for 128 kbit/s per channel.
+        bits: bit depth of lossless codecs; None for that of the source.
 
     Raises:
-        ContainerError: the container does not take the codec, or the codec the depth.
+        ContainerError: the container does not support the codec, or the codec the bit depth.
     """
     allowed = (LOSSY[suffix][1],) if suffix in LOSSY else CONTAINERS[suffix][1]
     lossless = source is not None and source.bits_per_sample is not None
@@ -154,17 +155,17 @@ class Encoder:
     """Encodes float blocks into one new sound track of an output file.
 
     Args:
-        encoding: how to store it.
-        sample_rate: of the blocks.
-        channels: of the blocks.
-        layout: FFmpeg's name of the channel layout; None for the usual one.
+        encoding: the encoding.
+        sample_rate: sample rate of the blocks.
+        channels: number of channels of the blocks.
+        layout: FFmpeg's name of the channel layout; None for the default.
         start: time of sample 0 in seconds.
         tags: title, language and so on.
 
     Attributes:
         stream: the stream in the output, after `join`.
-        samples: samples per channel taken so far, at the blocks' rate.
-        clipped: values beyond full scale, set to it (integer codecs only).
+        samples: number of samples per channel so far, at the rate of the blocks.
+        clipped: number of clipped values (integer codecs only).
     """
 
     def __init__(
@@ -187,7 +188,7 @@ class Encoder:
         self._tags = tags or {}
 
     def join(self, output: OutputContainer) -> None:
-        """Add a stream to an output file, whose header is not written yet.
+        """Add a stream to an output file before its header is written.
 
         Raises:
             ContainerError: the codec cannot store that many channels or that rate.
@@ -212,14 +213,14 @@ class Encoder:
         self.stream.metadata.update(self._tags)
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[Packet[Any]]:
-        """Put in (channels, n) samples, get out the packets that are complete by now."""
+        """Add (channels, n) samples; returns finished packets."""
         if samples.ndim != 2 or samples.shape[0] != self._channels:
             raise ValueError(f"expected ({self._channels}, n) samples, not {samples.shape}")
         self.samples += samples.shape[1]
         yield from self._encoded(self._resampler.push(samples))
 
     def finish(self) -> Iterator[Packet[Any]]:
-        """The packets that are left."""
+        """Return the remaining packets."""
         yield from self._encoded(self._resampler.flush())
         yield from self._bound(None)
 
@@ -243,7 +244,7 @@ class Encoder:
             yield packet
 
     def _raw(self, samples: NDArray[np.float32]) -> Any:
-        """Samples as the encoder wants them: its number type, planar or interleaved."""
+        """Convert samples to the format of the encoder: number type, planar or interleaved."""
         bits = self.encoding.bits
         values: Any = samples
         if bits is not None:
@@ -260,7 +261,7 @@ class SpeechEncoder(Encoder):
     """One new sound track of an output file that draws its samples itself.
 
     Args:
-        encoding: how to store it.
+        encoding: the encoding.
         blocks: (channels, n) float32 pieces.
         more: see `Encoder`.
     """

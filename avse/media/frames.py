@@ -1,4 +1,4 @@
-"""Read the moving picture frame by frame, each with its true time."""
+"""Read a video stream frame by frame, each with its true time."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _LEAP_S = 1  # a larger step is believed unless the next frame takes it back
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture.
+    """A video frame.
 
     Attributes:
-        time: when it is shown, in seconds on the container's clock.
-        picture: what it shows, upright.
+        time: presentation time in seconds on the container's clock.
+        picture: the upright picture.
     """
 
     time: Fraction
@@ -70,7 +70,7 @@ def read_frames(
     start: Fraction | float | None = None,
     stop: Fraction | float | None = None,
 ) -> Iterator[Frame]:
-    """Read the frames of a file's moving picture; see `FrameReader`."""
+    """Read the frames of a file's video stream; see `FrameReader`."""
     with FrameReader(path, picture=picture, max_side=max_side, start=start, stop=stop) as reader:
         yield from reader
 
@@ -84,12 +84,12 @@ class FrameReader:
 
     Args:
         path: the file.
-        picture: which of `probe(path).videos`.
+        picture: index in `probe(path).videos`.
         max_side: largest width and height in pixels; larger pictures are scaled down.
-        start: first time wanted, in seconds on the container's clock.
-        stop: time to end at, itself left out.
-        shown: whether the frame that is still shown at `start`, with its own earlier time, comes
-            first where none begins there.
+        start: first time, in seconds on the container's clock.
+        stop: end (exclusive).
+        shown: whether to begin with the frame that is visible at `start`, which has an earlier
+            time, if no frame begins there.
 
     Attributes:
         skipped: number of packets that could not be read or decoded so far, and of frames whose

@@ -1,7 +1,7 @@
-"""A picture whose RGB values are computed when they are needed, which for most pictures is never.
+"""Decoded pictures that are converted to RGB only when needed.
 
-Faces are followed by brightness alone, and a decoded picture has that as it is. Conversion to RGB
-takes as long as half of the decoding.
+Face tracking uses luma, which a decoded picture has already. Conversion to RGB takes half as long
+as decoding, and is needed for few pictures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LUMA_FORMATS = {"gray", "nv12", "nv21"} | {
     f"yuv{full}{sampling}p" for full in ("", "j") for sampling in (420, 422, 444)
 }
-"""Pixel formats of FFmpeg whose first plane is brightness, a byte for each pixel."""
+"""Pixel formats of FFmpeg whose first plane is luma with one byte per pixel."""
 
 
 class Picture:
@@ -40,21 +40,21 @@ class Picture:
 
     @property
     def luma(self) -> NDArray[np.uint8] | None:
-        """(height, width) brightness, as it is stored; None if it would have to be computed."""
+        """Luma (height, width) as stored; None if it would have to be computed."""
         return None
 
     def reduced(self, width: int, height: int) -> NDArray[np.uint8] | None:
-        """(height, width, 3) uint8 RGB, averaged; None if there is no quick way to it."""
+        """The picture (height, width, 3) uint8 RGB, scaled down; None if there is no fast way."""
         return None
 
 
 class DecodedPicture(Picture):
-    """A picture as it comes from a decoder.
+    """A picture from a decoder.
 
     Args:
-        frame: what was decoded.
-        turn: how it has to be laid to be upright.
-        size: width and height that it is scaled to before it is turned.
+        frame: the decoded frame.
+        turn: the orientation.
+        size: width and height after scaling and before rotation.
     """
 
     def __init__(self, frame: VideoFrame, turn: Orientation, size: tuple[int, int]) -> None:
@@ -74,7 +74,7 @@ class DecodedPicture(Picture):
 
     @property
     def luma(self) -> NDArray[np.uint8] | None:
-        """(height, width) brightness, as it is stored; None if it would have to be computed."""
+        """Luma (height, width) as stored; None if it would have to be computed."""
         frame = self._frame
         if (frame.width, frame.height) != self._size or frame.format.name not in _LUMA_FORMATS:
             return None
@@ -85,7 +85,7 @@ class DecodedPicture(Picture):
         return self._turn.apply(rows[: frame.height, : frame.width])
 
     def reduced(self, width: int, height: int) -> NDArray[np.uint8] | None:
-        """(height, width, 3) uint8 RGB, averaged; None if there is no quick way to it."""
+        """The picture (height, width, 3) uint8 RGB, scaled down; None if there is no fast way."""
         if self._turn.transposed:
             width, height = height, width
         return self._scaled(width, height, "AREA")

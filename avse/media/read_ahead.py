@@ -1,4 +1,4 @@
-"""Work ahead in another thread: decoding goes on while what was decoded is used."""
+"""Run an iterator in another thread, ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _WAIT_S = 0.1
 
 
 def read_ahead(items: Iterator[Item], most: int) -> Generator[Item]:
-    """The same items, taken from their iterator by a thread of its own.
+    """Yield the items of an iterator that runs in its own thread.
 
-    The thread ends, and the iterator is closed, when the generator does, also where that is left
-    early. What the iterator raises is raised here, after the items before it.
+    The thread ends, and the iterator is closed, when the generator is closed. An error of the
+    iterator is raised here, after the items before it.
 
     Args:
-        items: an iterator that nobody else uses.
-        most: how many items may wait, which bounds memory.
+        items: the iterator.
+        most: maximal number of buffered items.
     """
     waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(most)
     stop = threading.Event()

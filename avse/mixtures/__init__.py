@@ -2,7 +2,4 @@
 
 `avse.mixtures.manifest` defines what a test set holds and reads it back; the other modules make
 one. The same clips, settings and seed give the same bytes.
-
-This folder may import `avse.media`, `avse.utils.pool`, `avse.utils.paths`, `avse.utils.schema`,
-`avse.data.splits` and `avse.errors` only.
 """
