@@ -66,7 +66,7 @@ def face_contrast(answers: Sequence[npt.ArrayLike]) -> Score:
         answers: (samples,) for each face of the same mixture.
     """
     if len(answers) < 2:
-        return not_defined("fewer than two faces of the mixture were asked for")
+        return not_defined("fewer than two people of the mixture were separated")
     signals = [np.asarray(answer, np.float64) for answer in answers]
     if len({signal.shape for signal in signals}) > 1:
         return not_defined("the answers differ in length")

@@ -155,7 +155,7 @@ def _of_any(root: Path, paths: list[str], split: str) -> Corpus:
     clips = [CorpusClip(path, path.split("/")[0]) for path in paths if "/" in path]
     if not clips:
         raise UsageError(
-            f"the clips in {root} lie in no folders, so nobody knows who is whom",
+            f"the clips in {root} are not in folders, so the speakers are unknown",
             "make a folder for each person",
         )
     warnings = []

@@ -124,7 +124,7 @@ def check_time(time_s: float) -> None:
 
 
 class NotJsonError(RecordError):
-    """The body is no JSON."""
+    """The body is not JSON."""
 
 
 async def read(request: Request, kind: type[Body]) -> Body:
@@ -142,7 +142,7 @@ async def read(request: Request, kind: type[Body]) -> Body:
     try:
         table = load_json(bytes(data) or b"{}")
     except RecordError as error:
-        raise NotJsonError(f"the body is no JSON: {error.message}", "send JSON") from error
+        raise NotJsonError(f"the body is not JSON: {error.message}", "send JSON") from error
     return build(kind, table, "the body")
 
 

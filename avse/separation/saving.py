@@ -413,5 +413,5 @@ def settle_paths(path: Target | Targets, numbers: Sequence[StemKey]) -> dict[Ste
             "give a path for each, such as {1: 'left.wav', 2: 'right.wav'}",
         )
     if set(paths) != set(numbers):
-        raise UsageError("every voice asked for needs a path", "one entry for each number")
+        raise UsageError("each stem needs a path", "one entry for each number")
     return paths

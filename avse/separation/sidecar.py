@@ -218,7 +218,7 @@ def _absences(stretches: Sequence[OutOfSight] | None) -> list[dict[str, float | 
 
 def _person(one: Mapping[str, Any]) -> list[str]:
     name = f" ({one['name']})" if one["name"] else ""
-    asked = "" if one["asked_for"] else "; the voice was not asked for"
+    asked = "" if one["asked_for"] else "; not separated"
     still = "; a still picture, without a voice" if one["still_picture"] else ""
     lines = [
         f"Person {one['number']}{name}: {one['seconds_in_sight']:.1f} s in sight{still}{asked}"

@@ -102,7 +102,7 @@ def test_guessed_voices_and_warnings_are_told(
     assert "from 1:01.0 to 1:04.5: the voice was guessed by its sound for 1.2 s" in text
     assert "from 1:10.0 to 1:11.0: no voice was taken to be theirs" in text
     assert "- sound is missing" in text
-    assert f"Person 2: {second['seconds_in_sight']:.1f} s in sight; the voice was not asked" in text
+    assert f"Person 2: {second['seconds_in_sight']:.1f} s in sight; not separated" in text
     assert about["offset"] is None
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
     with pytest.raises(Exception, match="SOURCE_DATE_EPOCH"):

@@ -132,7 +132,7 @@ def test_folders_that_will_not_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no videos"):
         find_clips(tmp_path, pictures=True)
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(UsageError, match="lie in no folders"):
+    with pytest.raises(UsageError, match="are not in folders"):
         find_corpus(tmp_path, "any", "all", pictures=True)
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "b.mp4").touch()

@@ -175,9 +175,9 @@ def test_downloads_are_attachments(served: Served, video: Path) -> None:
 
 
 _WRONG: list[tuple[str, object, int, str]] = [
-    ("/api/playhead", b"{", 400, "no JSON"),
-    ("/api/playhead", b"\xff\xfe", 400, "no JSON"),
-    ("/api/playhead", b'{"time": NaN, "playing": true}', 400, "no JSON"),
+    ("/api/playhead", b"{", 400, "not JSON"),
+    ("/api/playhead", b"\xff\xfe", 400, "not JSON"),
+    ("/api/playhead", b'{"time": NaN, "playing": true}', 400, "not JSON"),
     ("/api/playhead", b"[" * 30000, 400, "nested too deeply"),
     ("/api/playhead", b'{"time": 1e999}', 422, "time"),
     ("/api/playhead", {"time": -1}, 422, "out of range"),
