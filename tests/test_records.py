@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,8 @@ class Outer:
     pair: tuple[float, str] = (0.0, "x")
     listed: list[int] = field(default_factory=list)
     table: dict[str, float] = field(default_factory=dict)
+    inners: dict[str, Inner] = field(default_factory=dict)
+    several: Annotated[tuple[Inner, ...], msgspec.Meta(max_length=2)] = ()
 
 
 def test_what_fits_is_taken() -> None:
@@ -42,10 +45,13 @@ def test_what_fits_is_taken() -> None:
         "pair": [1, "y"],
         "listed": [1],
         "table": {"k": 2},
+        "inners": {"k": {"size": 5}},
+        "several": [{"size": 6}],
     }
     assert build(Outer, value, "it") == Outer(
-        Inner(3), "b", 1.0, False, Inner(4, "y"), ("p", "q"), (1.0, "y"), [1], {"k": 2.0}
-    )
+        Inner(3), "b", 1.0, False, Inner(4, "y"), ("p", "q"), (1.0, "y"), [1], {"k": 2.0},
+        {"k": Inner(5)}, (Inner(6),),
+    )  # fmt: skip
     assert build(Outer, {"share": 0.25}, "it", Outer(Inner(1))) == Outer(Inner(1), share=0.25)
 
 
@@ -72,6 +78,12 @@ def test_what_fits_is_taken() -> None:
         ({"table": []}, "it table must be a table"),
         ({"table": {"k": "v"}}, "it table[...] must be a number"),
         ({"shar": 1}, "it has an unknown key 'shar'"),
+        ({"inner": {"size": 1, "more": 2}}, "it inner has an unknown key 'more'"),
+        ({"inners": {"k": {"size": 1, "more": 2}}}, "it inners.k has an unknown key 'more'"),
+        ({"inners": {"k": 1}}, "it inners[...] must be a table"),
+        ({"several": [{"size": 1, "more": 2}]}, "it several[0] has an unknown key 'more'"),
+        ({"several": [{"size": 1}] * 3}, "it several must be a list of length <= 2"),
+        ({"maybe": {"size": 1, "more": 2}}, "it maybe has an unknown key 'more'"),
     ],
 )
 def test_what_does_not_fit_is_named(change: dict[str, object], says: str) -> None:

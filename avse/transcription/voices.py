@@ -167,7 +167,9 @@ def write_subtitles(
             return found
         found.paths[number] = target
         if not cues:
-            found.warnings.append(f"no speech was recognised in {path.name}: {target.name} is empty")
+            found.warnings.append(
+                f"no speech was recognised in {path.name}: {target.name} is empty"
+            )
     return found
 
 

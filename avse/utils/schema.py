@@ -13,7 +13,17 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    NoReturn,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -150,25 +160,30 @@ def check_keys(table: Mapping[str, Any], known: list[str], where: str) -> None:
 
 def _check(value: object, hint: Any, where: str) -> None:
     """Refuse what msgspec accepts: unknown keys of dataclasses, numbers out of range."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
     if hint is Any:
         return
-    inside = get_args(hint)
+    origin, inside = get_origin(hint), get_args(hint)
     if isinstance(value, float | int) and not isinstance(value, bool):
         if not abs(value) <= LARGEST:
             raise RecordError(f"{where} is out of range", f"not {_shown(value)}")
+    elif origin in (Union, UnionType):
+        for kind in inside:
+            if kind is not NoneType:
+                _check(value, kind, where)
     elif isinstance(value, Mapping):
-        for kind in (hint, *inside):
-            if dataclasses.is_dataclass(kind):
-                fields = [field.name for field in dataclasses.fields(kind) if field.init]
-                check_keys(value, fields, where)
-                for key, item in value.items():
-                    _check(item, _hints(kind)[key], f"{where}.{key}")
-                return
+        if dataclasses.is_dataclass(hint):
+            fields = [field.name for field in dataclasses.fields(hint) if field.init]
+            check_keys(value, fields, where)
+            kinds = _hints(hint)
+        else:
+            kinds = dict.fromkeys(value, inside[-1] if origin is dict else object)
         for key, item in value.items():
-            _check(item, inside[-1] if get_origin(hint) is dict else object, f"{where}.{key}")
+            _check(item, kinds[key], f"{where}.{key}")
     elif isinstance(value, list | tuple):
+        even = origin is list or inside[1:] == (...,)
         for number, item in enumerate(value):
-            even = get_origin(hint) is list or inside[1:] == (...,)
             each = inside[0] if even else inside[number] if number < len(inside) else object
             _check(item, each, f"{where}[{number}]")
 

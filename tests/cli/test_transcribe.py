@@ -102,7 +102,9 @@ def test_times_are_those_that_a_player_shows(
 def test_a_voice_without_words_has_an_empty_file(run: Run, duet: Path, model: Path) -> None:
     ran = run("separate", duet, "-m", model, *OPEN, "-s", "2", "--transcribe", NOTHING)
     assert (ran.code, ran.out) == (0, "duet.2.wav\nduet.2.srt\n")
-    assert ran.errors == ["avse: warning: no speech was recognised in duet.2.wav: duet.2.srt is empty"]
+    assert ran.errors == [
+        "avse: warning: no speech was recognised in duet.2.wav: duet.2.srt is empty"
+    ]
     assert Path("duet.2.srt").read_bytes() == b""
 
 

@@ -124,6 +124,7 @@ def changed(old: str, new: str, line: int = 3) -> str:
         (changed("-1.5", '"-1.5"'), "line 3: sources[0].gain_db must be a number (not '-1.5')"),
         (changed("-1.5", "1e999"), "sources[0].gain_db "),
         (changed('"start_s": 0.0', '"start_s": -1'), "sources[0].start_s must be a number >= 0"),
+        (changed('"speaker": "s2"', '"speaker": "s2", "more": 1'), "unknown key 'more'"),
         (changed('"speaker": "s2"', '"speaker": "s1"'), "sources must be of different speakers"),
         (changed('"path": "s1/', '"path": "/s1/'), "must stay below its folder"),
         (changed('"path": "s1/', '"path": "../s1/'), "must stay below its folder"),
