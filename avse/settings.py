@@ -47,7 +47,7 @@ class Settings:
         model: name of shipped weights, or path of a .safetensors file.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         faces: face backend: "native", "mediapipe", or "face-alignment[:DETECTOR]".
-        window_s: length of the network's window in seconds, 0.4 to 600.
+        window_s: seconds that the network separates at a time, 0.4 to 600 (not the STFT window).
         overlap: share of a window that overlaps the next one, 0 to 0.9.
         mix: share of the original in the output, 0 (none) to 1 (all).
         track: which sound track of the file, counted from 0; None for the one that plays by
@@ -103,14 +103,14 @@ class Settings:
         "--window SECONDS",
         "Advanced",
         "AVSE_WINDOW",
-        "Length of a window of the network. Shorter windows need less memory.",
+        "Seconds that the network separates at a time. Less needs less memory.",
     )
     overlap: float = _setting(
         0.5,
         "--overlap 0..0.9",
         "Advanced",
         "AVSE_OVERLAP",
-        "Share of a window that overlaps the next one.",
+        "Share of these seconds in which one window is crossfaded with the next.",
     )
     mix: float = _setting(
         0.0,

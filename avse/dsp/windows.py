@@ -1,7 +1,7 @@
-"""Windows over something longer than memory, and what comes out of them put together again.
+"""Windows over long signals: a plan of windows, an overlap-adder, and a streaming STFT pair.
 
-Three small machines, none of which knows what a voice is: a plan of windows, an overlap-adder, and
-a streaming STFT pair. Each gives the same result however its input is cut into pieces.
+The results do not depend on how the input is cut into pieces. The length of the windows that the
+network separates is `avse.settings.Settings.window_s`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from avse.types import ComplexArray, FloatArray
 class WindowPlan:
     """Windows of `length` every `step`, in any unit; the last one is moved back to end at the end.
 
-    So every window but that of a recording shorter than one is full of real neighbours, and
-    there is no window of mostly padding at the tail.
+    No window is padded, unless the whole recording is shorter than one window.
     """
 
     length: int

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
 
-from avse.faces.closer import Closer
 from avse.faces.cuts import CutDetector
 from avse.faces.detect import Box, Detection, FaceBackend, Image, close_detector_of
+from avse.faces.small_faces import SmallFaceDetector
 from avse.media.pictures import Picture
 
 _LONGEST_S = Fraction(4, 5)
@@ -72,7 +72,7 @@ class FrameDetector:
 
     def __init__(self, backend: FaceBackend, every: int) -> None:
         self._backend, self._every = backend, every
-        self._closer = Closer(backend)
+        self._small_faces = SmallFaceDetector(backend)
         self._cut = CutDetector()
         self._index = 0
         self._ran: Fraction | None = None
@@ -87,13 +87,13 @@ class FrameDetector:
         self._index += 1
         cut = self._cut.is_cut(picture, time)
         if cut:
-            self._closer.shot()
+            self._small_faces.shot()
         if not (due or cut):
             return DetectedFrame(time, picture, cut, dissolved=False, found=None, small=())
         self._ran = time
         found = self.detect(picture.image)
         with self._lock:
-            small = self._closer.look_around(picture.image, time, [face.box for face in found])
+            small = self._small_faces.look_around(picture.image, time, [face.box for face in found])
         return DetectedFrame(time, picture, cut, self._cut.dissolved(), found, small)
 
     def detect(self, image: Image) -> list[Detection]:
@@ -104,7 +104,7 @@ class FrameDetector:
     def detect_near(self, image: Image, box: Box) -> Detection | None:
         """Detect a small face near its last place; None if there is none, or it is not small."""
         with self._lock:
-            return self._closer.look_at(image, box)
+            return self._small_faces.look_at(image, box)
 
 
 def usual_rhythm(backend: FaceBackend) -> int:

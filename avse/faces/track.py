@@ -9,7 +9,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from avse.faces.closer import largest, same_face
 from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, reads_luma
 from avse.faces.detections import DetectedFrame, Frame, FrameDetector, thinned, usual_rhythm
 from avse.faces.matching import assign, crop_face, distance, number, table
@@ -17,6 +16,7 @@ from avse.faces.people import People, Person
 from avse.faces.recognition import Recogniser
 from avse.faces.rejoin import Track, rejoin
 from avse.faces.sightings import Sightings
+from avse.faces.small_faces import largest, same_face
 from avse.faces.stillness import LEAST_MOTION, is_still
 from avse.media.pictures import Picture
 from avse.media.read_ahead import read_ahead

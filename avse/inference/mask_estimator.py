@@ -93,7 +93,7 @@ class Adders:
             _add(self.prints, first, window.offscreen.prints, step)
 
     def ready(self, until: int) -> Iterator[MaskBlock]:
-        """The next block, up to mask frame `until`, or None."""
+        """Yield the final block that ends at mask frame `until`; nothing if there is none."""
         first, video = self.masks.done, -(-until // HOPS_PER_VIDEO_FRAME)
         taken, cues = self.masks.take(until), self.cues.take(video)
         shares, prints = self.shares.take(until), self.prints.take(video)

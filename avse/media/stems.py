@@ -17,7 +17,7 @@ from avse.media.encoding import LOSSY, Bits, Encoder, choose_encoding
 from avse.media.opening import StrPath
 from avse.media.probe import AudioStream
 from avse.media.quantising import quantise, to_integers
-from avse.media.targets import EncodedTarget, FlacTarget, Target, WavTarget
+from avse.media.sound_writers import EncodedTarget, FlacTarget, Target, WavTarget
 from avse.media.wav import speaker_mask
 
 if TYPE_CHECKING:

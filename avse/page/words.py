@@ -20,7 +20,7 @@ import numpy as np
 
 from avse.errors import AvseError
 from avse.media.atomic_files import writing
-from avse.media.targets import WavTarget
+from avse.media.sound_writers import WavTarget
 from avse.page.store import CHUNK_S
 from avse.transcription.stretches import HEARD_DB
 from avse.transcription.subtitles import Cue

@@ -17,7 +17,7 @@ from avse.models.spec import AVSESpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.models.weights import save
 from avse.training.loop import CHECKPOINT, take_over
-from avse.training.recipe import OLD_KINDS
+from avse.training.recipe import SEPARATING
 from avse.training.run_folder import BEGUN_WITH, averaged, progress
 from avse.utils.schema import load_json
 
@@ -57,7 +57,7 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
             )
         return _export_offscreen(stage.parent, file, half=half)
     spec = AVSESpec.from_json(json.dumps(begun["network"]))
-    if OLD_KINDS.get(kind, kind) in ("audio-only", "lips"):
+    if kind not in SEPARATING:
         raise UsageError(
             f"stage {stage.name!r} did not train lip-based separation",
             'export a stage of kind "joint", "phase" or "wave"',

@@ -58,7 +58,7 @@ class Callback(Protocol):
 
 
 class NullCallback:
-    """A `Watch` whose methods do nothing."""
+    """A `Callback` whose methods do nothing."""
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
         """Nothing."""

@@ -11,6 +11,9 @@ from avse.training.talking_mixtures import FaceSettings
 from avse.utils.paths import is_below
 
 KINDS = ("lips", "joint", "phase", "wave", "audio-only", "offscreen", "voiceprint")
+SEPARATING = ("joint", "phase", "wave")
+"""Kinds that train the weights that `avse separate` uses."""
+
 OLD_KINDS = {"ears": "audio-only"}
 """Kinds by the names that older recipes use."""
 
@@ -68,8 +71,8 @@ class LipVariation:
         distortion: spread of a random linear map of each talker's points, I + distortion · N(0, 1)
             in x, y and z, for turned heads, lenses and different mesh models.
         drift: slow errors of the components, relative to those of
-        `avse.training.lip_augmentation.drift`. amplitude: spread of the logarithm of how much of
-        each component a talker shows.
+            `avse.training.lip_augmentation.drift`.
+        amplitude: standard deviation of the log gain of each component, per talker.
     """
 
     noise: float = 0.1

@@ -1,8 +1,8 @@
 """Stages "joint", "phase" and "wave": separate the voice of a face from a mixture.
 
-"joint" trains the audio and fusion streams on masks. "phase" trains the phase head alone, on the "
-"spectrum whose phase it rotates. "wave" trains all parts that affect the output, the visual "
-"stream included, on the output waveform.
+"joint" trains the audio and fusion streams on masks. "phase" trains the phase head alone, on the
+spectrum whose phase it rotates. "wave" trains all parts that affect the output, the visual stream
+included, on the output waveform.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from avse.faces.lips import RATE_HZ
 from avse.media import AudioBlock, AudioReader, probe
 from avse.media.atomic_files import place_text, writing
 from avse.media.quantising import to_integers
-from avse.media.targets import WavTarget
+from avse.media.sound_writers import WavTarget
 from avse.scene.naming import StemKey
 from avse.transcription.stretches import Cutting, Loudness, loudness
 from avse.transcription.subtitles import Cue, SubtitleFiles, as_srt, need_pysubs2, tidy

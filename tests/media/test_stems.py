@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avse.errors import ContainerError, OutputError, OutputExistsError
-from avse.media import AudioReader, AudioStream, StemWriter, check_stem, probe, quantise, targets
+from avse.media import (
+    AudioReader,
+    AudioStream,
+    StemWriter,
+    check_stem,
+    probe,
+    quantise,
+    sound_writers,
+)
 from avse.media import wav as wav_module
 from avse.media.resample import resample
 from avse.media.stems import stored_rate
@@ -313,7 +321,7 @@ def test_a_full_disk(tmp_path, monkeypatch, ending, clip):
     )
     if writer._raw is not None:
         writer._raw = Full(writer._raw)
-    elif isinstance(writer._target, targets.WavTarget):
+    elif isinstance(writer._target, sound_writers.WavTarget):
         writer._target._wav._handle = Full(writer._target._handle)
     else:
         writer._target._guard._handle = Full(writer._target._handle)

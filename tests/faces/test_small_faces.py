@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from avse.faces.closer import Closer
 from avse.faces.detect import Box, Detection
+from avse.faces.small_faces import SmallFaceDetector
 from avse.faces.track import find_people
 
 from .film import Still
@@ -41,19 +41,19 @@ def test_every_place_is_looked_at_and_no_face_is_given_twice(x, y):
     backend = Speck(Box(x, y, 36, 36))
     image = np.zeros((360, 600, 3), np.uint8)
     image[y : y + 36, x : x + 36] = 255
-    closer = Closer(backend)
-    (found,) = closer.look_around(image, Fraction(0), [])
+    small_faces = SmallFaceDetector(backend)
+    (found,) = small_faces.look_around(image, Fraction(0), [])
     assert found.box == backend.box
     looks = backend.looks
-    assert closer.look_around(image, Fraction(1), []) == []  # too soon
+    assert small_faces.look_around(image, Fraction(1), []) == []  # too soon
     assert backend.looks == looks
-    assert closer.look_around(image, Fraction(2), [backend.box]) == []  # known already
-    closer.shot()
-    assert len(closer.look_around(image, Fraction(21, 10), [])) == 1
-    again = closer.look_at(image, Box(x + 4, y - 3, 36, 36))
+    assert small_faces.look_around(image, Fraction(2), [backend.box]) == []  # known already
+    small_faces.shot()
+    assert len(small_faces.look_around(image, Fraction(21, 10), [])) == 1
+    again = small_faces.look_at(image, Box(x + 4, y - 3, 36, 36))
     assert again is not None
     assert again.box == backend.box
-    assert closer.look_at(image, Box(x, y, 110, 110)) is None  # not small
+    assert small_faces.look_at(image, Box(x, y, 110, 110)) is None  # not small
 
 
 def test_a_small_face_in_a_corner_of_a_large_picture(backend, hopper):
@@ -98,15 +98,15 @@ class WithSharpEyes:
 def test_a_detector_that_sees_small_faces_is_asked_without_squares_and_seldom_if_in_vain():
     backend = WithSharpEyes(Box(30, 40, 24, 30))
     looks = backend.close_detector.looks
-    closer, image = Closer(backend), np.zeros((720, 1280, 3), np.uint8)
-    (found,) = closer.look_around(image, Fraction(0), [])
+    small_faces, image = SmallFaceDetector(backend), np.zeros((720, 1280, 3), np.uint8)
+    (found,) = small_faces.look_around(image, Fraction(0), [])
     assert found.box == backend.close_detector.box
     times = [Fraction(k, 2) for k in range(1, 61)]
-    assert not any(closer.look_around(image, time, [found.box]) for time in times)
+    assert not any(small_faces.look_around(image, time, [found.box]) for time in times)
     assert len(looks) == 1 + 1 + 1 + 4  # at 0, 1.5 and 4.5 s, then every 6 s
-    closer.shot()
-    assert closer.look_around(image, Fraction(61, 2), [])
+    small_faces.shot()
+    assert small_faces.look_around(image, Fraction(61, 2), [])
     near = Box(32, 41, 24, 30)
-    assert closer.look_at(image, near) == found
+    assert small_faces.look_at(image, near) == found
     assert looks[-1] == near
-    assert closer.look_at(image, Box(600, 300, 24, 30)) is None
+    assert small_faces.look_at(image, Box(600, 300, 24, 30)) is None

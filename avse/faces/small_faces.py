@@ -36,7 +36,7 @@ _MOST = 12
 """Maximal number of new faces from one detection."""
 
 
-class Closer:
+class SmallFaceDetector:
     """Detects small faces, at its own intervals.
 
     Args:
