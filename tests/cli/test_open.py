@@ -20,13 +20,15 @@ import pytest
 from .conftest import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-# A shell that starts tests in the background has them ignore Ctrl-C, and children inherit that.
+# A shell that starts tests in the background has them ignore Ctrl-C, nohup the end of the terminal,
+# and children inherit that.
 PROGRAM = """
 import signal, sys, threading, webbrowser
 sys.path.insert(0, sys.argv.pop(1))
 from tests.page import fake_session
 sys.modules["avse.page.session"] = fake_session
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 webbrowser.open = lambda address: print("browser", address, file=sys.stderr, flush=True) or True
 if "--stuck" in sys.argv:
     sys.argv.remove("--stuck")
