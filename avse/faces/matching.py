@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from avse.faces.detect import Box, Image
 from avse.faces.scaling import fit_inside
 
 Table = npt.NDArray[np.float64]
+
+_FEW = 60
+"""Number of possible assignments up to which every one is tried."""
 
 
 def table(rows: list[list[float]]) -> Table:
@@ -25,9 +29,23 @@ def assign(cost: Table, gate: float) -> list[tuple[int, int]]:
     """Cheapest one-to-one pairs (row, column) that cost less than `gate` each."""
     if not cost.size:
         return []
-    rows, columns = linear_sum_assignment(np.minimum(cost, gate + 1e3 * (cost >= gate)))
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return [(row, column) for row, column in pairs if cost[row, column] < gate]
+    bounded = np.minimum(cost, gate + 1e3 * (cost >= gate))
+    return [(row, column) for row, column in _cheapest(bounded) if cost[row, column] < gate]
+
+
+def _cheapest(cost: Table) -> Iterable[tuple[int, int]]:
+    """The one-to-one pairs with the least sum."""
+    rows, columns = cost.shape
+    if rows > columns:
+        return [(row, column) for column, row in _cheapest(cost.T)]
+    if math.perm(columns, rows) <= _FEW:
+        orders = itertools.permutations(range(columns), rows)
+        every = np.arange(rows)
+        return enumerate(min(orders, key=lambda order: cost[every, np.array(order)].sum()))
+    from scipy.optimize import linear_sum_assignment  # takes a quarter of a second to import
+
+    found = linear_sum_assignment(cost)
+    return zip(*(indices.tolist() for indices in found), strict=True)
 
 
 def distance(one: Box, other: Box) -> float:

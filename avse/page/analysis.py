@@ -454,9 +454,6 @@ class Analysis:
         )
         for _ in self.engine().run([nobody, nobody], sound, offscreen=True).masks():
             pass
-        read = self.recording.sound.downmix(0)
-        with contextlib.closing(read):  # type: ignore[type-var]
-            next(read, None)  # the resampler takes half a second to load
 
     def _next_voices(self) -> tuple[str, int] | None:
         """The next chunks to separate; waits while there are none; None at the end."""

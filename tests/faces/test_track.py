@@ -4,9 +4,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from avse.faces.detect import Box
-from avse.faces.matching import number
+from avse.faces.matching import assign, number
 from avse.faces.people import joined
 from avse.faces.track import FaceSettings, FaceTracker, Hint, find_people
 
@@ -383,3 +384,18 @@ def test_a_face_is_confirmed_in_time_where_pictures_follow_slowly():
     seldom = FaceSettings(detect_every=50)
     (person,) = find_people(watch(backend, clock(8, fps=5)), backend, seldom)
     assert person.seconds_on_screen == pytest.approx(8, abs=0.2)
+
+
+def test_the_assignment_is_the_cheapest_one():
+    """Small tables are solved by trying every assignment, large ones by SciPy."""
+    dice = np.random.default_rng(0)
+    for _ in range(200):
+        cost = dice.random(dice.integers(1, 6, 2))
+        pairs = assign(cost, gate=2.0)
+        rows, columns = linear_sum_assignment(cost)
+        assert sorted(pairs) == list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def test_costs_from_the_gate_on_leave_pairs_out():
+    assert assign(np.array([[0.2, 9.0], [9.0, 9.0], [0.1, 0.9]]), gate=1.0) == [(0, 0), (2, 1)]
+    assert assign(np.zeros((0, 3)), gate=1.0) == []
