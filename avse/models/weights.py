@@ -136,16 +136,18 @@ def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> lis
     import torch
     from safetensors import safe_open
 
-    needed: dict[str, tuple[tuple[int, ...], bool]] = {}
     try:
         with torch.device("meta"):
-            for prefix, build in parts.items():
-                for name, value in build().state_dict().items():
-                    needed[prefix + name] = (tuple(value.shape), value.is_floating_point())
+            networks = {prefix: build() for prefix, build in parts.items()}
     except Exception as error:  # a specification may be wrong in many ways
         raise CorruptWeightsError(
             f"{file.path} specifies a network that cannot be built: {error}", _MADE_BY_AVSE
         ) from error
+    needed = {
+        prefix + name: (tuple(value.shape), value.is_floating_point())
+        for prefix, network in networks.items()
+        for name, value in network.state_dict().items()
+    }
     for name in sorted({*needed, *file.tensors}):
         if name not in file.tensors or name not in needed:
             reason = f"{name} is {'left over' if name in file.tensors else 'missing'}"
@@ -158,10 +160,8 @@ def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> lis
         raise CorruptWeightsError(
             f"{file.path} does not fit its own specification: {reason}", "fetch the file again"
         )
-    networks = []
     with safe_open(file.path, framework="pt") as values:
-        for prefix, build in parts.items():
-            network = build()
+        for prefix, network in networks.items():
             state = {n: values.get_tensor(prefix + n) for n in network.state_dict()}
             for name, value in state.items():
                 if not torch.isfinite(value).all():
@@ -169,9 +169,10 @@ def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> lis
                         f"{file.path}: {prefix}{name} holds NaN or infinite values",
                         "the training has failed, or the file is damaged: use other weights",
                     )
-            network.load_state_dict({n: widen(v) for n, v in state.items()}, strict=True)
-            networks.append(network.eval())
-    return networks
+            # The values replace those of the meta device: none is initialised first.
+            state = {name: widen(value) for name, value in state.items()}
+            network.load_state_dict(state, strict=True, assign=True)
+    return [network.eval() for network in networks.values()]
 
 
 def _try_out(network: AVSENet, path: Path) -> None:
