@@ -87,8 +87,9 @@ _MANY = 256
 """Number of finished tracks from which tracks of one person are joined, to bound memory."""
 
 
-_AHEAD = 4
-"""Number of frames in which faces are detected ahead of tracking."""
+_AHEAD = 12
+"""Number of frames in which faces are detected ahead of tracking: tracking goes on while the
+detector is busy."""
 
 
 class FaceTracker:

@@ -193,3 +193,33 @@ def test_names_that_are_no_text_come_out_as_they_are(short: Path) -> None:
         Path(os.fsdecode(name)).unlink()
     assert done.returncode == 3
     assert b"Traceback" not in done.stderr
+
+
+_PROGRAM = """
+import atexit, sys, types
+import avse.__main__
+
+def main():
+    sys.modules["torch"] = types.ModuleType("torch")
+    atexit.register(print, "tidied")
+    print("done", end=" ")
+    if "raise" in sys.argv:
+        raise SystemExit(5)
+    return 3
+
+atexit.register(print, "unloaded")
+avse.__main__.main = main
+sys.exit(avse.__main__.run())
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "printed"),
+    [([], 3, "done tidied\n"), (["raise"], 5, "done tidied\nunloaded\n")],
+)
+def test_pytorch_is_not_unloaded_at_the_end(arguments: list[str], code: int, printed: str) -> None:
+    """Handlers of the program's own run, output is written, the exit code stays."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, printed, "")
