@@ -22,17 +22,18 @@ import numpy as np
 
 from avse.evaluation.items import Mixture, MixtureResult, ScoredVoice
 from avse.evaluation.scoring import ScoringPlan, score_mixtures
-from avse.evaluation.sounds import SUFFIXES, read_sound, write_sound
+from avse.evaluation.sounds import read_sound, write_sound
 from avse.media import resample
 from avse.metrics import METRICS
 from avse.types import FloatArray
+from avse.utils.suffixes import SOUND_FILES, VIDEO_FILES
 
 RATE_HZ = 16_000
 
 
 def excerpts(folder: Path, count: int, seconds: float, seed: int) -> list[FloatArray]:
     """Stretches of speech that are loud enough, from different files as far as these go."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUND_FILES | VIDEO_FILES)
     random.Random(seed).shuffle(paths)
     samples = round(seconds * RATE_HZ)
     found: list[FloatArray] = []

@@ -12,11 +12,7 @@ from pathlib import Path
 from avse.errors import InputError, UsageError
 from avse.media.opening import refuse_url
 from avse.utils.paths import is_there, user_path
-
-_VIDEOS = "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts wmv flv 3gp ogv vob mxf"
-
-VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in _VIDEOS.split())
-"""Endings of videos in searched folders; a file given by name may have any ending."""
+from avse.utils.suffixes import VIDEO_FILES
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def discover(
     if not unique:
         raise InputError(
             "there are no videos to work on",
-            f"give files, or folders with files that end in {' '.join(sorted(VIDEO_SUFFIXES))}",
+            f"give files, or folders with files that end in {' '.join(sorted(VIDEO_FILES))}",
         )
     return sorted(unique.values(), key=lambda found: os.fsencode(found.path))
 
@@ -84,7 +80,7 @@ def _expand(name: str, output: Path) -> Iterator[Found]:
     for match in map(Path, matches):
         if match.is_dir():
             continue
-        if match.suffix.lower() in VIDEO_SUFFIXES or not path.name.startswith("*"):
+        if match.suffix.lower() in VIDEO_FILES or not path.name.startswith("*"):
             yield Found(absolute(match), Path(os.path.relpath(match.parent, root)))
 
 
@@ -101,7 +97,7 @@ def _one(path: Path, output: Path, below: Path) -> Iterator[Found]:
             if not n.startswith(".") and os.path.realpath(os.path.join(folder, n)) != own  # noqa: PTH118
         )
         for file in sorted(files):
-            if not file.startswith(".") and Path(file).suffix.lower() in VIDEO_SUFFIXES:
+            if not file.startswith(".") and Path(file).suffix.lower() in VIDEO_FILES:
                 here = Path(folder)
                 yield Found(absolute(here / file), here.relative_to(path))
 

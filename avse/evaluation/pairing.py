@@ -9,7 +9,7 @@ from pathlib import Path
 
 from avse.errors import InputError
 from avse.evaluation.items import Mixture, ScoredVoice
-from avse.evaluation.sounds import SUFFIXES
+from avse.utils.suffixes import SOUND_FILES, VIDEO_FILES
 
 RULE = (
     "An estimate belongs to the reference of the same name: the path below its folder without the "
@@ -18,6 +18,8 @@ RULE = (
     "called like that, or else like the reference itself; references whose mixtures differ are not "
     "voices of one."
 )
+
+_SUFFIXES = SOUND_FILES | VIDEO_FILES
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _files(folder: Path, what: str) -> dict[str, Path]:
         raise InputError(f"{folder} is not a folder of {what}", "name a folder of sound files")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or not path.is_file() or path.name.startswith("."):
+        if path.suffix.lower() not in _SUFFIXES or not path.is_file() or path.name.startswith("."):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:

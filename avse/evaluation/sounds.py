@@ -10,8 +10,7 @@ from avse.errors import InputError, OutputError
 from avse.types import FloatArray
 
 PLAIN = (".wav", ".flac", ".ogg")
-MEDIA = (".opus", ".mp3", ".m4a", ".aac", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg")
-SUFFIXES = (*PLAIN, *MEDIA)
+"""Suffixes of the files that libsndfile reads; PyAV reads the others."""
 
 
 def read_sound(path: Path) -> tuple[FloatArray, int]:

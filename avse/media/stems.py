@@ -272,6 +272,7 @@ class StemWriter:
                 return EncodedTarget(self._temporary, LOSSY[self._suffix][0], encoder)
             if self._suffix == ".flac":
                 return FlacTarget(self._temporary, rate, channels, self.bits)
+            assert self._suffix == ".wav", f"{self._suffix} has no writer"
             mask = speaker_mask(self._names, channels)
             return WavTarget(self._temporary, rate, channels, self.bits, self.is_float, mask)
 

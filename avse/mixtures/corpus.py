@@ -13,11 +13,7 @@ from avse.data.splits import ALL, split_of
 from avse.errors import InputError, UsageError
 from avse.mixtures.protocols import ANY, GRID_PROTOCOLS
 from avse.utils.schema import fit, load_json
-
-_VIDEO = ".mpg .mpeg .mp4 .m4v .mov .mkv .avi .webm .wmv .flv .ts .mts .m2ts .3gp .ogv .vob"
-_SOUND = ".wav .flac .mp3 .m4a .aac .ogg .oga .opus .wma .aif .aiff .caf"
-VIDEO_SUFFIXES = frozenset(_VIDEO.split())
-SOUND_SUFFIXES = frozenset(_SOUND.split())
+from avse.utils.suffixes import SOUND_FILES, VIDEO_FILES
 
 _TALKER = re.compile(r"s(\d{1,2})", re.IGNORECASE)
 
@@ -74,7 +70,7 @@ def find_clips(root: Path, *, pictures: bool) -> list[str]:
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(f"{root} {what}", "name the folder that holds the clips")
-    suffixes = VIDEO_SUFFIXES if pictures else VIDEO_SUFFIXES | SOUND_SUFFIXES
+    suffixes = VIDEO_FILES if pictures else VIDEO_FILES | SOUND_FILES
     found: dict[str, str] = {}
     try:
         paths = sorted(_files(root))
@@ -86,7 +82,7 @@ def find_clips(root: Path, *, pictures: bool) -> list[str]:
         suffix = PurePosixPath(path).suffix.lower()
         if suffix in suffixes:
             stem = path[: -len(suffix)]
-            if stem not in found or suffix in VIDEO_SUFFIXES:
+            if stem not in found or suffix in VIDEO_FILES:
                 found[stem] = path
     if not found:
         kind = "videos" if pictures else "videos or sound files"

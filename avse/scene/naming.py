@@ -16,7 +16,6 @@ from avse.utils.paths import user_path
 
 DEFAULT_NAME = "{stem}.{speaker}{ext}"
 DEFAULT_SUFFIX = ".wav"
-SOUND_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".opus")
 TRACK_SUFFIXES = (".mkv", ".mov", ".mp4")
 
 
@@ -56,7 +55,7 @@ class Naming:
     @property
     def is_video(self) -> bool:
         """Whether outputs are videos, not sound files."""
-        return self.suffix.lower() not in SOUND_SUFFIXES
+        return self.suffix.lower() in video_suffixes()
 
     @property
     def needs_names(self) -> bool:
@@ -198,6 +197,8 @@ def video_suffixes() -> tuple[str, ...]:
 
 
 def _check_suffix(name: str) -> str:
+    from avse.media import SOUND_SUFFIXES
+
     suffix = Path(name).suffix
     known = (*SOUND_SUFFIXES, *video_suffixes())
     if suffix.lower() not in known:

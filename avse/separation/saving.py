@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from avse.errors import OutputError, UsageError
-from avse.media import AudioStream, NewTrack, StemWriter, find_splices, remux
+from avse.media import SOUND_SUFFIXES, AudioStream, NewTrack, StemWriter, find_splices, remux
 from avse.media.atomic_files import check_space
 from avse.media.encoding import CONTAINERS, Bits, Codec, choose_encoding
 from avse.media.probe import plausible_s
 from avse.media.stems import is_limited, stored_rate
-from avse.scene.naming import SOUND_SUFFIXES, Stem, StemKey
+from avse.scene.naming import Stem, StemKey
 
 if TYPE_CHECKING:
     from avse.scene.scene import Scene
