@@ -36,7 +36,7 @@ from avse.training.compute import Compute, computing, moved
 from avse.training.data import PackedSounds, open_corpora
 from avse.training.loop import CHECKPOINT, read_checkpoint
 from avse.training.mixing import Mixer, MixSettings
-from avse.training.recipe import AskSettings, Recipe, StageSettings
+from avse.training.recipe import QuerySettings, Recipe, StageSettings
 from avse.training.recipe_file import read_recipe
 from avse.training.recipe_runner import run_recipe
 from avse.training.run_folder import averaged
@@ -150,8 +150,8 @@ def otherwise(
     if name == "lost":
         return dataclasses.replace(joint, face=dataclasses.replace(joint.face, lost=0.5)), lips
     face = dataclasses.replace(joint.face, absent=0.2)
-    ask = dataclasses.replace(joint.ask, absent=0.1)
-    return dataclasses.replace(joint, face=face, ask=ask), lips
+    query = dataclasses.replace(joint.query, absent=0.1)
+    return dataclasses.replace(joint, face=face, query=query), lips
 
 
 def begun(spec: AVSESpec, weights: dict[str, torch.Tensor], seed: int) -> AVSENet:
@@ -175,7 +175,7 @@ def measure(found: Trained, mixtures: int, compute: Compute) -> dict[str, Any]:
     settings = dataclasses.replace(
         found.stage,
         speech=max(1, found.stage.speech),
-        ask=AskSettings(alone=0, lost=0, late=0, still=0),
+        query=QuerySettings(alone=0, lost=0, late=0, still=0),
         validate_mixtures=round(mixtures / 0.75),
         mix=dataclasses.replace(found.stage.mix, seconds=SECONDS),
     )
@@ -226,7 +226,7 @@ def asked(
             owners = list(range(len(gains)))
         else:
             moved_batch = moved(drawn, stage.compute.device)
-            queries = stage.asker.speech(moved_batch, rng)
+            queries = stage.query_builder.speech(moved_batch, rng)
             gains = stage.figures(queries, 0)[1]["gain"].tolist()
             owners = queries.owner.tolist()
         rows += [

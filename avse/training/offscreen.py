@@ -28,7 +28,7 @@ from avse.training.loop import Losses
 from avse.training.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
 from avse.training.mixing import Batch, set_level, smooth_tilt
 from avse.training.queries import MixtureSource, Queries, QueryBuilder, joined
-from avse.training.recipe import AskSettings, LipVariation, OffscreenSettings
+from avse.training.recipe import LipVariation, OffscreenSettings, QuerySettings
 from avse.training.rooms import draw_room, reverberate
 from avse.training.talking_mixtures import TalkingBatch
 from avse.types import FloatArray
@@ -152,7 +152,7 @@ class OffscreenStage:
         bank: makes cues for audio-only speech; None if none is drawn.
         held_out: draw scenes of held-out people, the same every time.
         validate_batches: how many each draws.
-        ask, variation: as in the separating stages.
+        query, variation: as in the separating stages.
         compute: where.
     """
 
@@ -165,15 +165,15 @@ class OffscreenStage:
         *,
         held_out: Sequence[SceneSource] = (),
         validate_batches: int = 2,
-        ask: AskSettings,
+        query: QuerySettings,
         variation: LipVariation,
         compute: Compute,
     ) -> None:
         self.network, self.module = network.eval(), offscreen
         self.source, self.held_out, self.compute = source, held_out, compute
         self.validate_batches = validate_batches
-        plain = dataclasses.replace(ask, alone=0.0)
-        self.asker = QueryBuilder(network, bank, plain, variation, compute)
+        plain = dataclasses.replace(query, alone=0.0)
+        self.query_builder = QueryBuilder(network, bank, plain, variation, compute)
 
     def losses(
         self, drawn: tuple[Scenes | None, Scenes | None], rng: np.random.Generator
@@ -238,8 +238,8 @@ class OffscreenStage:
         batch = part.batch
         if isinstance(batch, TalkingBatch):
             seen = dataclasses.replace(batch, faces=batch.faces * (1 - part.hidden))
-            return self.asker.faces(seen, rng)
-        return self.asker.speech(
+            return self.query_builder.faces(seen, rng)
+        return self.query_builder.speech(
             dataclasses.replace(batch, present=batch.present * (1 - part.hidden)), rng
         )
 

@@ -23,7 +23,7 @@ from avse.training.cues import PseudoLipBank
 from avse.training.device_mixing import ResidentMixer, ResidentTalkingMixer
 from avse.training.lip_augmentation import on, varied
 from avse.training.mixing import Batch, Mixer, smooth_tilt
-from avse.training.recipe import AskSettings, LipVariation
+from avse.training.recipe import LipVariation, QuerySettings
 from avse.training.talking_mixtures import TalkingBatch, TalkingMixer
 
 
@@ -125,7 +125,7 @@ class QueryBuilder:
     Args:
         network: its visual stream embeds the lips; gradients reach it if they are enabled.
         bank: makes cues for audio-only speech; None if there is none.
-        how: see `AskSettings`.
+        how: see `QuerySettings`.
         variation: of real lips.
         compute: where.
         enroller: makes voiceprints of enrolled voices; None if the network takes none.
@@ -135,7 +135,7 @@ class QueryBuilder:
         self,
         network: AVSENet,
         bank: PseudoLipBank | None,
-        how: AskSettings,
+        how: QuerySettings,
         variation: LipVariation,
         compute: Compute,
         enroller: Enroller | None = None,

@@ -17,6 +17,9 @@ SEPARATING = ("joint", "phase", "wave")
 OLD_KINDS = {"ears": "audio-only"}
 """Kinds by the names that older recipes use."""
 
+OLD_TABLES = {"ask": "query"}
+"""Tables of a stage by the names that older recipes use."""
+
 PACKS = ("clips", "speech", "noise", "crowds")
 """Kinds of packs in a recipe."""
 
@@ -82,7 +85,7 @@ class LipVariation:
 
 
 @dataclass(frozen=True)
-class AskSettings:
+class QuerySettings:
     """How the targets of the separating stages are drawn.
 
     Attributes:
@@ -204,7 +207,7 @@ class StageSettings(LoopSettings):
         mix: distribution of the mixtures.
         face: augmentation of the faces.
         lips: augmentation of the lips.
-        ask: distribution of the targets.
+        query: distribution of the targets.
         offscreen: off-screen sources (offscreen).
     """
 
@@ -221,7 +224,7 @@ class StageSettings(LoopSettings):
     mix: MixSettings = field(default_factory=MixSettings)
     face: FaceSettings = field(default_factory=FaceSettings)
     lips: LipVariation = field(default_factory=LipVariation)
-    ask: AskSettings = field(default_factory=AskSettings)
+    query: QuerySettings = field(default_factory=QuerySettings)
     offscreen: OffscreenSettings = field(default_factory=OffscreenSettings)
 
     @property
@@ -301,10 +304,10 @@ class Recipe:
                     f"stage {stage.name!r} trains a phase head that complex masks do not have",
                     'leave the stage out, or choose mask = "magnitude"',
                 )
-            if stage.ask.enrolled and not self.network.enrolment:
+            if stage.query.enrolled and not self.network.enrolment:
                 raise UsageError(
                     f"stage {stage.name!r} enrols voices, but the network has no input for them",
-                    "set enrolment = 128 in [network], or ask.enrolled = 0",
+                    "set enrolment = 128 in [network], or query.enrolled = 0",
                 )
 
     def stage(self, name: str) -> StageSettings:

@@ -11,7 +11,7 @@ preset = "base"                   # and any field of `AVSESpec`
 [[stage]]
 kind = "lips"                     # and any field of `StageSettings`
 
-[stage.mix]                       # ... `MixSettings`; .face, .lips and .ask likewise
+[stage.mix]                       # ... `MixSettings`; .face, .lips and .query likewise
 seconds = 3.0
 """
 
@@ -23,7 +23,15 @@ from typing import Any
 
 from avse.errors import UsageError
 from avse.models.spec import PRESETS, AVSESpec
-from avse.training.recipe import OLD_KINDS, PACKS, DataSettings, LipVariation, Recipe, StageSettings
+from avse.training.recipe import (
+    OLD_KINDS,
+    OLD_TABLES,
+    PACKS,
+    DataSettings,
+    LipVariation,
+    Recipe,
+    StageSettings,
+)
 from avse.utils.paths import user_path
 from avse.utils.schema import RecordError, build, check_keys, load_toml
 
@@ -105,6 +113,7 @@ def _stage(row: object, where: str) -> StageSettings:
     row = dict(row)
     for old in (kind for kind in OLD_KINDS if kind == row["kind"]):
         row = {"name": old, **row, "kind": OLD_KINDS[old]}
+    row = {OLD_TABLES.get(key, key): value for key, value in row.items()}
     if row["kind"] == "lips":
         row["lips"] = {**dataclasses.asdict(LIPS_VARIED), **_table(row, "lips")}
     return build(StageSettings, row, where)

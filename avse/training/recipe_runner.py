@@ -19,7 +19,16 @@ from avse.training.av_offset import DELAYS, estimate_delays, read_delays, write_
 from avse.training.compute import Compute
 from avse.training.data import Delays, fingerprints, open_corpora
 from avse.training.loop import CHECKPOINT, Trainer, never, take_over
-from avse.training.recipe import DEVICE, NEW, OLD_KINDS, PACKS, PREVIOUS, Recipe, StageSettings
+from avse.training.recipe import (
+    DEVICE,
+    NEW,
+    OLD_KINDS,
+    OLD_TABLES,
+    PACKS,
+    PREVIOUS,
+    Recipe,
+    StageSettings,
+)
 from avse.training.rooms import check_rooms
 from avse.training.run_folder import (
     BEGUN_WITH,
@@ -175,6 +184,8 @@ class Attempt:
         for old, kind in OLD_KINDS.items():  # so that runs of older recipes resume
             if value["stage"]["kind"] == kind:
                 value["stage"]["kind"] = old
+        for old, table in OLD_TABLES.items():
+            value["stage"][old] = value["stage"].pop(table)
         return value
 
     def check(self, identity: dict[str, Any], force: bool) -> None:

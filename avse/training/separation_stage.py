@@ -22,7 +22,7 @@ from avse.training.loop import Losses
 from avse.training.losses import compressed_loss, mask_error, power, projected_sdr, snr_loss
 from avse.training.mixing import Batch
 from avse.training.queries import Enroller, MixtureSource, Queries, QueryBuilder, joined
-from avse.training.recipe import AskSettings, LipVariation
+from avse.training.recipe import LipVariation, QuerySettings
 from avse.training.talking_mixtures import TalkingBatch
 from avse.training.validating import Validator
 
@@ -54,7 +54,7 @@ class SeparationStage:
         bank: makes cues for audio-only speech; None if none is drawn.
         kind: "joint", "phase" or "wave".
         validator: of held-out people, or None.
-        ask, variation: see `AskSettings` and `LipVariation`.
+        query, variation: see `QuerySettings` and `LipVariation`.
         compute: where; by default the CPU.
         enroller: makes voiceprints of enrolled voices, or None.
     """
@@ -67,7 +67,7 @@ class SeparationStage:
         *,
         kind: str = "joint",
         validator: Validator | None = None,
-        ask: AskSettings | None = None,
+        query: QuerySettings | None = None,
         variation: LipVariation | None = None,
         compute: Compute | None = None,
         enroller: Enroller | None = None,
@@ -75,8 +75,13 @@ class SeparationStage:
         self.module = self.network = network
         self.source, self.validator, self.kind = source, validator, kind
         self.compute = compute or Compute(torch.device("cpu"))
-        self.asker = QueryBuilder(
-            network, bank, ask or AskSettings(), variation or LipVariation(), self.compute, enroller
+        self.query_builder = QueryBuilder(
+            network,
+            bank,
+            query or QuerySettings(),
+            variation or LipVariation(),
+            self.compute,
+            enroller,
         )
         self.turns = kind != "joint" and network.phase is not None
         self.watches = any(p.requires_grad for p in network.visual.parameters())
@@ -93,9 +98,9 @@ class SeparationStage:
         parts = []
         with torch.set_grad_enabled(self.watches and torch.is_grad_enabled()):
             if talking is not None:
-                parts.append(self.asker.faces(talking, rng))
+                parts.append(self.query_builder.faces(talking, rng))
             if speech is not None:
-                parts.append(self.asker.speech(speech, rng))
+                parts.append(self.query_builder.speech(speech, rng))
         faces = 0 if talking is None else len(talking.faces)
         return self.figures(reduce(joined, parts), faces)[0]
 

@@ -119,7 +119,7 @@ def _separation(
     if mixing == DEVICE:
         source = _resident(faces, settings, corpora, compute)
     else:
-        enrolled = settings.ask.enrolled
+        enrolled = settings.query.enrolled
         talking = TalkingMixer(faces, corpora.noise, settings.mix, settings.face, enrolled=enrolled)
         speech = None
         if settings.speech:
@@ -132,7 +132,7 @@ def _separation(
         bank,
         kind=settings.kind,
         validator=_validator(settings, corpora, compute),
-        ask=settings.ask,
+        query=settings.query,
         variation=settings.lips,
         compute=compute,
         enroller=_enroller(network, settings, compute),
@@ -140,7 +140,7 @@ def _separation(
 
 
 def _enroller(network: AVSENet, settings: StageSettings, compute: Compute) -> Enroller | None:
-    if not settings.ask.enrolled:
+    if not settings.query.enrolled:
         return None
     voiceprint = load_offscreen(Settings.offscreen_model, device=str(compute.device)).voiceprint
     if voiceprint.spec.size != network.spec.enrolment:
@@ -161,7 +161,7 @@ def _resident(
         noise,
         settings.mix,
         device,
-        enrolled=settings.ask.enrolled,
+        enrolled=settings.query.enrolled,
     )
     talking = ResidentTalkingMixer(faces, speech, settings.face, device)
     return MixtureSource(talking, speech, settings.faces, settings.speech)
@@ -208,7 +208,7 @@ def _offscreen(
         held_out=[
             scenes(clips, None, settings.validate_mixtures) for clips in corpora.held_out.values()
         ],
-        ask=settings.ask,
+        query=settings.query,
         variation=settings.lips,
         compute=compute,
     )

@@ -21,7 +21,7 @@ from avse.training.data import Corpora
 from avse.training.enrolment import LEAST, LONGEST, Said, draw_enrolments, elsewhere
 from avse.training.mixing import Mixer
 from avse.training.queries import Enroller, QueryBuilder
-from avse.training.recipe import AskSettings, LipVariation, StageSettings
+from avse.training.recipe import LipVariation, QuerySettings, StageSettings
 from avse.training.recipe_file import read_recipe
 from avse.training.recipe_runner import run_recipe
 from avse.training.run_folder import averaged
@@ -127,14 +127,14 @@ def test_voiceprints_are_as_large_as_their_width_and_unknown_ones_nothing() -> N
 def test_onlookers_and_most_voices_stay_unknown(sounds: MemorySounds, clips: MemoryClips) -> None:
     network = AVSENet(TOLD).eval()
     fit_components(network, clips.clips)
-    how = AskSettings(still=1.0, late=0)
-    asker = QueryBuilder(
+    how = QuerySettings(still=1.0, late=0)
+    query_builder = QueryBuilder(
         network, None, how, LipVariation(), CPU, Enroller(VoiceprintNet(VoiceprintSpec()))
     )
     mixer = TalkingMixer(clips, sounds, SHORT, FaceSettings(), enrolled=0.5)
     talking = mixer.draw(np.random.default_rng(0), 12)
     with torch.no_grad():
-        queries = asker.faces(talking, np.random.default_rng(1))
+        queries = query_builder.faces(talking, np.random.default_rng(1))
     assert queries.enrolment is not None
     known = queries.enrolment.any(dim=1)
     sound = talking.batch.enrolment
@@ -151,7 +151,7 @@ def test_stages_learn_what_voices_are_worth(kind: str, corpora: Corpora, tmp_pat
     network = AVSENet(TOLD)
     fit_components(network, list(corpora.faces.clips))  # type: ignore[attr-defined]
     settings = StageSettings(
-        kind, faces=4, speech=4, mix=SHORT, ask=AskSettings(absent=0.3, still=0.5, enrolled=0.8)
+        kind, faces=4, speech=4, mix=SHORT, query=QuerySettings(absent=0.3, still=0.5, enrolled=0.8)
     )
     stage = make_stage(network, settings, corpora, tmp_path, CPU)
     assert isinstance(stage, SeparationStage)
@@ -177,7 +177,7 @@ def test_voiceprints_have_to_be_as_wide_as_the_network_expects(
     corpora: Corpora, tmp_path: Path
 ) -> None:
     network = AVSENet(dataclasses.replace(TINY, enrolment=64))
-    settings = StageSettings("joint", mix=SHORT, ask=AskSettings(enrolled=0.5))
+    settings = StageSettings("joint", mix=SHORT, query=QuerySettings(enrolled=0.5))
     with pytest.raises(UsageError, match="128 wide, not 64"):
         make_stage(network, settings, corpora, tmp_path, CPU)
 
@@ -188,7 +188,7 @@ def test_weights_without_enrolment_can_be_started_from(recipe: Path, tmp_path: P
     save(first, tmp_path / "first.safetensors")
     network = dataclasses.replace(read.network, enrolment=128)
     stage = dataclasses.replace(
-        read.stages[1], start=str(tmp_path / "first.safetensors"), ask=AskSettings(enrolled=0.5)
+        read.stages[1], start=str(tmp_path / "first.safetensors"), query=QuerySettings(enrolled=0.5)
     )
     told = dataclasses.replace(read, network=network, stages=(stage,))
     run_recipe(told, tmp_path / "run", CPU)
@@ -200,14 +200,16 @@ def test_weights_without_enrolment_can_be_started_from(recipe: Path, tmp_path: P
     wider.load_state_dict(state)
     save(wider, tmp_path / "wider.safetensors")
     assert load(str(tmp_path / "wider.safetensors")).spec == network
-    back = dataclasses.replace(stage, start=str(tmp_path / "wider.safetensors"), ask=AskSettings())
+    back = dataclasses.replace(
+        stage, start=str(tmp_path / "wider.safetensors"), query=QuerySettings()
+    )
     with pytest.raises(UsageError, match="another network"):
         run_recipe(dataclasses.replace(read, stages=(back,)), tmp_path / "back", CPU)
 
 
 def test_recipes_that_cannot_enrol_are_refused(recipe: Path) -> None:
     read = read_recipe(recipe)
-    stages = (dataclasses.replace(read.stages[1], ask=AskSettings(enrolled=0.5)),)
+    stages = (dataclasses.replace(read.stages[1], query=QuerySettings(enrolled=0.5)),)
     with pytest.raises(UsageError, match="no input for them") as caught:
         dataclasses.replace(read, stages=stages)
     assert "enrolment = 128" in caught.value.hint

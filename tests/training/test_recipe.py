@@ -24,9 +24,13 @@ def read(tmp_path: Path, text: str):  # type: ignore[no-untyped-def]
 
 def test_kinds_go_by_their_old_names_too(tmp_path: Path) -> None:
     """A recipe of an older avse names its stages and folders as before."""
-    text = '[[stage]]\nkind = "ears"\n[[stage]]\nkind = "joint"\nstart = "ears"\n'
+    text = (
+        '[[stage]]\nkind = "ears"\nask = { alone = 0.7 }\n'
+        '[[stage]]\nkind = "joint"\nstart = "ears"\n'
+    )
     old, after = read(tmp_path, text).stages
     assert (old.kind, old.name, after.start) == ("audio-only", "ears", "ears")
+    assert (old.query.alone, after.query.alone) == (0.7, 0.2)
     (new,) = read(tmp_path, '[[stage]]\nkind = "audio-only"\n').stages
     assert (new.kind, new.name) == ("audio-only", "audio-only")
 

@@ -22,9 +22,9 @@ from avse.training.mixing import Mixer
 from avse.training.queries import MixtureSource, QueryBuilder
 from avse.training.recipe import (
     TRAINED,
-    AskSettings,
     LipVariation,
     OffscreenSettings,
+    QuerySettings,
     StageSettings,
 )
 from avse.training.separation_stage import SeparationStage
@@ -54,7 +54,7 @@ def test_every_stage_trains_what_it_says(kind, spec: AVSESpec, corpora, tmp_path
     fit_components(network, corpora.faces.clips)
     settings = StageSettings(
         kind, faces=3, speech=3, talkers=4, mix=SHORT, validate_mixtures=8,
-        face=FaceSettings(absent=0.5), ask=AskSettings(absent=0.3, still=0.5),
+        face=FaceSettings(absent=0.5), query=QuerySettings(absent=0.3, still=0.5),
     )  # fmt: skip
     stage = make_stage(network, settings, corpora, tmp_path, CPU)
     stage.module.train()
@@ -89,7 +89,8 @@ def test_what_is_out_of_sight_is_learnt_beside_the_network(kind, corpora, tmp_pa
     before = {name: value.clone() for name, value in network.state_dict().items()}
     settings = StageSettings(
         kind, faces=3, speech=3, talkers=4, mix=SHORT, validate_mixtures=4,
-        face=FaceSettings(absent=0.5, lost=1.0), ask=AskSettings(absent=0.3, still=0.5, alone=0.9),
+        face=FaceSettings(absent=0.5, lost=1.0),
+        query=QuerySettings(absent=0.3, still=0.5, alone=0.9),
         offscreen=OffscreenSettings(hidden=0.6, crowd=0.7),
     )  # fmt: skip
     stage = make_stage(network, settings, corpora, tmp_path, CPU)
@@ -115,7 +116,7 @@ def test_what_is_left_is_all_that_the_visible_are_not_given(corpora, tmp_path) -
     network = AVSENet(TINY).eval()
     fit_components(network, corpora.faces.clips)
     settings = StageSettings(
-        "offscreen", faces=4, speech=2, mix=SHORT, ask=AskSettings(still=0),
+        "offscreen", faces=4, speech=2, mix=SHORT, query=QuerySettings(still=0),
         offscreen=OffscreenSettings(hidden=1.0, crowd=0),
     )  # fmt: skip
     stage = make_stage(network, settings, corpora, tmp_path, CPU)
@@ -169,12 +170,12 @@ def test_onlookers_are_silent_and_compete(clips: MemoryClips, sounds: MemorySoun
     fit_components(network, clips.clips)
     bank, scale = fit_cues(network, clips.clips)
     assert scale.shape == (TINY.embedding, 1)
-    asker = QueryBuilder(network, bank, AskSettings(), LipVariation(), CPU)
+    query_builder = QueryBuilder(network, bank, QuerySettings(), LipVariation(), CPU)
     mixer = Mixer(sounds, None, SHORT)
     stage = SeparationStage(network, MixtureSource(None, mixer, 0, 3), bank)
     speech = mixer.draw(np.random.default_rng(0), 40)
     with torch.no_grad():
-        queries = asker.speech(speech, np.random.default_rng(1))
+        queries = query_builder.speech(speech, np.random.default_rng(1))
         figures, results = stage.figures(queries, 0)
     silent = queries.voice == speech.present.shape[1]
     assert 0 < silent.sum() < 20
@@ -279,17 +280,17 @@ def test_lips_and_voices_find_each_other(clips: MemoryClips) -> None:
 
 def test_lips_out_of_step_are_moved_whole() -> None:
     network = AVSENet(TINY)
-    how = AskSettings(late=1.0, most_late=3)
-    asker = QueryBuilder(network, None, how, LipVariation(), CPU)
+    how = QuerySettings(late=1.0, most_late=3)
+    query_builder = QueryBuilder(network, None, how, LipVariation(), CPU)
     frames = torch.arange(20.0)
     cues = torch.stack([frames, 100 + frames]).expand(64, 2, 20)
-    moved, seen = asker.out_of_step(cues, frames.expand(64, 20), np.random.default_rng(0))
+    moved, seen = query_builder.out_of_step(cues, frames.expand(64, 20), np.random.default_rng(0))
     late = (moved[:, 0, 10] - 10).long()
     assert set((-late).tolist()) == set(range(-3, 4))
     for row, shift in zip(range(64), late.tolist(), strict=True):
         assert torch.equal(moved[row], cues[row].roll(-shift, dims=-1))
         assert torch.equal(seen[row], frames.roll(-shift))
-    same, _ = QueryBuilder(network, None, AskSettings(late=0.0), LipVariation(), CPU).out_of_step(
+    same, _ = QueryBuilder(network, None, QuerySettings(late=0.0), LipVariation(), CPU).out_of_step(
         cues, frames.expand(64, 20), np.random.default_rng(0)
     )
     assert torch.equal(same, cues)
