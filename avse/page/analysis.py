@@ -41,7 +41,7 @@ from avse.page.recording import (
     first_seconds,
 )
 from avse.page.store import CHUNK_S, StemStore
-from avse.separation.separator import lip_doubt
+from avse.separation.separator import mixture_blend
 from avse.settings import Settings
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import IN_STEP_MS, Sync, in_step
@@ -570,7 +570,7 @@ class Analysis:
             sound,
             begin=begin,
             offscreen=True,
-            doubt=lip_doubt(scene),
+            blend=mixture_blend(scene),
             enrolment=enrolment,
             exact=not draft,
             watch=collector.watch,
