@@ -129,7 +129,7 @@ class Cleaned:
     corrected: str | None = None
 
 
-def make_bench(number: int, *, device: str) -> Work:
+def make_task_runner(number: int, *, device: str) -> Work:
     """Set up a worker.
 
     Args:
@@ -139,10 +139,10 @@ def make_bench(number: int, *, device: str) -> Work:
     """
     if number > 0 and device != "mps":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    return Bench("cpu" if number > 0 else device)
+    return TaskRunner("cpu" if number > 0 else device)
 
 
-class Bench:
+class TaskRunner:
     """Performs the tasks of a worker.
 
     Args:
