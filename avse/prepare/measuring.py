@@ -15,7 +15,7 @@ from avse.faces.detect import FaceBackend, open_backend
 from avse.prepare.clip import UNREADABLE, Measured, measure
 from avse.prepare.layouts import SourceFile
 from avse.prepare.settings import PrepareSettings
-from avse.prepare.store import Kept, read_result, unchanged, write_result
+from avse.prepare.store import StoredResult, read_result, unchanged, write_result
 from avse.utils.pool import map_unordered
 from avse.utils.progress import Progress
 
@@ -150,21 +150,21 @@ def _write(task: Task, measured: Measured) -> None:
     write_result(task.work, task.source.id, measured, task.settings.measured(), task.derived_with)
 
 
-def _standing(task: Task) -> Kept | None:
+def _standing(task: Task) -> StoredResult | None:
     """The result of a clip, if it is still fully valid."""
-    kept = read_result(task.work, task.source.id)
-    if kept is None or kept.derived_with != task.derived_with or not _holds(kept, task):
+    result = read_result(task.work, task.source.id)
+    if result is None or result.derived_with != task.derived_with or not _holds(result, task):
         return None
-    return kept
+    return result
 
 
-def _holds(kept: Kept, task: Task) -> bool:
+def _holds(result: StoredResult, task: Task) -> bool:
     """Whether the clip's result is still valid. Unreadable clips are always tried again."""
     return (
-        kept.id == task.source.id
-        and kept.measured.lost != UNREADABLE
-        and kept.measured_with == task.settings.measured()
-        and unchanged(kept, task.source)
+        result.id == task.source.id
+        and result.measured.lost != UNREADABLE
+        and result.measured_with == task.settings.measured()
+        and unchanged(result, task.source)
     )
 
 

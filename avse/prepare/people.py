@@ -22,7 +22,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from avse.prepare.clustering import Array, PersonClusters, refined
 from avse.prepare.layouts import SourceFile
 from avse.prepare.settings import PrepareSettings
-from avse.prepare.store import Kept
+from avse.prepare.store import StoredResult
 
 FIRST, SECOND = 1.5, 10.5
 """Distance between two people on the features of either round."""
@@ -51,7 +51,9 @@ class Group:
     family: str | None = None
 
 
-def find_groups(clips: Sequence[tuple[SourceFile, Kept]], settings: PrepareSettings) -> list[Group]:
+def find_groups(
+    clips: Sequence[tuple[SourceFile, StoredResult]], settings: PrepareSettings
+) -> list[Group]:
     """Label the person of each clip.
 
     Args:

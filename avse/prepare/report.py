@@ -67,7 +67,7 @@ def make_report(
             for name in _FLAGS
             if (
                 values := [
-                    c.kept.measured.flags[name] for c in clips if name in c.kept.measured.flags
+                    c.result.measured.flags[name] for c in clips if name in c.result.measured.flags
                 ]
             )
         },
@@ -138,7 +138,7 @@ def _part(corpus: str, split: str, clips: Sequence[ShardClip]) -> dict[str, obje
 
 
 def _seconds(clips: Sequence[ShardClip]) -> float:
-    return sum(c.kept.measured.flags["seconds"] for c in clips)
+    return sum(c.result.measured.flags["seconds"] for c in clips)
 
 
 def _histogram(clips: Sequence[ShardClip]) -> dict[str, int]:

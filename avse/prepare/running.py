@@ -23,7 +23,7 @@ from avse.prepare.report import make_report, report_text
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.shards import CLIPS, ShardClip, size_of, write_bytes, write_pack, write_text
 from avse.prepare.sheet import people_sheet
-from avse.prepare.store import WORK, Kept, read_result
+from avse.prepare.store import WORK, StoredResult, read_result
 from avse.utils.progress import Progress, no_progress
 from avse.utils.schema import fit, load_json
 
@@ -195,9 +195,9 @@ def _finish(
 
 def _sorted_out(
     sources: Sequence[SourceFile], work: Path, settings: PrepareSettings
-) -> tuple[list[tuple[SourceFile, Kept]], list[Dropped]]:
+) -> tuple[list[tuple[SourceFile, StoredResult]], list[Dropped]]:
     """Clips to keep and clips to drop."""
-    kept: list[tuple[SourceFile, Kept]] = []
+    kept: list[tuple[SourceFile, StoredResult]] = []
     dropped: list[Dropped] = []
     limit = settings.shard_mb * 1e6
     for source in sources:
@@ -218,7 +218,7 @@ def _sorted_out(
 
 
 def _clips(
-    kept: Sequence[tuple[SourceFile, Kept]],
+    kept: Sequence[tuple[SourceFile, StoredResult]],
     groups: Sequence[Group],
     settings: PrepareSettings,
     older: Mapping[str, str],

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from avse.media.atomic_files import appearing, place, temporary_name, writing
 from avse.prepare.layouts import SourceFile
-from avse.prepare.store import Kept
+from avse.prepare.store import StoredResult
 
 CLIPS = "clips.jsonl"
 _PATTERN = "shard-*.safetensors"
@@ -29,7 +29,8 @@ class ShardClip:
     """A clip that goes into the pack.
 
     Attributes:
-        source, kept: what and where it is.
+        source: the clip's files.
+        result: what was measured.
         person: who talks; labelled or found.
         split: "train", "valid" or "test".
         delay: video frames by which the sound is late.
@@ -37,7 +38,7 @@ class ShardClip:
     """
 
     source: SourceFile
-    kept: Kept
+    result: StoredResult
     person: str
     split: str
     delay: int
@@ -135,7 +136,7 @@ def _grouped(clips: Sequence[ShardClip], limit: int, pictures: bool) -> Iterator
     group: list[ShardClip] = []
     room = limit - 1024
     for clip in clips:
-        samples = round(clip.kept.measured.flags["seconds"] * 16_000) + 16
+        samples = round(clip.result.measured.flags["seconds"] * 16_000) + 16
         size = size_of(clip.source, samples, pictures=pictures)
         if group and size > room:
             yield group
@@ -147,13 +148,13 @@ def _grouped(clips: Sequence[ShardClip], limit: int, pictures: bool) -> Iterator
 
 
 def _arrays(clip: ShardClip) -> dict[str, npt.NDArray[Any]]:
-    arrays = clip.kept.arrays(*_TENSORS)
+    arrays = clip.result.arrays(*_TENSORS)
     return {key: np.ascontiguousarray(arrays[key]) for key in _TENSORS if key in arrays}
 
 
 def _row(clip: ShardClip, shard: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, object]:
     """What the list says of a clip."""
-    source, measured = clip.source, clip.kept.measured
+    source, measured = clip.source, clip.result.measured
     files = [
         {"size": state.size, "mtime_ns": state.mtime_ns, "sha256": state.sha256}
         for state in measured.files

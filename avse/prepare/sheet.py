@@ -36,7 +36,7 @@ def people_sheet(clips: Sequence[ShardClip]) -> bytes:
         pen.text((4, row * step + 24), below[:32], fill=_FAINT, font=ImageFont.load_default(11))
         some = np.linspace(0, len(theirs) - 1, min(len(theirs), ACROSS)).round().astype(int)
         for column, n in enumerate(some):
-            faces = theirs[n].kept.arrays("portraits")["portraits"]
+            faces = theirs[n].result.arrays("portraits")["portraits"]
             face = Pillow.fromarray(faces[len(faces) // 2])
             sheet.paste(face, (_CAPTION + column * step, row * step))
     file = io.BytesIO()
