@@ -76,7 +76,9 @@ def check_folder(folder: Path, clips: Path, plan: MixturePlan | None, *, overwri
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "name a folder with --output")
     if _overlap(folder.resolve(), clips, plan):
-        raise UsageError(f"{folder} and the clips lie in one another", "choose another --output")
+        raise UsageError(
+            f"one of {folder} and {clips} contains the other", "choose another --output"
+        )
     if overwrite or not folder.is_dir():
         return
     with writing(folder):

@@ -1,4 +1,4 @@
-"""Write a pack's files: shards of at most a given size, then the list that makes them a pack."""
+"""Write the files of a pack: shards of limited size, then the list of clips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLIPS = "clips.jsonl"
 _PATTERN = "shard-*.safetensors"
 _TENSORS = ("sound", "lips", "seen")
 _HEADER = 160
-"""Bytes at most that a safetensors header needs for a tensor, its name aside."""
+"""Maximum number of bytes for a tensor in a safetensors header, without its name."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class ShardClip:
 
     Attributes:
         source: the clip's files.
-        result: what was measured.
-        person: who talks; labelled or found.
+        result: its measurements.
+        person: name of the speaker, from labels or by clustering.
         split: "train", "valid" or "test".
         delay: video frames by which the sound is late.
-        confidence: 0..1, of the delay.
+        confidence: of the delay, 0..1.
     """
 
     source: SourceFile
@@ -47,7 +47,7 @@ class ShardClip:
 
 @dataclass(frozen=True)
 class Shard:
-    """A file that was written: its name, bytes, SHA-256, and how many clips are in it."""
+    """A shard that was written: its name, size in bytes, SHA-256, and number of clips."""
 
     name: str
     bytes: int
@@ -58,16 +58,16 @@ class Shard:
 def write_pack(
     folder: Path, clips: Sequence[ShardClip], *, shard_mb: float, pictures: bool
 ) -> list[Shard]:
-    """Write shards and `clips.jsonl`.
+    """Write the shards and `clips.jsonl`.
 
-    Everything is written under temporary names first. Then the old list goes, the files of the new
-    pack get their names, and its list comes last: a folder with a list is whole. The same clips
-    give the same bytes.
+    Shards are first written under temporary names. Then the old list is deleted, the shards are
+    renamed, and the new list is written last, so that a folder with a list is always complete. The
+    same clips give the same bytes.
 
     Args:
-        folder: the pack.
-        clips: in any order.
-        shard_mb: size of a shard at most, in 10⁶ bytes.
+        folder: folder of the pack.
+        clips: the clips, in any order.
+        shard_mb: largest size of a shard, in 10⁶ bytes.
         pictures: whether clips have lips.
 
     Raises:
@@ -107,26 +107,26 @@ def write_pack(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, which appears by rename.
+    """Write a text file under a temporary name, and rename it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file, which appears by rename.
+    """Write a file under a temporary name, and rename it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     with appearing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def size_of(source: SourceFile, samples: int, *, pictures: bool) -> int:
-    """Bytes that a clip takes in a shard, at most."""
+    """Maximum number of bytes of a clip in a shard."""
     frames = samples // 640 + 1
     names = len(_TENSORS) * (_HEADER + len(json.dumps(source.id)))
     return 2 * samples + (frames * (43 * 3 * 2 + 1) if pictures else 0) + names
@@ -153,7 +153,7 @@ def _arrays(clip: ShardClip) -> dict[str, npt.NDArray[Any]]:
 
 
 def _row(clip: ShardClip, shard: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, object]:
-    """What the list says of a clip."""
+    """Make the entry of a clip in the list."""
     source, measured = clip.source, clip.result.measured
     files = [
         {"size": state.size, "mtime_ns": state.mtime_ns, "sha256": state.sha256}

@@ -1,4 +1,4 @@
-"""A picture of who was taken for whom: one row a person, for people to check."""
+"""A picture with a row of faces for each person, to check the clustering."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avse.prepare.appearance import PORTRAIT
 from avse.prepare.shards import ShardClip
 
 ACROSS, MOST = 16, 150
-"""Faces in a row, and rows: the people with the most clips come first."""
+"""Faces in a row, and maximum number of rows; people with the most clips come first."""
 
 _CAPTION = 190
 _GAP = 2
@@ -21,7 +21,7 @@ _PAPER, _INK, _FAINT = (250, 250, 248), (28, 28, 30), (96, 96, 100)
 
 
 def people_sheet(clips: Sequence[ShardClip]) -> bytes:
-    """A PNG: for each person the name, clips, split, and faces at even steps of their clips."""
+    """Draw a PNG: name, number of clips, split, and evenly spaced faces of each person."""
     people: dict[tuple[str, str], list[ShardClip]] = {}
     for clip in sorted(clips, key=lambda clip: clip.source.id):
         people.setdefault((clip.source.corpus, clip.person), []).append(clip)
