@@ -10,10 +10,10 @@ from avse.cli import main
 
 
 def run() -> int:
-    """Run the program and give its exit code.
+    """Run the program, and return its exit code.
 
-    PyTorch's CUDA build takes half a second and 130 MB to unload at the end of a process, also
-    where there is no GPU. The operating system does it at once.
+    The CUDA build of PyTorch takes half a second and 130 MB to unload at the end of a process, even
+    without a GPU. `_leave` ends the process without unloading it.
     """
     status: list[int] = []
     atexit.register(_leave, status)  # handlers run in reverse order: this one is the last

@@ -1,6 +1,6 @@
-"""Every error that `avse` raises on purpose.
+"""The errors that `avse` raises on purpose.
 
-Each carries a one-line message and a hint that says what to do next; the command line prints both
+Each has a message of one line, and a hint for the user's next step; the command line prints both
 and exits with `exit_code`. Library code never prints and never exits.
 
 Examples:
@@ -14,19 +14,19 @@ Examples:
 The tree:
 
     AvseError                     exit 1
-    ├── UsageError                exit 2   the request itself cannot be met as asked
-    │   ├── UnknownSpeakerError            no such person in this recording
-    │   └── OutputExistsError              would overwrite, or two outputs on one path
-    ├── InputError                exit 1   this input cannot be processed
-    │   ├── MediaError                     not found, not media, truncated, corrupt
-    │   ├── NoAudioError                   nothing to listen to
-    │   ├── NoVideoError                   nothing to look at
-    │   └── NoFaceError                    nobody to point at
-    ├── OutputError               exit 1   the result cannot be written (full, read-only)
-    │   └── ContainerError        exit 2   the kind of file asked for cannot hold it
-    └── MissingError              exit 3   something needed is not here
+    ├── UsageError                exit 2   the request is invalid or cannot be met
+    │   ├── UnknownSpeakerError            there is no such person in the recording
+    │   └── OutputExistsError              an output exists, or two outputs have the same path
+    ├── InputError                exit 1   an input cannot be processed
+    │   ├── MediaError                     not found, not a media file, truncated, or corrupt
+    │   ├── NoAudioError                   the recording has no sound
+    │   ├── NoVideoError                   the recording has no moving picture
+    │   └── NoFaceError                    no face was found
+    ├── OutputError               exit 1   the result cannot be written (disk full, read-only)
+    │   └── ContainerError        exit 2   the file format cannot hold the picture or the sound
+    └── MissingError              exit 3   something that is needed is not installed
         ├── MissingWeightsError            a model file is absent
-        ├── CorruptWeightsError            a model file is not what its hash or spec says
+        ├── CorruptWeightsError            a model file does not match its hash or specification
         └── MissingExtraError              an optional package is not installed
 """
 
@@ -34,11 +34,11 @@ from __future__ import annotations
 
 
 class AvseError(Exception):
-    """Base of the tree.
+    """Base class of all errors of avse.
 
     Args:
-        message: what went wrong, in one line, naming the file.
-        hint: what the user can do next, in one line.
+        message: what is wrong, in one line, with the name of the file.
+        hint: the user's next step, in one line.
     """
 
     exit_code = 1
@@ -50,13 +50,13 @@ class AvseError(Exception):
 
 
 class UsageError(AvseError):
-    """The request cannot be met as asked."""
+    """The request is invalid, or cannot be met."""
 
     exit_code = 2
 
 
 class UnknownSpeakerError(UsageError):
-    """No person with that number, or at that place, in the recording."""
+    """There is no person with this number or name, or at this place, in the recording."""
 
 
 class OutputExistsError(UsageError):
@@ -64,11 +64,11 @@ class OutputExistsError(UsageError):
 
 
 class InputError(AvseError):
-    """This input cannot be processed."""
+    """An input cannot be processed."""
 
 
 class MediaError(InputError):
-    """The file is not found, not media, truncated or corrupt."""
+    """The file is not found, not a media file, truncated, or corrupt."""
 
 
 class NoAudioError(InputError):
@@ -88,13 +88,13 @@ class OutputError(AvseError):
 
 
 class ContainerError(OutputError):
-    """The kind of file asked for cannot hold the picture or the sound."""
+    """The file format cannot hold the picture or the sound."""
 
     exit_code = 2
 
 
 class MissingError(AvseError):
-    """Something needed is not installed or not downloaded."""
+    """Something that is needed is not installed, or damaged."""
 
     exit_code = 3
 

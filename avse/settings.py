@@ -1,4 +1,4 @@
-"""The choices a user has: command line and Python API share these defaults."""
+"""The settings of a separation, with the defaults of the command line and the Python API."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def _setting(
     help: str,  # these are the names that typer gives them
     show_default: str | bool = True,
 ) -> _T:
-    """A field that the command line offers; `avse.cli.options` makes an option of its metadata.
+    """Make a field with an option of the command line; see `avse.cli.options`.
 
     Args:
         default: value of the field.
-        option: its names, then what stands for its value.
-        panel: title in the help of verbs with many options.
+        option: names of the option, then the placeholder of its value.
+        panel: title of the group of options in the help.
         envvar: the environment variable.
-        help: what it does.
-        show_default: words for the default, or False for none.
+        help: the help text.
+        show_default: text for the default in the help, or False for none.
     """
     words = option.split()
     names = [word for word in words if word.startswith("-")]
@@ -41,7 +41,7 @@ def _setting(
 
 @dataclass(frozen=True)
 class Settings:
-    """How to separate. The command line and Python share these defaults.
+    """The settings of a separation. The command line and Python share these defaults.
 
     Attributes:
         model: name of shipped weights, or path of a .safetensors file.
@@ -50,21 +50,22 @@ class Settings:
         window_s: seconds that the network separates at a time, 0.4 to 600 (not the STFT window).
         overlap: share of a window that overlaps the next one, 0 to 0.9.
         mix: share of the original in the output, 0 (none) to 1 (all).
-        track: which sound track of the file, counted from 0; None for the one that plays by
-            default: the first that the file marks so, else the first.
-        picture: which moving picture of the file, counted from 0.
-        people: path of a file of people, who then go by their names; see docs/identity.md.
+        track: number of the sound track, from 0; None for the one that plays by default: the first
+            one that the file marks as such, else the first.
+        picture: number of the moving picture, from 0.
+        people: path of a file with names of people; see docs/identity.md.
         gate: whether to silence people while they do not speak.
-        face_side: largest side in pixels of the pictures in which faces are detected.
-        sync: whether to measure the A/V offset and correct it where it is certain.
-        carry: whether to follow a speaker by voice while the face is out of sight.
-        enrol: whether to learn each voice from where that person talks alone, and use that.
+        face_side: longer side of the pictures in which faces are detected, in pixels, at most.
+        sync: whether to measure the A/V offset, and to correct it if it is certain.
+        carry: whether to track off-screen speakers by voice while their faces are out of sight.
+        enrol: whether to compute a voiceprint of each person from stretches in which they talk
+            alone, and to use it for separation.
         offscreen_model: name of shipped weights for off-screen speech, or path of a file.
-        same: numbers that are one person, such as ((2, 3),).
-        cache: whether to keep the faces found in a recording, and use those found before.
-        corrections: whether to use what the user has corrected in a recording.
-        start: playing time at which the part to work on begins: seconds, or text such as
-            "1:02:03.5", which becomes seconds. None for the beginning.
+        same: groups of numbers that are one person, such as ((2, 3),).
+        cache: whether to cache the results of face detection, and use cached ones.
+        corrections: whether to apply the user's corrections of a recording.
+        start: playing time at which the processed part begins: seconds, or text such as
+            "1:02:03.5", which is converted to seconds. None for the beginning.
         end: playing time at which it ends. None for the end.
 
     Raises:
@@ -248,10 +249,10 @@ class Settings:
 
 
 def read_same(texts: Iterable[str]) -> tuple[tuple[int, ...], ...]:
-    """Read --same: "2=3", or several with commas between them.
+    """Read values of --same: "2=3", or several with commas between them.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: a value has another form.
     """
     groups = []
     for text in (part.strip() for whole in texts for part in whole.split(",")):

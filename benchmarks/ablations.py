@@ -3,16 +3,17 @@
     python benchmarks/ablations.py RECIPE.toml -o RUNS
     python benchmarks/ablations.py RECIPE.toml -o RUNS --only reference once --mixtures 100
 
-RECIPE has a stage "lips" and a stage "joint", as `avse train` takes them; see
-benchmarks/ablations.toml. The reference is trained as the recipe says, and every variant has one
-thing otherwise. All of them watch with the lips stream of the reference, hear equally long and, as
-far as they can, the same mixtures. They are measured on the same mixtures of two people never
-trained on: the test split of each pack, or the valid split of a pack that has no other; and of two
-voices without a picture, asked for with cues made from their sound. Runs resume; what is measured
-is kept in RUNS/VARIANT/measured.json. Prints a table in Markdown: means with 95 % intervals, and
-differences to the reference, mixture by mixture.
+RECIPE is a recipe of `avse train` with two stages, "lips" and "joint"; see
+benchmarks/ablations.toml. The reference is trained by the recipe as it is, and every variant
+differs from it in one choice. All variants start from the visual stream of the reference, and train
+on equally many mixtures, which are the same as far as possible. All are evaluated on the same
+mixtures of two unseen people, from the test split of each pack, or from its valid split if it has
+no test split; and on mixtures of two voices without a picture, with pseudo-visual embeddings made
+from their sound. Runs resume; results are stored in RUNS/VARIANT/measured.json. Prints a Markdown
+table: means with 95 % intervals, and paired differences from the reference.
 
-These are short runs. They tell how soon a network learns, which need not be how far it comes.
+These runs are short. They measure how fast a network learns, which may differ from how good it is
+after a long training.
 """
 
 from __future__ import annotations
@@ -48,34 +49,34 @@ REFERENCE, FLOOR = "reference", "audio-only"
 SPEECH = "speech, made cues"
 SEED = 7
 SECONDS = 2.88
-"""Length of the mixtures that are measured: a sentence of GRID."""
+"""Length of the mixtures for evaluation in seconds, that of a GRID sentence."""
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "once": ("lips joined to the sound once, not in every block", {"conditioning": "once"}),
     "complex": ("complex mask instead of magnitude mask and phase head", {"mask": "complex"}),
-    "apart": ("faces not told of each other", {"others": False}),
+    "apart": ("no exchange between the faces", {"others": False}),
     **{size: (f"size: {size}", {"preset": size}) for size in PRESETS},
 }
-"""Variants that change the network: what they are, and fields of `AVSESpec`."""
+"""Variants of the network: name -> description, and fields of `AVSESpec`."""
 
 STAGES: dict[str, tuple[str, dict[str, Any]]] = {
-    "faces": ("no speech with made cues: real faces only, as many mixtures", {"speech": 0}),
+    "faces": ("no pseudo-visual embeddings: real faces only, as many mixtures", {"speech": 0}),
     "lost": ("lips of half the faces lost for a while", {"lost": 0.5}),
-    "seeing": ("the visual stream learns on", {"train": ("visual", "audio", "fusion")}),
+    "seeing": ("the visual stream is trained, too", {"train": ("visual", "audio", "fusion")}),
     "absent": ("a fifth of the faces without their voice", {"absent": 0.2}),
-    "turned": ("and a phase head, trained for as many steps again", {"kind": "phase"}),
-    FLOOR: ("no lips at all: three outputs, assigned by an oracle (the floor)", {"kind": FLOOR}),
+    "turned": ("with a phase head, trained for as many further steps", {"kind": "phase"}),
+    FLOOR: ("no lips: three outputs, assigned by an oracle (the floor)", {"kind": FLOOR}),
 }
-"""Variants that change what is trained."""
+"""Variants of the training: name -> description, and changed fields."""
 
 
 def main() -> None:
-    """Read the options, train, measure, print."""
+    """Read the options, train and evaluate the variants, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=[REFERENCE, *NETWORKS, *STAGES])
-    parser.add_argument("--mixtures", type=int, default=100, help="of two voices, of each pack")
+    parser.add_argument("--mixtures", type=int, default=100, help="mixtures for each pack")
     parser.add_argument("-d", "--device", default="auto")
     args = parser.parse_args()
     recipe = read_recipe(args.recipe)
@@ -95,7 +96,7 @@ def main() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A variant's recipe, the stage that is measured, and where its checkpoint is."""
+    """A trained variant: its recipe, the stage that is evaluated, and the checkpoint's folder."""
 
     recipe: Recipe
     stage: StageSettings
@@ -103,7 +104,7 @@ class Trained:
 
 
 def train(name: str, recipe: Recipe, runs: Path, compute: Compute) -> Trained:
-    """Train a variant, or go on with it, or find it trained."""
+    """Train a variant; unfinished training is resumed, finished training is not repeated."""
     whole = name in (REFERENCE, "turned")
     only = None if whole else recipe.stages[0].name
     run_recipe(recipe, runs / REFERENCE, compute, only=only)
@@ -126,7 +127,7 @@ def train(name: str, recipe: Recipe, runs: Path, compute: Compute) -> Trained:
 
 
 def changed(spec: AVSESpec, fields: dict[str, Any]) -> AVSESpec:
-    """The network with some fields otherwise, or another size of it."""
+    """Change fields of a specification, or take that of another size."""
     rest = {k: v for k, v in fields.items() if k != "preset"}
     return dataclasses.replace(PRESETS[fields["preset"]] if "preset" in fields else spec, **rest)
 
@@ -134,7 +135,7 @@ def changed(spec: AVSESpec, fields: dict[str, Any]) -> AVSESpec:
 def otherwise(
     name: str, joint: StageSettings, reference: Path, lips: Path
 ) -> tuple[StageSettings, Path]:
-    """The stage of a variant, and the checkpoint that it starts from."""
+    """Return the stage of a variant, and the checkpoint that it starts from."""
     total = joint.faces + joint.speech
     if name == "seeing":
         return dataclasses.replace(joint, **STAGES[name][1]), lips
@@ -155,7 +156,7 @@ def otherwise(
 
 
 def begun(spec: AVSESpec, weights: dict[str, torch.Tensor], seed: int) -> AVSENet:
-    """A network that sees with these weights, as far as they fit, and has to learn the rest."""
+    """Build a network with trained streams of lips and voice; all weights are used if they fit."""
     torch.manual_seed(seed)
     network = AVSENet(spec)
     own = network.state_dict()
@@ -168,7 +169,12 @@ def begun(spec: AVSESpec, weights: dict[str, torch.Tensor], seed: int) -> AVSENe
 
 
 def measure(found: Trained, mixtures: int, compute: Compute) -> dict[str, Any]:
-    """Every voice of every pack: gain, and whether it is the wrong one, by mixture."""
+    """Evaluate a variant on every pack.
+
+    Returns:
+        The number of parameters, and a row for each voice: its mixture, its SI-SDR improvement,
+        and whether the estimate is closer to another voice.
+    """
     corpora = open_corpora(found.recipe.data, delays=None)
     tested = open_corpora(dataclasses.replace(found.recipe.data, valid="test"), delays=None)
     corpora = dataclasses.replace(corpora, held_out=corpora.held_out | tested.held_out)
@@ -204,7 +210,7 @@ def measure(found: Trained, mixtures: int, compute: Compute) -> dict[str, Any]:
 
 
 def speech(recipe: Recipe, compute: Compute) -> Mixer | None:
-    """Draws mixtures of two voices never trained on."""
+    """Make a mixer of two unseen voices; None if there are none."""
     sounds = PackedSounds(recipe.data.speech, "test")
     settings = MixSettings(
         seconds=SECONDS, voices=(0.0, 1.0), noise_probability=0, room_probability=0, tilt_db=0
@@ -216,7 +222,7 @@ def speech(recipe: Recipe, compute: Compute) -> Mixer | None:
 def asked(
     stage: AudioOnlyStage | SeparationStage, mixer: Mixer, mixtures: int
 ) -> list[dict[str, Any]]:
-    """Gain of each voice of mixtures of speech, asked for with made cues; by mixture."""
+    """Measure the SI-SDR improvement of each voice, extracted by its pseudo-visual embedding."""
     rows: list[dict[str, Any]] = []
     for first in range(0, mixtures, 10):
         rng = np.random.default_rng([SEED, first])
@@ -237,7 +243,7 @@ def asked(
 
 
 def table(scores: dict[str, dict[str, Any]]) -> str:
-    """Markdown."""
+    """Format the results as a Markdown table."""
     about = {REFERENCE: "the reference"} | {k: v[0] for k, v in (NETWORKS | STAGES).items()}
     packs = list(next(iter(scores.values()))["packs"])
     head = "".join(f" {p}: SI-SDRi, dB | difference | wrong, % | silent, dB |" for p in packs)
@@ -260,7 +266,7 @@ def table(scores: dict[str, dict[str, Any]]) -> str:
 
 
 def by_mixture(rows: list[dict[str, Any]], key: str) -> dict[int, float]:
-    """Mean over the voices of each mixture for which it is defined."""
+    """Mixture -> mean of a score over those of its voices for which it is defined."""
     found: dict[int, list[float]] = {}
     for row in rows:
         if row.get(key) is not None:
@@ -269,7 +275,7 @@ def by_mixture(rows: list[dict[str, Any]], key: str) -> dict[int, float]:
 
 
 def told(values: Iterable[float]) -> str:
-    """Mean and 95 % interval."""
+    """Format the mean and its 95 % interval."""
     numbers = np.array(list(values))
     if not len(numbers):
         return ""

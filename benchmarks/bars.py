@@ -1,17 +1,16 @@
-"""Score a network in the situations that matter, on unseen speakers.
+"""Evaluate a network on unseen speakers in typical and difficult conditions.
 
     python benchmarks/bars.py PACK PACK --noise NOISE_PACK
     python benchmarks/bars.py PACK --model mine.safetensors --split test --mixtures 100
     python benchmarks/bars.py PACK --model mine.safetensors --enrolled
 
-The network alone, on mixtures drawn from packs of `avse prepare`, clips joined to 2.9 s, the same
-ones each time: two voices; with lips late, lost or frozen; one voice in noise; a face that is
-silent, still or talking about something else. With `--enrolled`, for weights that can be told of
-known voices: two voices, and with lips lost, of those people of whom there is other sound, told of
-it and not. Prints a line for each: mean SI-SDR improvement with
-its 95 % interval by mixtures and the share of answers closer to the other person, or the level that
-a silent face is given. The split is the test people of a pack unless told, or the valid ones of a
-pack without them.
+Evaluates the network alone, on mixtures of packs of `avse prepare`. Clips are joined to 2.9 s, and
+every run uses the same mixtures: two voices; two voices with late, lost or frozen lips; one voice
+in noise; one voice and a silent face, whose lips move or are still. With `--enrolled`, for weights
+that take voiceprints: two voices, also with lost lips, with and without voiceprints, for people of
+whom the pack has other sound. Prints a line for each condition: the mean SI-SDR improvement with
+its 95 % interval over mixtures, and the share of estimates that are closer to the other person; or
+the level of the stem of a silent face. The split is "test", or "valid" if a pack has no test split.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from avse.training.validating import VoiceScore, answers, score_mixture
 
 SECONDS = 2.88
 LATE = 3
-"""Video frames: 120 ms."""
+"""Delay in video frames: 120 ms."""
 
 SEED = 77
 _AT_ONCE = 10
@@ -47,26 +46,26 @@ Change = Callable[[TalkingBatch, np.random.Generator], TalkingBatch]
 
 
 def same(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
-    """As it is."""
+    """Return the mixtures unchanged."""
     return batch
 
 
 def late(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
-    """Lips 120 ms after their sound."""
+    """Delay the lips by 120 ms."""
     return dataclasses.replace(
         batch, lips=batch.lips.roll(LATE, dims=2), seen=batch.seen.roll(LATE, dims=2)
     )
 
 
 def early(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
-    """Lips 120 ms before their sound."""
+    """Move the lips 120 ms before their sound."""
     return dataclasses.replace(
         batch, lips=batch.lips.roll(-LATE, dims=2), seen=batch.seen.roll(-LATE, dims=2)
     )
 
 
 def half_lost(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
-    """Each face out of sight for half of the time, at one stretch."""
+    """Hide each face for half of the time, in one stretch."""
     seen = batch.seen.clone()
     frames = seen.shape[-1]
     for face in seen.flatten(0, 1):
@@ -76,7 +75,7 @@ def half_lost(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
 
 
 def half_frozen(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
-    """The picture stands still in the second half."""
+    """Freeze the picture in the second half."""
     lips = batch.lips.clone()
     half = lips.shape[2] // 2
     lips[:, :, half:] = lips[:, :, half : half + 1]
@@ -84,19 +83,19 @@ def half_frozen(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
 
 
 def unseen(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
-    """No lips at all."""
+    """Hide all lips."""
     return dataclasses.replace(batch, seen=torch.zeros_like(batch.seen))
 
 
 def silent(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
-    """The second face moves its lips, and its voice is not there."""
+    """Remove the voice of the second face, whose lips still move."""
     sources = batch.batch.sources.clone()
     sources[:, 1] = 0
     return dataclasses.replace(batch, batch=dataclasses.replace(batch.batch, sources=sources))
 
 
 def still(batch: TalkingBatch, rng: np.random.Generator) -> TalkingBatch:
-    """The second face keeps its lips still, but for the trembling of landmarks."""
+    """Remove the voice of the second face, and keep its lips still except for landmark noise."""
     batch = silent(batch, rng)
     lips = batch.lips.clone()
     lips[:, 1] = torch.from_numpy(rng.normal(0, 0.002, lips[:, 1].shape)).float()
@@ -115,14 +114,14 @@ TWO: dict[str, Change] = {
 
 
 def main() -> None:
-    """Read the options, measure, print."""
+    """Read the options, evaluate each condition, and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("packs", type=Path, nargs="+")
     parser.add_argument("--noise", type=Path, help="pack of noise")
     parser.add_argument("-m", "--model", default=Settings.model)
     parser.add_argument("--split")
     parser.add_argument("--mixtures", type=int, default=100)
-    parser.add_argument("--enrolled", action="store_true", help="voices known and not, no more")
+    parser.add_argument("--enrolled", action="store_true", help="only with and without voiceprints")
     args = parser.parse_args()
     network = load(args.model).eval()
     if args.enrolled:
@@ -143,9 +142,9 @@ def main() -> None:
 
 
 def enrolled(network: AVSENet, packs: list[Path], split: str | None, mixtures: int) -> None:
-    """Measure what knowing voices is worth."""
+    """Evaluate the network with and without voiceprints."""
     if not network.spec.enrolment:
-        raise SystemExit("this network cannot be told of known voices")
+        raise SystemExit("this network does not take voiceprints")
     enroller = Enroller(load_offscreen(Settings.offscreen_model).voiceprint)
     plain = FaceSettings(jitter=0, absent=0, lost=0)
     for pack in packs:
@@ -159,7 +158,7 @@ def enrolled(network: AVSENet, packs: list[Path], split: str | None, mixtures: i
 
 
 def people(pack: Path, split: str | None) -> Faces:
-    """Whom to measure on."""
+    """Open the faces of a split; by default "test", else "valid"."""
     for name in [split] if split else ["test", "valid"]:
         found = Faces([str(pack)], name)
         if len(found):
@@ -168,7 +167,7 @@ def people(pack: Path, split: str | None) -> Faces:
 
 
 def mixing(**fields: object) -> MixSettings:
-    """Plain mixtures."""
+    """Settings of mixtures without noise, reverberation and spectral tilt, with changed fields."""
     plain = MixSettings(seconds=SECONDS, noise_probability=0, room_probability=0, tilt_db=0)
     return dataclasses.replace(plain, **fields)  # type: ignore[arg-type]
 
@@ -182,7 +181,7 @@ def measure(
     enroller: Enroller | None = None,
     known: bool = False,
 ) -> list[VoiceScore]:
-    """Score every face of the mixtures; with an `enroller`, those of whom there is other sound."""
+    """Score every face of the mixtures; with an `enroller`, only people with other sound."""
     scores: list[VoiceScore] = []
     for first in range(0, mixtures, _AT_ONCE):
         rng = np.random.default_rng([SEED, first])
@@ -201,7 +200,7 @@ def measure(
 
 
 def tell(pack: Path, name: str, scores: list[VoiceScore]) -> None:
-    """Print a line."""
+    """Print a line for a condition."""
     parts = [f"{pack.name:12} {name:42}"]
     for key, unit in (("gain", "dB SI-SDRi"), ("silent_db", "dB re the mixture")):
         rows = [(getattr(s, key), str(s.mixture)) for s in scores if getattr(s, key) is not None]

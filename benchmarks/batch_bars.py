@@ -1,13 +1,13 @@
-"""What `avse batch` promises, measured on real videos made from a folder of clips.
+"""Test the reliability of `avse batch`, and measure its speed and memory, on videos from clips.
 
     python benchmarks/batch_bars.py CLIPS --parts tree kill speed memory
 
-- tree: 200 short videos, 10 of them broken in different ways, two jobs: all good ones done, the ten
-  listed, exit 1; a rerun does nothing but the ten.
-- kill: kill -9 of the parent at 20 random moments, then a rerun: the outputs are those of an
-  undisturbed run, nothing is half-written, the manifest is valid.
-- speed: two jobs against one.
-- memory: of the parent, over 1,000 items (whose work is a file of words; see tests/batch/fake.py).
+- tree: 200 short videos, 10 of them broken in different ways, with two jobs. All good ones have to
+  be done, the ten have to be listed, and the exit code has to be 1; a rerun may only try the ten.
+- kill: kill -9 of the parent at 20 random times, then a rerun. The outputs have to be those of an
+  uninterrupted run, no file may be half-written, and the manifest has to be valid.
+- speed: two jobs compared with one.
+- memory: of the parent, over 1,000 inputs that need no work (text files; see tests/batch/fake.py).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BROKEN = 10
 
 
 def one_track(source: Path, path: Path, kind: str) -> None:
-    """Copy the sound or the picture alone."""
+    """Write a copy of a file with only its sound or only its picture."""
     with av.open(str(source)) as old, av.open(str(path), "w") as new:
         stream = getattr(old.streams, kind)[0]
         copy = new.add_stream_from_template(stream)
@@ -46,13 +46,13 @@ def one_track(source: Path, path: Path, kind: str) -> None:
 
 
 def break_ten(folder: Path, good: Path) -> None:
-    """Ten files, each broken in a way of its own."""
+    """Write ten files, each broken in another way."""
     folder.mkdir()
     content = good.read_bytes()
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("no video\n" * 50)
     (folder / "head.mp4").write_bytes(content[:100])
-    # The index (moov) was to come last, and the camera lost its power.
+    # An MP4 without its index (moov), as after a power failure of the camera.
     (folder / "cut short.mp4").write_bytes(b"\0\0\0\x14ftypisom\0\0\2\0mp41" + content)
     (folder / "zeros.mkv").write_bytes(bytes(50_000))
     (folder / "noise.avi").write_bytes(random.Random(0).randbytes(50_000))
@@ -73,7 +73,7 @@ def break_ten(folder: Path, good: Path) -> None:
 
 
 def make_tree(clips: Path, folder: Path, count: int, seconds: float) -> Path:
-    """Good videos in sub-folders, made by copying packets."""
+    """Write good videos to sub-folders, by copying packets."""
     found = sorted(p for p in clips.rglob("*") if p.suffix in (".mp4", ".mpg", ".mkv", ".mov"))
     for number, clip in enumerate(islice(cycle(found), count)):
         path = folder / f"day {number % 7}" / f"{number:03}.mkv"
@@ -88,14 +88,14 @@ def batch(source: Path, output: Path, *more: str) -> list[str]:
 
 
 def timed(command: list[str]) -> tuple[int, float, str]:
-    """Exit code, seconds and stdout."""
+    """Run a command; returns its exit code, seconds, and stdout."""
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, time.monotonic() - began, done.stdout
 
 
 def sums(output: Path) -> dict[str, str]:
-    """Digest of every output."""
+    """Output -> its sha256."""
     return {
         str(p.relative_to(output)): sha256(p)
         for p in sorted(output.rglob("*.wav"))
@@ -104,7 +104,7 @@ def sums(output: Path) -> dict[str, str]:
 
 
 def tree(clips: Path, folder: Path, count: int) -> None:
-    """The first bar."""
+    """Run the test "tree"."""
     source = make_tree(clips, folder / "in", count - BROKEN, 1.2)
     break_ten(source / "broken", next(source.rglob("*.mkv")))
     for label in ("first run", "rerun"):
@@ -120,7 +120,7 @@ def tree(clips: Path, folder: Path, count: int) -> None:
 
 
 def kill(clips: Path, folder: Path, moments: int, count: int) -> None:
-    """The second bar."""
+    """Run the test "kill"."""
     source = make_tree(clips, folder / "killed in", count, 1.2)
     code, calm_s, _ = timed(batch(source, folder / "calm", "-j", "2"))
     chance = random.Random(1)
@@ -149,7 +149,7 @@ def kill(clips: Path, folder: Path, moments: int, count: int) -> None:
 
 
 def speed(clips: Path, folder: Path, count: int) -> None:
-    """The fourth bar, one half."""
+    """Measure the speed with one job and with two."""
     source = make_tree(clips, folder / "speed in", count, 3.0)
     took = {}
     for jobs in (1, 2):
@@ -160,7 +160,7 @@ def speed(clips: Path, folder: Path, count: int) -> None:
 
 
 def memory(folder: Path, count: int) -> None:
-    """The fourth bar, the other half: memory of the parent, with work that is none."""
+    """Measure the memory of the parent over inputs that need no work."""
     from tests.batch import fake
 
     source = folder / "words"
@@ -193,14 +193,14 @@ def memory(folder: Path, count: int) -> None:
 
 
 def main() -> None:
-    """Make the videos, run, report."""
+    """Read the options, and run the parts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("clips", type=Path)
     parser.add_argument("--parts", nargs="+", default=["tree", "kill", "speed", "memory"])
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--moments", type=int, default=20)
     options = parser.parse_args()
-    os.environ["AVSE_CACHE_GB"] = "0"  # each run looks for itself
+    os.environ["AVSE_CACHE_GB"] = "0"  # without a cache, each run detects faces
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if "tree" in options.parts:

@@ -1,8 +1,9 @@
 """Measure the time that the cache saves when the same or another verb processes a recording again.
 
-Loops a clip, then runs `avse separate -s 1` without a cache and, with one that is empty at the
-beginning, `avse inspect`, `separate`, the same again, and `who`, each in a process of its own.
-Compares what is written byte by byte. On a busy machine go by the processor's seconds.
+Loops a clip, and runs `avse separate -s 1` without a cache. Then runs `avse inspect`, `separate`,
+`separate` again, and `who`, each in its own process, with a cache that is empty at the beginning.
+Compares the outputs byte by byte. On a busy machine, processor time is more reliable than wall
+clock.
 
     python benchmarks/cache.py some-720p-clip.mp4 --minutes 1
 """
@@ -22,7 +23,7 @@ from long_recording import looped
 
 
 def run(arguments: list[str]) -> tuple[float, float]:
-    """Seconds that a run of avse takes: as the clock shows them, and of the processor."""
+    """Run avse; returns the seconds of wall clock and of processor time."""
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "avse", *arguments, "-q"]
     subprocess.run(command, check=True, capture_output=True)
@@ -32,7 +33,7 @@ def run(arguments: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Make the recording, run, report."""
+    """Make the recording, run the verbs, and print their times."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("clip", type=Path)
     parser.add_argument("--minutes", type=float, default=1)

@@ -3,9 +3,10 @@
     pip install pyrnnoise                # RNNoise (Valin 2018) with its own weights
     python benchmarks/denoisers.py PACK --noise NOISE_PACK --split test --mixtures 60
 
-Mixtures of one held-out person of a pack of `avse prepare` in noise, 2.9 s each, the same ones each
-time. Prints SI-SDR improvement with its 95 % interval, PESQ (wide band) and STOI of the mixture, of
-the network and of RNNoise, which is fed 48 kHz and whose answer is moved to where it fits best.
+Mixes one held-out person of a pack of `avse prepare` with noise, 2.9 s each; every run uses the
+same mixtures. Prints the SI-SDR improvement with its 95 % interval, PESQ (wide band) and STOI of
+the mixture, of the network, and of RNNoise, which gets 48 kHz, and whose output is aligned with the
+mixture.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from avse.training.validating import answers
 from avse.types import FloatArray
 
 _FURTHEST = 800
-"""Samples by which a denoiser may be late: 50 ms."""
+"""The largest delay of a denoiser's output, in samples: 50 ms."""
 
 
 def rnnoise() -> Callable[[FloatArray], FloatArray]:
-    """RNNoise as a function of (samples,) at 16 kHz."""
+    """Open RNNoise as a function from (samples,) to (samples,), both at 16 kHz."""
     library: Any = importlib.import_module("pyrnnoise.rnnoise")
 
     def denoise(mixture: FloatArray) -> FloatArray:
@@ -54,7 +55,7 @@ def rnnoise() -> Callable[[FloatArray], FloatArray]:
 
 
 def aligned(estimate: FloatArray, mixture: FloatArray) -> FloatArray:
-    """Moved by up to 50 ms to where it fits the mixture best."""
+    """Shift an estimate by up to 50 ms, so that its correlation with the mixture is largest."""
     likeness = correlate(estimate, mixture, "full", "fft")
     middle = len(mixture) - 1
     late = int(np.argmax(likeness[middle - _FURTHEST : middle + _FURTHEST + 1])) - _FURTHEST
@@ -81,7 +82,7 @@ def main() -> None:
             drawn = mixer.draw(np.random.default_rng([SEED, n]), 1)
             voice = drawn.batch.sources[0, 0].numpy()
             mixture = drawn.batch.sources[0].sum(dim=0).numpy()
-            if not np.square(voice).mean() > 1e-6:  # a pause of nearly three seconds
+            if not np.square(voice).mean() > 1e-6:  # the whole excerpt is a pause
                 continue
             with torch.no_grad():
                 ours = answers(network, drawn)[0, 0].numpy()

@@ -3,15 +3,15 @@
     python benchmarks/dubbing.py --held-out grid_valid --noise noise --voices speech
     python benchmarks/dubbing.py --train grid_train lrw --held-out grid_valid lrw --noise noise
 
-Draws people from packs of `avse prepare`, their clips joined to 3, 6 and 12 s, with their own voice
-or with somebody else's, and lets sync, network and `avse.diarization.dubbing` do what it does.
-Of a training pack the split "train" is used, to fit the constants (--train); of a held-out one
-everything but it. --voices is a pack of sound: voices for strangers who are never seen; without it
-they are other people of the same pack. Nothing is known of the sex of voices.
+Draws people from packs of `avse prepare`, with their own voice or another person's; their clips are
+joined to 3, 6 and 12 s. Runs A/V sync, the network and `avse.diarization.dubbing` on them. --train
+fits the constants, on the split "train" of the packs; of held-out packs all other splits are used.
+--voices is a pack of sound with voices of strangers who are never seen; without it, they are other
+people of the same pack. The sex of voices is unknown.
 
-"Said" is the share of people of whom anything is said at all; "called dubbed" the share of all
-people at least half of whose would-be speech is taken for another's voice; "any" the share that has
-some of it taken; "speech" the share of frames that count as speech without and with the detection.
+"Judged" is the share of people for whom dubbing can be judged; "dubbed" the share of all people at
+least half of whose detected speech is taken for another person's voice; "any" the number of people
+of whom some is; "speech" the share of frames that count as speech without and with the detection.
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ from avse.types import FloatArray
 LENGTHS_S = (3, 6, 12)
 LEVEL = 0.1
 FEWEST_CLIPS = 8
-"""Of a person: half of them are seen, the other half is what else they say."""
+"""Fewest clips of a person: half of them are shown, and the sound of the others is for dubbing."""
 
 DETECTED = 0.5
-"""Of training people with another's voice and 6 s or more, at the threshold that is fitted. A
-threshold by their false alarms (1 %) detects more, and errs often with people never trained on."""
+"""The fitted threshold detects this share of training people with another person's voice, of 6 s or
+more. A threshold at 1 % false alarms of training people detects more, but has many false alarms for
+unseen people."""
 
 OWN = (
     "own voice",
@@ -66,7 +67,7 @@ OTHER = (
     "another face's voice",
 )
 ASIDE = ("own, 160 to 400 ms apart", "a stranger's, own 10 to 20 dB below")
-"""Measured, but not fitted to."""
+"""Conditions that are measured, but not used for fitting."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,11 @@ class Trial:
     """One person in one scene.
 
     Attributes:
-        kind: what was heard.
-        seconds: of the scene.
-        near: (2 · REACH + 1, frames), the cue.
-        speech: (frames,), what counts as speech if nobody looks for dubbing.
-        judged: whether sync lets anything be said.
+        kind: the condition.
+        seconds: length of the scene.
+        near: (2 · REACH + 1, frames), the feature of dubbing detection.
+        speech: (frames,), whether a frame counts as speech without dubbing detection.
+        judged: whether the A/V offset allows a judgement.
     """
 
     kind: str
@@ -88,7 +89,7 @@ class Trial:
     judged: bool
 
     def another(self, rule: DubbingRule) -> FloatArray:
-        """(frames,) as in `another_voice`."""
+        """The probability of another person's voice, (frames,); see `another_voice`."""
         if not self.judged:
             return np.full(len(self.speech), np.nan, np.float32)
         return another_voice(self.near, self.speech, rule=rule)
@@ -99,9 +100,9 @@ class Stage:
 
     Args:
         network: in evaluation mode.
-        clips: of the people who are seen.
-        noise: if there is any.
-        voices: of strangers.
+        clips: of the people who are shown.
+        noise: None for no noise.
+        voices: of strangers; None for other people of `clips`.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Stage:
     def talk(
         self, rng: np.random.Generator, places: Sequence[int], frames: int
     ) -> tuple[FloatArray, FloatArray]:
-        """(samples,) of a voice and (frames, points, 3) of its lips, clip after clip."""
+        """Join clips of a person: (samples,) of the voice and (frames, points, 3) of the lips."""
         sounds, lips, length = [], [], 0
         order = cycle(rng.permutation(places))
         while length < frames:
@@ -137,7 +138,7 @@ class Stage:
         return sound, np.concatenate(lips)[:frames]
 
     def stranger(self, rng: np.random.Generator, name: str, frames: int) -> FloatArray:
-        """(samples,) of a voice that is not this person's."""
+        """Draw the voice of another person, (samples,)."""
         others = [own for other, own in self.people.items() if other != name]
         if self.voices is None or (others and rng.random() < 0.5):
             if not others:
@@ -153,7 +154,7 @@ class Stage:
     def scene(
         self, rng: np.random.Generator, kind: str, frames: int
     ) -> tuple[list[FloatArray], FloatArray]:
-        """The lips of everybody in sight, the person in question first, and what is heard."""
+        """Draw the lips of all visible people, the judged person first, and the sound."""
         names = rng.permutation(sorted(self.people))
         mine = rng.permutation(self.people[names[0]]).tolist()
         own, lips = self.talk(rng, mine[::2], frames)
@@ -184,7 +185,7 @@ class Stage:
         return faces, heard.astype(np.float32)
 
     def trial(self, rng: np.random.Generator, kind: str, seconds: int) -> Trial:
-        """One scene, as `avse who` hears and sees it."""
+        """Draw a scene, and process it as `avse who` does."""
         frames = seconds * RATE_HZ
         faces, heard = self.scene(rng, kind, frames)
         seen = np.ones((frames, POINTS), np.float32)
@@ -204,14 +205,14 @@ class Stage:
 
 
 def gain(rng: np.random.Generator, low_db: float, high_db: float) -> np.float32:
-    """A random gain."""
+    """Draw a random gain."""
     return np.float32(10 ** (rng.uniform(low_db, high_db) / 20))
 
 
 def trials(
     stages: Sequence[Stage], count: int, seed: int, kinds: Sequence[str] = (*OWN, *OTHER, *ASIDE)
 ) -> list[Trial]:
-    """So many of each kind and length, of each pack in turn."""
+    """Draw `count` trials of each kind and length, from each pack in turn."""
     return [
         stages[n % len(stages)].trial(np.random.default_rng([seed, n, k, s]), kind, s)
         for k, kind in enumerate(kinds)
@@ -221,7 +222,7 @@ def trials(
 
 
 def fit(drawn: list[Trial]) -> DubbingRule:
-    """Maximum likelihood, own voices and others' of equal weight; then the threshold."""
+    """Fit a rule by maximum likelihood, both classes with equal weight; then set its threshold."""
     usable = [t for t in drawn if t.judged and t.speech.any()]
     counts = np.array([t.speech.sum() for t in usable], np.float64)
     means = np.array([t.near[:, t.speech].mean(axis=1).max() for t in usable])
@@ -242,7 +243,7 @@ def fit(drawn: list[Trial]) -> DubbingRule:
 
 
 def typical(trial: Trial, rule: DubbingRule) -> float:
-    """Median probability over would-be speech; 0 where nothing is said."""
+    """Median probability of another person's voice over detected speech; 0 without a judgement."""
     told = np.nan_to_num(trial.another(rule))[trial.speech]
     return float(np.median(told)) if len(told) else 0.0
 
@@ -250,7 +251,7 @@ def typical(trial: Trial, rule: DubbingRule) -> float:
 def tell(name: str, drawn: list[Trial], rule: DubbingRule) -> None:
     """Print a line for each kind and length."""
     print(f"\n{name}")
-    print(f"{'':38}{'s':>3}{'people':>8}{'said':>7}{'called dubbed':>18}{'any':>8}  speech")
+    print(f"{'':38}{'s':>3}{'people':>8}{'judged':>7}{'dubbed':>18}{'any':>8}  speech")
     for kind in (*OWN, *OTHER, *ASIDE):
         for seconds in LENGTHS_S:
             here = [t for t in drawn if (t.kind, t.seconds) == (kind, seconds)]

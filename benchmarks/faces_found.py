@@ -2,14 +2,14 @@
 
     python benchmarks/faces_found.py [--people FOLDER] [--widths 16 24 32 48 64] [--pictures MORE]
 
-Galleries of 25 faces, all of one width, are made at 1280 x 720 from one picture of each person: of
-the videos and pictures in FOLDER, or of the two portraits that come with scikit-image and
-matplotlib, tinted and mirrored. Each gallery stands still for three seconds, in which faces are
-looked for as in a recording. Printed are the shares of faces found, and of faces whose lips can be
-read for long enough to be a person; and how many people were found where there is no face.
+Makes galleries of 25 faces of one width, at 1280 x 720, from one picture of each person: from the
+videos and pictures in FOLDER, or from the two portraits that come with scikit-image and matplotlib,
+tinted and mirrored. Each gallery is a still picture of three seconds, in which faces are detected
+as in a recording. Prints the share of faces that are detected, the share that count as a person
+because their lips are visible for long enough, and the number of people where there is no face.
 
-Then pictures without faces are shown: those of scikit-image at three sizes, upright and upside
-down, and those in MORE. Needs avse[examples]; --faces compares backends.
+Then detects faces in pictures without faces: those of scikit-image at three sizes, upright and
+upside down, and those in MORE. Needs avse[examples]; --faces compares backends.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ NO_FACES = (
     *("brick", "grass", "gravel", "coffee", "rocket", "page", "text", "coins", "moon", "horse"),
     *("hubble_deep_field", "immunohistochemistry", "retina", "cell", "chelsea"),
 )
-"""Of scikit-image. The coins show heads of a few pixels; Chelsea is a cat."""
+"""Pictures of scikit-image. The coins show heads of a few pixels; Chelsea is a cat."""
 
 SIDES = (480, 960, 1920)
 _AT_S = 1
 TIMES = [Fraction(k, 4) for k in range(13)]
-"""Instants at which a still picture is shown."""
+"""Times of the frames of a still picture, in seconds."""
 
 Face = tuple[Image, float, tuple[float, float]]
-"""A picture, the width of the face in it and its middle, in pixels."""
+"""A picture, and the width and the centre of the face in it, in pixels."""
 
 
 def pictures(folder: Path) -> Iterator[Image]:
-    """One picture of each file: a video's after a second."""
+    """Read one picture of each file; of a video, that after a second."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             yield next(read_frames(path, start=Fraction(_AT_S), max_side=1280)).image
@@ -56,7 +56,7 @@ def pictures(folder: Path) -> Iterator[Image]:
 
 
 def faces_in(images: Iterator[Image], judge: FaceBackend) -> list[Face]:
-    """The largest face of each picture, as a backend finds it at full size."""
+    """Detect the largest face of each picture, at full size."""
     found = []
     for image in images:
         boxes = [face.box for face in judge.detect([image])[0]]
@@ -67,7 +67,7 @@ def faces_in(images: Iterator[Image], judge: FaceBackend) -> list[Face]:
 
 
 def portraits() -> Iterator[Image]:
-    """Two people, as 26."""
+    """Make 26 portraits from two, by tinting and mirroring them."""
     import matplotlib.cbook
     import skimage.data
 
@@ -81,7 +81,7 @@ def portraits() -> Iterator[Image]:
 
 
 def tile(face: Face, width: int) -> Image:
-    """A picture so small that the face has a width, on a grey tile, the face in the middle."""
+    """Scale a picture, so that its face has a given width, and centre the face on a grey tile."""
     image, wide, (x, y) = face
     scale = width / wide
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
@@ -97,7 +97,7 @@ def tile(face: Face, width: int) -> Image:
 
 
 def look(backend: FaceBackend, image: Image) -> list[tuple[float, float, bool]]:
-    """Middle of each face that a still picture gives, and whether it counts as a person."""
+    """Detect faces in a still picture: (x, y) of each centre, and whether it counts as a person."""
     tracker, settings = FaceTracker(backend), FaceSettings()
     for time in TIMES:
         tracker.step(Frame(time, Picture(image)))
@@ -107,7 +107,7 @@ def look(backend: FaceBackend, image: Image) -> list[tuple[float, float, bool]]:
 def recall(
     backend: FaceBackend, faces: list[Face], width: int, galleries: int
 ) -> tuple[int, int, int, int]:
-    """Faces shown, found, and found to be people; people who are none of them."""
+    """Count the faces shown, those detected, those that count as people, and false people."""
     dice = np.random.default_rng(width)
     shown = seen = people = other = 0
     for _ in range(galleries):
@@ -127,7 +127,7 @@ def recall(
 
 
 def without_faces(more: Path | None) -> Iterator[tuple[str, Image]]:
-    """Pictures that show nobody, with their names."""
+    """Yield names and pictures without faces."""
     import skimage.data
 
     for name in NO_FACES:
@@ -146,7 +146,7 @@ def without_faces(more: Path | None) -> Iterator[tuple[str, Image]]:
 
 
 def main() -> None:
-    """Print recall by width, then false alarms by picture."""
+    """Print the recall for each width, then the false people for each picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--people", type=Path, help="videos or pictures, each of another person")
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 24, 32, 48, 64])
@@ -162,8 +162,8 @@ def main() -> None:
         for width in chosen.widths:
             shown, seen, people, other = recall(backend, faces, width, chosen.galleries)
             print(
-                f"{name}: {width} px: {seen / shown:.1%} of {shown} found, "
-                f"{people / shown:.1%} people, {other} people who are not there",
+                f"{name}: {width} px: {seen / shown:.1%} of {shown} detected, "
+                f"{people / shown:.1%} people, {other} false people",
                 flush=True,
             )
         alarms: dict[str, int] = {}
@@ -173,7 +173,8 @@ def main() -> None:
             people = sum(one[2] for one in look(backend, image))
             alarms[picture] = alarms.get(picture, 0) + people
         told = ", ".join(f"{picture} {number}" for picture, number in alarms.items() if number)
-        print(f"{name}: {sum(alarms.values())} people in {count} pictures of nobody: {told or '-'}")
+        total = sum(alarms.values())
+        print(f"{name}: {total} false people in {count} pictures without faces: {told or '-'}")
 
 
 if __name__ == "__main__":

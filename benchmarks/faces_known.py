@@ -2,8 +2,8 @@
 
     python benchmarks/faces_known.py PEOPLE [--clips 4] [--known 10] [--trials 400]
 
-PEOPLE is as for faces_rejoin.py. In each trial a few people are remembered from one clip each, and
-named in another clip of theirs; then as many strangers are shown. Needs avse[identity].
+PEOPLE is as in faces_rejoin.py. In each trial, a few people are stored with one clip each, and have
+to be recognised in another of their clips; then as many strangers are shown. Needs avse[identity].
 """
 
 from __future__ import annotations

@@ -2,15 +2,15 @@
 
     python benchmarks/faces_rejoin.py PEOPLE [--sequences 20] [--limits 0.45] [--seed 5]
 
-PEOPLE is a folder with a folder for each person, in which clips show nobody else:
-PEOPLE/anna/1.mp4, PEOPLE/anna/2.mp4, PEOPLE/ben/1.mp4. From them sequences of hard cuts are made:
-three to six people, each in three shots taken from different clips where there are some, alone or
-two side by side, nearer or further away, on changing seats, with shots of nobody in between.
+PEOPLE is a folder with a folder for each person, whose clips show nobody else: PEOPLE/anna/1.mp4,
+PEOPLE/anna/2.mp4, PEOPLE/ben/1.mp4. From them, sequences with hard cuts are made. Each has three to
+six people, each in three shots, from different clips if there are enough. Shots show one person, or
+two side by side, at random sizes and places; some show nobody.
 
-Printed for the plain description, and with avse[identity] for the network at each limit:
-purity: share of the sightings that are of whoever most of their person's sightings are of;
-coverage: share of the sightings of somebody that lie in the one person who has most of them;
-merged: people found who are two; split: people found too many; missed: people not found.
+Prints, for the plain description of faces, and with avse[identity] for the network at each limit:
+purity: share of the detections that are of the main person of their track;
+coverage: share of the detections of a person that are in the track with most of them;
+merged: tracks with two people; split: tracks too many; missed: people without a track.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from avse.media.frames import read_frames
 RATE_HZ, FRAMES = 25, 20
 WIDTH, HEIGHT = 640, 360
 FEW = 5
-"""Sightings that may be another's before a person counts as two."""
+"""A track with more detections of a second person than this counts as merged."""
 
 Seats = dict[float, str]
-"""How far to the right somebody sits, 0..1 -> who."""
+"""Horizontal place in the picture, 0..1 -> name of the person there."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Still:
 
 
 class Tape:
-    """Keeps what a slow object answers, in order, and gives the same answers again."""
+    """Records the results of a slow object's methods in order, and replays them after `rewind`."""
 
     name = "tape"
 
@@ -61,7 +61,7 @@ class Tape:
 
     @property
     def close_px(self) -> int | None:
-        """As the detector has it."""
+        """The `close_px` of the detector."""
         close: int | None = self._wrapped.close_px
         return close
 
@@ -123,7 +123,7 @@ def _counts(person: Any, shown: list[Seats], names: list[str]) -> list[int]:
 
 
 def sequence(people: dict[str, list[Path]], dice: random.Random) -> Iterator[tuple[Any, Seats]]:
-    """Frames of a sequence of shots, and who sits where in each."""
+    """Yield the frames of a sequence of shots, and the people and their places in each."""
     cast = dice.sample(sorted(people), dice.randint(3, 6))
     turns = [
         (name, clip)
@@ -159,7 +159,7 @@ def _shot(shot: list[tuple[str, Path]], dice: random.Random) -> Iterator[tuple[A
 
 
 def _frames(path: Path, start: float) -> list[Any]:
-    """`FRAMES` square pictures out of a clip, from a share of it on, cut around the middle."""
+    """Read `FRAMES` pictures of a clip from a share of it on, cropped to their central square."""
     images = [frame.image for frame in itertools.islice(read_frames(path), 75)]
     first = int(start * max(0, len(images) - FRAMES))
     images = images[first : first + FRAMES]

@@ -2,22 +2,22 @@
 
     python benchmarks/hostile.py [--cases 300] [--seed 0] [--jobs 2] [--only 17 42] [--keep FOLDER]
 
-Makes short recordings (MP4, Matroska, AVI, MPEG-TS, WAV) of the shipped example, small weights, and
-the manifests of `avse mix` and `avse batch`; damages one of them in each case (bytes changed, cut
-off, blanked, doubled or taken out, fields of headers and values of JSON set to extremes); and gives
-it to `avse inspect` and `avse separate`, weights to `separate`, manifests to the verb that reads
-them. Every run is a process of its own. A run fails if it
+Makes short recordings (MP4, Matroska, AVI, MPEG-TS, WAV) from the shipped example, small weights,
+and manifests of `avse mix` and `avse batch`. Each case damages one of these files: bytes are
+changed, cut off, zeroed, doubled or removed; fields of headers and values of JSON are set to
+extremes. Recordings go to `avse inspect` and `avse separate`, weights to `avse separate`, and
+manifests to the verb that reads them, each in its own process. A run fails if it
 
-- prints a traceback or an internal error, or ends with an exit code that is not 0 to 3,
-- fails without a line that says `error:`,
-- is killed by a signal, or takes more than twice the processor time (and 3 s) or twice the memory
-  (and 200 MB) that the undamaged file takes,
-- leaves a file behind after a failure, one that cannot be read, or one that it did not name, or a
+- prints a traceback or an internal error, or ends with an exit code other than 0 to 3,
+- ends with an error but without a line with `error:`,
+- is killed by a signal, or takes more than twice the processor time plus 3 s, or more than twice
+  the memory plus 200 MB, of the undamaged file,
+- leaves an output after an error, an output that cannot be read or that it did not print, or a
   temporary file,
 - changes anything outside its output folder.
 
-The same seed gives the same cases. Prints a table and the failures, and exits with 1 if there are
-any. Linux only, as memory is watched in /proc.
+The same seed gives the same cases. Prints a table and the failures; the exit code is 1 if there are
+failures. It runs on Linux only, because it reads memory from /proc.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ DUET = Path(__file__).resolve().parent.parent / "examples" / "duet.mp4"
 LENGTH_S = 1.6
 TIMES, MORE_S, MORE_MB = 2.0, 3.0, 200.0
 MOST_MB, MOST_S = 6000.0, 300.0
-"""Beyond these a run is killed, so that the machine survives."""
+"""A run that exceeds these limits is killed, to protect the machine."""
 
 CODECS = {"mp4": ("libx264", "aac"), "mkv": ("libx264", "aac"), "avi": ("mpeg4", "pcm_s16le")}
 CODECS["ts"] = CODECS["mp4"]
@@ -78,19 +78,19 @@ VALUE = re.compile(rb'-?\d+(?:\.\d+)?|"(?:[^"\\]|\\.)*"|true|false|null')
 NUMBER = re.compile(rb"\d+")
 
 Run = tuple[str, tuple[str, ...]]
-"""A name, and the arguments of avse; {} stands for the damaged file."""
+"""Name of a run, and the arguments of avse; {} is replaced by the damaged file."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is damaged, and how it is looked at.
+    """A kind of file to damage, and the runs that read it.
 
     Attributes:
         name: in the table.
-        path: of the undamaged file.
-        runs: what reads it.
-        header: the field edits that suit it.
-        given: files that have to lie in the case's folder, by name.
+        path: the undamaged file.
+        runs: the runs that read the file.
+        header: changes a field of the header to an extreme value.
+        given: name -> file that has to be in the folder of the case.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: exit code (negative: a signal), processor seconds, MB, what is wrong."""
+    """Result of a run: exit code (negative: a signal), processor seconds, peak MB, and faults."""
 
     kind: str
     run: str
@@ -143,12 +143,12 @@ def drop(data: bytes, dice: random.Random) -> tuple[bytes, str]:
 
 
 def stretch(data: bytes, dice: random.Random) -> tuple[int, int]:
-    """Where some of it lies, a quarter at most, and how much."""
+    """Draw the start and the length of a part, at most a quarter of the data."""
     return dice.randrange(len(data)), dice.randint(1, max(1, len(data) // 4))
 
 
 def field_edit(marks: Sequence[bytes]) -> Callable[[bytes, random.Random], tuple[bytes, str]]:
-    """Set one to three numbers behind (or the size before) some marks to extremes."""
+    """Set one to three numbers after some marks, or the sizes before these, to extremes."""
 
     def edit(data: bytes, dice: random.Random) -> tuple[bytes, str]:
         changed, said = bytearray(data), []
@@ -167,7 +167,7 @@ def field_edit(marks: Sequence[bytes]) -> Callable[[bytes, random.Random], tuple
 
 
 def value_edit(data: bytes, dice: random.Random) -> tuple[bytes, str]:
-    """Set one to three values of JSON to something else."""
+    """Set one to three values of JSON to other values."""
     said = []
     for _ in range(dice.randint(1, 3)):
         found = dice.choice(list(VALUE.finditer(data)))
@@ -178,7 +178,7 @@ def value_edit(data: bytes, dice: random.Random) -> tuple[bytes, str]:
 
 
 def sealed_edit(data: bytes, dice: random.Random) -> tuple[bytes, str]:
-    """The same in a manifest of `avse mix`, whose hash is set right again where that can be."""
+    """Set values in a manifest of `avse mix`, and correct its hash if it is still JSON."""
     data, what = value_edit(data, dice)
     first, _, rest = data.partition(b"\n")
     try:
@@ -192,7 +192,7 @@ def sealed_edit(data: bytes, dice: random.Random) -> tuple[bytes, str]:
 
 
 def weights_edit(data: bytes, dice: random.Random) -> tuple[bytes, str]:
-    """Change the header of safetensors, and its length with it; or the tensors."""
+    """Change the header of safetensors with its length, or all tensors."""
     size = int.from_bytes(data[:8], "little")
     head, body = data[8 : 8 + size], data[8 + size :]
     if dice.random() < 0.2:
@@ -201,7 +201,7 @@ def weights_edit(data: bytes, dice: random.Random) -> tuple[bytes, str]:
         return data[: 8 + size] + body, f"all weights {number}"
     if dice.random() < 0.3:
         head, what = value_edit(head, dice)
-    else:  # a number: of the specification, which comes before the tensors, or of these
+    else:  # a number of the specification, which comes before the tensors, or of the tensors
         end = head.find(b'"dtype"') if dice.random() < 0.8 else -1
         found = dice.choice(list(NUMBER.finditer(head[:end])))
         value = dice.choice((b"0", b"-1", b"100000000", b"1000000000", b"40000", b"0.5", b"[]"))
@@ -212,7 +212,7 @@ def weights_edit(data: bytes, dice: random.Random) -> tuple[bytes, str]:
 
 
 def encode(path: Path, codecs: tuple[str, str]) -> None:
-    """The beginning of the duet, small."""
+    """Encode the beginning of the duet, at a small size."""
     with (
         av.open(str(DUET)) as source,
         av.open(str(path), "w", options={"fflags": "+bitexact"}) as to,
@@ -237,14 +237,14 @@ def encode(path: Path, codecs: tuple[str, str]) -> None:
 
 
 def heard() -> npt.NDArray[np.int16]:
-    """The sound of the beginning: (samples,)."""
+    """Decode the sound of the beginning of the duet, (samples,)."""
     with av.open(str(DUET)) as source:
         blocks = [frame.to_ndarray()[0] for frame in source.decode(source.streams.audio[0])]
     return np.asarray(np.concatenate(blocks)[: round(LENGTH_S * 48_000)] * 32767, np.int16)
 
 
 def small_weights(path: Path) -> None:
-    """Weights of a small network that has learnt nothing."""
+    """Write the weights of a small untrained network."""
     import torch
 
     from avse.models.network import AVSENet
@@ -259,7 +259,7 @@ def small_weights(path: Path) -> None:
 
 
 def make_kinds(folder: Path) -> Iterator[Kind]:
-    """Write the undamaged files."""
+    """Write the undamaged files, and yield their kinds."""
     look: Run = ("inspect", ("inspect", "{}"))
     separate: Run = ("separate", ("separate", "{}", "-o", "out"))
     for suffix, codecs in CODECS.items():
@@ -271,7 +271,7 @@ def make_kinds(folder: Path) -> Iterator[Kind]:
 
     talk = {"talk.mp4": folder / "talk.mp4"}
     weights = folder / "small.safetensors"
-    # Elsewhere: a child's peak memory counts from what its parent had when it forked.
+    # In another process: the peak memory of later children includes that of this one at the fork.
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         pool.submit(small_weights, weights).result()
     run: Run = ("separate", ("separate", "talk.mp4", "-m", "./{}", "-o", "out"))
@@ -296,7 +296,7 @@ def avse(*arguments: str) -> None:
 
 
 def damaged(kind: Kind, seed: int, case: int) -> tuple[bytes, str]:
-    """The file of a case, and what was done to it."""
+    """Damage the file of a case; returns the data, and a description of the damage."""
     dice = random.Random(f"{seed}/{case}")
     how = dice.choice((flip, flip, cut, blank, double, drop, *[kind.header] * 4))
     return how(kind.path.read_bytes(), dice)
@@ -305,13 +305,13 @@ def damaged(kind: Kind, seed: int, case: int) -> tuple[bytes, str]:
 def attempt(
     kind: Kind, run: Run, data: bytes, folder: Path, most: tuple[float, float]
 ) -> tuple[int, float, float, list[str]]:
-    """Run avse on it: exit code, processor seconds, MB, and what is wrong."""
+    """Run avse on a damaged file; returns exit code, processor seconds, peak MB, and faults."""
     name = kind.path.name
     for part, source in kind.given.items():
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / part)
     target = folder / name
-    if kind.name == "batch note":  # the input it knows is the one of this folder
+    if kind.name == "batch note":  # the manifest has to name the input of this folder
         target = folder / "out" / name
         data = data.replace(os.fsencode(kind.path.parents[1]), os.fsencode(folder))
     target.parent.mkdir(exist_ok=True)
@@ -329,7 +329,7 @@ def attempt(
         if "Traceback" in line or "internal error" in line:
             faults.append(line.strip())
     if code > 0 and "error:" not in err:
-        faults.append("failed without a word")
+        faults.append("failed without an error message")
     if seconds > TIMES * most[0] + MORE_S:
         faults.append(f"{seconds:.1f} s of processor time, the undamaged file {most[0]:.1f} s")
     if megabytes > TIMES * most[1] + MORE_MB:
@@ -344,7 +344,7 @@ def attempt(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All that must not change, by name."""
+    """Name -> content of the files that must not change."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -353,7 +353,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def half_written(folder: Path, code: int, out: str) -> Iterator[str]:
-    """What is wrong with the outputs of `separate`."""
+    """Yield the faults of the outputs of `separate`."""
     named = {str(Path(line)) for line in out.splitlines()} if code == 0 else set()
     found = {str(p.relative_to(folder)) for p in (folder / "out").rglob("*") if p.is_file()}
     if found != named:
@@ -365,11 +365,15 @@ def half_written(folder: Path, code: int, out: str) -> Iterator[str]:
             yield f"{name} cannot be read: {error}"
             continue
         if not len(samples) or not np.isfinite(samples).all():
-            yield f"{name} has no samples, or some that are no numbers"
+            yield f"{name} has no samples, or some that are not finite"
 
 
 def watched(command: Sequence[str], folder: Path) -> tuple[int, float, float, str, str]:
-    """Exit code, processor seconds, peak MB, stdout and stderr; killed beyond `MOST_...`."""
+    """Run a command, and kill it beyond `MOST_MB` or `MOST_S`.
+
+    Returns:
+        Exit code, processor seconds, peak MB, stdout and stderr.
+    """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AVSE_")}
     environment |= {"TMPDIR": str(folder / "temporary"), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -409,7 +413,7 @@ def resident_mb(pid: int) -> float:
 
 
 def tell(outcomes: Sequence[Outcome]) -> None:
-    """A line for each kind and verb, then the failures."""
+    """Print a line for each kind and verb, then the failures."""
     print("what        verb       cases  done  refused  failed  most s  most MB")
     key = lambda one: (one.kind, one.run)  # noqa: E731
     for (kind, run), group in groupby(sorted(outcomes, key=key), key):
@@ -432,7 +436,7 @@ def faults_of(row: Outcome) -> str:
 
 
 def main() -> None:
-    """Make the files, damage them, look, tell."""
+    """Make the files, damage them, run avse on them, and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--cases", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
@@ -440,7 +444,7 @@ def main() -> None:
     parser.add_argument("--only", type=int, nargs="+", help="numbers of cases")
     parser.add_argument("--keep", type=Path, help="folder for the damaged files that failed")
     chosen = parser.parse_args()
-    os.environ["AVSE_CACHE_GB"] = "0"  # each run looks for itself
+    os.environ["AVSE_CACHE_GB"] = "0"  # without a cache, each run detects faces
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(chosen.jobs) as pool:
         (Path(scratch) / "good").mkdir()

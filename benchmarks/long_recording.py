@@ -1,14 +1,14 @@
 """Measure memory and time on long recordings.
 
-Loops a clip to recordings of one and of ten minutes (packets are copied, so it is quick), runs
-`avse separate` on each in a process of its own, and prints peak memory and real-time factors:
+Loops a clip to recordings of one and of ten minutes by copying packets, runs `avse separate` on
+each in its own process, and prints the peak memory and the real-time factors:
 
     python benchmarks/long_recording.py some-720p-clip.mp4 --minutes 1 10
     python benchmarks/long_recording.py examples/duet.mp4 --height 720 --faces native mediapipe
 
-The parts (decode, faces, network and masks, write) are timed on the shortest recording, one after
-the other, in this process. Face backends take turns. Beside wall clock, the time of all processors
-is given, which other work on the machine hardly changes.
+The parts (decoding, faces, network and masks, writing) are measured on the shortest recording, one
+after another, in this process. Processor time is printed in addition to wall clock, because other
+work on the machine hardly changes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import av
 
 
 def looped(clip: Path, path: Path, seconds: float) -> None:
-    """Write the clip over and over, as Matroska, without encoding anything."""
+    """Write a clip repeatedly to a Matroska file, by copying packets."""
     with av.open(str(clip)) as source, av.open(str(path), "w") as target:
         streams = [s for s in source.streams if s.type in ("video", "audio")]
         outputs = {s.index: target.add_stream_from_template(s) for s in streams}
@@ -47,11 +47,11 @@ def looped(clip: Path, path: Path, seconds: float) -> None:
 
 
 def enlarged(clip: Path, path: Path, height: int) -> None:
-    """Write the clip as H.264 of another height, sound as it is.
+    """Encode the picture of a clip as H.264 of another height; the sound is copied.
 
     Args:
-        clip: what to read.
-        path: what to write, MP4.
+        clip: the file to read.
+        path: the MP4 file to write.
         height: of the picture, in pixels.
     """
     with av.open(str(clip)) as source, av.open(str(path), "w") as target:
@@ -75,7 +75,7 @@ def enlarged(clip: Path, path: Path, height: int) -> None:
 
 
 def measured(arguments: list[str]) -> tuple[float, float, float]:
-    """Seconds of wall clock, seconds of processors, and peak memory in MB of a process."""
+    """Run a process; returns seconds of wall clock and of processors, and peak memory in MB."""
     code = (
         "import resource, subprocess, sys, time; t = time.monotonic(); "
         "r = subprocess.run(sys.argv[1:]).returncode; "
@@ -90,7 +90,7 @@ def measured(arguments: list[str]) -> tuple[float, float, float]:
 
 
 def parts(path: Path, seconds: float, faces: str) -> Iterator[tuple[str, float]]:
-    """Processor time of each part on one recording, as shares of its length."""
+    """Measure the processor time of each part, divided by the length of the recording."""
     from avse.dsp.stft import SAMPLE_RATE
     from avse.inference.mask_estimator import MaskEstimator
     from avse.media import AudioReader, StemWriter, probe, read_frames
@@ -128,14 +128,14 @@ def parts(path: Path, seconds: float, faces: str) -> Iterator[tuple[str, float]]
 
 
 def main() -> None:
-    """Make the recordings, run, report."""
+    """Make the recordings, run avse, and print the measurements."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("clip", type=Path)
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10])
     parser.add_argument("--faces", nargs="+", default=["native"], help="face backends to compare")
-    parser.add_argument("--height", type=int, help="of the picture: make the clip so high first")
+    parser.add_argument("--height", type=int, help="scale the clip to this height first")
     options = parser.parse_args()
-    os.environ["AVSE_CACHE_GB"] = "0"  # each run looks for itself
+    os.environ["AVSE_CACHE_GB"] = "0"  # without a cache, each run detects faces
     with tempfile.TemporaryDirectory() as folder:
         clip = options.clip
         if options.height:

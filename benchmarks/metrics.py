@@ -1,12 +1,12 @@
 """Measure the speed of scoring with one process and with two.
 
-Mixes pairs of recordings of people who talk, spoils them a little, and scores every voice with
-every metric, with each number of processes in turn:
+Mixes pairs of recordings of speech, makes estimates with some of the other voice, and scores every
+voice with every metric, with each number of processes in turn:
 
     python benchmarks/metrics.py FOLDER_OF_SPEECH --items 1000 --jobs 1 2
 
-Any folder of speech will do. Prints items a second, the speed-up, and how far the
-scores of the runs differ (the order of sums depends on the threads of a process).
+Any folder of speech will do. Prints the items per second, the speed-up, and the largest difference
+between the scores of the runs (the order of sums depends on the threads of a process).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RATE_HZ = 16_000
 
 
 def excerpts(folder: Path, count: int, seconds: float, seed: int) -> list[FloatArray]:
-    """Stretches of speech that are loud enough, from different files as far as these go."""
+    """Cut excerpts of speech that are not too quiet, from different files as far as possible."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUND_FILES | VIDEO_FILES)
     random.Random(seed).shuffle(paths)
     samples = round(seconds * RATE_HZ)
@@ -53,7 +53,7 @@ def excerpts(folder: Path, count: int, seconds: float, seed: int) -> list[FloatA
 
 
 def make(folder: Path, voices: list[FloatArray], seed: int) -> list[Mixture]:
-    """Two voices a mixture; estimates with a random share of the other, as files."""
+    """Write mixtures of two voices, and estimates that hold a random share of the other voice."""
     rng = np.random.default_rng(seed)
     mixtures = []
     for n in range(len(voices) // 2):
@@ -73,7 +73,7 @@ def make(folder: Path, voices: list[FloatArray], seed: int) -> list[Mixture]:
 
 
 def difference(one: list[MixtureResult], other: list[MixtureResult]) -> float:
-    """The largest difference of any score; infinite if one is defined in one run only."""
+    """The largest difference between the scores of two runs; infinite if only one is defined."""
     apart = 0.0
     for a, b in zip(one, other, strict=True):
         for x, y in zip(a.items, b.items, strict=True):

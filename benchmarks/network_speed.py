@@ -3,10 +3,10 @@
     python benchmarks/network_speed.py
     python benchmarks/network_speed.py --model mine.safetensors --people 1 2 4
 
-Runs the network alone, then all that `avse separate` does with a window (the cues about who
-speaks as well), then that and what it does where faces are lost or with --offscreen, over a minute
-of noise in windows that overlap by half. Prints processor seconds for each second of sound. What
-the sound and lips are makes no difference to that.
+Runs the network alone; then mask estimation with the features for voice activity, as `avse
+separate` does; then this together with separation of off-screen speech and speaker tracking, as
+with lost faces or --offscreen. The input is a minute of noise, in windows that overlap by half; the
+content of sound and lips does not change the time. Prints processor seconds per second of sound.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SECONDS = 60
 
 
 def main() -> None:
-    """Read the options, measure, print."""
+    """Read the options, measure, and print the times."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("-m", "--model", default=Settings.model)
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2])
@@ -70,8 +70,8 @@ def main() -> None:
                 pass
             costs.append((time.process_time() - began) / SECONDS)
         print(
-            f"{people} in the picture: network {costs[0]:.4f}, with masks and cues {costs[1]:.4f}, "
-            f"and what is out of sight {costs[2]:.4f} s a second of sound"
+            f"{people} in the picture: network {costs[0]:.4f}, with masks and activity "
+            f"{costs[1]:.4f}, with off-screen speech {costs[2]:.4f} s per second of sound"
         )
 
 

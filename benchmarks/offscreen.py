@@ -1,9 +1,9 @@
 """Measure the separation of off-screen speech from the rest.
 
-Scenes of eight seconds with one face, made from packs of `avse prepare`: the person talks or keeps
-still, another one talks out of sight, there may be a crowd (six voices of the speech pack) and
-noise. Measures the narrator and the crowd: SI-SDR over that of the mixture where they are there,
-and their level, relative to the mixture, where they are not.
+Makes scenes of eight seconds with one face from packs of `avse prepare`: the person talks or is
+silent, an off-screen speaker (the narrator) may talk, and there may be a crowd (six voices of the
+speech pack) and noise. Measures the stems of the face, the narrator and the crowd: the SI-SDR
+improvement where the source is present, and the level relative to the mixture where it is absent.
 
     python benchmarks/offscreen.py lrw --splits test --speech speech --noise noise
 """
@@ -38,12 +38,20 @@ SECONDS = 8
 FRAMES = SECONDS * VIDEO_RATE
 VOICES = 6
 NOISE_DB = -15.0
-"""Noise, re a voice, where there is any."""
+"""Level of the noise relative to a voice, in dB, in scenes with noise."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Who is heard: the person in sight, the narrator ("always", "turns" or ""), a crowd, noise."""
+    """The sources of a scene.
+
+    Attributes:
+        name: of the case.
+        seen: whether the visible person talks.
+        narrator: when the off-screen speaker talks: "always", by "turns" with the visible person,
+            or never ("").
+        crowd_db, noise_db: levels relative to a voice, None for none.
+    """
 
     name: str
     seen: bool
@@ -65,7 +73,7 @@ CASES = (
 
 @dataclass
 class Parts:
-    """What a scene is made of: (samples,) each."""
+    """The sources of a drawn scene, (samples,) each."""
 
     seen: FloatArray
     narrator: FloatArray
@@ -80,7 +88,7 @@ class Parts:
 def draw(
     rng: np.random.Generator, cast: Cast, case: Case, speech: Sounds, noises: Sounds
 ) -> tuple[Parts, FloatArray]:
-    """A scene, and the lips of who is in sight."""
+    """Draw a scene; returns its sources, and the lips of the visible person."""
     first, second = cast.draw(rng, 2)
     mine, theirs = cast.talk(rng, first, FRAMES), cast.talk(rng, second, FRAMES)
     turn = (np.arange(FRAMES) // (2 * VIDEO_RATE)) % 2 == 0
@@ -106,7 +114,7 @@ def draw(
 def separated(
     network: AVSENet, offscreen: Offscreen, mixture: FloatArray, lips: FloatArray
 ) -> FloatArray:
-    """(3, samples): the voice in sight, the narrator and the crowd."""
+    """Separate a mixture: (3, samples), the visible person, the narrator and the crowd."""
     usual = Settings()
     faces = [face(lips, np.ones(len(lips), bool))]
     estimator = MaskEstimator(
@@ -155,7 +163,7 @@ def main() -> None:
                     elif name != "the face" or not case.seen:
                         power = np.mean(stem**2) / np.mean(mixture**2)
                         level_db = 10 * np.log10(power + 1e-10)
-                        found.setdefault(f"{name}: not there, level", []).append(level_db)
+                        found.setdefault(f"{name}: absent, level", []).append(level_db)
             print(f"  {case.name}")
             for name, values in found.items():
                 print(f"    {name:28} {told(values)} dB")

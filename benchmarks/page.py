@@ -1,9 +1,9 @@
 """Measure waiting times in `avse open` (first faces, first voice, a jump) and memory.
 
-Loops a clip, starts `avse open` on it in a process of its own, and opens the page in Chromium.
-Times count from the moment at which the browser goes to the address; those of a voice from the
-click on a face to the moment at which that voice sounds. Memory is the largest resident set of the
-server and of the tab's process.
+Loops a clip, starts `avse open` on it in its own process, and opens the page in Chromium. Times are
+measured from the time at which the browser opens the address; that of a voice from the click on a
+face until that voice is played. Memory is the largest resident set of the server and of the tab's
+process.
 
     python benchmarks/page.py some-720p-clip.mp4 --minutes 30 --jump 25
 
@@ -31,7 +31,7 @@ _PATIENCE_S = 120.0
 
 
 class Memory(threading.Thread):
-    """Watches the resident sets of processes, in MB."""
+    """Records the largest resident sets of the server and the tab, in MB."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -58,7 +58,7 @@ class Memory(threading.Thread):
 
 
 def resident(pid: str) -> float:
-    """Resident set of a process in MB; 0 if it is gone."""
+    """Resident set of a process in MB; 0 if it has ended."""
     try:
         lines = Path("/proc", pid, "status").read_text().splitlines()
     except OSError:
@@ -67,7 +67,7 @@ def resident(pid: str) -> float:
 
 
 def waited(page: Any, what: Callable[[], object], began: float) -> float:
-    """Seconds since `began` at which something is so."""
+    """Wait until `what` returns True; returns the seconds since `began`."""
     while not what():
         if time.monotonic() - began > _PATIENCE_S:
             return float("inf")
@@ -82,7 +82,7 @@ def click(page: Any) -> None:
 
 
 def visit(page: Any, address: str, jump_s: float) -> None:
-    """Do what a person does, and print how long it takes."""
+    """Use the page as a person does, and print the times."""
     began = time.monotonic()
     page.goto(address)
     faces = waited(page, lambda: page.locator(".face:visible").count(), began)
@@ -111,7 +111,7 @@ def visit(page: Any, address: str, jump_s: float) -> None:
 
 
 def main() -> None:
-    """Make the recording, open it, report."""
+    """Make the recording, open it, and print the measurements."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("clip", type=Path)
     parser.add_argument("--minutes", type=float, default=30)

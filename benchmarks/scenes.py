@@ -1,4 +1,4 @@
-"""People in view and out of it, put together from packs of `avse prepare`, for the benchmarks."""
+"""Scenes with visible and off-screen speakers, made from packs of `avse prepare`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Cast:
     """The people of a pack.
 
     Args:
-        pack: folder.
-        splits: whose people; everybody's if left out.
-        least_s: seconds of clips that somebody has at least.
+        pack: folder of the pack.
+        splits: the splits whose people are used; () for all.
+        least_s: people with fewer seconds of clips are left out.
     """
 
     def __init__(self, pack: Path, splits: tuple[str, ...] = (), least_s: float = 4.5) -> None:
@@ -42,13 +42,13 @@ class Cast:
         }
 
     def draw(self, rng: np.random.Generator, count: int) -> list[str]:
-        """Different people."""
+        """Draw the names of different people."""
         return [str(name) for name in rng.permutation(sorted(self.people))[:count]]
 
     def talk(
         self, rng: np.random.Generator, name: str, frames: int
     ) -> tuple[FloatArray, FloatArray]:
-        """Somebody talking: (samples,) and lips (frames, points, 3), clip after clip."""
+        """Join clips of a person: (samples,) of the voice and (frames, points, 3) of the lips."""
         sounds: list[FloatArray] = []
         lips: list[FloatArray] = []
         have = 0
@@ -66,7 +66,7 @@ class Cast:
         )
 
     def still(self, rng: np.random.Generator, name: str, frames: int) -> FloatArray:
-        """Somebody's lips who keeps them still: (frames, points, 3)."""
+        """Make still lips of a person, with landmark noise: (frames, points, 3)."""
         first = self.clips[int(rng.choice(self.people[name]))].lips[0]
         drift = np.cumsum(rng.normal(0, 0.0005, (frames, 1, 3)), axis=0)
         shake = rng.normal(0, 0.0008, (frames, POINTS, 3))
@@ -74,13 +74,13 @@ class Cast:
 
 
 def face(lips: FloatArray, seen: npt.NDArray[np.bool_]) -> LipSequence:
-    """A face that can be seen where `seen` (frames,) says so."""
+    """Make the lips of a face that is visible in the frames of `seen`, (frames,)."""
     confidence = np.repeat(seen[:, None], POINTS, axis=1).astype(np.float32)
     return LipSequence(0, lips, confidence)
 
 
 def silenced(sound: FloatArray, speaks: npt.NDArray[np.bool_]) -> FloatArray:
-    """A voice where `speaks` (frames,) says so, with edges of 20 ms."""
+    """Silence a voice except in the frames of `speaks`, (frames,), with fades of 20 ms."""
     gate = np.repeat(speaks.astype(np.float32), SAMPLES_PER_FRAME)
     edge = np.hanning(2 * SAMPLES_PER_FRAME // 2 + 1)
     slow = np.clip(np.convolve(gate, edge / edge.sum(), "same"), 0, 1)
@@ -88,7 +88,7 @@ def silenced(sound: FloatArray, speaks: npt.NDArray[np.bool_]) -> FloatArray:
 
 
 def told(values: Sequence[float]) -> str:
-    """The mean over scenes and its 95 % interval."""
+    """Format the mean over scenes and its 95 % interval."""
     array = np.array(values, np.float64)
     low, high = interval(array, [str(n) for n in range(len(array))])
     spread = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"

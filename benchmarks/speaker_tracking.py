@@ -1,10 +1,10 @@
 """Measure speaker tracking by voice while a face is lost.
 
-Two people, A and B, are in sight for six seconds and talk by turns. Then A's face is out of sight
-for six seconds, in which A talks, A and B talk at once, a stranger out of sight talks, alone or
-with B, or B alone does. Measures, for these six seconds, how much of A's voice goes to A
-(signal-to-noise ratio), and how much of anybody else's, in three ways: with voices enrolled and
-followed (the default), followed only (`--no-enrol`), and not followed (`--no-enrol --no-carry`).
+Two people, A and B, are visible for six seconds and talk by turns. Then A's face is lost for six
+seconds, in which A talks; A and B talk at once; an off-screen stranger talks, alone or with B; or B
+talks alone. Measures in these six seconds how much of A's voice is in A's stem (signal-to-noise
+ratio), and the level of other voices in it, with three settings: with enrolment and tracking (the
+default), with tracking only (`--no-enrol`), and with neither (`--no-enrol --no-carry`).
 
     python benchmarks/speaker_tracking.py lrw --splits test --count 60
 """
@@ -37,7 +37,13 @@ CASES = ("A", "A and B", "stranger", "stranger and B", "B")
 
 @dataclass
 class Scene:
-    """What is heard, what of it is A's and B's, and the faces of both and where they are seen."""
+    """A scene with A and B.
+
+    Attributes:
+        mixture: (samples,) all sound.
+        own, other: (samples,) the voices of A and B.
+        faces: lips (frames, points, 3) of A and B, and in which frames they are visible.
+    """
 
     mixture: FloatArray
     own: FloatArray
@@ -46,7 +52,7 @@ class Scene:
 
 
 def scene(rng: np.random.Generator, cast: Cast, case: str) -> Scene:
-    """One scene."""
+    """Draw a scene."""
     seen, frames = SEEN_S * VIDEO_RATE, (SEEN_S + LOST_S) * VIDEO_RATE
     names = cast.draw(rng, 3)
     talks = [cast.talk(rng, name, frames) for name in names]
@@ -57,7 +63,7 @@ def scene(rng: np.random.Generator, cast: Cast, case: str) -> Scene:
     speaks_b = (turn == 1) | (lost & case.endswith("B"))
     own = silenced(talks[0][0], speaks_a)
     other = silenced(talks[1][0], speaks_b) * np.float32(10 ** (rng.uniform(-3, 3) / 20))
-    # There may be no third person: then the stranger is nobody.
+    # A cast of two people has no stranger; `main` leaves these cases out.
     stranger = np.zeros_like(own)
     if case.startswith("stranger") and len(names) > 2:
         stranger = silenced(talks[2][0], lost)
@@ -78,7 +84,7 @@ WAYS = {
 
 
 def answers(network: AVSENet, offscreen: Offscreen, made: Scene) -> dict[str, FloatArray]:
-    """The voices of A and B, by three ways to ask: each (2, samples)."""
+    """Setting -> the stems of A and B, (2, samples)."""
     faces = [face(lips, seen) for lips, seen in made.faces]
     sound = ArraySound(made.mixture[None], SAMPLE_RATE)
     out = {}
@@ -94,7 +100,7 @@ def level_db(x: FloatArray, reference: FloatArray) -> float:
 
 
 def figures(case: str, made: Scene, voices: FloatArray) -> dict[str, float]:
-    """What A and B are given while A's face is out of sight, in dB."""
+    """Measure the stems of A and B while A's face is lost, in dB."""
     lost = slice((SEEN_S * VIDEO_RATE + REACH) * SAMPLES_PER_FRAME, None)
     heard, own, other, a, b = (x[lost] for x in (made.mixture, made.own, made.other, *voices))
     found = {}

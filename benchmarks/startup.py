@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py
 
-Each is started several times; the fastest counts, in seconds of wall clock. Users expect less than
-half a second. (That nothing heavy is imported is a test.)
+Each is started several times, and the shortest wall-clock time is printed. It should be less than
+half a second. (A test checks that nothing heavy is imported.)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VERBS = (
 
 
 def seconds(*arguments: str) -> float:
-    """The fastest of several starts."""
+    """Measure the shortest time of several starts."""
     took = []
     for _ in range(TIMES):
         began = time.perf_counter()
@@ -33,7 +33,7 @@ def seconds(*arguments: str) -> float:
 
 
 def main() -> None:
-    """Print a line each."""
+    """Print a line for each verb."""
     argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     print(f"{seconds('--help'):.2f} s  avse --help")
     for verb in VERBS:

@@ -2,14 +2,12 @@
 
     python benchmarks/sync.py CLIPS [--shifts 10] [--others 3] [--join 1] [--fit]
 
-CLIPS are videos, or folders of videos, of one talking person each, in step. The picture is looked
-at once; then the sound is moved by a random -600 to 600 ms, again and again, as if its time stamps
-had been: what reaches beyond the other's end has nothing to be compared with. Conditions: the clip
-as it is; with noise of the spectrum of speech; with another clip's voice on top, both faces seen or
-one; and the face with the sound of another clip, with noise alone, or with lips that stand still,
-where every answer is wrong. --join lays so many clips of a folder end to end, for longer
-recordings; it is for clips that share their delay. --fit fits the weights of
-`avse.sync.certainty` on what was found.
+CLIPS are videos, or folders of videos, of one talking person each, in step. Faces are detected
+once; then the sound is shifted by a random -600 to 600 ms, repeatedly, as by other time stamps.
+Conditions: the clip unchanged; with noise of the spectrum of speech; with another clip's voice, and
+one or both faces visible; and with the sound of another clip, with noise alone, or with still lips,
+where every answer is wrong. --join joins a number of clips of a folder to longer recordings; these
+clips must have the same delay. --fit fits the weights of `avse.sync.certainty` to the results.
 """
 
 from __future__ import annotations
@@ -83,7 +81,7 @@ def joined(clips: list[Clip], count: int, rng: np.random.Generator) -> list[Clip
 
 
 def speech_noise(clip: Clip, rng: np.random.Generator) -> FloatArray:
-    """Noise of a clip's own spectrum: its Fourier transform with random phases."""
+    """Make noise with the spectrum of a clip: its Fourier transform with random phases."""
     spectrum = np.fft.rfft(clip.sound)
     turned = np.abs(spectrum) * np.exp(2j * np.pi * rng.random(len(spectrum)))
     return np.asarray(np.fft.irfft(turned, len(clip.sound)), np.float32)
@@ -98,7 +96,7 @@ def mixed(sound: FloatArray, other: FloatArray, ratio_db: float) -> FloatArray:
 def staged(
     what: str, clip: Clip, other: Clip, rng: np.random.Generator
 ) -> tuple[dict[int, LipSequence], FloatArray]:
-    """The lips that are seen, and the sound that is heard with them."""
+    """Make a condition: the visible lips, and the sound."""
     lips, sound = {1: clip.lips}, clip.sound
     if what.startswith("noise "):
         noise = speech_noise(clip, rng)
@@ -148,8 +146,8 @@ def main() -> None:
 def one_trial(
     network: AVSENet, lips: dict[int, LipSequence], sound: FloatArray, late_ms: int
 ) -> tuple[float, ...]:
-    """Error in ms, confidence, the two features behind it, offset, drift."""
-    # Whole frames by the lips' clock; the rest by leaving out the beginning of the sound.
+    """Measure an offset: error in ms, confidence, its two features, offset and drift in ms."""
+    # Whole video frames shift the lips; the rest cuts the beginning of the sound.
     frames = -(-late_ms * RATE_HZ // 1000)
     rest = frames * 1000 // RATE_HZ - late_ms
     moved = {n: dataclasses.replace(one, first=one.first - frames) for n, one in lips.items()}
@@ -184,7 +182,7 @@ def tell(trials: Trials) -> None:
 def pooled(
     trials: Trials, column: int = 1
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-    """Whether each trial's answer is right, and another of its figures."""
+    """Whether the offset of each trial is right, and another column of its results."""
     right = [what in TRUE and abs(r[0]) <= RIGHT_MS for what, rows in trials.items() for r in rows]
     return np.array(right), np.array([r[column] for rows in trials.values() for r in rows])
 

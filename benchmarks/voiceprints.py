@@ -1,14 +1,14 @@
 """Measure how well voiceprints distinguish people, and calibrate their cosine.
 
-Pairs of sounds of people of a pack of `avse prepare`, two of each person, from different clips,
-with company three times in four (another voice, or noise, 20 to -3 dB below) that is taken out in
-part, as in training. All pairs within a corpus are compared. Prints the cosines, the equal error
-rate, and the logistic regression of same or different on the cosine, as if half were the same:
+Draws two sounds of each person of a pack of `avse prepare`, from different clips. As in training,
+three in four hold another voice or noise, 20 to -3 dB below, which is partly removed. Compares all
+pairs of sounds of a corpus. Prints the cosines, the equal error rate, and a logistic regression of
+"same person" on the cosine, with equal weight for both classes:
 
     python benchmarks/voiceprints.py speech --split valid --noise noise
 
 `avse.inference.speaker_tracking.TrackingRule` has the slope of the split "valid", and its offset
-less one: a stranger's voice in somebody's stem is worse than a word that is missing.
+minus 1, because a stranger's voice in a stem is worse than a missing word.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SEED, BATCHES, TALKERS = 96, 8, 40
 
 
 def fit(same: FloatArray, different: FloatArray) -> tuple[float, float]:
-    """Slope and offset of a logistic regression, both kinds weighing alike, by Newton's method."""
+    """Fit a logistic regression by Newton's method, with equal class weights: slope and offset."""
     x = np.concatenate([same, different]).astype(np.float64)
     y = np.concatenate([np.ones(len(same)), np.zeros(len(different))])
     weight = np.where(y > 0, 0.5 / len(same), 0.5 / len(different)) * len(x)

@@ -1,10 +1,10 @@
-"""Query the package index for the machines on which avse installs without a compiler.
+"""List the machines on which avse installs without a compiler, by the wheels in the package index.
 
     python benchmarks/wheels.py > table.md
 
-For every requirement in pyproject.toml, each version of Python and each kind of machine, pip is
-asked for a wheel; nothing is installed. The table goes into docs/platforms.md. A cell lists the
-versions of Python that have a wheel.
+Lets pip look for a wheel of every requirement in pyproject.toml, for each version of Python and
+each kind of machine; nothing is installed. Prints the table of docs/platforms.md, in which a cell
+lists the versions of Python with a wheel.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ MACHINES = {
     "macOS arm64": ["macosx_14_0_arm64"],
     "Windows x86-64": ["win_amd64"],
 }
-"""The tags of wheels that a machine of this year takes: glibc 2.28, macOS 14."""
+"""Machine -> tags of the wheels that it can install, with glibc 2.28 or macOS 14."""
 
 _NOT_ASKED = ("docs", "dev", "examples")
-"""Extras for those who work on avse."""
+"""Extras for development, which are left out."""
 
 
 def requirements() -> dict[str, list[str]]:
-    """What avse requires, by extra; "" is what everybody gets. Markers are left out."""
+    """Extra -> its requirements, without markers; "" holds those of every installation."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     groups = {"": project["dependencies"], **project["optional-dependencies"]}
     return {
@@ -46,9 +46,9 @@ def requirements() -> dict[str, list[str]]:
 
 
 def found(wanted: Sequence[str], python: str, tags: Sequence[str]) -> dict[str, str]:
-    """Name -> version of the wheels that pip would take; those that have none are left out."""
+    """Name -> version of the wheels that pip would install; packages without one are left out."""
     report = _ask(wanted, python, tags)
-    if report is None and len(wanted) > 1:  # one that has no wheel spoils the answer
+    if report is None and len(wanted) > 1:  # pip fails if one package has no wheel
         half = len(wanted) // 2
         return found(wanted[:half], python, tags) | found(wanted[half:], python, tags)
     return report or {}
@@ -74,12 +74,12 @@ def _ask(wanted: Sequence[str], python: str, tags: Sequence[str]) -> dict[str, s
 
 
 def normal(requirement: str) -> str:
-    """A package's name as the index writes it, out of a requirement."""
+    """Take the normalised name of the package from a requirement."""
     return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~ ]", requirement)[0]).lower()
 
 
 def spans(pythons: Sequence[str]) -> str:
-    """Versions of Python in a cell."""
+    """Format the versions of Python for a cell."""
     if not pythons:
         return "none"
     return pythons[0] if len(pythons) == 1 else f"{pythons[0]} to {pythons[-1]}"
@@ -87,7 +87,7 @@ def spans(pythons: Sequence[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--python", nargs="+", default=list(PYTHONS), help="versions to ask about")
+    parser.add_argument("--python", nargs="+", default=list(PYTHONS), help="versions of Python")
     chosen = parser.parse_args()
     groups = requirements()
     wanted = sorted({text for texts in groups.values() for text in texts if "avse[" not in text})

@@ -3,14 +3,14 @@
     avse mix CLIPS -o set --turns 0.3
     python benchmarks/who.py set
 
-Prints the frame-level mean average precision (a person's frames are scored together with everybody
-else's of the set, as on AVA-ActiveSpeaker; by scikit-learn's definition, computed here) and the
-diarisation error rate, with and without a collar of 0.25 s on both sides of each boundary of the
-truth, speech of several at once included. Beside it stand chance and two programs that do not look:
-one takes the level of the mixture for everybody, one takes the motion of the lips alone. 95 %
-intervals by bootstrap over mixtures. People are told apart by their place in the picture, so no
-assignment of speakers is searched for. `--rttm FOLDER` writes what was found, for other scorers;
-`--gate` also measures what the gate does to the voices of `avse separate`, on the same pictures.
+Prints the frame-level mean average precision (over the frames of all people of the set together, as
+on AVA-ActiveSpeaker; by scikit-learn's definition), and the diarization error rate (DER), with and
+without a collar of 0.25 s on both sides of each boundary of the truth; overlapping speech counts.
+Baselines are chance, the level of the mixture as the score of every person, and the motion of the
+lips alone. 95 % intervals are by bootstrap over mixtures. People are matched by their place in the
+picture, so that no assignment of speakers has to be searched for. `--rttm FOLDER` writes the
+results, for other scorers; `--gate` also measures how the gate changes the stems of `avse
+separate`, on the same mixtures.
 """
 
 from __future__ import annotations
@@ -48,12 +48,19 @@ from avse.utils.progress import no_progress
 COLLAR_S = 0.25
 DRAWS = 2000
 FINE_HZ = 100
-"""Diarisation errors are counted in steps of 10 ms."""
+"""Diarization errors are counted in steps of 10 ms."""
 
 
 @dataclass
 class Judged:
-    """One system on one mixture: (people, frames) of truth and scores, and speech in steps."""
+    """The result of a system on a mixture.
+
+    Attributes:
+        truth: (people, frames), whether each person speaks.
+        score: (people, frames), the scores of the system.
+        wrong: (2, 3) steps missed, of false alarm, and confused, without and with a collar.
+        total: (2,) steps of speech in the truth, without and with a collar.
+    """
 
     truth: Flags
     score: FloatArray
@@ -62,7 +69,7 @@ class Judged:
 
 
 def average_precision(truth: Flags, score: FloatArray) -> float:
-    """Area under precision over recall, a step for each distinct score, as scikit-learn does it."""
+    """Average precision, by the definition of scikit-learn's `average_precision_score`."""
     order = np.argsort(-score, kind="stable")
     hits, sorted_score = truth[order].cumsum(), score[order]
     last = np.append(sorted_score[1:] != sorted_score[:-1], True)
@@ -77,7 +84,7 @@ def errors(
     length_s: float,
     collar_s: float,
 ) -> tuple[npt.NDArray[np.float64], float]:
-    """Steps missed, of false alarm, and confused; and steps of speech in the truth."""
+    """Count (3,) the steps missed, of false alarm, and confused; and the steps of speech."""
     steps = round(length_s * FINE_HZ)
     scale = FINE_HZ / RATE_HZ
 
@@ -101,14 +108,14 @@ def errors(
 
 
 def truth_of(test_set: TestSet, item: Item) -> list[list[Segment]]:
-    """Who speaks when, from left to right."""
+    """Read the segments of each person's speech, from left to right."""
     assert item.outputs.activity is not None, "make the set with --turns"
     found = read_rttm((test_set.folder / item.outputs.activity).read_text(encoding="ascii"))
     return [found.get(f"person{n}", []) for n in range(1, len(item.sources) + 1)]
 
 
 def loudness(test_set: TestSet, item: Item, frames: int) -> FloatArray:
-    """(frames,) level of the mixture over a fifth of a second, 0 (its softest) to 1."""
+    """Level of the mixture over 0.2 s in dB, scaled to 0..1: (frames,)."""
     sound, rate = read_sound(test_set.mixture(item))
     step = rate // RATE_HZ
     pieces = (
@@ -122,7 +129,7 @@ def loudness(test_set: TestSet, item: Item, frames: int) -> FloatArray:
 def judge(
     test_set: TestSet, item: Item, activity: Activity | None, watched: FloatArray | None
 ) -> dict[str, Judged]:
-    """Every system on one mixture."""
+    """Evaluate every system on a mixture."""
     truth = truth_of(test_set, item)
     frames = int(item.duration_s * RATE_HZ)
     real = np.stack([flags_of(own, frames) for own in truth])
@@ -158,7 +165,7 @@ def _spans(flags: Flags) -> list[tuple[float, float]]:
 
 
 def figures(results: Sequence[Judged]) -> npt.NDArray[np.float64]:
-    """AP, DER, DER with a collar; of the first DER missed, false alarm, confused: in percent."""
+    """(6,) in percent: AP, DER, DER with a collar; missed, false alarm and confused of the DER."""
     truth = np.concatenate([r.truth.ravel() for r in results])
     score = np.concatenate([r.score.ravel() for r in results])
     wrong, total = sum(r.wrong for r in results), sum(r.total for r in results)
@@ -174,7 +181,7 @@ def separated(
     network: AVSENet,
     scores: dict[str, dict[str, list[Score]]],
 ) -> list[str]:
-    """Score the voices with and without the gate; gives the mixture of each voice scored."""
+    """Score the stems with and without the gate; returns the mixture's id for each stem."""
     mixture, rate = read_sound(test_set.mixture(item))
     references = [read_sound(path)[0] for path in test_set.references(item)]
     people = list(scene.people)
@@ -184,7 +191,7 @@ def separated(
         stems = Separation(scene, people, Engine(network, how), no_progress).voices().mean(axis=1)
         own = scores.setdefault(name, {})
         for n, place in found:
-            stem = np.resize(stems[place], mixture.shape)  # codecs add padding behind the end
+            stem = np.resize(stems[place], mixture.shape)  # codecs add padding at the end
             for metric in ("si-sdr", "stoi"):
                 own.setdefault(metric, []).append(measure(metric, stem, references[n], rate))
             level = silent_level(stem, references[n], mixture, rate)
@@ -193,7 +200,7 @@ def separated(
 
 
 def tell_voices(scores: dict[str, dict[str, list[Score]]], groups: list[str]) -> None:
-    """Print what the gate does; of SI-SDR the median too, as it falls without limit."""
+    """Print the change by the gate; also its median, because SI-SDR has no lower limit."""
     for metric in ("si-sdr", "stoi", "silent-level"):
         before, after = (own[metric] for own in scores.values())
         pairs = [
@@ -218,9 +225,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("set", type=Path, help="a set that `avse mix --turns` made")
     parser.add_argument("--model", default=Settings.model)
-    parser.add_argument("--count", type=int, help="of the first mixtures; all")
-    parser.add_argument("--gate", action="store_true", help="measure the gate of separate too")
-    parser.add_argument("--rttm", type=Path, help="a folder for what was found")
+    parser.add_argument("--count", type=int, help="only the first mixtures")
+    parser.add_argument("--gate", action="store_true", help="also measure the gate of separate")
+    parser.add_argument("--rttm", type=Path, help="folder for the results as RTTM")
     given = parser.parse_args()
     test_set = open_test_set(given.set)
     settings = Settings(model=given.model)

@@ -1,14 +1,14 @@
-"""Fit the constants of `avse/inference/voice_activity.py`: the evidence of each cue for speech.
+"""Fit the constants of `avse/inference/voice_activity.py`: the weight of each feature for speech.
 
 Draws scenes of one to three people from packs of `avse prepare`. Each person by turns talks, keeps
-still, moves their lips slowly, or moves them to a sentence that is not heard; in a quarter of the
-scenes somebody out of sight talks as well, in half there is noise. The cues are those of `avse
-who`. Prints the regressions, and the average precision of each cue and of the whole on the
-training and on the held-out packs:
+their lips still, moves them slowly, or moves them as in a sentence without sound. In a quarter of
+the scenes, an off-screen speaker talks, too; in half there is noise. The features are those of
+`avse who`. Prints the regressions, and the average precision of each feature and of the regressions
+on the training packs and on the held-out packs:
 
     python benchmarks/who_calibration.py --train grid_train lrw --held-out grid_valid --noise noise
 
-Of a training pack the split "train" is used, of a held-out one everything but it.
+Of training packs the split "train" is used, of held-out packs all other splits.
 """
 
 from __future__ import annotations
@@ -37,16 +37,22 @@ from avse.types import FloatArray
 NAMES = {HEAD: "head", LEVEL: "level", AGREEMENT: "agreement", MOTION: "motion"}
 TALK, STILL, SLOW, MUTE = range(4)
 SHARES = (0.5, 0.25, 0.1, 0.15)
-"""Of the four things that people do, by the number of times they do them."""
+"""Probability of talking lips, still lips, slow lips and lips without sound."""
 
 FRAMES = 200
 STEPS = 30
-"""Of Newton's method."""
+"""Steps of Newton's method."""
 
 
 @dataclass
 class Seen:
-    """Frames of many people: cues (n, cues), whether each speaks (n,), what they do (n,)."""
+    """Frames of many people.
+
+    Attributes:
+        cues: (n, features).
+        speaks: (n,), whether the person speaks.
+        does: (n,) `TALK`, `STILL`, `SLOW` or `MUTE`.
+    """
 
     cues: FloatArray
     speaks: Flags
@@ -56,7 +62,7 @@ class Seen:
 def person(
     rng: np.random.Generator, clips: TalkingClips, mine: list[int]
 ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64]]:
-    """Somebody in a scene: (samples,), (frames, points, 3), and what they do (frames,)."""
+    """Draw a person: voice (samples,), lips (frames, points, 3), and `Seen.does` (frames,)."""
     sounds: list[FloatArray] = []
     lips: list[FloatArray] = []
     does: list[npt.NDArray[np.int64]] = []
@@ -87,7 +93,7 @@ def person(
 
 
 def speaking(sound: FloatArray) -> Flags:
-    """(samples,) of a clean voice -> (frames,)."""
+    """Detect speech in a clean voice, (samples,), by its level: (frames,)."""
     level = np.mean(np.square(sound.reshape(-1, SAMPLES_PER_FRAME)), axis=1)
     return tidied(level > max(1e-7, level.max() * 10 ** (-LOUD_DB / 10)), 0.1, 0.3)
 
@@ -95,7 +101,7 @@ def speaking(sound: FloatArray) -> Flags:
 def scene(
     rng: np.random.Generator, network: AVSENet, clips: TalkingClips, noise: SoundClips | None
 ) -> Seen:
-    """One scene, as `avse who` hears and sees it."""
+    """Draw a scene, and compute the features of `avse who`."""
     people: dict[str, list[int]] = {}
     for place, row in enumerate(clips.rows):
         people.setdefault(row.person, []).append(place)
@@ -124,7 +130,7 @@ def scene(
 def scenes(
     network: AVSENet, packs: list[TalkingClips], noise: SoundClips | None, count: int, seed: int
 ) -> Seen:
-    """Scenes drawn from each pack in turn."""
+    """Draw scenes from each pack in turn."""
     drawn = [
         scene(np.random.default_rng([seed, n]), network, packs[n % len(packs)], noise)
         for n in range(count)
@@ -135,7 +141,7 @@ def scenes(
 
 
 def fit(cues: FloatArray, speaks: Flags, which: list[int]) -> Calibration:
-    """Logistic regression by Newton's method, with no penalty."""
+    """Fit a logistic regression by Newton's method, without regularisation."""
     x = np.concatenate([cues[:, which], np.ones((len(cues), 1))], axis=1).astype(np.float64)
     weights = np.zeros(x.shape[1])
     for _ in range(STEPS):
@@ -148,7 +154,7 @@ def fit(cues: FloatArray, speaks: Flags, which: list[int]) -> Calibration:
 
 
 def tell(name: str, seen: Seen, rules: dict[str, Calibration]) -> None:
-    """Print how well each cue and each rule tells who speaks."""
+    """Print the average precision of each feature and of each regression."""
     cues, truth = seen.cues.T, seen.speaks
     print(f"\n{name}: {truth.size} frames, {100 * truth.mean():.0f} % speech")
     for n, called in NAMES.items():
@@ -176,7 +182,7 @@ def main() -> None:
     training = [PreparedPack(path).talking("train") for path in given.train]
     seen = scenes(network, training, noise, given.count, 1)
     heard = fit(seen.cues, seen.speaks, [HEAD, LEVEL, AGREEMENT])
-    # Lips alone cannot know of somebody who only moves them.
+    # Lips alone cannot show whether lips move without a voice.
     shown = seen.does != MUTE
     watched = fit(seen.cues[shown], seen.speaks[shown], [MOTION])
     for name, rule in (("AUDIO_VISUAL", heard), ("LIPS_ONLY_MESH", watched)):

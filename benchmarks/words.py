@@ -3,11 +3,11 @@
     avse mix GRID -o set
     python benchmarks/words.py set "python examples/hear.py --grammar examples/grid.gram"
 
-Takes a set of two people of the GRID corpus each, whose file names spell what is said: bbaf2n is
-"bin blue at f two now". The same recogniser hears the mixture, the voice of each person as
-`avse separate` gives it (from the video, gate included), and the clean voice, all in the way that
-`--transcribe` gives it voices. Word error rates in percent, with 95 % intervals by bootstrap over
-mixtures. A voice whose face was not found counts as one without words.
+The set has mixtures of two people of the GRID corpus, whose file names spell the sentence: bbaf2n
+is "bin blue at f two now". The same recogniser transcribes the mixture, each stem of `avse
+separate` (from the video, with the gate), and the clean voice, all as `--transcribe` does. Prints
+word error rates in percent, with 95 % intervals by bootstrap over mixtures. The transcript of a
+person whose face was not found is empty.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ GRID = (
     ),
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
-"""What the letters of a file name stand for: verb, colour, preposition, letter, digit, adverb."""
+"""Words for the letters of a file name: verb, colour, preposition, letter, digit, adverb."""
 
 
 def said(name: str) -> str:
@@ -60,7 +60,7 @@ def hear(path: Path, recogniser: Transcriber) -> str:
 def separated(
     test_set: TestSet, item: Item, network: AVSENet, backend: FaceBackend, recogniser: Transcriber
 ) -> list[str]:
-    """What is heard in each voice, from left to right."""
+    """Transcribe each person's stem, from left to right."""
     try:
         separation = separate(test_set.video(item), network=network, backend=backend)
     except NoFaceError:
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("set", type=Path, help="a set that `avse mix` made of GRID")
     parser.add_argument("recogniser", help="see `avse separate --transcribe`")
     parser.add_argument("--model", default=Settings.model)
-    parser.add_argument("--count", type=int, help="of the first mixtures; all")
+    parser.add_argument("--count", type=int, help="only the first mixtures")
     given = parser.parse_args()
     recogniser = open_for_subtitles(given.recogniser, option="the recogniser")
     test_set = open_test_set(given.set)
@@ -97,7 +97,7 @@ def main() -> None:
                 rates[name].append(word_error_rate(heard, truth))
             groups.append(item.id)
             print(f"{item.id}: {truth} | {mixture} | {voice} | {reference}", flush=True)
-    print(f"{len(set(groups))} mixtures, {len(groups)} voices; words wrong, percent")
+    print(f"{len(set(groups))} mixtures, {len(groups)} voices; word error rate, percent")
     for name, scores in rates.items():
         told = summarise(scores, groups)
         assert told.mean is not None

@@ -2,9 +2,9 @@
 
 python examples/duet_clips.py clips
 
-Then `avse prepare clips -o pack --test-share 0 --valid-share 0` makes a pack of them, which
-`train-tiny.toml` trains on. Two people in 13 s: enough to see every wheel turn, not to
-learn from.
+Then `avse prepare clips -o pack --test-share 0 --valid-share 0` makes a pack from them, on which
+`train-tiny.toml` trains. It has two people and 13 s: enough to try every step, but not to train a
+useful network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RATE, FPS, FRAMES = 48_000, Fraction(25), 53
 
 
 def main(folder: Path) -> None:
-    """Write FOLDER/PERSON/NUMBER.mp4: three clips of 2.1 s of either person."""
+    """Write FOLDER/PERSON/NUMBER.mp4: three clips of 2.1 s of each person."""
     images = [frame.image for frame in read_frames(HERE / "duet.mp4")]
     for number, person in enumerate(PEOPLE):
         with AudioReader(HERE / f"duet.{number + 1}.flac", rate_hz=RATE, mono=True) as reader:

@@ -1,8 +1,8 @@
 """Animate a talking portrait: deform the face mesh of one photograph frame by frame.
 
-MediaPipe finds 468 landmarks once. Opening, spreading, rounding and blinking are fixed directions
-in which the landmarks move; a frame adds them up and pulls the photograph along, triangle by
-triangle. What shows between the lips is painted.
+MediaPipe finds 468 landmarks once. Opening, spreading, rounding and blinking are fixed
+displacements of the landmarks. For each frame, their weighted sum displaces the landmarks, and the
+photograph is warped with them, triangle by triangle. The inside of the mouth is painted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scipy.spatial import Delaunay
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]  # (height, width, 3), BGR
 
-# Landmarks of MediaPipe's face mesh, from the corner at the image's left to the one at its right.
+# Landmarks of MediaPipe's face mesh, from the left corner in the image to the right one.
 _INNER_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 _INNER_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 _UPPER_RINGS = (
@@ -61,7 +61,7 @@ _SEAM_COLOUR = np.array([25.0, 20.0, 70.0])  # where the lips meet
 
 @dataclass(frozen=True)
 class Pose:
-    """What the face does in one frame. All zero: at rest, lips closed, eyes open."""
+    """The pose of the face in one frame. With zeros it is at rest: lips closed, eyes open."""
 
     opening: float  # 0 lips closed, 1 widest
     spread: float  # -1 rounded, +1 spread
@@ -72,20 +72,25 @@ class Pose:
 
 
 class TalkingPortrait:
-    """One photograph of one face, drawn with any :class:`Pose`.
+    """Draws a photograph of a face with any `Pose`.
 
-    Work goes on at twice the size of the result, so that edges come out smooth.
+    Frames are drawn at twice their size and scaled down, so that edges are smooth.
     """
 
     def __init__(
         self, photograph: Image, *, smile: float = 0.0, lip_inset: float = 0.0, lids: float = 1.0
     ) -> None:
-        """Find the face and prepare its directions of movement.
+        """Find the face and compute the displacements.
 
-        ``photograph`` is twice as large as the frames to be drawn. ``smile`` says how much of a
-        smile to take off it: smiling lips look parted even when they are not. ``lip_inset`` moves
-        the edges of parted lips inward, away from the teeth, in units of the eye distance.
-        ``lids`` says how far a blink closes the eyes.
+        Args:
+            photograph: twice as large as the frames to draw.
+            smile: how much of a smile to remove, because smiling lips look parted even when closed.
+            lip_inset: by how much to move the edges of parted lips away from the teeth, in units of
+                the eye distance.
+            lids: how far a blink closes the eyes, 0 to 1.
+
+        Raises:
+            RuntimeError: there is no face in the photograph.
         """
         self._photograph = photograph
         found = _landmarks(photograph)
@@ -96,7 +101,7 @@ class TalkingPortrait:
         oval = found[list(_OVAL)]
         middle = oval.mean(axis=0)
         frame = np.concatenate([middle + (oval - middle) * scale for scale in (1.25, 1.6)])
-        # In the face's own frame: origin between the lip corners, eye distance 1, y down.
+        # In coordinates of the face: origin between the lip corners, eye distance 1, y down.
         face = np.concatenate([self._to_face(found), self._to_face(frame)])
         source = face.copy()
         source[list(_INNER_UPPER[1:-1]), 1] -= lip_inset
@@ -122,13 +127,13 @@ class TalkingPortrait:
         return np.asarray(points @ self._axes * self._eye_distance + self._centre)
 
     def _triangulate(self) -> NDArray[np.int64]:
-        """Join the landmarks of an open mouth into triangles, all but those between the lips."""
+        """Triangulate the landmarks of an open mouth, without triangles between the lips."""
         triangles = Delaunay(self._rest + 0.6 * self._opening).simplices
         between = np.isin(triangles, _INNER_UPPER + _INNER_LOWER).all(axis=1)
         return np.asarray(triangles[~between], dtype=np.int64)
 
     def _head_weight(self, middle: Floats) -> Floats:
-        """Say how much each pixel follows the head: 1 on the face, falling to 0 at the edges."""
+        """Compute how much each pixel moves with the head: 1 on the face, 0 at the edges."""
         offset = (self._grid - middle) / self._eye_distance
         radius = np.hypot(offset[..., 0] / 1.45, offset[..., 1] / 1.75)
         x, y = self._grid[..., 0], self._grid[..., 1]
@@ -139,7 +144,7 @@ class TalkingPortrait:
         return _smoothstep(1.6 - radius) * _smoothstep(edge)
 
     def _mouth_cavity(self) -> tuple[Floats, Floats]:
-        """Give what an open mouth shows: the throat's colour, and how much of it teeth cover."""
+        """Paint the inside of an open mouth: colours of throat and tongue, and weight of teeth."""
         at = self._to_face(self._grid.reshape(-1, 2)).reshape(self._grid.shape)
         across = at[..., 0] / (np.ptp(self._rest[[78, 308], 0]) / 2)
         below = at[..., 1] - self._rest[[13, 14], 1].mean()
@@ -161,7 +166,7 @@ class TalkingPortrait:
         return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
     def _pull_back(self, target: Floats) -> Floats:
-        """Say where in the photograph each pixel comes from: one affine map per triangle."""
+        """Compute the place in the photograph of each pixel, by one affine map per triangle."""
         corners = target[self._triangles]  # (triangles, 3, 2)
         ones = np.ones((*corners.shape[:2], 1))
         drawn = np.abs(np.linalg.det(np.concatenate([corners, ones], axis=2))) > 1e-3
@@ -186,7 +191,7 @@ class TalkingPortrait:
         return np.asarray(self._grid - self._head[..., None] * (moved - self._grid))
 
     def _paint_mouth(self, image: Image, target: Floats, pose: Pose) -> Image:
-        """Paint what lies between the lips: dark, a tongue's red below, upper teeth above."""
+        """Paint the area between the lips: dark, with the tongue below and upper teeth above."""
         contour = target[[*_INNER_UPPER, *_INNER_LOWER[-2:0:-1]]]
         points = [np.round(contour * 16).astype(np.int32)]
         hole = np.zeros(image.shape[:2], dtype=np.uint8)
@@ -195,7 +200,7 @@ class TalkingPortrait:
         thickness = max(1, round(0.012 * self._eye_distance))
         cv2.polylines(seam, points, True, (255,), thickness, cv2.LINE_AA, shift=4)
         blur = 0.006 * self._eye_distance
-        # Rounded lips hide the teeth, and hardly any light gets past lips that are nearly shut.
+        # Rounded lips hide the teeth; between lips that are nearly closed it is dark.
         shown = min(1.0, 0.15 + 1.5 * pose.opening) * (1 + 0.7 * min(pose.spread, 0.0))
         teeth = self._teeth * shown
         paint = self._throat + teeth[..., None] * (_TEETH_COLOUR - self._throat)
@@ -215,12 +220,12 @@ def _landmarks(photograph: Image) -> Floats:
     if not found:
         raise RuntimeError("No face found in the photograph.")
     height, width = photograph.shape[:2]
-    # Ten more landmarks, the irises, take no part in the movement.
+    # The ten further landmarks of the irises are not used.
     return np.array([(p.x * width, p.y * height) for p in found[0].landmark[:468]])
 
 
 def _sample(image: Image, at: Floats) -> Image:
-    """Take each pixel of the result from ``image`` at the place that ``at`` gives: (x, y)."""
+    """Sample an image at places (height, width, 2), x and y in pixels."""
     x, y = np.moveaxis(at.astype(np.float32), -1, 0)
     sampled = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, dtype=np.uint8)
@@ -232,7 +237,7 @@ def _smoothstep(value: Floats) -> Floats:
 
 
 def _close(face: Floats) -> Floats:
-    """Bring parted lips together: both meet at the line half way, corner to corner."""
+    """Close parted lips: the inner edges meet half way."""
     rest = face.copy()
     gap = face[list(_INNER_LOWER), 1] - face[list(_INNER_UPPER), 1]
     for fade, upper, lower in zip((1, 1, 1, 0.9), _UPPER_RINGS, _LOWER_RINGS, strict=True):
@@ -242,7 +247,7 @@ def _close(face: Floats) -> Floats:
 
 
 def _spread_to_face(face: Floats, moved: dict[int, Floats], landmarks: int) -> Floats:
-    """Carry a movement known at some landmarks to the rest of the face; nothing beyond it moves."""
+    """Interpolate displacements of some landmarks to the whole face; the frame does not move."""
     direction = np.zeros_like(face)
     outer = {*_UPPER_RINGS[-1], *_LOWER_RINGS[-1]}
     rings = {i for ring in (*_UPPER_RINGS, *_LOWER_RINGS) for i in ring}
@@ -257,7 +262,7 @@ def _spread_to_face(face: Floats, moved: dict[int, Floats], landmarks: int) -> F
 
 
 def _sober_direction(face: Floats, landmarks: int) -> Floats:
-    """Take a smile off closed lips: straight, a fifth narrower, and fuller."""
+    """Displacement that removes a smile from closed lips: straighter, narrower, and fuller."""
     middle = face[list(_INNER_UPPER), 1].mean()
     half_width = np.ptp(face[[78, 308], 0]) / 2
     moved: dict[int, Floats] = {}
@@ -272,7 +277,7 @@ def _sober_direction(face: Floats, landmarks: int) -> Floats:
 
 
 def _opening_direction(face: Floats, landmarks: int) -> Floats:
-    """Lower the jaw: the lower lip takes four fifths of the gap, the upper lip the rest."""
+    """Displacement that opens the mouth: 80 % by the lower lip, 20 % by the upper lip."""
     half_width = np.ptp(face[[78, 308], 0]) / 2
     moved: dict[int, Floats] = {}
     for rings, share, fades in (
@@ -291,7 +296,7 @@ def _opening_direction(face: Floats, landmarks: int) -> Floats:
 
 
 def _width_direction(face: Floats, landmarks: int) -> Floats:
-    """Widen the mouth by its own width; a negative amount rounds the lips and thickens them."""
+    """Displacement that widens the mouth by its own width; negative, it rounds the lips."""
     moved = {
         index: np.array([face[index, 0], -0.5 * face[index, 1]])
         for ring in (*_UPPER_RINGS, *_LOWER_RINGS)
@@ -305,7 +310,7 @@ def _width_direction(face: Floats, landmarks: int) -> Floats:
 
 
 def _blink_direction(face: Floats) -> Floats:
-    """Bring the upper lids down to the lower ones, the fold above following half the way."""
+    """Displacement of a blink: the upper lids close, and the folds above them move half as far."""
     direction = np.zeros_like(face)
     folds = [index for eye in _LID_FOLDS for index in eye]
     for (upper, lower), fold in zip(_LIDS, folds, strict=True):

@@ -1,7 +1,7 @@
-"""Voices for the duet: espeak-ng through ctypes, and the mouth that goes with each voice.
+"""Voices for the duet by espeak-ng (through ctypes), and the mouth shapes for each voice.
 
-espeak-ng reports when each phoneme starts; the phonemes become mouth shapes (visemes), smoothed so
-that neighbours run into one another as they do in speech.
+espeak-ng reports the start of each phoneme. Phonemes are converted to mouth shapes (visemes), which
+are smoothed, because neighbouring sounds blend in speech.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 Floats = NDArray[np.float64]
 
-# speak_lib.h: names and numbers that this file needs.
+# Constants of speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _PHONEME_EVENTS_IN_IPA = 0x0001 | 0x0002
 _EVENT_END_OF_LIST, _EVENT_PHONEME = 0, 7
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _CHARS_UTF8, _POSITION_CHARACTER = 1, 1
 
-# Lips move to a sound before it is heard: by some 20 to 70 ms in running speech (Schwartz and
-# Savariaux, PLoS Computational Biology 2014). Without this the voice seems to come too early.
+# In speech, lips move 20 to 70 ms before the sound (Schwartz and Savariaux, PLoS Computational
+# Biology 2014). Without this lead, the voice would seem early.
 LEAD_S = 0.05
 
-_CURVE_HZ = 1000  # the rate at which mouth curves are drawn before frames are taken from them
+_CURVE_HZ = 1000  # sample rate of the mouth curves, from which frames are interpolated
 
-# By IPA symbol: how far the jaw is open (0 to 1), how the lips are drawn (-1 rounded, +1 spread).
-# Lips that shut (m, b, p, and nearly so f, v) have their own table: a closure must be reached
-# whatever the neighbours are.
+# IPA symbol -> opening of the jaw (0 to 1), and shape of the lips (-1 rounded, +1 spread).
+# Sounds with closed lips (m, b, p; nearly f, v) are in a second table, because the lips have to
+# close for them whatever the neighbouring sounds are.
 _SHAPES: dict[str, tuple[float, float]] = {
     **dict.fromkeys("aɑɒ", (1.0, 0.1)),
     **dict.fromkeys("æ", (0.9, 0.4)),
@@ -60,7 +60,7 @@ _CLOSURES = {"m": 1.0, "b": 1.0, "p": 1.0, "f": 0.75, "v": 0.75}
 
 @dataclass(frozen=True)
 class Phoneme:
-    """One IPA symbol and when it sounds; an empty symbol is a pause."""
+    """An IPA symbol with its times; an empty symbol is a pause."""
 
     symbol: str
     start_s: float
@@ -69,7 +69,7 @@ class Phoneme:
 
 @dataclass(frozen=True)
 class Voice:
-    """An espeak-ng voice with a variant, e.g. ``en-us+f2``, and how it speaks."""
+    """An espeak-ng voice with a variant, such as ``en-us+f2``, and its parameters."""
 
     name: str
     words_per_minute: int
@@ -98,9 +98,9 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 class Synthesiser:
-    """espeak-ng, loaded from the package espeakng-loader; one per process.
+    """espeak-ng, from the package espeakng-loader; at most one per process.
 
-    The same sequence of calls gives the same samples in every process: the seed is fixed.
+    The seed is fixed, so that the same sequence of calls gives the same samples in every process.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Synthesiser:
         self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self._blocks: list[NDArray[np.int16]] = []
         self._marks: list[tuple[str, float]] = []
-        # The library keeps only a pointer, so the wrapper has to live as long as this object.
+        # The library stores a pointer only, so that Python must not free the callback.
         self._callback = _Callback(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -132,7 +132,11 @@ class Synthesiser:
         return 0
 
     def say(self, text: str, voice: Voice) -> tuple[Floats, list[Phoneme]]:
-        """Speak ``text``: samples at ``rate_hz`` in [-1, 1), and the phonemes with their times."""
+        """Synthesise a text: samples at ``rate_hz`` in [-1, 1), and the phonemes with their times.
+
+        Raises:
+            ValueError: espeak-ng has no such voice.
+        """
         self._blocks.clear()
         self._marks.clear()
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
@@ -153,7 +157,7 @@ class Synthesiser:
 
 
 def _split(ipa: str, start_s: float, end_s: float) -> list[Phoneme]:
-    """Take stress and length marks off, and share the time among what is left (``aɪ``, ``tʃ``)."""
+    """Split a phoneme such as ``aɪ`` into symbols of equal length, without stress marks."""
     symbols = [c for c in ipa if unicodedata.category(c).startswith("Ll") or c in _SHAPES] or [""]
     edges_s = np.linspace(start_s, end_s, len(symbols) + 1)
     return [
@@ -163,7 +167,7 @@ def _split(ipa: str, start_s: float, end_s: float) -> list[Phoneme]:
 
 
 def loudness(samples: Floats, rate_hz: int, times_s: Floats) -> Floats:
-    """Give the RMS of ``samples`` around each time, with a window of about a tenth of a second."""
+    """RMS of the samples around each time, with a window of about 0.1 s."""
     power = gaussian_filter1d(samples**2, 0.025 * rate_hz, mode="constant")
     at = np.clip(np.round(times_s * rate_hz).astype(int), 0, len(samples) - 1)
     return np.asarray(np.sqrt(np.maximum(power[at], 0.0)))
@@ -172,11 +176,11 @@ def loudness(samples: Floats, rate_hz: int, times_s: Floats) -> Floats:
 def mouth_curves(
     phonemes: list[Phoneme], samples: Floats, rate_hz: int, times_s: Floats
 ) -> tuple[Floats, Floats]:
-    """Turn phonemes into a mouth: opening (0 shut, 1 wide open) and spread (-1 round, +1 wide).
+    """Compute mouth shapes: opening (0 closed, 1 open) and spread (-1 rounded, +1 spread).
 
-    Articulation comes from the phonemes; how far the jaw goes follows the loudness as well, since a
-    stressed vowel is both louder and wider. Both are given at ``times_s``, `LEAD_S` ahead of the
-    sound.
+    The shapes follow from the phonemes; the opening also increases with the loudness, because the
+    mouth opens wider in stressed vowels. Both curves are returned at ``times_s``, `LEAD_S` ahead of
+    the sound.
     """
     count = round(len(samples) / rate_hz * _CURVE_HZ) + 1
     opening, spread, closure = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -187,7 +191,7 @@ def mouth_curves(
             closure[span] = _CLOSURES.get(phoneme.symbol, 0.0)
     opening = gaussian_filter1d(opening, 0.028 * _CURVE_HZ)
     spread = gaussian_filter1d(spread, 0.040 * _CURVE_HZ)
-    # A closure lasts at least a frame of the video, else it would fall between two of them.
+    # A closure lasts at least a video frame; a shorter one could fall between two frames.
     closure = gaussian_filter1d(maximum_filter1d(closure, 31), 0.008 * _CURVE_HZ)
     curve_s = np.arange(count) / _CURVE_HZ
     volume = loudness(samples, rate_hz, curve_s)

@@ -1,7 +1,7 @@
-"""Pictures of faces for `train_faces.py`: how they are labelled, read, drawn and varied.
+"""Pictures of faces for `train_faces.py`: labelling, reading, sampling and augmentation.
 
-Pictures go in pairs: rows 2k and 2k + 1 of a batch are consecutive frames of one video and vary
-alike but for a slight shake, so that a loss can ask for motion that is right.
+A batch consists of pairs: rows 2k and 2k + 1 are consecutive frames of a video, and get the same
+augmentation except for a slight jitter, so that a loss can compare their motion.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Integers = npt.NDArray[np.int64]
 Grey = npt.NDArray[np.uint8]
 
 SIDE_PX, SIDE = 160, 2.0
-"""Side of a labelled picture in pixels, and over the longer side of its face."""
+"""Side of a labelled picture in pixels, and in longer sides of the face."""
 
 LARGEST, LOOK_EVERY = 800, 60
-"""Longer side of pictures that are labelled; frames from one look of the detector to the next."""
+"""Longer side of the video for labelling in pixels; frames from one face detection to the next."""
 
 _LEAST_PRESENCE, _LEAST_SCALE = 0.8, 5.0
 _RARE, _RARE_MOST = 0.5, 8.0
@@ -42,7 +42,13 @@ _POSE_STEP = 0.12
 
 
 def label(videos: Path, folder: Path, frames: int) -> None:
-    """Write a file of labelled pictures for each video that has none yet."""
+    """Write a file of labelled pictures for each video without one.
+
+    Args:
+        videos: folder of videos.
+        folder: folder for the labels.
+        frames: of each video at most.
+    """
     teacher = open_backend("mediapipe")
     for video in sorted(path for path in videos.rglob("*") if path.is_file()):
         target = folder / video.relative_to(videos).with_suffix(".npz")
@@ -69,7 +75,7 @@ def label(videos: Path, folder: Path, frames: int) -> None:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A picture of a face with its points, as `Labels` has them, and its place in the video."""
+    """A picture of a face, with its points as in `Labels`, and the number of its video frame."""
 
     picture: Grey
     points: Floats
@@ -78,10 +84,10 @@ class Labelled:
 
 
 def labelled(video: Path, teacher: FaceBackend, frames: int) -> Iterator[Labelled]:
-    """Follow the largest face of a video through its first frames.
+    """Track the largest face of a video through its first frames.
 
     Raises:
-        MediaError: it is no video, or cannot be read.
+        MediaError: the file is not a video, or cannot be read.
     """
     box: Box | None = None
     looked = 0
@@ -104,7 +110,7 @@ def labelled(video: Path, teacher: FaceBackend, frames: int) -> Iterator[Labelle
 
 
 def mesh_points(face: FaceLandmarks) -> Floats:
-    """(87, 3): the points of `USED`, in pixels."""
+    """The points of `USED` in pixels, (87, 3)."""
     known = dict(zip((*SHAPE, *LIPS), (*face.shape, *face.lips), strict=True))
     return np.stack([known[index] for index in USED])
 
@@ -114,14 +120,14 @@ class Labels:
     """Labelled pictures of faces.
 
     Attributes:
-        pictures: (n, 160, 160) uint8 grey levels, the face in the middle.
-        points: (n, 87, 3) `avse.faces.mesh_points.USED` in pixels of the picture.
-        clips: (n,) which video each is from.
-        corpora: (n,) the folder that the video lies in.
-        first: (m,) pictures that are good and whose successor, the next frame of the video, is too.
-        lips: (n, 43, 3) lips and chin in the frame of the head.
+        pictures: (n, 160, 160) uint8 grey levels, the face in the centre.
+        points: (n, 87, 3) `avse.faces.mesh_points.USED`, in pixels of the picture.
+        clips: (n,) index of the video.
+        corpora: (n,) folder of the video.
+        first: (m,) rows that are good and whose next row is good and the next frame of the video.
+        lips: (n, 43, 3) lips and chin in coordinates of the head.
         places: (n, 6) the head: origin x and y, scale (pixels), roll, yaw, pitch (radians).
-        good: (n,) whether the teacher was sure of the face.
+        good: (n,) whether the teacher's confidence and the scale of the head are large enough.
     """
 
     pictures: Grey
@@ -135,10 +141,10 @@ class Labels:
 
     @staticmethod
     def read(folder: Path) -> Labels:
-        """Read what `train_faces.py label` wrote; it has to fit into memory, 27 kB a picture.
+        """Read the labels of `train_faces.py label`; they take 27 kB of memory per picture.
 
         Raises:
-            SystemExit: nothing is there.
+            SystemExit: there are no labels.
         """
         files = sorted(folder.rglob("*.npz"))
         loaded = []
@@ -171,7 +177,7 @@ class Labels:
 
 
 def _heads(points: Floats) -> tuple[Floats, Floats]:
-    """Lips in the frame of the head, and places of heads; zeros where no head fits."""
+    """Fit heads: `Labels.lips` and `Labels.places`; zeros where no head can be fitted."""
     rigid = [USED.index(index) for index in RIGID]
     lips = np.zeros((len(points), POINTS, 3), np.float32)
     places = np.zeros((len(points), 6), np.float32)
@@ -186,12 +192,12 @@ def _heads(points: Floats) -> tuple[Floats, Floats]:
 
 
 class Picker:
-    """Draws pairs: corpora by their shares; turned heads, and lips that move, more often.
+    """Samples pairs of pictures: corpora by their shares, rare head poses more often.
 
     Args:
-        labels: to draw from.
-        shares: of each corpus, which need not add up to 1.
-        motion: whether mouths that move from one frame to the next are drawn more often.
+        labels: the labels to sample from.
+        shares: corpus -> its share; shares need not add up to 1.
+        motion: whether pairs with moving lips are sampled more often.
 
     Raises:
         SystemExit: a corpus has no pairs.
@@ -216,7 +222,7 @@ class Picker:
         self._shares = np.array(list(shares.values())) / sum(shares.values())
 
     def __call__(self, pairs: int, dice: np.random.Generator) -> Integers:
-        """(2 * pairs,) rows of the labels."""
+        """Sample rows of the labels, (2 * pairs,)."""
         corpora = dice.choice(len(self._shares), pairs, p=self._shares)
         first = np.empty(pairs, np.int64)
         for place, corpus in enumerate(corpora):
@@ -227,18 +233,17 @@ class Picker:
 
 
 def twice(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    """(k, ...) for pairs as (2k, ...) for pictures."""
+    """Repeat values of pairs, (k, ...), for their pictures, (2k, ...)."""
     return np.repeat(values, 2, axis=0).astype(np.float64)
 
 
 def cut_out(pictures: Grey, affine: Doubles, pixels: int) -> torch.Tensor:
-    """Parts of pictures.
+    """Crop parts of pictures.
 
     Args:
-        pictures: (n, 160, 160).
-        affine: (n, 2, 3): where in the picture, in pixels, a place of the part lies whose
-            coordinates run from -1 to 1.
-        pixels: along a side of what is given.
+        pictures: (n, 160, 160) uint8.
+        affine: (n, 2, 3) maps from coordinates of the part, -1 to 1, to pixels of the picture.
+        pixels: side of the result.
 
     Returns:
         (n, 1, pixels, pixels) float32, 0 to 255.
@@ -255,18 +260,21 @@ def cut_out(pictures: Grey, affine: Doubles, pixels: int) -> torch.Tensor:
 
 
 def turned(angle: Doubles) -> Doubles:
-    """(n, 2, 2) rotations by angles in radians."""
+    """Rotations, (n, 2, 2), by angles in radians, (n,)."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
 
 
 def seen_from(matrix: Doubles, centre: Doubles) -> Doubles:
-    """(n, 2, 3) affine maps, from (n, 2, 2) and (n, 2); see `cut_out`."""
+    """Affine maps for `cut_out`, (n, 2, 3), from matrices, (n, 2, 2), and centres, (n, 2)."""
     return np.concatenate([matrix, centre[:, :, None]], axis=-1)
 
 
 def not_a_face(x: torch.Tensor, dice: np.random.Generator) -> torch.Tensor:
-    """A picture without a face, from one (pixels, pixels) with one: an edge, turned, or mixed."""
+    """Make a picture without a face from a picture of a face, (pixels, pixels).
+
+    The result is a part at its edge, the rotated picture, or the picture with shuffled rows.
+    """
     pixels = len(x)
     if dice.random() < 0.5:
         side = pixels // (4 if dice.random() < 0.5 else 6)
@@ -281,16 +289,16 @@ def not_a_face(x: torch.Tensor, dice: np.random.Generator) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Variation:
-    """How pictures of a batch are spoilt; shares are of pairs.
+    """Augmentation of the pictures of a batch; shares are of pairs.
 
     Attributes:
-        small: share that is made smaller and larger again.
-        least_px: side of the smallest of them.
-        covered: share whose mouth, or something near it, is hidden by a patch.
-        spread: how far from the middle of the mouth patches lie, in half sides of the picture.
-        noise: largest deviation of the noise, in grey levels; half of the pairs have some.
-        compressed: share that goes through JPEG.
-        quality: of it, from and to.
+        small: share that is scaled down and up again.
+        least_px: smallest side to which these are scaled down.
+        covered: share in which a patch covers the mouth or a place near it.
+        spread: standard deviation of patches from the middle of the mouth, in half sides.
+        noise: largest standard deviation of the noise, in grey levels; half of the pairs have some.
+        compressed: share that is compressed with JPEG.
+        quality: range of the JPEG quality.
     """
 
     small: float
@@ -304,15 +312,15 @@ class Variation:
     def spoil(
         self, x: torch.Tensor, lips: Floats, dice: np.random.Generator
     ) -> tuple[torch.Tensor, Floats]:
-        """Make a batch worse.
+        """Augment a batch.
 
         Args:
             x: (n, 1, pixels, pixels), 0 to 255; changed in place.
-            lips: (n, 43, 2), where lips and chin are, -1 to 1.
-            dice: what decides.
+            lips: (n, 43, 2) lips and chin, -1 to 1.
+            dice: random numbers.
 
         Returns:
-            The pictures, and (n, 43) 1 where a point can be seen and 0 where it is covered.
+            The pictures, and (n, 43) 1 for visible points and 0 for covered ones.
         """
         pairs, pixels = len(x) // 2, x.shape[-1]
         for pair in np.flatnonzero(dice.random(pairs) < self.small):
@@ -335,7 +343,7 @@ class Variation:
     def _cover(
         self, x: torch.Tensor, lips: Floats, visible: Floats, pair: int, dice: np.random.Generator
     ) -> None:
-        """Hide an ellipse or a rectangle of both pictures behind a piece of another picture."""
+        """Cover an ellipse or a rectangle of both pictures of a pair with a part of another one."""
         rows, pixels = (2 * pair, 2 * pair + 1), x.shape[-1]
         middle = lips[list(rows)].mean(axis=(0, 1)) + dice.normal(0, self.spread, 2)
         centre, radii = (middle + 1) / 2 * pixels, dice.uniform(0.08, 0.32, 2) * pixels
@@ -353,7 +361,7 @@ class Variation:
             visible[row] *= ~inside[at[:, 1], at[:, 0]]
 
     def _light(self, x: torch.Tensor, dice: np.random.Generator) -> torch.Tensor:
-        """Another gamma, light from one side, noise."""
+        """Change the gamma, add a gradient of brightness, and add noise."""
         pairs = len(x) // 2
 
         def column(values: Doubles) -> torch.Tensor:
@@ -369,13 +377,13 @@ class Variation:
 
 
 def standard(x: torch.Tensor, contrast: float) -> torch.Tensor:
-    """Pictures without their means, at the usual contrast, as the networks are given them."""
+    """Normalise the mean and the contrast of pictures, as the networks expect."""
     spread = x.std((2, 3), keepdim=True, correction=0) + contrast
     return (x - x.mean((2, 3), keepdim=True)) / spread
 
 
 def mirrored(order: Sequence[tuple[int, int]], count: int) -> Integers:
-    """(count,) the place of each point's counterpart on the other side of the face."""
+    """Index of each point's counterpart on the other side of the face, (count,)."""
     places = np.arange(count)
     for one, other in order:
         places[one], places[other] = other, one

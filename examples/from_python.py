@@ -1,4 +1,4 @@
-"""Separate the people of a recording from Python, piece by piece, and say how loud each is.
+"""Separate the people of a recording from Python, block by block, and print their levels.
 
 python examples/from_python.py examples/duet.mp4
 """
@@ -13,7 +13,7 @@ import avse
 
 
 def main(path: str) -> None:
-    """Print, second by second, the level of each voice and of what belongs to nobody in sight."""
+    """Print the level of each voice and of the residual for every second."""
     result = avse.separate(path)
     people = [person.number for person in result.people]
     print(

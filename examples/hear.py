@@ -5,8 +5,8 @@ a WAV file.
     avse separate talk.mp4 --transcribe "python examples/hear.py"
     avse separate talk.mp4 --transcribe "python examples/hear.py --grammar examples/grid.gram"
 
-Its model of American English comes with the package. Without a grammar it expects anything, and
-is often wrong; a grammar (JSGF) says which sentences there can be.
+The package includes a model of American English, which is often wrong. A grammar (JSGF) limits
+recognition to given sentences.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pocketsphinx import Decoder
 
 
 def main() -> None:
-    """Print the words."""
+    """Read the options, recognise the words, and print them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--grammar", type=Path, help="sentences to expect")
-    parser.add_argument("sound", help="16 bits, mono")
+    parser.add_argument("--grammar", type=Path, help="JSGF file with the possible sentences")
+    parser.add_argument("sound", help="WAV file, 16 bits, mono")
     given = parser.parse_args()
     with wave.open(given.sound) as sound:
         rate, samples = sound.getframerate(), sound.readframes(-1)

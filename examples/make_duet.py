@@ -11,16 +11,16 @@
 #   "soundfile>=0.12",
 # ]
 # ///
-"""Make ``duet.mp4``: two people who talk at once, and each one's voice alone.
+"""Make ``duet.mp4``, in which two people talk at the same time, and each person's voice alone.
 
-The portraits come with scikit-image and matplotlib, the voices from espeak-ng, so nothing is
-downloaded when this runs. In an environment that has avse:
+The portraits come with scikit-image and matplotlib, the voices with espeak-ng, so that nothing is
+downloaded at run time. In an environment with avse:
 
     pip install scikit-image matplotlib espeakng-loader==0.2.4
     python examples/make_duet.py
 
-or, with nothing installed, ``uv run examples/make_duet.py``. A folder as the only argument takes
-the files elsewhere. Takes a minute or two.
+or, with nothing installed, ``uv run examples/make_duet.py``. The optional argument is a folder for
+the files. It takes a minute or two.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ VOICE_RMS = 0.09  # of each voice over the whole file: the two are mixed at 0 dB
 
 @dataclass(frozen=True)
 class Person:
-    """Who talks, what, when and how."""
+    """A person of the duet: portrait, voice, lines and movements."""
 
     portrait: str
     crop: tuple[int, int, int, int]  # left, top, width, height in the portrait
@@ -96,7 +96,7 @@ PEOPLE = (
 
 
 def load_portrait(name: str) -> Image:
-    """Read a public-domain portrait out of an installed package, BGR."""
+    """Read a public-domain portrait from an installed package, BGR."""
     if name == "astronaut":
         image = skimage.data.astronaut()
         return np.ascontiguousarray(image[..., ::-1])
@@ -105,7 +105,7 @@ def load_portrait(name: str) -> Image:
 
 
 def speak(person: Person, synthesiser: Synthesiser) -> tuple[Floats, list[Phoneme]]:
-    """Speak a person's lines at their times: (samples,) at SAMPLE_RATE_HZ, and the phonemes."""
+    """Synthesise a person's lines: (samples,) at SAMPLE_RATE_HZ, and the phonemes."""
     track = np.zeros(int(DURATION_S * SAMPLE_RATE_HZ))
     phonemes: list[Phoneme] = []
     for start_s, text in person.lines:
@@ -121,7 +121,7 @@ def speak(person: Person, synthesiser: Synthesiser) -> tuple[Floats, list[Phonem
 
 
 def act(person: Person, samples: Floats, phonemes: list[Phoneme]) -> list[Pose]:
-    """Decide what the face does in each frame: speech, blinks, and a head never quite still."""
+    """Compute the pose of the face in each frame: speech, blinks, and slow motion of the head."""
     times_s = np.arange(int(DURATION_S * FRAME_RATE_HZ)) / FRAME_RATE_HZ
     opening, spread = mouth_curves(phonemes, samples, SAMPLE_RATE_HZ, times_s)
     since_s = times_s[:, None] - np.array(person.blinks_s)
@@ -145,7 +145,7 @@ def act(person: Person, samples: Floats, phonemes: list[Phoneme]) -> list[Pose]:
 
 
 def animate(people: tuple[Person, ...], poses: list[list[Pose]]) -> list[Image]:
-    """Draw all frames, the people side by side with a thin line between them."""
+    """Draw all frames, with the people side by side and a thin line between them."""
     size = (2 * WIDTH // len(people), 2 * HEIGHT)
     portraits = []
     for person in people:

@@ -4,13 +4,13 @@
     python examples/quantize_faces.py detector FLOAT.onnx FOLDER -o pretrained/centerface.onnx
     python examples/quantize_faces.py face FLOAT.onnx FOLDER -o pretrained/avse-face.onnx
 
-FOLDER holds videos or pictures of people; one picture in ten sets the ranges of the activations.
-Weights have 7 bits, as processors without 8-bit dot products (AVX2, older AVX-512) would overflow
-with 8. The first twelve layers of the detector stay in 32-bit floats, without which faces of 16
-pixels are lost, and so do its last convolutions, so that boxes are as exact as before:
-`benchmarks/faces_found.py` measures what is lost. Of the face network all convolutions are
-quantized: its points move by 0.06 pixels of 112 on average. The mouth network stays as it is, as
-lips would tremble.
+FOLDER holds videos or pictures of people; every tenth picture is used to set the ranges of the
+activations. Weights have 7 bits, because 8 bits would overflow on processors without 8-bit dot
+products (AVX2, older AVX-512). Two parts of the detector stay in 32-bit floats: its first twelve
+layers, without which faces of 16 pixels are not detected, and its last convolutions, which keep the
+accuracy of boxes. `benchmarks/faces_found.py` measures the loss. In the face network, all
+convolutions are quantized; its points move by 0.06 of 112 pixels on average. The mouth network is
+not quantized, because this would add noise to the motion of the lips.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from avse.faces.detect import Image
 from avse.faces.native_backend import FACE_PX, as_batch, face_place, square
 from avse.media.frames import read_frames
 
-OPSET = 13  # the first in which weights have a scale for each channel
+OPSET = 13  # the first version with a scale for each channel of the weights
 EVERY = 10
 
 Feed = dict[str, Any]
 
 
 class Inputs(CalibrationDataReader):  # type: ignore[misc]
-    """Hands on what a network is shown."""
+    """Inputs of a network for calibration."""
 
     def __init__(self, feeds: Iterator[Feed]) -> None:
         self._feeds = feeds
 
     def get_next(self) -> Feed | None:
-        """The next input; None after the last."""
+        """Return the next input; None after the last."""
         return next(self._feeds, None)
 
 
 def images(folder: Path) -> Iterator[Image]:
-    """Some pictures of each video or picture in a folder."""
+    """Read every tenth frame of each video or picture in a folder."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             for count, frame in enumerate(read_frames(path)):
@@ -67,13 +67,13 @@ def images(folder: Path) -> Iterator[Image]:
 
 
 def detector_inputs(folder: Path) -> Iterator[Feed]:
-    """Pictures, made as small as the detector takes them."""
+    """Scale pictures to the input size of the detector."""
     for image in images(folder):
         yield {"picture": network_input(image, SIDE)[0]}
 
 
 def face_inputs(folder: Path) -> Iterator[Feed]:
-    """Squares around faces."""
+    """Crop squares around faces."""
     detector = CenterFace()
     for image in images(folder):
         for face in detector.detect(image):
@@ -81,7 +81,7 @@ def face_inputs(folder: Path) -> Iterator[Feed]:
 
 
 def detector_in_floats(network: onnx.ModelProto) -> list[Any]:
-    """Layers of the detector that stay in floats: the first twelve, and those of the outputs."""
+    """The layers of the detector that stay in floats: the first twelve, and the output layers."""
     kept = list(network.graph.node[:12])
     makers = {name: node for node in network.graph.node for name in node.output}
     for node in [makers[output.name] for output in network.graph.output]:
@@ -90,7 +90,7 @@ def detector_in_floats(network: onnx.ModelProto) -> list[Any]:
 
 
 def face_in_floats(network: onnx.ModelProto) -> list[Any]:
-    """Layers of the face network that stay in floats: the two that give the points."""
+    """The layers of the face network that stay in floats: the two fully connected ones."""
     return [node for node in network.graph.node if node.op_type == "Gemm"]
 
 
@@ -104,9 +104,9 @@ def quantize(network_name: str, source: Path, folder: Path, target: Path) -> Non
     """Write a network with 8-bit integers.
 
     Args:
-        network_name: of `NETWORKS`.
+        network_name: a key of `NETWORKS`.
         source: the ONNX file, in floats.
-        folder: pictures that set the ranges.
+        folder: videos or pictures for the ranges of the activations.
         target: the ONNX file to write.
     """
     inputs, in_floats = NETWORKS[network_name]
@@ -136,7 +136,7 @@ def quantize(network_name: str, source: Path, folder: Path, target: Path) -> Non
 
 
 def main() -> None:
-    """Read the command line."""
+    """Read the options, and quantize a network."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

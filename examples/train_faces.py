@@ -4,15 +4,16 @@
     python examples/train_faces.py label VIDEOS LABELS
     python examples/train_faces.py train LABELS OUT --held-out CORPUS --share lrw=5 grid=1
 
-`label` follows the largest face of each video with MediaPipe's attention mesh and keeps a grey
-picture and 87 points of the mesh for each frame. A folder in VIDEOS is a corpus; videos that lie in
-VIDEOS itself are one more. `train` teaches both networks from these pictures and writes them to
-OUT; corpora that are held out are only measured on. What the networks take and give is described in
-`avse/faces/native_backend.py`; `face_pictures.py` says how pictures are varied.
+`label` tracks the largest face of each video with MediaPipe's attention mesh, and stores a grey
+picture and 87 points of the mesh for each frame. Each folder in VIDEOS is a corpus; videos directly
+in VIDEOS are another corpus. `train` trains both networks on these pictures and writes them to OUT;
+held-out corpora are used for evaluation only. `avse/faces/native_backend.py` describes the inputs
+and outputs of the networks, and `face_pictures.py` the augmentation.
 
-The shipped networks were made so from 52,000 pairs of frames of 65 people, in 28 and 24 minutes of
-one CPU core; see pretrained/MODEL_CARD.md. To use others, put them into `pretrained/` and their
-SHA-256 into its index.json. The licence of footage that teaches is that of what it taught.
+The shipped networks were trained this way on 52,000 pairs of frames of 65 people, in 28 and 24
+minutes of one CPU core; see pretrained/MODEL_CARD.md. To use other networks, put them into
+`pretrained/` and their SHA-256 into its index.json. The licence of the videos also applies to the
+networks that are trained on them.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ from avse.faces.native_backend import (
 
 UPPER = [ring + k for ring in (0, OUTER) for k in range(1, 10)]
 LOWER = [ring + 20 - k for ring in (0, OUTER) for k in range(1, 10)]
-"""Points of the upper lip, and those of the lower lip that are opposite."""
+"""Points of the upper lip, and the opposite points of the lower lip."""
 
 EYES = USED.index(33), USED.index(263)
 RIGID_ROWS = [USED.index(index) for index in RIGID]
@@ -77,23 +78,23 @@ LIPS_MIRRORED = mirrored([*_RINGS, *_CHIN], POINTS)
 MIRRORED = mirrored(
     [*_RINGS, *_CHIN, *((USED.index(a), USED.index(b)) for a, b in _SIDES)], len(USED)
 )
-"""The place of each point's counterpart, in a picture that is mirrored."""
+"""Index of each point's counterpart in a mirrored picture."""
 
 DEPTH = torch.tensor([1.0, 1.0, 0.5])
-"""What an error across, down and in depth counts."""
+"""Weights of errors in x, y and depth."""
 
 
 # -- the networks ----------------------------------------------------------------------------------
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """A convolution, normalised."""
+    """A convolution with batch normalisation and ReLU."""
     layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 class Residual(nn.Module):
-    """Two convolutions around which the input goes, too."""
+    """A residual block of two convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -102,12 +103,12 @@ class Residual(nn.Module):
         self.b = nn.Sequential(last, nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, h, w) to the same."""
+        """Map (n, channels, h, w) to the same shape."""
         return torch.relu(x + self.b(self.a(x)))
 
 
 def body(channels: tuple[int, ...], last: int) -> nn.Sequential:
-    """Grey pictures to features: the first convolution and each further one halve the sides."""
+    """Layers from grey pictures to features; each strided convolution halves the sides."""
     layers: list[nn.Module] = [convolution(1, channels[0], 5, 2)]
     for inputs, outputs in itertools.pairwise(channels):
         layers += [convolution(inputs, outputs, 3, 2), Residual(outputs)]
@@ -116,7 +117,7 @@ def body(channels: tuple[int, ...], last: int) -> nn.Sequential:
 
 
 class FaceNetwork(nn.Module):
-    """Points of a face, which lip points can be seen, and whether there is a face at all."""
+    """Estimates the points of a face, which lip points are visible, and whether there is a face."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,9 +127,14 @@ class FaceNetwork(nn.Module):
         self.out = nn.Linear(256, len(USED) * 3 + POINTS + 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, 1, 112, 112) to (n, 87, 3), (n, 43) logits and (n,) logits.
+        """Map pictures to points and logits.
 
-        Points are in half sides of the picture, from its middle.
+        Args:
+            x: (n, 1, 112, 112).
+
+        Returns:
+            Points (n, 87, 3), in half sides of the picture, from its centre; logits (n, 43) of
+            visible lip points; and logits (n,) of a face.
         """
         y = self.out(self.hidden(self.body(x))).float()
         points, lips = y[:, : len(USED) * 3], y[:, len(USED) * 3 : -1]
@@ -136,10 +142,10 @@ class FaceNetwork(nn.Module):
 
 
 class MouthNetwork(nn.Module):
-    """Lips and chin in the frame of the head, and which of their points can be seen.
+    """Estimates lips and chin in coordinates of the head, and which of their points are visible.
 
     Args:
-        mean: (43, 3) the mean of all mouths; what is learnt is the difference, which is small.
+        mean: (43, 3) the mean of all mouths, to which the network adds a small difference.
     """
 
     mean: Tensor
@@ -155,30 +161,30 @@ class MouthNetwork(nn.Module):
         self.register_buffer("spread", torch.full((1,), 0.04))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, 1, 64, 64) to (n, 43, 3) in eye distances and (n, 43) logits."""
+        """Map (n, 1, 64, 64) to points, (n, 43, 3) in eye distances, and logits, (n, 43)."""
         features = self.body(x)
-        # 8 bits of mantissa are too few for the motion of lips.
+        # The mantissa of bfloat16 (8 bits) is too short for the motion of lips.
         with torch.autocast(x.device.type, enabled=False):
             y = self.out(self.hidden(features.float()))
         points = self.mean + self.spread * y[:, : POINTS * 3].reshape(-1, POINTS, 3)
         return points, y[:, POINTS * 3 :]
 
 
-# -- what each learns ------------------------------------------------------------------------------
+# -- the tasks -------------------------------------------------------------------------------------
 
 
 def motion(error: Tensor) -> Tensor:
-    """How much errors change from one picture of a pair to the next."""
+    """Absolute change of the error from the first picture of each pair to the second."""
     return (error[1::2] - error[::2]).abs()
 
 
 class FaceTask:
-    """The face network.
+    """Training and evaluation of the face network.
 
     Args:
-        labels: to learn from, and to be measured on.
+        labels: for training and evaluation.
         shares: see `Picker`.
-        pairs: in a batch.
+        pairs: number of pairs in a batch.
     """
 
     name, rate, pixels = "avse-face", 2e-3, FACE_PX
@@ -195,14 +201,14 @@ class FaceTask:
         self._weight[RIGID_ROWS] += 1
 
     def _draw(self, dice: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Pictures, points in half sides, lip points in sight, whether it is a face."""
+        """Sample pictures, points in half sides, visible lip points, and whether it is a face."""
         rows, n = self._pick(self._pairs, dice), self._pairs
         pictures, points = self._labels.pictures[rows], self._labels.points[rows].copy()
         flip = twice(dice.random(n) < 0.5) > 0
         pictures = np.where(flip[:, None, None], pictures[:, :, ::-1], pictures)
         points[flip, :, 0] = SIDE_PX - points[flip, :, 0]
         points[flip] = points[flip][:, MIRRORED]
-        # The second terms are the shake of a box that is followed.
+        # The second terms simulate the jitter of a tracked box.
         angle = twice(dice.normal(0, 0.16, n).clip(-0.5, 0.5)) + dice.normal(0, 0.01, 2 * n)
         size = twice(dice.uniform(-0.17, 0.17, n)) + dice.normal(0, 0.006, 2 * n)
         shift = twice(dice.normal(0, 0.05, (n, 2))) + dice.normal(0, 0.006, (2 * n, 2))
@@ -229,7 +235,7 @@ class FaceTask:
         return (standard(x, CONTRAST), *tensors)  # type: ignore[return-value]
 
     def loss(self, dice: np.random.Generator) -> Tensor:
-        """Where points are, how they move, how far lips are open, where they are on the head."""
+        """Loss of a batch: points, their motion, opening of the lips, place of lips on the head."""
         x, wanted, visible, face = self._draw(dice)
         points, seen, presence = self.network(x)
         eyes = (wanted[:, EYES[0]] - wanted[:, EYES[1]]).norm(dim=-1)[:, None, None]
@@ -254,7 +260,7 @@ class FaceTask:
         return loss
 
     def lips(self, network: nn.Module, rows: Integers) -> tuple[Floats, Floats]:
-        """Lips (n, 43, 3) as found in labelled pictures, and as they are, in eye distances."""
+        """Estimated and true lips of labelled pictures, (n, 43, 3), in eye distances."""
         half = MARGIN / SIDE * SIDE_PX / 2
         affine = np.tile([[half, 0, SIDE_PX / 2], [0, half, SIDE_PX / 2]], (len(rows), 1, 1))
         x = cut_out(self._labels.pictures[rows], affine, FACE_PX)
@@ -265,7 +271,7 @@ class FaceTask:
 
 
 class MouthTask:
-    """The mouth network; arguments as of `FaceTask`."""
+    """Training and evaluation of the mouth network; arguments as in `FaceTask`."""
 
     name, rate, pixels = "avse-mouth", 9e-4, MOUTH_PX
     outputs = ("lips", "visible")
@@ -278,7 +284,7 @@ class MouthTask:
         self._pick = Picker(labels, shares, motion=True)
 
     def _draw(self, dice: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures, lips in the frame of the head, lip points in sight."""
+        """Sample pictures, lips in coordinates of the head, and visible lip points."""
         rows, n = self._pick(self._pairs, dice), self._pairs
         pictures = self._labels.pictures[rows]
         lips, places = self._labels.lips[rows].copy(), self._labels.places[rows].copy()
@@ -288,9 +294,9 @@ class MouthTask:
         lips[flip] = lips[flip][:, LIPS_MIRRORED]
         places[flip, 0] = SIDE_PX - places[flip, 0]
         places[flip, 3] *= -1
-        stretch = twice(np.exp(dice.normal(0, 0.07, (n, 2))))  # mouths that are wider or longer
+        stretch = twice(np.exp(dice.normal(0, 0.07, (n, 2))))  # wider or taller mouths
         lips[..., :2] *= stretch[:, None]
-        # The second terms are the error of the head that the face network finds.
+        # The second terms simulate errors of the head pose from the face network.
         shift = twice(dice.normal(0, 0.03, (n, 2))) + dice.normal(0, 0.012, (2 * n, 2))
         size = np.exp(twice(dice.normal(0, 0.05, n)) + dice.normal(0, 0.012, 2 * n))
         lean = twice(dice.normal(0, 0.05, n)) + dice.normal(0, 0.012, 2 * n)
@@ -298,12 +304,12 @@ class MouthTask:
         affine = mouth_square(places, shift, size)
         affine[:, :, :2] /= stretch[:, None]
         x = cut_out(pictures, affine, MOUTH_PX)
-        flat = (lips[..., :2] - [0, MOUTH_DOWN]) / (MOUTH_SIDE / 2)  # of a head that looks ahead
+        flat = (lips[..., :2] - [0, MOUTH_DOWN]) / (MOUTH_SIDE / 2)  # of a frontal head
         x, visible = self.variation.spoil(x, flat.astype(np.float32), dice)
         return standard(x, CONTRAST), torch.from_numpy(lips), torch.from_numpy(visible)
 
     def loss(self, dice: np.random.Generator) -> Tensor:
-        """Where points are, how they move, how far lips are open, the shape of the mouth."""
+        """Loss of a batch: points, their motion, opening of the lips, shape of the mouth."""
         x, wanted, visible = self._draw(dice)
         lips, seen = self.network(x)
         error = (lips - wanted) * (0.3 + 0.7 * visible)[..., None] * DEPTH
@@ -318,7 +324,7 @@ class MouthTask:
         return loss
 
     def lips(self, network: nn.Module, rows: Integers) -> tuple[Floats, Floats]:
-        """Lips (n, 43, 3) as found in labelled pictures, and as they are, in eye distances."""
+        """Estimated and true lips of labelled pictures, (n, 43, 3), in eye distances."""
         still = np.zeros((len(rows), 2)), np.ones(len(rows))
         affine = mouth_square(self._labels.places[rows], *still)
         x = cut_out(self._labels.pictures[rows], affine, MOUTH_PX)
@@ -326,12 +332,12 @@ class MouthTask:
 
 
 def mouth_square(places: Floats, shift: Doubles, size: Doubles) -> Doubles:
-    """(n, 2, 3) affine maps to the squares around mouths; see `cut_out`.
+    """Compute the affine maps of squares around mouths, (n, 2, 3); see `cut_out`.
 
     Args:
-        places: (n, 6) of heads, as `Labels` has them.
-        shift: (n, 2) of the square, in eye distances.
-        size: (n,) of the square over the usual one.
+        places: (n, 6) as in `Labels`.
+        shift: (n, 2) shift of the square, in eye distances.
+        size: (n,) size of the square relative to the usual one.
     """
     turn, scale = turned(places[:, 3].astype(np.float64)), places[:, 2].astype(np.float64)
     down = np.array([0, MOUTH_DOWN]) + shift
@@ -350,14 +356,14 @@ def train(
     *,
     bfloat16: bool = False,
 ) -> nn.Module:
-    """Train a network; give its average over the last few hundred steps.
+    """Train a network, and return its moving average over the last few hundred steps.
 
     Args:
-        task: what is learnt.
-        steps: how many; the learning rate falls over them as a cosine does.
-        dice: what draws batches.
-        report: says how good the average is; asked ten times.
-        bfloat16: compute layers in 16 bits: quicker where the CPU has such instructions.
+        task: the network, its data and its loss.
+        steps: number of steps; the learning rate decreases as a cosine.
+        dice: random numbers for batches.
+        report: evaluates the average; called ten times.
+        bfloat16: compute layers in bfloat16, which is faster if the CPU supports it.
     """
     whole: Any = task.network  # older PyTorch's types know no memory format here
     network: nn.Module = whole.to(memory_format=torch.channels_last)
@@ -383,7 +389,7 @@ def train(
 
 
 def _blended(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-    """A running average, which forgets quickly at first."""
+    """Update a moving average, whose window grows with the number of steps."""
     if not average.is_floating_point():
         return new
     return average.lerp(new, 1 - min(0.998, (1 + int(count)) / (10 + int(count))))
@@ -393,7 +399,7 @@ def _blended(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
 def measured(
     task: FaceTask | MouthTask, network: nn.Module, rows: Integers, clips: Integers
 ) -> str:
-    """How far lips are from the teacher's, and how their opening correlates within clips."""
+    """Evaluate lips: distance from the teacher's, and correlation of their opening within clips."""
     parts = [task.lips(network, rows[k : k + 250]) for k in range(0, len(rows), 250)]
     found, true = (np.concatenate(each) for each in zip(*parts, strict=True))
     error = np.linalg.norm(found[..., :2] - true[..., :2], axis=-1).mean()
@@ -410,7 +416,7 @@ def export(task: type[FaceTask] | type[MouthTask], network: nn.Module, path: Pat
     """Write a network as ONNX, for any number of faces at once."""
     names = ["crops", *task.outputs]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # this exporter is the old one; the new one needs more
+        warnings.simplefilter("ignore")  # the exporter is deprecated
         torch.onnx.export(
             network,
             (torch.zeros(2, 1, task.pixels, task.pixels),),
@@ -423,7 +429,7 @@ def export(task: type[FaceTask] | type[MouthTask], network: nn.Module, path: Pat
 
 
 def teach(options: argparse.Namespace) -> None:
-    """Train both networks, measure them on what is held out, and write them."""
+    """Train both networks, evaluate them on held-out corpora, and write them."""
     labels = Labels.read(options.labels)
     corpora = {str(name) for name in np.unique(labels.corpora)}
     unknown = {*options.held_out, *options.share} - corpora
@@ -455,12 +461,12 @@ def _share(text: str) -> tuple[str, float]:
 
 
 def main() -> None:
-    """Label, or train."""
+    """Read the options, and label or train."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     labelling = verbs.add_parser("label", help="pictures and points of the faces in videos")
     labelling.add_argument("videos", type=Path, help="a folder, with a folder for each corpus")
-    labelling.add_argument("labels", type=Path, help="folder to write to; what is there stays")
+    labelling.add_argument("labels", type=Path, help="folder to write to; existing labels are kept")
     labelling.add_argument("--frames", type=int, default=250, help="of each video at most")
     labelling.set_defaults(run=lambda given: label(given.videos, given.labels, given.frames))
     training = verbs.add_parser("train", help="networks from labels")

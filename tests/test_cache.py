@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import avse
-import avse.scene.looking
+import avse.scene.face_analysis
 from avse.errors import UsageError
 from avse.faces.detect import open_backend
 from avse.faces.people import People
@@ -60,7 +60,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         count.append(len(list(frames)))
         return PEOPLE
 
-    monkeypatch.setattr(avse.scene.looking, "find_people", find)
+    monkeypatch.setattr(avse.scene.face_analysis, "find_people", find)
     monkeypatch.setattr(avse.scene.scene, "open_backend", lambda *_, **__: None)
     return count
 
@@ -246,7 +246,7 @@ def test_other_versions_look_again(
         ("code_digest", lambda *_: ""),
     ):
         with monkeypatch.context() as patched:
-            patched.setattr(avse.scene.looking, name, value)
+            patched.setattr(avse.scene.face_analysis, name, value)
             look(short, Settings())
     with monkeypatch.context() as patched:
         patched.setattr(caching, "__version__", "99")

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import avse
-import avse.scene.looking
+import avse.scene.face_analysis
 from avse.errors import AvseError, InputError, NoFaceError, OutputError, UsageError
 from avse.faces.lips import POINTS, Lips, LipSequence
 from avse.faces.people import People, Person
@@ -362,13 +362,13 @@ def test_a_damaged_file_stops_nobody_who_ignores_it(corrected: Path, cache_folde
 
 def test_added_faces_are_looked_for_again(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    real = avse.scene.looking.find_people
+    real = avse.scene.face_analysis.find_people
 
     def find(*arguments: Any, **more: Any) -> Any:
         asked.append([(hint.time, hint.box) for hint in more["hints"]])
         return real(*arguments, **more)
 
-    monkeypatch.setattr(avse.scene.looking, "find_people", find)
+    monkeypatch.setattr(avse.scene.face_analysis, "find_people", find)
     look(short, Settings())
     put(Corrections(added=(AddedFace(0.5, (0.1, 0.2, 0.3, 0.4)),)), sha256(short))
     scene = look(short, Settings())

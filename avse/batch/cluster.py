@@ -24,7 +24,7 @@ from typing import Any
 
 from avse.batch.manifest import Failure
 from avse.batch.process_pool import Limits, Report, WorkerPool
-from avse.batch.worker import CleanTask, make_bench
+from avse.batch.worker import CleanTask, make_task_runner
 from avse.batch.worker_process import Setup
 from avse.errors import MissingError, MissingExtraError, UsageError
 
@@ -95,7 +95,7 @@ def recruit_on(
             "add --item-gpus 1, or 0.25 for four recordings on one GPU",
         )
     device = device if resources.gpus else "cpu"
-    made: Setup = partial(make_bench, device=device) if setup is None else setup
+    made: Setup = partial(make_task_runner, device=device) if setup is None else setup
 
     def recruit(limits: Limits, folder: Path) -> Cluster:
         return Cluster(address, resources, made, limits, jobs)

@@ -45,9 +45,9 @@ def look_ahead(
         request: the request.
         latest: input -> last record.
         output: folder of the batch.
-        total: recordings found.
-        jobs: processes.
-        trials: what `try_out` has measured.
+        total: number of recordings.
+        jobs: number of processes.
+        trials: results of `try_out`.
     """
     people = {name: r.people for name, r in latest.items() if r.people is not None}
     good = [item for item in plan.todo if item.trouble is None]
@@ -67,13 +67,13 @@ def look_ahead(
 def estimate(
     items: Sequence[Item], jobs: int, known: Iterable[Record], trials: Sequence[Tried] = ()
 ) -> Estimate:
-    """How long the work will take.
+    """Estimate the duration of the work.
 
     Args:
-        items: recordings to be worked on.
-        jobs: processes.
-        known: records to learn the speed from; they count for more than trials.
-        trials: what `try_out` has measured.
+        items: recordings to process.
+        jobs: number of processes.
+        known: records with measured durations, which are preferred to trials.
+        trials: results of `try_out`.
     """
     work_s = [item.work_s for item in items]
     start_s, basis = START_S, "rule"
@@ -98,17 +98,17 @@ def estimate(
 def try_out(
     crew: Executor, plan: BatchPlan, request: Request, interrupts: Interrupts
 ) -> list[Tried]:
-    """Work on the beginnings of some recordings, as many at once as there will be.
+    """Measure the speed on the beginnings of some recordings, with all processes at the same time.
 
-    What cannot be worked on, for want of faces say, tells nothing and is left out.
+    Recordings that fail, for example without faces, are left out.
 
     Args:
-        crew: who does it.
-        plan: the largest recordings first: they decide how long it takes.
-        request: what is wanted.
+        crew: the executor.
+        plan: the plan, with the largest recordings first, which decide the duration.
+        request: the request of the batch.
         interrupts: of the user.
     """
-    # A person, a template or a part need not suit the beginning alone.
+    # The requested person, names or part may not exist in the beginning of a recording.
     settings = replace(request.settings, start=None, end=None)
     request = replace(
         request, speakers=Speakers.read("all"), template=DEFAULT_NAME, settings=settings

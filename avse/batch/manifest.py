@@ -1,8 +1,8 @@
-"""The manifest: a line of JSON for every recording finished or failed, safe against power cuts.
+"""The manifest: a line of JSON for each recording that is done or has failed, safe in power cuts.
 
-A line is written whole and forced to the disk before the run goes on. What a crash can leave is a
-torn last line; it is taken away when the manifest is opened next. Of several lines on one input
-the last one counts.
+Each line is flushed to the disk before the run continues. A crash can only leave an incomplete last
+line, which is removed when the manifest is opened next. Of several lines for one input, the last
+one counts.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is nothing.
+    """The reason why a recording has failed.
 
     Attributes:
         kind: name of the error, such as "NoFaceError", or "died", "timeout", "memory".
-        message: what went wrong, in one line.
-        hint: what to do next, in one line.
+        message: the message of the error, in one line.
+        hint: the user's next step, in one line.
     """
 
     kind: str
@@ -50,8 +50,8 @@ class Output:
     """A file that was written.
 
     Attributes:
-        path: below the folder of the batch, with forward slashes.
-        mark: what it was when it was complete.
+        path: relative to the folder of the batch, with forward slashes.
+        mark: its state when it was complete.
     """
 
     path: str
@@ -60,22 +60,22 @@ class Output:
 
 @dataclass(frozen=True)
 class Record:
-    """What came of one recording: a line of the manifest.
+    """The result of a recording: a line of the manifest.
 
     Attributes:
         status: "done" or "failed".
-        input: absolute path.
-        input_mark: what was read; None if it could not be.
+        input: absolute path of the recording.
+        input_mark: state of the recording when it was read; None if it could not be read.
         settings_sha256: `Request.digest`, with the corrections of the recording.
-        model_sha256: of the weights.
-        outputs: every file written; of a recording that failed, what an earlier run has left.
-        seconds: how long the work took.
-        media_s: how long the recording is.
-        people: how many were seen; None if nobody has looked.
-        window_s: the window used; smaller than asked for where memory was short.
-        warnings: what the user should know.
-        error: why it failed.
-        finished: when, UTC, ISO 8601.
+        model_sha256: hash of the weights.
+        outputs: all files written; of a recording that failed, those of an earlier run.
+        seconds: duration of the work.
+        media_s: length of the recording in seconds.
+        people: number of people; None if faces were not detected.
+        window_s: window of the network in seconds; smaller than requested if memory was short.
+        warnings: warnings for the user.
+        error: the reason of a failure.
+        finished: time of the end, UTC, ISO 8601.
         avse: version of the program.
     """
 
@@ -96,25 +96,25 @@ class Record:
     version: int = field(default=VERSION)
 
     def line(self) -> bytes:
-        """One line, ASCII: names that are not valid text survive as escapes."""
+        """Format the record as a line of ASCII; names that are not valid text are escaped."""
         return json.dumps(asdict(self)).encode("ascii") + b"\n"
 
     @staticmethod
     def read(text: bytes | str) -> Record:
-        """Read a line.
+        """Read a record from a line.
 
         Raises:
-            ValueError: it is not a record of this version.
+            ValueError: the line is not a record of this version.
         """
         return Record.of(load_json(text))
 
     @staticmethod
     def of(value: object) -> Record:
-        """The record that a JSON value stands for.
+        """Build a record from a JSON value.
 
         Raises:
-            ValueError: it is not a record of this version, or names outputs that are not below
-                the folder of a batch.
+            ValueError: the value is not a record of this version, or an output is not below the
+                folder of the batch.
         """
         if not isinstance(value, Mapping) or value.get("version") != VERSION:
             raise RecordError("it is not a record of this version")
@@ -130,20 +130,20 @@ class Record:
 
 
 class Manifest:
-    """A manifest held open by one run; a context manager.
+    """A manifest that is locked by this run; a context manager.
 
     Args:
         path: of the file; made if missing.
-        beside: manifests of others on the same folder, which are read and left alone.
+        beside: other manifests of the same folder, which are only read.
 
     Attributes:
-        latest: input -> the last record on it.
-        repaired: bytes of a torn last line that were taken away.
-        unread: lines that are no records and were left alone.
+        latest: input -> its last record.
+        repaired: number of bytes of an incomplete last line that were removed.
+        unread: number of lines that are not records, and are kept.
 
     Raises:
-        UsageError: another run holds it.
-        OutputError: it cannot be written.
+        UsageError: another run has locked the manifest.
+        OutputError: the manifest cannot be written.
     """
 
     def __init__(self, path: Path, *, beside: Sequence[Path] = ()) -> None:
@@ -191,10 +191,10 @@ class Manifest:
             self._lock.release()
 
     def load(self) -> None:
-        """Read what is there; done by opening it.
+        """Read the records; opening the manifest calls this.
 
         Raises:
-            OutputError: it cannot be read.
+            OutputError: a manifest cannot be read.
         """
         for path in (*self.beside, self.path):
             with writing(path):
@@ -207,10 +207,10 @@ class Manifest:
                         self.latest[record.input] = record
 
     def append(self, record: Record) -> None:
-        """Add a record, on the disk when this returns.
+        """Add a record, and flush it to the disk.
 
         Raises:
-            OutputError: it cannot be written; no part of it is left.
+            OutputError: the record cannot be written; no part of it is left in the file.
         """
         assert self._file is not None
         line = record.line()
@@ -230,10 +230,10 @@ class Manifest:
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse to write through a link that somebody may have left in the folder.
+    """Refuse to write through a symbolic link.
 
     Raises:
-        OutputError: it is one.
+        OutputError: the path is a link.
     """
     if path.is_symlink():
         raise OutputError(
@@ -243,10 +243,10 @@ def refuse_link(path: Path) -> None:
 
 
 def read_records(path: Path) -> Iterator[Record | None]:
-    """Every record of a manifest, in order, None for a line that is none.
+    """Read the records of a manifest, in order; None for a line that is not a record.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the manifest cannot be read.
     """
     if not path.exists():
         return
@@ -259,13 +259,13 @@ def read_records(path: Path) -> Iterator[Record | None]:
 
 
 def repair(path: Path) -> int:
-    """Take a torn last line away, or complete one that lacks its end only.
+    """Remove an incomplete last line, or add a missing line end.
 
     Returns:
-        How many bytes were taken away.
+        Number of bytes that were removed.
 
     Raises:
-        OSError: it cannot be read or written.
+        OSError: the manifest cannot be read or written.
     """
     if not path.exists():
         return 0

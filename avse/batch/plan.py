@@ -98,7 +98,7 @@ def make_items(found: Iterable[Found], request: Request, output: Path) -> list[I
 
     Args:
         found: the recordings.
-        request: what is wanted.
+        request: the request of the batch.
         output: folder of the batch.
 
     Raises:
@@ -165,7 +165,7 @@ def make_plan(
 
     Args:
         items: every recording.
-        request: what is wanted.
+        request: the request of the batch.
         model_sha256: of the weights.
         latest: input -> last record.
         output: folder of the batch.
@@ -262,7 +262,7 @@ def bytes_needed(items: Iterable[Item], request: Request, people: Mapping[str, i
 
     Args:
         items: probed recordings.
-        request: what is wanted.
+        request: the request of the batch.
         people: number of people found earlier in a recording, by path.
     """
     total = 0

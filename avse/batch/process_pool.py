@@ -92,7 +92,7 @@ class Executor(Protocol):
         ...
 
     def wait(self, timeout_s: float) -> list[Report]:
-        """What has happened, as soon as anything has."""
+        """Wait for the next reports, at most `timeout_s` seconds, and return them."""
         ...
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class WorkerPool:
         raise RuntimeError("no worker is free")
 
     def wait(self, timeout_s: float) -> list[Report]:
-        """What has happened, as soon as anything has."""
+        """Wait for the next reports, at most `timeout_s` seconds, and return them."""
         self._enforce_limits()
         waited: dict[object, int] = {}
         for number, worker in enumerate(self._workers):

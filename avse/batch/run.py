@@ -21,7 +21,7 @@ from avse.batch.plan import BatchPlan, Item, in_shard, make_items, make_plan
 from avse.batch.process_pool import Executor, Limits, Report, WorkerPool
 from avse.batch.request import Request
 from avse.batch.staging import Staging
-from avse.batch.worker import ProbeTask, Tried, make_bench
+from avse.batch.worker import ProbeTask, Tried, make_task_runner
 from avse.errors import OutputError, UsageError
 from avse.media.atomic_files import size, writing
 
@@ -229,7 +229,7 @@ def _note_probe(item: Item, report: Report) -> None:
 
 @contextmanager
 def _crew(batch: Batch, limits: Limits, logs: Path) -> Iterator[Executor]:
-    setup = partial(make_bench, device=batch.request.settings.device)
+    setup = partial(make_task_runner, device=batch.request.settings.device)
     crew = WorkerPool(setup, limits, logs) if batch.recruit is None else batch.recruit(limits, logs)
     try:
         yield crew

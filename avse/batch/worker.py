@@ -34,7 +34,7 @@ class ProbeTask:
 
     Attributes:
         source: absolute path.
-        request: what is wanted.
+        request: the request of the batch.
     """
 
     source: str
@@ -67,7 +67,7 @@ class CleanTask:
 
     Attributes:
         source: absolute path.
-        request: what is wanted.
+        request: the request of the batch.
         window_s: of the network, seconds.
         folder: where outputs are made; a path that does not exist.
         below: folder of the outputs, relative to that of the batch.
@@ -86,7 +86,7 @@ class TryTask:
 
     Attributes:
         source: absolute path.
-        request: what is wanted.
+        request: the request of the batch.
         rule_of_thumb_s: expected seconds of work per second of the recording.
     """
 
@@ -129,7 +129,7 @@ class Cleaned:
     corrected: str | None = None
 
 
-def make_bench(number: int, *, device: str) -> Work:
+def make_task_runner(number: int, *, device: str) -> Work:
     """Set up a worker.
 
     Args:
@@ -139,10 +139,10 @@ def make_bench(number: int, *, device: str) -> Work:
     """
     if number > 0 and device != "mps":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    return Bench("cpu" if number > 0 else device)
+    return TaskRunner("cpu" if number > 0 else device)
 
 
-class Bench:
+class TaskRunner:
     """Performs the tasks of a worker.
 
     Args:
@@ -238,7 +238,7 @@ class Bench:
 
 
 def look_into(task: ProbeTask) -> Probed:
-    """Say what a file holds.
+    """Describe a file.
 
     Raises:
         MediaError, NoVideoError, NoAudioError: it is not a recording to work on.

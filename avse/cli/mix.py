@@ -280,9 +280,9 @@ def mix(
         check_folder(folder, root, plan, overwrite=force)
         for warning in plan.warnings:
             terminal.warn(warning)
-        made = None
+        result = None
         if not dry_run:
-            made = make_set(
+            result = make_set(
                 plan,
                 folder,
                 clips=root,
@@ -291,7 +291,7 @@ def mix(
                 jobs=jobs or usable_processors(),
                 progress=progress,
             )
-    failures = plan.failures if made is None else made.failures
+    failures = plan.failures if result is None else result.failures
     manifest = folder / "manifest.jsonl"
     if as_json:
         from avse.mixtures.manifest import as_record
@@ -302,8 +302,8 @@ def mix(
                 "sha256": plan.manifest.sha256,
                 "protocol": plan.manifest.protocol,
                 "split": plan.manifest.split,
-                "made": 0 if made is None else len(made.made),
-                "kept": 0 if made is None else len(made.kept),
+                "made": 0 if result is None else len(result.made),
+                "kept": 0 if result is None else len(result.kept),
                 "failed": [{"id": f.id, "reason": f.error.message} for f in failures],
                 "items": [as_record(item) for item in plan.manifest.items] if dry_run else None,
             }
@@ -314,8 +314,8 @@ def mix(
         terminal.result(str(manifest))
     if dry_run:
         terminal.note("dry run: nothing was written")
-    elif made is not None and made.kept:
-        terminal.note(f"{len(made.kept)} mixtures existed already, {len(made.made)} made")
+    elif result is not None and result.kept:
+        terminal.note(f"{len(result.kept)} mixtures existed already, {len(result.made)} made")
     if failures:
         report(failures, terminal)
         raise typer.Exit(FAILED)

@@ -115,7 +115,7 @@ def another_voice(
         sums = np.pad(near[:, shot].cumsum(axis=1, dtype=np.float64), ((0, 0), (1, 0)))
         means = (sums[:, length:] - sums[:, :-length]) / length
         likely = rule.probability(means.max(axis=0).astype(np.float32), length)
-        # Each frame is judged by the stretch around it, the first and last by what there is.
+        # A frame gets the probability of the stretch around it; near the ends, of the nearest one.
         middle = np.arange(len(shot)) - length // 2
         out[shot] = likely[np.clip(middle, 0, len(likely) - 1)]
     return out

@@ -1,7 +1,7 @@
-"""The recording with what was found drawn into it: boxes, names, and bars of activity.
+"""The preview: the recording with boxes, names, and bars of voice activity drawn into it.
 
-moviepy composes and encodes; the pictures are read by `avse.media`, which knows of rotation,
-variable frame rates and late starts, and drawn as they are asked for: memory does not grow.
+moviepy composes and encodes the video. `avse.media` reads the pictures, and handles rotation,
+variable frame rates and late starts. Pictures are drawn one at a time, in bounded memory.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Drawing:
     """Draws who speaks into pictures.
 
     Args:
-        activity: what was found.
+        activity: the result of `avse.diarization.who.listen`.
     """
 
     def __init__(self, activity: Activity) -> None:
@@ -71,7 +71,12 @@ class Drawing:
         ]
 
     def draw(self, image: Image, playing_s: float) -> Image:
-        """A copy of a picture, (height, width, 3), with everybody in sight marked."""
+        """Copy a picture, (height, width, 3), and mark every visible person.
+
+        Args:
+            image: the picture.
+            playing_s: its playing time, in seconds.
+        """
         picture = Pillow.fromarray(image)
         pen = ImageDraw.Draw(picture)
         time = playing_s - self.activity.first
@@ -103,7 +108,7 @@ class Drawing:
         pen.rectangle((left, top, right, bottom), outline=colour, width=(3 if speaks else 1) * thin)
         size = max(12, height // 30)
         badge(pen, f"Speaker {number}", left, max(0, top - 1.4 * size), size, colour)
-        # The bar: how probable speech is, under the box, or in it at the edge of the picture.
+        # The bar: the probability of speech, below the box, or inside it at the picture's edge.
         deep = max(6, size // 2)
         low = min(bottom + 2 * thin, height - deep - 1)
         pen.rectangle((left, low, right, low + deep), fill=(30, 30, 32))
@@ -112,7 +117,7 @@ class Drawing:
 
 
 class _Film:
-    """The pictures of a recording by playing time, which may only rise."""
+    """The pictures of a recording by playing time, which may only increase."""
 
     def __init__(self, reader: FrameReader, began: Fraction, drawing: Drawing) -> None:
         self._frames: Iterator[Frame] = iter(reader)
@@ -121,7 +126,7 @@ class _Film:
         self._shown: Image | None = None
 
     def at(self, playing_s: float) -> Image:
-        """The last picture shown by then, drawn into; before the first, the first."""
+        """Draw the picture that is shown at a playing time; before the first one, that one."""
         while self._next is not None and (
             self._shown is None or float(self._next.time - self._began) <= playing_s + 1e-6
         ):
@@ -142,14 +147,14 @@ def write_preview(
     """Write the preview, with the sound of the recording.
 
     Args:
-        activity: what was found.
+        activity: the result of `avse.diarization.who.listen`.
         path: ends in .mp4.
-        overwrite: replace a file that is there.
+        overwrite: replace a file that exists already.
         progress: called with ("preview", seconds done, seconds in all).
 
     Raises:
         UsageError, MissingExtraError: see `check_preview`.
-        OutputExistsError, OutputError: it cannot be written.
+        OutputExistsError, OutputError: the file cannot be written.
     """
     check_preview(path)
     check_destination(path, overwrite=overwrite)
@@ -157,9 +162,9 @@ def write_preview(
 
     scene = activity.scene
     began = scene.part.begin(scene.info.start)
-    late = float(scene.origin - began)  # by which the sound comes after the first picture
+    late = float(scene.origin - began)  # seconds from the first picture to the first sound
     seconds = scene.length_s or late + _seconds(activity)
-    # moviepy writes the rate with two decimals: pictures are taken at that very rate.
+    # moviepy writes the rate with two decimals, so the pictures must have exactly this rate.
     rate_hz = round(min(float(scene.video.average_rate or RATE_HZ), 60.0), 2)
     temporary = temporary_name(path)
     with (
@@ -208,7 +213,7 @@ def _seconds(activity: Activity) -> float:
 
 
 def _sound(activity: Activity, folder: Path) -> Path:
-    """The sound as a file that begins when the recording does."""
+    """Write the sound to a file that begins with the recording."""
     path, scene = folder / "sound.wav", activity.scene
     part = scene.part
     with AudioReader(

@@ -1,4 +1,4 @@
-"""Segments of speech: from probabilities, from clean speech, and back to frames."""
+"""Segments of speech: from probabilities or clean speech, and back to frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOUD_DB = 30.0
 (`avse.training.separation_stage.speaking`)."""
 
 SMALLEST_LEVEL = 1e-7
-"""Mean power of the loudest frame below which there is no speech at all."""
+"""With a lower mean power of its loudest frame, a signal has no speech."""
 
 
 @dataclass(frozen=True, order=True)
@@ -32,7 +32,7 @@ class Segment:
 
     @property
     def length(self) -> float:
-        """In seconds."""
+        """Length in seconds."""
         return self.stop - self.start
 
 
@@ -67,7 +67,14 @@ class Hysteresis:
             raise UsageError("a shortest duration is negative", "choose 0 seconds or more")
 
     def flags(self, probability: FloatArray) -> Flags:
-        """(frames,) probabilities at 25 Hz; NaN where unknown, which is not speech -> (frames,)."""
+        """Decide which frames are speech.
+
+        Args:
+            probability: (frames,) at 25 Hz; NaN where unknown, which is not speech.
+
+        Returns:
+            (frames,) bool.
+        """
         with np.errstate(invalid="ignore"):
             carried, sure = probability >= self.off, probability >= self.on
         kept = np.zeros(len(probability), np.bool_)
@@ -77,7 +84,7 @@ class Hysteresis:
 
 
 def runs(flags: Flags) -> list[tuple[int, int]]:
-    """First frame and the one after the last of each stretch of True."""
+    """Find each stretch of True: its first frame, and the frame after its last."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
@@ -99,14 +106,14 @@ def segments(flags: Flags, first: float = 0.0) -> list[Segment]:
     """Convert flags at 25 Hz to segments.
 
     Args:
-        flags: (frames,); frame k stands for the 40 ms that begin at first + k / 25.
-        first: seconds.
+        flags: (frames,); frame k is the 40 ms from first + k / 25 on.
+        first: time of the first frame, in seconds.
     """
     return [Segment(first + a / RATE_HZ, first + b / RATE_HZ) for a, b in runs(flags)]
 
 
 def flags_of(spoken: Iterable[Segment], frames: int) -> Flags:
-    """(frames,) at 25 Hz: whether the middle of each frame lies in a segment."""
+    """Convert segments to flags at 25 Hz, (frames,): whether a frame's middle is in a segment."""
     middles = (np.arange(frames) + 0.5) / RATE_HZ
     out = np.zeros(frames, np.bool_)
     for segment in spoken:
@@ -115,14 +122,14 @@ def flags_of(spoken: Iterable[Segment], frames: int) -> Flags:
 
 
 def speech_in(voice: FloatArray, rate_hz: int) -> list[Segment]:
-    """Segments of clean speech.
+    """Find the segments of clean speech.
 
-    Frames of 40 ms within `LOUD_DB` of the loudest; pauses of less than 0.3 s are filled and
-    bursts of less than 0.1 s left out, as people who mark turns by hand do.
+    Frames of 40 ms within `LOUD_DB` of the loudest are speech. Pauses of less than 0.3 s are filled
+    and bursts of less than 0.1 s are left out, as in manual annotation.
 
     Args:
         voice: (samples,).
-        rate_hz: a multiple of 25.
+        rate_hz: sample rate, a multiple of 25.
     """
     step = rate_hz // RATE_HZ
     pieces = np.pad(voice, (0, -len(voice) % step)).reshape(-1, step)

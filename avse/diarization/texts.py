@@ -1,4 +1,4 @@
-"""Who speaks when, in the forms that other programs read: RTTM, SubRip and WebVTT."""
+"""Diarization in the formats of other programs: RTTM, SubRip and WebVTT."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from avse.diarization.segments import Segment
 from avse.utils.clock import clock
 
 Spoken = Mapping[int, Sequence[Segment]]
-"""The segments of each person, by their number."""
+"""Number of each person -> their segments."""
 
 Names = Mapping[int, str | None]
-"""What people are called, by their number."""
+"""Number of each person -> their name, or None."""
 
 _SPACES = re.compile(r"\s+")
 
 
 def rttm(spoken: Spoken, recording: str) -> str:
-    """Rich Transcription Time Marked, as NIST evaluates diarisation (RT-09 plan, appendix A).
+    """Format segments as Rich Transcription Time Marked (NIST, RT-09 plan, appendix A).
 
     Args:
         spoken: see `Spoken`.
-        recording: what the file is called; spaces, which separate fields, become underscores.
+        recording: name of the recording; spaces, which separate fields, become underscores.
     """
     name = _SPACES.sub("_", recording.strip()) or "recording"
     return "".join(
@@ -33,10 +33,10 @@ def rttm(spoken: Spoken, recording: str) -> str:
 
 
 def read_rttm(text: str) -> dict[str, list[Segment]]:
-    """The segments of each name in an RTTM file; other lines than SPEAKER are left out.
+    """Read the segments of each name in an RTTM file; lines other than SPEAKER are ignored.
 
     Raises:
-        ValueError: a SPEAKER line is not one.
+        ValueError: a SPEAKER line is invalid.
     """
     found: dict[str, list[Segment]] = {}
     for line in text.splitlines():
@@ -51,7 +51,7 @@ def read_rttm(text: str) -> dict[str, list[Segment]]:
 
 
 def srt(spoken: Spoken, names: Names | None = None) -> str:
-    """SubRip subtitles: a cue for each segment, with the name of the person or `Speaker 2`."""
+    """Format segments as SubRip: a cue for each, with the person's name or `Speaker 2`."""
     cues = [
         f"{place}\n{_clock(s.start, ',')} --> {_clock(s.stop, ',')}\n{_called(number, names)}\n"
         for place, (s, number) in enumerate(_ordered(spoken), 1)
@@ -60,7 +60,7 @@ def srt(spoken: Spoken, names: Names | None = None) -> str:
 
 
 def vtt(spoken: Spoken, names: Names | None = None) -> str:
-    """WebVTT subtitles (W3C): a cue for each segment, its voice marked."""
+    """Format segments as WebVTT (W3C): a cue for each, with the person as its voice."""
     lines = ["WEBVTT"]
     for s, number in _ordered(spoken):
         called = html.escape(_called(number, names), quote=False)
@@ -77,5 +77,5 @@ def _ordered(spoken: Spoken) -> list[tuple[Segment, int]]:
 
 
 def _clock(seconds: float, point: str) -> str:
-    """Two digits for each of hours, minutes and seconds."""
+    """Format a time with two digits for each of hours, minutes and seconds."""
     return clock(seconds, 3, hours=True, point=point).zfill(len("00:00:00.000"))

@@ -1,7 +1,7 @@
-"""Who speaks when, for editing programs: OpenTimelineIO and EDL (CMX 3600).
+"""Diarization for editing programs: OpenTimelineIO and EDL (CMX 3600).
 
-OpenTimelineIO is written without its library, which has no wheels for every Python that this
-program runs on and would be 3 MB for what is a screen of JSON; a test reads it with the library.
+OpenTimelineIO is written without its library, which has 3 MB and no wheels for some of the Python
+versions of avse; the format is a page of JSON. A test reads the result with the library.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from avse.media.probe import MediaInfo, VideoStream
 from avse.media.timecode import Timecode, timecode_of
 
 CHANNELS = ("A", "A2", "A3", "A4")
-"""All the sound channels that an EDL has."""
+"""The sound channels of an EDL."""
 
 Named = Mapping[str, Sequence[Segment]]
-"""The segments of each person, by what they are called; in playing time."""
+"""Name of each person -> their segments, in playing time."""
 
 
 def timeline(
     path: Path, named: Named, info: MediaInfo, video: VideoStream
 ) -> tuple[str, list[str]]:
-    """Who speaks when in a recording, as a file for editing programs.
+    """Make a file for editing programs.
 
     Args:
-        path: where the file will lie; its ending is .otio or .edl.
+        path: path of the file; its ending is .otio or .edl.
         named: see `Named`.
         info: the recording.
         video: its picture, whose frames are counted.
 
     Returns:
-        Content of the file, and what the user should know of it, in words.
+        Content of the file, and warnings for the user.
 
     Raises:
         MediaError: the recording cannot be read.
@@ -64,16 +64,16 @@ def timeline(
 
 
 def otio(named: Named, timecode: Timecode, *, name: str, url: str, duration_s: float) -> str:
-    """An OpenTimelineIO timeline (JSON): the recording, and a track of each person's speech.
+    """Make an OpenTimelineIO timeline (JSON): the recording, and a track of each person's speech.
 
-    Clips lie on the timeline where they lie in the recording.
+    Clips have the same times on the timeline as in the recording.
 
     Args:
         named: see `Named`.
         timecode: of the recording.
         name: of the timeline.
-        url: where the recording is, absolute or as seen from the timeline's folder.
-        duration_s: of the recording.
+        url: of the recording, absolute or relative to the timeline's folder.
+        duration_s: of the recording, in seconds.
     """
     last = timecode.frame(duration_s)
 
@@ -129,11 +129,10 @@ def otio(named: Named, timecode: Timecode, *, name: str, url: str, duration_s: f
 
 
 def edl(named: Named, timecode: Timecode, *, title: str, clip: str) -> tuple[str, int]:
-    """An edit decision list (CMX 3600): an event for each segment, the person as its comment.
+    """Make an edit decision list (CMX 3600): an event for each segment, the person as its comment.
 
-    Source and record times are the same, so that events lie where they lie in the recording. Up to
-    four people who speak have a sound channel each; of more, each event is on the first that is
-    free.
+    Source and record times are the same. Up to four people who speak have a sound channel each.
+    With more people, each event is on the first free channel.
 
     Args:
         named: see `Named`.
@@ -142,11 +141,11 @@ def edl(named: Named, timecode: Timecode, *, title: str, clip: str) -> tuple[str
         clip: name of the recording.
 
     Returns:
-        The list, and how many segments are not in it since four others are spoken at once.
+        The list, and the number of segments that are left out, because no channel is free.
     """
     speak = [person for person, segments in named.items() if segments]
     own = dict(zip(speak, CHANNELS, strict=False)) if len(speak) <= len(CHANNELS) else {}
-    busy = dict.fromkeys(CHANNELS, timecode.first)  # until which frame
+    busy = dict.fromkeys(CHANNELS, timecode.first)  # channel -> the frame from which it is free
     reel = re.sub(r"[^A-Z0-9]", "", title.upper())[:8] or "AX"
     lines = [f"TITLE: {_line(title)}", f"FCM: {'' if timecode.drop else 'NON-'}DROP FRAME"]
     events = sorted(
@@ -171,7 +170,7 @@ def edl(named: Named, timecode: Timecode, *, title: str, clip: str) -> tuple[str
 
 
 def _url(source: Path, folder: Path) -> str:
-    """Where a file is, as seen from a folder; absolute where no way leads from one there."""
+    """The relative URL of a file for a folder; an absolute one if it is on another drive."""
     try:
         return quote(Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix())
     except ValueError:  # on another drive
@@ -179,7 +178,7 @@ def _url(source: Path, folder: Path) -> str:
 
 
 def _frames(segments: Sequence[Segment], timecode: Timecode) -> list[tuple[int, int]]:
-    """First frame of each segment and the one after its last; apart, and not empty."""
+    """First frame of each segment and the frame after its last; not overlapping, not empty."""
     found: list[tuple[int, int]] = []
     at = timecode.first
     for segment in segments:

@@ -1,1 +1,1 @@
-"""Signal processing: the STFT, and the windows in which recordings are worked on."""
+"""Signal processing: the STFT, and overlapping windows over long recordings."""

@@ -1,8 +1,8 @@
-"""The short-time Fourier transform that the network is built on.
+"""The short-time Fourier transform (STFT) of the network.
 
-The grid follows from the video: four hops a video frame, four hops a window. At any sample rate
-that is a multiple of 100 Hz the same grid (10 ms hop, 40 ms window, bins 25 Hz apart) holds
-exactly.
+The hop and the window follow from the video rate: four hops per video frame, four hops per window.
+At 25 frames per second this is a hop of 10 ms, a window of 40 ms, and bins 25 Hz apart, which every
+sample rate that is a multiple of 100 Hz allows exactly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 SAMPLE_RATE: Final = 16_000
-"""Rate the network listens at, Hz."""
+"""Sample rate of the network's input, Hz."""
 
 VIDEO_RATE: Final = 25
 """Rate of the lip frames, Hz."""
@@ -25,31 +25,31 @@ HOP: Final = SAMPLE_RATE // (VIDEO_RATE * HOPS_PER_VIDEO_FRAME)
 WINDOW: Final = HOPS_PER_WINDOW * HOP
 BINS: Final = WINDOW // 2 + 1
 FRAME_RATE: Final = SAMPLE_RATE // HOP
-"""STFT frames a second."""
+"""STFT frames per second."""
 
 
 def analysis_window(window: int = WINDOW, *, device: torch.device | None = None) -> Tensor:
-    """Square root of the periodic Hann window: (window,), its squares add up to a constant."""
+    """Square root of the periodic Hann window, (window,); overlapping, its squares add up to 2."""
     return (
         torch.hann_window(window, periodic=True, dtype=torch.float64, device=device).sqrt().float()
     )
 
 
 def stft(signal: Tensor, *, window: int = WINDOW, hop: int = HOP) -> Tensor:
-    """Transform to time and frequency.
+    """Compute the short-time Fourier transform.
 
-    Frame m is centred on sample m·hop; beyond both ends the signal is taken to be 0.
+    Frame m is centred on sample m·hop; before and after the signal, samples are taken to be 0.
 
     Args:
         signal: (..., samples), real.
         window: length of the analysis window in samples.
-        hop: distance of frames in samples.
+        hop: samples from one frame to the next.
 
     Returns:
         (..., window // 2 + 1, samples // hop + 1), complex.
     """
     flat = signal.flatten(0, -2) if signal.dim() > 1 else signal[None]
-    if not len(flat):  # which the library refuses
+    if not len(flat):  # torch.stft refuses an empty batch
         shape = (*signal.shape[:-1], window // 2 + 1, signal.shape[-1] // hop + 1)
         return torch.zeros(shape, dtype=torch.complex64, device=signal.device)
     spectrum = torch.stft(
@@ -65,11 +65,11 @@ def stft(signal: Tensor, *, window: int = WINDOW, hop: int = HOP) -> Tensor:
 
 
 def istft(spectrum: Tensor, samples: int, *, window: int = WINDOW, hop: int = HOP) -> Tensor:
-    """Invert `stft`.
+    """Compute the inverse of `stft`.
 
     Args:
         spectrum: (..., bins, frames), complex.
-        samples: length to give.
+        samples: length of the result.
         window: as given to `stft`.
         hop: as given to `stft`.
 
@@ -89,9 +89,14 @@ def istft(spectrum: Tensor, samples: int, *, window: int = WINDOW, hop: int = HO
 
 
 def mel_filters(bands: int, low_hz: float = 80.0, high_hz: float = 7600.0) -> Tensor:
-    """Triangular mel filters, on HTK's scale: (bands, BINS)."""
+    """Triangular mel filters on the mel scale of HTK, (bands, BINS).
+
+    Args:
+        bands: number of filters.
+        low_hz, high_hz: lower edge of the first filter and upper edge of the last.
+    """
     low, high = (2595.0 * math.log10(1 + hz / 700) for hz in (low_hz, high_hz))
-    with torch.device("cpu"):  # values, also where networks are built without any
+    with torch.device("cpu"):  # real values, also while a network is built on the meta device
         edges = 700.0 * (10.0 ** (torch.linspace(low, high, bands + 2) / 2595.0) - 1)
         slopes = edges - torch.linspace(0, SAMPLE_RATE / 2, BINS)[:, None]
         steps = edges.diff()

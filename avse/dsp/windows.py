@@ -1,7 +1,7 @@
-"""Windows over long signals: a plan of windows, an overlap-adder, and a streaming STFT pair.
+"""Overlapping windows over long signals: `WindowPlan`, `OverlapAdder`, and a streaming STFT pair.
 
-The results do not depend on how the input is cut into pieces. The length of the windows that the
-network separates is `avse.settings.Settings.window_s`.
+The results do not depend on how the input is cut into blocks. `avse.settings.Settings.window_s` is
+the length of the windows that the network separates.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from avse.types import ComplexArray, FloatArray
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Windows of `length` every `step`, in any unit; the last one is moved back to end at the end.
+    """Windows of equal length at a constant step; the last one ends where the signal ends.
 
-    No window is padded, unless the whole recording is shorter than one window.
+    No window is padded, unless the whole signal is shorter than one window.
+
+    Attributes:
+        length: of a window, in any unit.
+        step: from the start of one window to the start of the next, in the same unit.
     """
 
     length: int
@@ -31,7 +35,7 @@ class WindowPlan:
             raise ValueError(f"need 0 < step <= length, got {self.step} and {self.length}")
 
     def spans(self, total: int) -> Iterator[tuple[int, int]]:
-        """(start, stop) of every window over `total` units."""
+        """Yield (start, stop) of every window over `total` units."""
         if total <= 0:
             return
         start = 0
@@ -41,15 +45,24 @@ class WindowPlan:
         yield max(0, min(start, total - self.length)), total
 
     def certain(self, start: int, available: int) -> bool:
-        """Whether a full window at `start` is in the plan, knowing only that more units follow."""
+        """Whether a full window at `start` is certain while the total length is still unknown.
+
+        Args:
+            start: of the window.
+            available: number of units that have come so far.
+        """
         return start + self.length < available
 
 
 def crossfade(length: int, step: int) -> FloatArray:
-    """Weight of a window: (length,), positive everywhere, falling towards both ends.
+    """Weights of a window for overlap-add, (length,): flat, with ramps at both ends, all positive.
 
-    A ramp over the part that neighbouring windows share, flat between: what a window says of
-    its edges, where it lacks context, gives way to what the next one says of its middle.
+    The ramps span the overlap of neighbouring windows. There, the estimate of the window that is
+    closer to its own middle, and so has more context, weighs more.
+
+    Args:
+        length: of a window.
+        step: from one window to the next.
     """
     ramp = max(1, length - step)
     rise = np.arange(1, length + 1) / (ramp + 1)
@@ -57,10 +70,13 @@ def crossfade(length: int, step: int) -> FloatArray:
 
 
 class OverlapAdder:
-    """Σ weight · chunk / Σ weight over the last axis, given out as soon as it is final.
+    """Weighted overlap-add over the last axis: Σ weight · chunk / Σ weight, as a stream.
 
     Args:
-        begin: first place on the last axis.
+        begin: first position on the last axis.
+
+    Attributes:
+        done: position up to which values were taken.
     """
 
     def __init__(self, begin: int = 0) -> None:
@@ -72,9 +88,12 @@ class OverlapAdder:
         """Add a window.
 
         Args:
-            start: its place on the last axis; not before what was given out already.
-            chunk: (..., length).
+            start: its position on the last axis, not before `done`.
+            chunk: (..., length) float32.
             weight: (length,), positive.
+
+        Raises:
+            ValueError: the window starts before `done`, or a weight is not positive.
         """
         if start < self.done:
             raise ValueError(f"position {start} was already given out (at {self.done})")
@@ -94,7 +113,14 @@ class OverlapAdder:
         self.weight[here] += weight
 
     def take(self, until: int) -> FloatArray | None:
-        """Give out everything before `until`; None if that is nothing."""
+        """Take the values from `done` to `until`, which no later window may change.
+
+        Returns:
+            (..., until - done) float32, or None if there is nothing to take.
+
+        Raises:
+            ValueError: no window covers one of the positions.
+        """
         count = until - self.done
         if self.sum is None or count <= 0:
             return None
@@ -108,12 +134,12 @@ class OverlapAdder:
 
 
 class StreamingSTFT:
-    """`avse.dsp.stft.stft`, fed piece by piece.
+    """`avse.dsp.stft.stft` of a stream of blocks.
 
     Args:
-        channels: leading axis of the samples.
+        channels: number of channels.
         window: length in samples, a multiple of `hop`.
-        hop: in samples.
+        hop: samples from one frame to the next.
     """
 
     def __init__(self, channels: int, window: int, hop: int) -> None:
@@ -123,13 +149,16 @@ class StreamingSTFT:
         self.frames = 0
 
     def push(self, samples: FloatArray) -> ComplexArray:
-        """(channels, n) -> (channels, bins, frames that are now complete)."""
+        """Add samples, (channels, n), and return the complete frames, (channels, bins, frames)."""
         self.samples += samples.shape[-1]
         self.buffer = np.concatenate([self.buffer, samples], axis=-1)
         return self._emit((self.buffer.shape[-1] - self.window) // self.hop + 1)
 
     def finish(self) -> ComplexArray:
-        """The frames that reach beyond the end: samples // hop + 1 in all were then given."""
+        """Return the frames that reach beyond the end of the signal, (channels, bins, frames).
+
+        All calls together return samples // hop + 1 frames.
+        """
         missing = self.samples // self.hop + 1 - self.frames
         if missing <= 0:
             return self._emit(0)
@@ -144,7 +173,7 @@ class StreamingSTFT:
             return np.zeros((self.buffer.shape[0], bins, 0), np.complex64)
         span = (count - 1) * self.hop + self.window
         part = torch.from_numpy(np.ascontiguousarray(self.buffer[:, :span]))
-        # The library pads half a window on both sides: frames that touch that padding are dropped.
+        # torch.stft pads half a window on both sides: frames that touch that padding are dropped.
         skip = self.window // (2 * self.hop)
         spectrum = stft(part, window=self.window, hop=self.hop)[..., skip : skip + count]
         self.buffer = self.buffer[:, count * self.hop :]
@@ -154,7 +183,16 @@ class StreamingSTFT:
 
 
 class StreamingISTFT:
-    """`avse.dsp.stft.istft`, fed piece by piece; every sample is given out once it is final."""
+    """`avse.dsp.stft.istft` of a stream of frames; a sample is returned once it is final.
+
+    Args:
+        channels: number of channels.
+        window: length in samples, an even multiple of `hop`.
+        hop: samples from one frame to the next.
+
+    Raises:
+        ValueError: the window is not an even multiple of the hop.
+    """
 
     def __init__(self, channels: int, window: int, hop: int) -> None:
         if window % (2 * hop):
@@ -167,13 +205,13 @@ class StreamingISTFT:
         self.samples = 0
 
     def push(self, frames: ComplexArray) -> FloatArray:
-        """(channels, bins, n) -> (channels, samples that no later frame can change)."""
+        """Add frames, (channels, bins, n), and return the final samples, (channels, samples)."""
         self.frames += frames.shape[-1]
         self.tail = np.concatenate([self.tail, frames], axis=-1)
         return self._emit((self.frames - self.reach // 2) * self.hop)
 
     def finish(self, samples: int) -> FloatArray:
-        """The rest, up to `samples` in all."""
+        """Return the remaining samples, (channels, n), up to a total length of `samples`."""
         return self._emit(samples, last=True)
 
     def _emit(self, until: int, *, last: bool = False) -> FloatArray:
@@ -187,8 +225,8 @@ class StreamingISTFT:
         whole = istft(torch.from_numpy(self.tail), span, window=self.window, hop=self.hop)
         out: FloatArray = whole[:, self.samples - origin :].numpy()
         self.samples = until
-        # Frames that can still touch a sample to come; some more in front, so that the window sum
-        # over the next piece is complete from its first sample on.
+        # Keep the frames that overlap later samples, and some before them, so that the sum of
+        # windows over the next block is complete from its first sample on.
         keep = max(self.first, self.samples // self.hop - self.reach)
         self.tail = self.tail[..., keep - self.first :]
         self.first = keep

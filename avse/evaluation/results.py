@@ -44,7 +44,7 @@ class Provenance:
         model: name and sha256 of the weights; None for given estimates.
         manifest: name and sha256 of the test set; None for folders.
         rule: how names were matched, in words; None for a manifest.
-        unmatched: what was found without a partner, by kind.
+        unmatched: kind -> names of files without a partner.
         settings: other choices that shape scores.
     """
 
@@ -73,14 +73,14 @@ def versions() -> dict[str, str]:
 def build(
     results: Iterable[MixtureResult], metrics: Sequence[str], provenance: Provenance
 ) -> dict[str, Any]:
-    """Everything that is known, as JSON values.
+    """Build the results as JSON values.
 
     Args:
         results: in any order; sorted by name here, so that worker processes do not show.
         metrics: names, in order.
-        provenance: what was done.
+        provenance: where the results come from.
 
-    Results are shown to others: files go by their names, whatever folders they lie in.
+    Results may be sent to others, so that files are given by name, without folders.
     """
     mixtures = sorted(map(_sendable, results), key=lambda mixture: mixture.name)
     items = sorted((i for m in mixtures for i in m.items), key=lambda item: item.name)
@@ -253,10 +253,10 @@ def as_json(results: Mapping[str, Any]) -> str:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Read what `as_json` wrote.
+    """Read a file that `as_json` has made.
 
     Raises:
-        InputError: it cannot be read or is something else.
+        InputError: the file cannot be read, or is not a file of results.
     """
     try:
         results = load_json(path.read_text(encoding="utf-8"))
@@ -286,7 +286,7 @@ def read_results(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Compared:
-    """What a comparison reads of an item."""
+    """The part of an item that a comparison needs."""
 
     name: str
     mixture: str
@@ -296,7 +296,7 @@ class _Compared:
 
 @contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """Create the folder of the results; if the work fails, take away what was created.
+    """Create the folder of the results; if the work fails, remove what was created.
 
     Raises:
         OutputError: it cannot be created.

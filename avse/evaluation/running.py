@@ -39,7 +39,7 @@ def run_pipeline(
 
     Args:
         test_set: with videos.
-        separator: what is judged.
+        separator: the separator to evaluate.
         folder: where estimates are written.
         progress: called with the seconds of sound done.
     """
@@ -60,7 +60,7 @@ def run_network(
 
     Args:
         test_set: with videos.
-        separator: what is judged.
+        separator: the separator to evaluate.
         folder: where estimates are written.
         progress: called with the seconds of sound done.
     """
@@ -77,7 +77,7 @@ def separate_video(separator: Separator, video: Path, item: Item) -> list[FloatA
     """Separate the voices of an item, as `avse separate` does.
 
     Args:
-        separator: what is judged.
+        separator: the separator to evaluate.
         video: video of the item, or one made from it.
         item: item with the people to separate.
 

@@ -29,7 +29,7 @@ def word_error_rate(heard: str, said: str) -> Score:
 
 
 def _distance(a: Sequence[str], b: Sequence[str]) -> int:
-    """Levenshtein's."""
+    """The Levenshtein distance of two lists of words."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         before, row[0] = row[0], i

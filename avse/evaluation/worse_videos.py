@@ -30,7 +30,7 @@ def trace_videos(
 
     Args:
         curve: which.
-        separator: what is judged.
+        separator: the separator to evaluate.
         test_set: with videos.
         items: of it.
     """

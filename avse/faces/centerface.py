@@ -25,17 +25,15 @@ WEIGHTS = "centerface"
 
 SIDE, CLOSE_SIDE = 480, 1440
 """Longer side of the input in pixels, if the picture is not smaller: for ordinary detection, and
-for
-small faces."""
+for small faces."""
 
 _CLOSE_SHARE = 7 / 8
-"""Longer side of the input for small faces over that of the picture: compared with 1, it takes two
-thirds of the time and finds as many faces of 24 pixels."""
+"""Longer side of the input for small faces, relative to that of the picture. Compared with 1, this
+takes two thirds of the time and finds as many faces of 24 pixels."""
 
 _AROUND, _AROUND_PX = 3.0, 192
 """Side of the square in which a face is detected near its last place, in face sizes, and in pixels
-of
-the input."""
+of the input."""
 
 MIN_SCORE = 0.5
 
@@ -91,7 +89,7 @@ class CenterFace:
     def __init__(self, side: int = SIDE, min_score: float = MIN_SCORE, threads: int = 1) -> None:
         self._network: Any = open_onnx(WEIGHTS, threads)
         self._side, self._min_score = side, min_score
-        # What a close look takes, 200 MB, would be kept until the next one, and then doubled.
+        # Otherwise ONNX Runtime would keep the 200 MB of a detection of small faces.
         self._closely = run_options({_GIVE_BACK: "cpu:0"})
 
     every = 15

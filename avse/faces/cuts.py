@@ -37,7 +37,7 @@ class CutDetector:
         """Add the next frame; returns its mean difference from the last one, 0..255."""
         small = picture.reduced(*_SIZE)
         if small is None:
-            # Every so many pixels are enough, and a tenth of the work.
+            # A sparse grid of pixels is enough, and takes a tenth of the time.
             image = picture.image
             few = max(1, min(image.shape[0] // 108, image.shape[1] // 192))
             small = resize(image[::few, ::few], *_SIZE)
@@ -69,6 +69,6 @@ class CutDetector:
 
 
 def _difference(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    # Light that goes up or down evenly (a flash far off, a fade) is no new picture.
+    # A uniform change of brightness (a distant flash, a fade) is not a cut.
     shift = np.clip((one - other).mean(axis=(0, 1)), -8.0, 8.0)
     return float(np.abs(one - other - shift).mean())

@@ -1,8 +1,8 @@
 """The second face backend: the `face-alignment` package (Bulat and Tzimiropoulos 2017).
 
-Its detectors (S3FD by default) and its 3-D landmark network, FAN, of 68 points. They want a GPU,
-and fetch their weights on first use. The package takes RGB pictures and turns the colours round
-itself where a detector wants them otherwise, so pictures go in as they are.
+It uses the package's detectors (S3FD by default) and its 3-D landmark network, FAN, with 68 points.
+They are slow without a GPU, and download their weights on first use. The package takes RGB pictures
+and converts them for detectors that need BGR.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DETECTORS: dict[str, tuple[str, ...]] = {
     "retinaface": (_HOST + "retinaface_mobilenet0.25.pth",),
     "dlib": (),
 }
-"""Detectors of the package, with the weights each fetches."""
+"""Detectors of the package -> the files of weights that they download."""
 
 # Of the 68 points (iBUG order), those of `lips.RIGID`; the contours of the lips from the person's
 # right corner over the upper lip; the chin.
@@ -78,7 +78,7 @@ class FaceAlignmentBackend:
         self._net: Any = package if package is not None else _load(detector, device)
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
-        """Find the faces in each of the images, best first; equal sizes go as one batch."""
+        """Detect the faces in each image, best first; images of equal size are one batch."""
         if not images:
             return []
         detector = self._net.face_detector
@@ -88,14 +88,14 @@ class FaceAlignmentBackend:
 
             stack = np.stack([image.transpose(2, 0, 1) for image in images])
             rows = detector.detect_from_batch(torch.from_numpy(stack))
-            # The package gives one empty array, not one for each picture, where nobody is.
+            # Without any face, the package returns one empty array, not one for each picture.
             rows = list(rows) if len(rows) == len(images) else [[] for _ in images]
         else:
             rows = [detector.detect_from_image(image.copy()) for image in images]
         return [_detections(found) for found in rows]
 
     def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
-        """Find the points of the face in each box; None where there is none after all."""
+        """Estimate the landmarks of the face in each box; None if there is no face."""
         if not boxes:
             return []
         places = [np.array([b.x, b.y, b.x + b.w, b.y + b.h, 1.0]) for b in boxes]
@@ -114,12 +114,12 @@ class FaceAlignmentBackend:
 def face_from_68(
     points: FloatArray, scores: FloatArray, picture: tuple[int, int]
 ) -> FaceLandmarks | None:
-    """A face out of FAN's 68 points.
+    """Convert FAN's 68 points to a face; None if there is no face.
 
     Args:
-        points: (68, 3) in pixels; z towards the camera, as FAN gives it.
-        scores: (68,) peaks of its heat maps, 1 for a sure point; with its mirrored second pass up
-            to 2, so they are clipped.
+        points: (68, 3) in pixels; z towards the camera, as FAN returns it.
+        scores: (68,) peaks of FAN's heat maps, 1 for a certain point. They are up to 2 with its
+            second pass on the mirrored picture, and are clipped here.
         picture: (height, width).
     """
     away = points * np.array([1, 1, -1], np.float32)
@@ -146,7 +146,7 @@ def face_from_68(
         ]
     )
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-    # The 68 points end at the brows; detectors frame the face up to the hair.
+    # The 68 points end at the brows; boxes of detectors extend to the hair.
     top = low[1] - 0.2 * (high[1] - low[1])
     box = Box(float(low[0]), float(top), float(high[0] - low[0]), float(high[1] - top), head.roll)
     confidence = trust(head, lips, picture) * weight
@@ -154,7 +154,7 @@ def face_from_68(
 
 
 _MIN_PRESENCE = 0.2
-"""Median peak of the heat maps below which there is no face."""
+"""Smallest median peak of the heat maps of a face."""
 
 
 def _detections(found: Any) -> list[Detection]:
@@ -171,7 +171,7 @@ def _detections(found: Any) -> list[Detection]:
 
 
 def weight_files(detector: str) -> dict[Path, str]:
-    """Where the package looks for the weights of a detector and of FAN, and whence they come."""
+    """The files in which the package stores the weights of a detector and of FAN -> their URLs."""
     home = os.environ.get("TORCH_HOME") or os.path.join(  # noqa: PTH118
         os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"
     )

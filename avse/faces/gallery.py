@@ -1,4 +1,4 @@
-"""A picture of who is number what."""
+"""The contact sheet: a picture of all people with their numbers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _PAPER, _INK, _FAINT, _BADGE = (250, 250, 248), (28, 28, 30), (96, 96, 100), (20
 
 
 Shown = tuple[float, Image]
-"""A frame of the recording, and its instant on the time line of the people."""
+"""Time of a frame, in seconds from `Scene.origin`, and the frame."""
 
 _MOST_FRAMES, _WIDE = 4, 4 * (_TILE + _GAP) + _GAP
 
 
 def moments(people: People) -> list[float]:
-    """Up to four instants at which, together, as many people as possible are in sight."""
+    """Choose up to four times at which together as many people as possible are visible."""
     left = {person.number: person for person in people}
     found: list[float] = []
     while left and len(found) < _MOST_FRAMES:
@@ -49,13 +49,13 @@ def contact_sheet(
     began: Fraction = Fraction(0),
     frames: Sequence[Shown] = (),
 ) -> Image:
-    """Draw every person with number, instant of the first sighting and seconds in sight.
+    """Draw each person with number, time of the first sighting, and seconds on screen.
 
     Args:
-        people: whom to draw.
-        columns: at most so many side by side.
-        began: the beginning of the recording on the time line of the people.
-        frames: shown above them, with everybody's number where they are; see `moments`.
+        people: the people to draw.
+        columns: maximum number of people side by side.
+        began: beginning of the recording, in seconds from `Scene.origin`.
+        frames: frames to draw above the people, with the numbers of all people; see `moments`.
 
     Returns:
         (h, w, 3) uint8 RGB.
@@ -103,7 +103,7 @@ def png(
 
 
 def _frame(image: Image, people: People, time: float, sheet_width: int) -> Pillow.Image:
-    """A frame with numbers, as wide as the sheet, or as high."""
+    """Draw the numbers into a frame, and scale its longer side to the width of the sheet."""
     side = sheet_width - 2 * _GAP
     scale = side / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
@@ -111,7 +111,7 @@ def _frame(image: Image, people: People, time: float, sheet_width: int) -> Pillo
 
 
 def annotated(image: Image, people: People, time: float) -> Image:
-    """A copy of a frame with a numbered frame around everybody in sight."""
+    """Copy a frame, and draw a box with the number around each visible person."""
     picture = Pillow.fromarray(image.copy())
     pen = ImageDraw.Draw(picture)
     height, width = image.shape[:2]
@@ -159,7 +159,7 @@ def badge(
     size: int,
     colour: tuple[int, int, int] = _BADGE,
 ) -> None:
-    """Draw a few white letters, `size` pixels high, on a coloured ground."""
+    """Draw a short white text, `size` pixels high, on a coloured background."""
     font = _font(size)
     wide = pen.textlength(text, font=font)
     box = (left, top, left + max(wide + 0.6 * size, 1.25 * size), top + 1.25 * size)

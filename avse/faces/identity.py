@@ -1,10 +1,10 @@
-"""Whose face is it? What is remembered of a face, to know it again.
+"""Descriptions of faces, by which a person is recognised after a cut or a gap.
 
-With `avse[identity]` installed a face recognition network describes faces (`recognition.py`), and
-its word alone counts. Without it this looks at what stays the same from shot to shot of one
-recording: the face, hair and surroundings of the face as a small picture squared up to the eyes,
-and the shape of the skull. That tells apart the people of one recording; it is no good for finding
-a stranger among thousands, and errs towards not knowing a person again.
+With `avse[identity]`, a face recognition network describes faces (`recognition.py`), and only its
+descriptions decide. Without it, the description is a small picture of the face, aligned to the
+head, with hair and surroundings; the shape of the skull; and the colours of the clothes. This
+distinguishes the people of one recording, but cannot find a person among thousands. Its errors are
+mostly people who are not recognised, rather than people who are confused.
 """
 
 from __future__ import annotations
@@ -22,40 +22,41 @@ if TYPE_CHECKING:
     from avse.faces.recognition import Recogniser
 
 VIEW = 32
-"""Side of the small picture."""
+"""Side of the small picture in pixels."""
 
 _REACH = 1.35
-"""How far the picture reaches from its middle, in eye distances."""
+"""Distance from the centre of the picture to its edge, in eye distances."""
 
 MAX_YAW = 0.6
-"""A face turned further than this, in radians, is not described."""
+"""Faces with a larger yaw, in radians, are not described."""
 
 MIN_LIKENESS, MIN_LIKENESS_DRESSED = 0.90, 0.84
-"""Likeness asked for to know a face again, and to know it again in the same clothes."""
+"""Smallest similarity of two faces of one person, and of two faces with the same clothes."""
 
 SAME_CLOTHES, OTHER_CLOTHES = 0.05, 0.10
-"""Mean difference of the clothes (0..1) below which they are the same, above which they are not."""
+"""Mean difference of the clothes, 0..1: below the first they are the same, above the second they
+are different."""
 
 MAX_SKULL = 0.012
-"""Root mean square difference of face shapes, in eye distances, above which people differ."""
+"""Largest root mean square difference of the face shapes of one person, in eye distances."""
 
 MIN_LIKENESS_STAYED, MAX_SKULL_STAYED = 0.82, 0.02
-"""The same across a cut after which a face is where one was before, mirrored or not. Of 64 clips
-cut against themselves all pass, and 62 against their mirror image; of 2,014 pairs of clips of
-different people 1.7 percent, some of whom may be one person."""
+"""The same limits across a cut after which a face is at the place of an earlier one; the picture
+may be mirrored. Of 64 clips followed by themselves, all pass, and 62 followed by their mirror
+image; of 2,014 pairs of clips of different people (some may be one person), 1.7 %."""
 
 STRANGER = 0.6
-"""Likeness below which a face in the same place and attitude is somebody else's."""
+"""With a lower similarity, a face at the same place and with the same pose is another person's."""
 
 SAME_FACE = 0.45
-"""Distance of two network descriptions below which they are of one person; see docs/identity.md."""
+"""Largest distance of two network descriptions of one person; see docs/identity.md."""
 
 _LOOKS, _FIRST_WAIT_S = 3, Fraction(2, 5)
-"""How often the network looks at a face that is followed, and how long after the first time it
-looks again; then twice as long. A look takes 0.1 s of one core."""
+"""Maximum number of network descriptions of a face track, and the time from the first to the second
+one, which then doubles. A description takes 0.1 s on one core."""
 
 _SMALLEST = 12.0
-"""Eye distance in pixels below which the network is not asked."""
+"""Smallest eye distance for the network, in pixels."""
 
 _SETTLED_S = Fraction(1, 2)
 _SAME_SIDE = 0.15
@@ -65,11 +66,11 @@ _GAMMA = np.array([np.sqrt(v / 255) for v in range(256)], np.float32)
 
 
 CLOTHES = (4, 8)
-"""Rows and columns of the picture of what is worn under the chin."""
+"""Rows and columns of the picture of the clothes below the chin."""
 
 
 def view(image: Image, face: FaceLandmarks) -> FloatArray:
-    """The face squared up to its eyes, free of brightness and contrast.
+    """Crop a face, aligned to the head, and normalise its brightness and contrast.
 
     Returns:
         (32 * 32 * 3,) float32 of mean 0 and length 1.
@@ -82,10 +83,10 @@ def view(image: Image, face: FaceLandmarks) -> FloatArray:
 
 
 def clothes(image: Image, face: FaceLandmarks) -> FloatArray:
-    """What is worn under the chin.
+    """Crop a small picture of the clothes below the chin.
 
     Returns:
-        (4 * 8 * 3,) float32 in 0..1, not a number where the picture ends above it.
+        (4 * 8 * 3,) float32 in 0..1; NaN if the clothes are outside the picture.
     """
     crop, inside = _patch(image, face, -1.75, (0.4, 1.1), CLOTHES)
     values = _GAMMA[crop].ravel()
@@ -95,9 +96,17 @@ def clothes(image: Image, face: FaceLandmarks) -> FloatArray:
 def _patch(
     image: Image, face: FaceLandmarks, up: float, reach: tuple[float, float], size: tuple[int, int]
 ) -> tuple[Image, float]:
-    """A rectangle upright to the head, `up` eye distances above the nose, and its share in sight.
+    """Crop a rectangle that is aligned to the roll of the head.
 
-    `reach` and `size` are (height, width), from the middle in eye distances, and in pixels.
+    Args:
+        image: (height, width, 3) uint8.
+        face: the face.
+        up: distance of the centre of the rectangle above the nose, in eye distances.
+        reach: half height and half width, in eye distances.
+        size: height and width of the result, in pixels.
+
+    Returns:
+        The rectangle, and the share of it that lies inside the picture.
     """
     head = face.head
     turn = np.array(
@@ -115,15 +124,18 @@ def _patch(
 
 
 def skull(face: FaceLandmarks) -> FloatArray:
-    """The shape of the face without expression, as far as the backend's rigid points tell it."""
+    """The shape of the face without expression: its rigid points in the frame of the head."""
     return face.head.fix(face.shape).ravel()
 
 
 class Portrait:
-    """What is remembered of a face: up to four different views, its shape, its clothes.
+    """The description of a face: up to four different views, its shape, and the clothes.
 
     Args:
         recogniser: the face recognition network, if there is one.
+
+    Attributes:
+        views: (32 * 32 * 3,) pictures, see `view`.
     """
 
     def __init__(self, recogniser: Recogniser | None = None) -> None:
@@ -138,19 +150,19 @@ class Portrait:
     def add(
         self, image: Image, face: FaceLandmarks, time: Fraction, *, may_differ: bool = False
     ) -> bool:
-        """Look once more, unless the head is turned away.
+        """Add a frame to the description, unless the head is turned away.
 
         Args:
             image: the picture.
             face: the face in it.
-            time: its instant.
-            may_differ: whether the picture has become another lately. One person's likeness to
-                half a second ago falls below that of two people now and then, so it alone says
-                nothing.
+            time: of the picture, in seconds.
+            may_differ: whether there may have been a dissolve. Only then is the face compared with
+                earlier frames, because one person's similarity is sometimes as low as that of two
+                people.
 
         Returns:
-            False if this is not the face of half a second ago and before, seen from the same side:
-            another has dissolved into its place. Then nothing is remembered.
+            False if this is another person's face than that of the earlier frames, more than half a
+            second ago, with the same pose. The frame is then not added.
         """
         head = face.head
         if abs(head.yaw) > MAX_YAW:
@@ -174,18 +186,18 @@ class Portrait:
 
     @property
     def face(self) -> FloatArray | None:
-        """(128,) mean of what the network said, None if it never saw the face."""
+        """Mean network description, (128,); None if there is none."""
         return self._face.value
 
     def copied(self) -> Portrait:
-        """A copy that can absorb others while this one goes on."""
+        """Make an independent copy."""
         other = Portrait(self._recogniser)
         other._look_at = self._look_at
         other.absorb(self)
         return other
 
     def absorb(self, other: Portrait) -> None:
-        """Remember what another portrait of the same person does."""
+        """Add another description of the same person."""
         for picture, sitting in zip(other.views, other._sittings, strict=True):
             self._remember(picture, sitting)
         for mine, theirs in (
@@ -197,15 +209,18 @@ class Portrait:
                 mine.add(theirs.value, theirs.count)
 
     def likeness(self, other: Portrait) -> float:
-        """Of the most similar views, 1 for the same picture; -1 where either has none."""
+        """Cosine of the most similar views, 1 for the same picture; -1 if there are no views."""
         if not self.views or not other.views:
             return -1.0
         return float((np.stack(self.views) @ np.stack(other.views).T).max())
 
     def same_person(self, other: Portrait) -> float:
-        """How much likeness exceeds what is asked for; at most 0: not known to be the same.
+        """Compare two faces.
 
-        Where the network has seen both faces, by how much they are nearer than `SAME_FACE`.
+        Returns:
+            By how much their similarity exceeds the limit for one person. With network descriptions
+            of both, it is `SAME_FACE` minus their distance. With 0 or less, the faces are not known
+            to be of one person.
         """
         if self.face is not None and other.face is not None:
             return SAME_FACE - float(np.linalg.norm(self.face - other.face))
@@ -222,9 +237,9 @@ class Portrait:
         return self.likeness(other) - asked if apart <= MAX_SKULL else -1.0
 
     def may_have_stayed(self, other: Portrait) -> float:
-        """As `same_person`, for a face that is there right after a cut where this one was before.
+        """As `same_person`, for a face that is at the place of this one right after a cut.
 
-        Clothes and surroundings may differ, and one half of the picture may have been mirrored.
+        Clothes and surroundings may differ, and the picture may be mirrored.
         """
         if self._skull.value is None or other._skull.value is None:
             return -1.0

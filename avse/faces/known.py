@@ -1,4 +1,4 @@
-"""Who of the people in a recording is known by name?"""
+"""Find the names of the people in a recording, from a file of people."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from avse.types import FloatArray
 
 
 def name_people(people: People, known: Sequence[Known]) -> People:
-    """Give names to the people who are known.
+    """Name the people of a recording who are in a file of people.
 
-    Those known by number first. Then faces, one name for one person, so that the distances of
-    faces are least in all, and each below `SAME_FACE`; nobody is given a name for lack of a better.
+    Names with a number are assigned first. The others are assigned by face, at most one to each
+    person, so that the sum of the distances is smallest. Distances have to be below `SAME_FACE`.
 
     Args:
-        people: of one recording.
-        known: with descriptions in place of references.
+        people: the people of a recording.
+        known: the entries of the file, with descriptions in place of references.
     """
     names = {
         one.number: one.name for one in known if one.number is not None and one.reference is None
@@ -40,6 +40,6 @@ def name_people(people: People, known: Sequence[Known]) -> People:
 
 
 def distance(face: FloatArray | None, faces: Sequence[FloatArray]) -> float:
-    """From a description to the nearest of several."""
+    """Distance from a description to the nearest one of several."""
     assert face is not None
     return min(float(np.linalg.norm(face - other)) for other in faces)

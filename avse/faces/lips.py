@@ -2,8 +2,8 @@
 
 A face is reduced to 43 points: 20 on the outer lip contour, 20 on the inner one and 3 on the chin.
 They are expressed in a frame that is fixed to the head (origin: tip of the nose; x: to the person's
-left; y: down; z: into the head) and divided by the distance between the outer eye corners. What is
-left when a head moves, turns or comes nearer is the motion of mouth and jaw.
+left; y: down; z: into the head) and divided by the distance between the outer eye corners. So they
+do not depend on the motion of the head, only on that of mouth and jaw.
 
 The outline of the mouth is the same for every face backend; `contour` resamples a backend that has
 fewer lip points to this one.
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from avse.types import FloatArray
 
 RATE_HZ = 25
-"""Rate of lip frames: frame k stands for the instant k / 25 s on the container's clock."""
+"""Rate of lip frames: frame k is at k / 25 s on the container's clock."""
 
 OUTER, INNER, CHIN = 20, 20, 3
 POINTS = OUTER + INNER + CHIN
@@ -44,9 +44,8 @@ _TEMPLATE = np.array(
         (-0.791, -0.406, 1.037), (0.791, -0.406, 1.037),
     ]
 )  # fmt: skip
-"""The rigid points of a median face that looks straight ahead, made symmetric, in units of the
-distance between the outer eye corners: measured by the default backend on 166 clips of
-GRID and LRW-AR."""
+"""The rigid points of a frontal median face, made symmetric, in distances between the outer eye
+corners; measured by the default backend on 166 clips of GRID and LRW-AR."""
 
 _ANCHORS = [0, 1, 2, 3, 9]
 
@@ -77,26 +76,26 @@ class Head:
         return np.asarray(points, np.float32)
 
     def anchors(self) -> FloatArray:
-        """(5, 2) in pixels: eye corners from left to right in the picture, base of the nose.
+        """Points of a median face in this pose, for aligning the face: (5, 2) in pixels.
 
-        Those of a median face in this pose, which is all that squaring up a face needs.
+        They are the eye corners, from left to right in the picture, and the base of the nose.
         """
         points = self.origin + self.scale * _TEMPLATE[_ANCHORS] @ self.rotation.T
         return np.asarray(points[:, :2], np.float32)
 
     @property
     def yaw(self) -> float:
-        """Radians by which the head is turned; positive towards the person's left."""
+        """Yaw in radians, positive to the person's left."""
         return float(np.arctan2(-self.rotation[0, 2], self.rotation[2, 2]))
 
     @property
     def pitch(self) -> float:
-        """Radians by which the head is bent; positive upwards."""
+        """Pitch in radians, positive upwards."""
         return float(np.arcsin(np.clip(self.rotation[1, 2], -1, 1)))
 
     @property
     def roll(self) -> float:
-        """Radians by which the head leans, clockwise in the picture."""
+        """Roll in radians, clockwise in the picture."""
         return float(np.arctan2(self.rotation[1, 0], self.rotation[0, 0]))
 
 
@@ -128,12 +127,12 @@ def fit_head(rigid: FloatArray) -> Head:
 
 
 FULL_TRUST_PX, NO_TRUST_PX = 24.0, 8.0
-"""Distance between the eye corners, in pixels, from which lips are read well, and below which the
-mouth is a handful of pixels. Shrunk GRID films: the opening of the lips correlates with that of the
+"""Distances between the eye corners, in pixels, from which lips are fully trusted, and below which
+they are not. In GRID clips that are scaled down, the opening of the lips correlates with that at
 full size by 0.98 at 24 px, 0.94 at 17, 0.83 at 12, 0.65 at 8."""
 
 _MOUTH_BEND = 0.5
-"""Radius, in eye distances, of the upright cylinder that stands for the front of the face."""
+"""Radius of the upright cylinder that models the front of the face, in eye distances."""
 
 
 def trust(
@@ -142,8 +141,8 @@ def trust(
     """Confidence of each landmark, for backends that do not estimate it.
 
     The product of: `presence`; the size of the face (1 from 24 px between the eye corners, 0 below
-    8 px); how much each point faces the camera, taking the mouth for part of an upright cylinder
-    (1 up to 60 degrees, 0 at 90, so the far corner goes first when a head turns); and 0 for points
+    8 px); how much each point of an upright cylinder faces the camera (1 up to 60 degrees, 0 at 90,
+    so that the far corner of the mouth loses confidence first when a head turns); and 0 for points
     outside the picture.
 
     Args:
@@ -167,14 +166,14 @@ def trust(
 
 
 def contour(points: FloatArray, count: int) -> FloatArray:
-    """Resample a closed contour to `count` points at equal steps of its own length.
+    """Resample a closed contour to `count` points at equal distances along it.
 
     Args:
-        points: (n, d), in order around the contour, starting at the anchor point to keep first.
+        points: (n, d), in order around the contour.
         count: number of points.
 
     Returns:
-        (count, d) float32, the first being `points[0]`.
+        (count, d) float32; the first point is `points[0]`.
     """
     closed = np.concatenate([points, points[:1]]).astype(np.float64)
     steps = np.linalg.norm(np.diff(closed, axis=0), axis=1)
@@ -185,8 +184,8 @@ def contour(points: FloatArray, count: int) -> FloatArray:
 
 
 USUAL_MOTION = 0.0146
-"""Root mean square of `motion` of a usual talker, in eye distances: the median over LRW-AR clips.
-Two of three GRID speakers, told to read clearly, move half as much again."""
+"""Root mean square of `motion` of a usual speaker, in eye distances: the median over LRW-AR clips.
+Two of three GRID speakers, who were instructed to read clearly, move 1.5 times as much."""
 
 
 def motion(points: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
@@ -205,9 +204,9 @@ def motion(points: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
 
 
 def motion_scale(moved: FloatArray, seen: npt.NDArray[np.bool_]) -> float:
-    """Gain that brings a person's `motion` to that of a usual speaker, 0.5 to 1.5.
+    """Gain that scales a person's `motion` to that of a usual speaker, 0.5 to 1.5.
 
-    At most 1.5, so that a still face is not amplified into speech.
+    It is at most 1.5, so that a still face is not amplified to speech.
     """
     if not seen.any():
         return 1.0
@@ -235,10 +234,10 @@ class LipSequence:
     """The lips of one person over a stretch of time, on the 25 Hz grid.
 
     Attributes:
-        first: index of the first frame; frame i stands for the instant (first + i) / 25 s.
-        points: (frames, 43, 3) float32 in head-fixed units; 0 where unseen.
-        confidence: (frames, 43) float32 in 0..1; 0 where a point was not seen. Gaps are marked,
-            never filled with invented motion.
+        first: index of the first frame; frame i is at (first + i) / 25 s.
+        points: (frames, 43, 3) float32, head-fixed, in eye distances; 0 where not visible.
+        confidence: (frames, 43) float32 in 0..1; 0 where a point is not visible. Gaps longer than
+            `MAX_GAP_S` are not interpolated.
     """
 
     first: int
@@ -252,12 +251,12 @@ class LipSequence:
 
     @property
     def stretches(self) -> tuple[LipSequence, ...]:
-        """As of `Lips`: this one, if there is anything in it."""
+        """As in `Lips`: this sequence, unless it is empty."""
         return (self,) if len(self.points) else ()
 
     @property
     def seen(self) -> npt.NDArray[np.bool_]:
-        """(frames,) whether the lips were seen at all."""
+        """(frames,) bool, whether any point is visible."""
         return np.asarray(self.confidence.max(axis=1, initial=0.0) > 0)
 
     def window(self, first: int, frames: int) -> LipSequence:
@@ -303,7 +302,7 @@ class Lips:
         return self.whole().seen
 
     def whole(self) -> LipSequence:
-        """As one sequence, from the first stretch to the last: for short recordings."""
+        """One sequence from the first stretch to the last; for short recordings."""
         return self.window(self.first, self.stop - self.first)
 
     def window(self, first: int, frames: int) -> LipSequence:
@@ -319,7 +318,7 @@ class Lips:
         return LipSequence(first, points, confidence)
 
     def sightings(self) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
-        """Frames in which lips were seen, (n,), with their points and confidence."""
+        """The frames with visible lips, (n,), and their points and confidence."""
         found = [(one, np.flatnonzero(one.seen)) for one in self.stretches]
         return (
             np.concatenate([np.zeros(0, np.int64), *(one.first + at for one, at in found)]),
@@ -332,7 +331,7 @@ class Lips:
         )
 
     def filled_from(self, other: Lips) -> Lips:
-        """These lips, and another person's where these are unseen."""
+        """Fill frames in which these lips are not visible with other lips."""
         spans: list[tuple[int, int]] = []
         for one in sorted((*self.stretches, *other.stretches), key=lambda one: one.first):
             if spans and one.first <= spans[-1][1]:
@@ -360,7 +359,7 @@ def resample_stretches(
     *,
     max_gap_s: Fraction = MAX_GAP_S,
 ) -> Lips:
-    """As `resample`, in stretches: long gaps take no memory."""
+    """Resample sightings as `resample` does, to stretches, so that long gaps take no memory."""
     cuts = np.flatnonzero(np.diff(times) > float(APART_S)) + 1
     parts = zip(
         *(np.split(values, cuts) for values in (times, points, confidence)),
@@ -379,11 +378,11 @@ def resample(
 ) -> LipSequence:
     """Resample sightings at any frame rate, also variable, to the grid of the network.
 
-    Linear in time between neighbouring sightings no further apart than `max_gap_s`; every other
-    grid instant is marked unseen.
+    Points are interpolated linearly between sightings that are at most `max_gap_s` apart; other
+    grid frames are not visible.
 
     Args:
-        times: strictly increasing instants of the sightings, in seconds.
+        times: (n,) strictly increasing times of the sightings, in seconds.
         points: (len(times), 43, 3) head-fixed lip points.
         confidence: (len(times), 43).
         rate_hz: rate of the grid.
@@ -398,13 +397,13 @@ def resample(
     at = np.array([float(t * rate_hz) for t in times])
     right = np.clip(np.searchsorted(at, grid), 0, len(at) - 1)
     left = np.clip(np.searchsorted(at, grid, side="right") - 1, 0, len(at) - 1)
-    # A grid instant may lie up to half a frame outside the first or last sighting.
+    # A grid frame may be up to half a frame before the first sighting or after the last.
     gap = at[right] - at[left]
     share = np.where(gap > 0, (grid - at[left]) / np.where(gap > 0, gap, 1.0), 0.0)
     share = np.clip(share, 0.0, 1.0).astype(np.float32)
     near = np.minimum(np.abs(grid - at[left]), np.abs(grid - at[right])) <= 0.5 + 1e-9
     bridged = (gap <= float(max_gap_s * rate_hz) + 1e-9) | (near & (gap == 0))
-    # Beside a long gap, the sighting itself still stands for its own grid instant.
+    # Beside a long gap, the grid frame nearest to a sighting has its points.
     nearest = np.where(share < 0.5, left, right)
     alone = ~bridged & near
     seen = bridged | alone

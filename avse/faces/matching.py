@@ -20,13 +20,13 @@ _FEW = 60
 
 
 def table(rows: list[list[float]]) -> Table:
-    """Rows as a matrix, also if there are none."""
+    """Convert rows to a matrix, also if there are none."""
     columns = len(rows[0]) if rows else 0
     return np.array(rows, np.float64).reshape(len(rows), columns)
 
 
 def assign(cost: Table, gate: float) -> list[tuple[int, int]]:
-    """Cheapest one-to-one pairs (row, column) that cost less than `gate` each."""
+    """Find the one-to-one pairs (row, column) with the least total cost, each below `gate`."""
     if not cost.size:
         return []
     bounded = np.minimum(cost, gate + 1e3 * (cost >= gate))
@@ -34,7 +34,7 @@ def assign(cost: Table, gate: float) -> list[tuple[int, int]]:
 
 
 def _cheapest(cost: Table) -> Iterable[tuple[int, int]]:
-    """The one-to-one pairs with the least sum."""
+    """Find the one-to-one pairs with the least sum."""
     rows, columns = cost.shape
     if rows > columns:
         return [(row, column) for column, row in _cheapest(cost.T)]
@@ -71,20 +71,20 @@ def crop_face(image: Image, box: Box, side: int) -> Image:
 
 
 _ROW = 0.75
-"""A face whose middle is lower than the faces of a row, on average, by this many face heights
-begins the next row: tiles of a gallery lie further apart, people who sit side by side do not."""
+"""A face that is lower than the mean of a row by this number of face heights begins the next row.
+Tiles of a video call are further apart than this; people who sit side by side are not."""
 
 
 def number(
     seen: Sequence[tuple[Fraction, Box]], cuts: Sequence[Fraction], simultaneous_s: float
 ) -> list[int]:
-    """Order people by first appearance, and in reading order where that is as good as the same.
+    """Order people by first appearance; people who appear together are in reading order.
 
     Args:
-        seen: for each person the instant of the first sighting and where it was.
-        cuts: instants at which shots begin.
-        simultaneous_s: people first seen in one shot, and not longer than this after the first of
-            them, came together.
+        seen: time and box of each person's first sighting.
+        cuts: times at which shots begin.
+        simultaneous_s: people appear together if they are first seen in one shot, at most this many
+            seconds after the first of them.
 
     Returns:
         Indices into `seen`, number 1 first.
@@ -101,7 +101,7 @@ def number(
 
 
 def reading_order(boxes: Sequence[Box]) -> list[int]:
-    """Order faces in rows from the top, each from left to right; gives indices into `boxes`."""
+    """Order faces in rows from the top, each from left to right; returns indices into `boxes`."""
     rows: list[list[int]] = []
     for index in sorted(range(len(boxes)), key=lambda i: boxes[i].centre[1]):
         if rows:

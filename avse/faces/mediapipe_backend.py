@@ -1,9 +1,9 @@
-"""The face backend `mediapipe`, whose models come inside its package.
+"""The face backend `mediapipe`, whose models are included in its package.
 
-The full-range detector (BlazeFace, faces to about 5 m) finds faces; the attention mesh places 478
-points in a square around each. The mesh is run on a region that we choose rather than through
-`FaceMesh`, which would detect a second time inside every crop or follow faces by a state of its
-own; so a face costs one network, and the result depends on nothing but picture and box.
+The full-range detector (BlazeFace, faces up to about 5 m away) detects faces; the attention mesh
+estimates 478 points in a square around each. The mesh is run on a given region, not through
+`FaceMesh`, which would detect faces again in every crop, or track them with a hidden state. So a
+face takes one run of a network, and the result depends on the picture and the box only.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_vers
 from avse.faces.mesh_points import USED, face_of
 
 _MARGIN = 1.5
-"""Side of the square given to the mesh over the longer side of the face; what it was trained on."""
+"""Side of the square for the mesh, relative to the longer side of the face; as in its training."""
 
 _MIN_SCORE = 0.5
 
 _ENOUGH = 640
-"""Longer side of the picture that the detector is shown, in pixels."""
+"""Longer side of the detector's input picture, in pixels."""
 
 _WIDEST = 4
-"""Sides of a picture in a ratio above this are not looked at in squares."""
+"""Pictures with a larger ratio of their sides are not divided into squares."""
 
 _GRAPH = """
 input_stream: "image"
@@ -116,11 +116,11 @@ class MediaPipeBackend:
         self._presence = float(self._get.get_float(packet))
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
-        """Find the faces in each of the images, best first."""
+        """Detect the faces in each image, those with the highest score first."""
         return [self._detect(image) for image in images]
 
     def _detect(self, image: Image) -> list[Detection]:
-        """In the whole picture and, if that is large and wide, in squares as high as it."""
+        """Detect faces in the whole picture; if it is large and wide, also in squares of it."""
         whole = self._look(image)
         height, width = image.shape[:2]
         side, reach = min(height, width), max(height, width)
@@ -133,19 +133,19 @@ class MediaPipeBackend:
             x, y = (start, 0) if width > height else (0, start)
             for face in self._look(image[y : y + side, x : x + side]):
                 box = face.box
-                # A face that a square cuts through is whole in its neighbour or in the picture.
+                # A face at the edge of a square is complete in the next square or in the picture.
                 low, size = (box.x, box.w) if width > height else (box.y, box.h)
                 cut = (k > 0 and low < 0) or (k < count - 1 and low + size > side)
                 moved = replace(face, box=replace(box, x=box.x + x, y=box.y + y))
                 if not cut and not any(moved.box.centred_in(other.box) for other in found):
                     found.append(moved)
-        # The squares see finer, so their boxes are better where both have one.
+        # The squares have a higher resolution, so that their boxes are more exact.
         found += [f for f in whole if not any(f.box.centred_in(other.box) for other in found)]
         return sorted(found, key=lambda detection: -detection.score)
 
     def _look(self, image: Image) -> list[Detection]:
         height, width = image.shape[:2]
-        # The network sees 192 x 192 pixels; making the picture smaller in two steps is cheaper.
+        # The input of the network is 192 x 192 pixels; scaling in two steps is faster.
         shrink = min(1.0, _ENOUGH / max(height, width))
         if shrink < 1:
             size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
@@ -164,7 +164,7 @@ class MediaPipeBackend:
         return sorted(found, key=lambda detection: -detection.score)
 
     def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
-        """Find the points of the face in each box; None where there is none after all."""
+        """Estimate the landmarks of the face in each box; None if there is no face."""
         height, width = image.shape[:2]
         faces: list[FaceLandmarks | None] = []
         if not boxes:

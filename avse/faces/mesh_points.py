@@ -1,6 +1,7 @@
-"""The points of MediaPipe's face mesh that are used, and a face made of them.
+"""The points of MediaPipe's face mesh that are used, and their conversion to a face.
 
-The face network of `avse.faces.native_backend` gives the same points: the mesh taught it.
+The face network of `avse.faces.native_backend` estimates the same points; it was trained with the
+mesh as the teacher.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SHAPE = (
     *(116, 345, 117, 346, 111, 340),
 )
 USED = tuple(dict.fromkeys([*LIPS, *RIGID, *SHAPE]))
-"""Every point that is used, once: lips and chin first."""
+"""Indices of the points that are used, without repetition; lips and chin come first."""
 
 _RIGID, _SHAPE = [USED.index(i) for i in RIGID], [USED.index(i) for i in SHAPE]
 
@@ -35,13 +36,13 @@ def face_of(
     *,
     bounds: FloatArray | None = None,
 ) -> FaceLandmarks | None:
-    """A face from its points; None if they coincide or are not numbers.
+    """Convert points to a face; None if they coincide or are not finite.
 
     Args:
-        points: (87, 3) those of `USED`, in pixels; z on the same scale, away from the camera.
+        points: (87, 3) the points of `USED`, in pixels; z on the same scale, away from the camera.
         picture: (height, width).
-        presence: 0..1, how sure it is that this is a face.
-        bounds: (n, 2) points whose bounds are the box; `points` if left out.
+        presence: probability that this is a face, 0..1.
+        bounds: (n, 2) points whose bounds are the box; None for `points`.
     """
     try:
         head = fit_head(points[_RIGID])

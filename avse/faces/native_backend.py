@@ -1,10 +1,11 @@
-"""The default face backend: CenterFace finds faces, and two small networks of avse read them.
+"""The default face backend: CenterFace detects faces, two small networks estimate landmarks.
 
-The face network takes a grey square of 112 pixels around a face and gives the points of
-`avse.faces.mesh_points`, from which the head is known. The mouth network takes a square of 64
-pixels around the mouth, upright and at the scale of the head, and gives lips and chin in the frame
-of the head, so that errors of the head do not shake the lips. MediaPipe's attention mesh taught
-both; see `pretrained/MODEL_CARD.md`. All faces of a picture go through them as one batch.
+The input of the face network is a grey square of 112 pixels around a face; its output are the
+points of `avse.faces.mesh_points`, to which the head pose is fitted. The input of the mouth network
+is a square of 64 pixels around the mouth, aligned to the roll and scale of the head; its output are
+lips and chin in the frame of the head, so that errors of the head pose do not move the lips. Both
+were trained with MediaPipe's attention mesh as the teacher; see `pretrained/MODEL_CARD.md`. All
+faces of a picture are one batch.
 """
 
 from __future__ import annotations
@@ -28,41 +29,42 @@ FACE, MOUTH = "avse-face", "avse-mouth"
 """Names of the weights."""
 
 FACE_PX, MOUTH_PX = 112, 64
-"""Sides of the squares that the networks take."""
+"""Sides of the squares for the two networks, in pixels."""
 
 MARGIN = 1.45
-"""Side of the square around a face over the longer side of the face."""
+"""Side of the square around a face, relative to the longer side of the face."""
 
 MOUTH_SIDE, MOUTH_DOWN = 1.5, 0.5
-"""Side of the square around a mouth, and how far its middle lies below the tip of the nose, in
+"""Side of the square around a mouth, and distance of its centre below the tip of the nose, in
 distances between the outer eye corners."""
 
 CONTRAST = 8.0
-"""Added to the deviation of grey levels that a square is divided by: less is noise."""
+"""Added to the standard deviation by which grey levels are divided, so that noise is not
+amplified."""
 
 _MIN_PRESENCE = 0.5
 
 _MOST_ROLL = 1.2
-"""Radians by which a head may lean; see `avse.faces.turning` for those that lie."""
+"""Largest roll of a head in radians; `avse.faces.turning` handles rotated pictures."""
 
 
 class NativeBackend:
     """CenterFace, the face network and the mouth network.
 
     Args:
-        threads: how many compute.
+        threads: number of threads.
 
     Raises:
         MissingWeightsError: a file of weights is absent.
-        CorruptWeightsError: one is damaged.
+        CorruptWeightsError: a file of weights is damaged.
     """
 
     name = "native"
     close_px: int | None = None
     reads_luma = True
     least_motion = 0.002
-    """Its landmarks hardly shake: of 18 stills of real clips (zoomed, shaken, noisy; faces from 61
-    pixels on) lips move by 0.0009 at most, of people who talk by 0.004 and more."""
+    """Its landmarks hardly jitter: in 18 stills of real clips (zoomed, shaken, noisy; faces of 61
+    pixels and more), lips move by 0.0009 at most; in people who talk, by 0.004 and more."""
 
     def __init__(self, threads: int = 1) -> None:
         self.version = backend_version(self.name)
@@ -75,7 +77,7 @@ class NativeBackend:
         return [list(self.close_detector.detect(image)) for image in images]
 
     def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
-        """Find the points of the face in each box; None where there is none after all."""
+        """Estimate the landmarks of the face in each box; None if there is no face."""
         if not boxes:
             return []
         places = [face_place(box) for box in boxes]
@@ -88,7 +90,7 @@ class NativeBackend:
             else None
             for place, found, sure in zip(places, points, _share(presence), strict=True)
         ]
-        # The detector is unsure of heads that lie, so their picture is to be turned first.
+        # Detections of rotated heads are uncertain; `avse.faces.turning` rotates the picture first.
         faces = [
             face if face is not None and abs(face.head.roll) < _MOST_ROLL else None
             for face in faces
@@ -98,7 +100,7 @@ class NativeBackend:
         return [None if face is None else next(read) for face in faces]
 
     def _lips(self, image: Image, faces: Sequence[FaceLandmarks]) -> list[FaceLandmarks]:
-        """The same faces, with lips and chin as the mouth network reads them."""
+        """Replace lips and chin of faces by those of the mouth network."""
         if not faces:
             return []
         squares = [square(image, *_mouth(face.head), MOUTH_PX) for face in faces]
@@ -115,14 +117,17 @@ class NativeBackend:
 def square(
     image: Image, centre: tuple[float, float], side: float, roll: float, pixels: int
 ) -> FloatArray:
-    """A square of a picture, upright: (pixels, pixels) grey levels, 0 outside the picture.
+    """Crop a rotated square of a picture.
 
     Args:
         image: (height, width, 3) RGB, or (height, width) brightness.
-        centre: of the square, x and y in pixels of the picture.
+        centre: x and y of the centre of the square, in pixels of the picture.
         side: of the square, in pixels of the picture.
-        roll: by which it leans, radians, clockwise.
-        pixels: how many along a side of what is given.
+        roll: rotation of the square, in radians, clockwise.
+        pixels: side of the result.
+
+    Returns:
+        (pixels, pixels) float32 grey levels; 0 outside the picture.
     """
     x, y = centre
     reach = side * (abs(math.cos(roll)) + abs(math.sin(roll))) / 2 + 1
@@ -134,7 +139,7 @@ def square(
     part = Pillow.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
     if part.mode != "L":
         part = part.convert("L")
-    # A bilinear look-up skips pixels where it makes a picture less than half as large.
+    # Bilinear sampling skips pixels if it scales to less than half: reduce the picture first.
     coarse = max(1, int(side / pixels / 1.4))
     if coarse > 1:
         part = part.reduce(coarse)
@@ -157,12 +162,12 @@ def contrast_of(image: Image) -> float:
 
 
 def face_place(box: Box) -> tuple[tuple[float, float], float, float]:
-    """Centre, side and roll of the square around a face."""
+    """Compute centre, side and roll of the square around a face."""
     return box.centre, MARGIN * max(box.w, box.h, 1.0), box.roll
 
 
 def _mouth(head: Head) -> tuple[tuple[float, float], float, float]:
-    """Centre, side and roll of the square around a mouth."""
+    """Compute centre, side and roll of the square around a mouth."""
     down, roll = MOUTH_DOWN * head.scale, head.roll
     x, y = float(head.origin[0]), float(head.origin[1])
     centre = (x - down * math.sin(roll), y + down * math.cos(roll))
@@ -170,7 +175,7 @@ def _mouth(head: Head) -> tuple[tuple[float, float], float, float]:
 
 
 def as_batch(squares: Sequence[FloatArray], contrast: float = CONTRAST) -> FloatArray:
-    """Squares as (n, 1, pixels, pixels), without their means, at the usual contrast."""
+    """Normalise the mean and the contrast of squares: (n, 1, pixels, pixels) float32."""
     grey = np.stack(squares)[:, None]
     spread = grey.std(axis=(2, 3), keepdims=True) + np.float32(contrast)
     return np.asarray((grey - grey.mean(axis=(2, 3), keepdims=True)) / spread, np.float32)
@@ -179,7 +184,7 @@ def as_batch(squares: Sequence[FloatArray], contrast: float = CONTRAST) -> Float
 def _in_picture(
     points: FloatArray, centre: tuple[float, float], side: float, roll: float
 ) -> FloatArray:
-    """Points in units of half the square, from its middle, in pixels of the picture."""
+    """Convert points from coordinates of a square, in half sides, to pixels of the picture."""
     cosine, sine = math.cos(roll), math.sin(roll)
     x, y, z = points.T * np.float32(side / 2)
     turned = [centre[0] + cosine * x - sine * y, centre[1] + sine * x + cosine * y, z]
@@ -187,5 +192,5 @@ def _in_picture(
 
 
 def _share(logits: FloatArray) -> FloatArray:
-    """Logits as 0..1."""
+    """The logistic function of logits, 0..1."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)

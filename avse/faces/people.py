@@ -19,21 +19,21 @@ _NEAR_S = 0.5
 
 @dataclass(frozen=True)
 class Person:
-    """A person whose face can be seen.
+    """A person whose face is visible.
 
     Attributes:
-        number: 1 for the first; in order of appearance, then row by row, from left to right.
-        first_seen: instant of the first sighting, in seconds from `Scene.origin`.
-        seconds_on_screen: how long the face was in sight.
+        number: from 1, in order of appearance, then row by row, from left to right.
+        first_seen: time of the first sighting, in seconds from `Scene.origin`.
+        seconds_on_screen: time for which the face is visible.
         box: x, y, width, height of the face in pixels of the source picture, the median over time.
         times: (n,) time of each sighting, in seconds from `Scene.origin`.
-        boxes: (n, 4) x, y, width, height at each, as fractions of the picture.
-        lips: the lip landmarks over the recording, 25 frames a second.
+        boxes: (n, 4) x, y, width, height at each sighting, as fractions of the picture.
+        lips: the lip landmarks over the recording, 25 frames per second.
         thumbnail: (h, w, 3) uint8 RGB, the best view of the face.
         face: (128,) description by the face recognition network, None without one.
         name: from a file of people or from corrections; None without a name.
         also: further numbers of this person, joined by hand.
-        still: whether this is a photograph, a poster or a frozen picture.
+        still: whether the face is a photograph, a poster or a frozen picture.
     """
 
     number: int
@@ -80,7 +80,7 @@ class People:
     Attributes:
         persons: in order of their numbers.
         width, height: of the source picture, in pixels.
-        cuts: instants at which a new shot begins, in seconds.
+        cuts: times at which a new shot begins, in seconds.
     """
 
     persons: tuple[Person, ...]
@@ -95,11 +95,11 @@ class People:
         return len(self.persons)
 
     def numbered(self, number: int) -> Person | None:
-        """The person of that number, also where it was joined to another."""
+        """The person with a number, which may be one of several; None if there is none."""
         return next((person for person in self.persons if number in person.numbers), None)
 
     def named(self, name: str) -> Person | None:
-        """The person of that name."""
+        """The person with a name; None if there is none."""
         return next((person for person in self.persons if person.name == name), None)
 
     def at(self, time: float | Fraction, x: float, y: float) -> Person | None:
@@ -110,8 +110,8 @@ class People:
             x, y: 0..1 from the left and from the top.
 
         Returns:
-            The person whose face holds the point; else whose face is within half its size of it;
-            else None. Of several, the one whose middle is nearest in face sizes.
+            The person whose face contains the point, or is within half its size of it; None if
+            there is none. Of several, the one whose centre is nearest in face sizes.
         """
         best: Person | None = None
         nearest = 1.0
@@ -130,16 +130,16 @@ class People:
 def joined(people: People, groups: Sequence[Sequence[int]]) -> People:
     """Join people who are one person.
 
-    A joined person keeps the lowest of their numbers, the others go on to mean them, and nobody
-    else's number changes. Where several of their faces are in sight at once (a speaker and the
-    screen behind them), the largest counts.
+    A joined person keeps the lowest number, and the other numbers are in `also`. The numbers of
+    other people do not change. If several of the faces are visible at the same time (a speaker and
+    the screen behind), the largest face is used.
 
     Args:
-        people: of one recording.
-        groups: numbers of one person each.
+        people: the people of a recording.
+        groups: each the numbers of one person.
 
     Raises:
-        KeyError: nobody has that number.
+        KeyError: there is no person with one of the numbers.
     """
     persons = {person.number: person for person in people}
     for group in groups:

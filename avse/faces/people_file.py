@@ -1,10 +1,10 @@
-"""A file of people: who has which name, and by what they are known again.
+"""A file of people: their names, and how they are recognised.
 
     [anna]
-    number = 1                     # person 1 of whatever recording is worked on
+    number = 1                     # person 1 of any recording
 
     [ben]
-    reference = "ben.jpg"          # a picture, or a recording, with nobody else in it
+    reference = "ben.jpg"          # a picture or a recording of this person alone
 
     [cleo]
     reference = "talk.mp4"
@@ -15,7 +15,7 @@
     network = "dlib-resnet-v1"
     description = "..."            # 128 numbers of 16 bits, in base64
 
-A description of a face is biometric data: whoever has the file can recognise the person.
+A description of a face is biometric data: the file allows anyone to recognise the person.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _TAKEN = ("all", "residual", ".", "..")
 
 @dataclass(frozen=True)
 class Known:
-    """Somebody in a file of people.
+    """An entry in a file of people.
 
     Attributes:
-        name: what they are called.
-        number: theirs in `reference`, or else in the recording that is worked on.
-        reference: a picture or a recording of them.
-        faces: (128,) descriptions by which they are known again.
-        network: what made them.
+        name: of the person.
+        number: the person's number in `reference`, or in every recording without a reference.
+        reference: a picture or a recording of the person.
+        faces: (128,) descriptions of the person's face.
+        network: name of the network that made the descriptions.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Known:
 
     @property
     def by_face(self) -> bool:
-        """Whether it takes a face recognition network to find them."""
+        """Whether a face recognition network is needed to recognise the person."""
         return bool(self.faces) or self.reference is not None
 
 
@@ -72,8 +72,8 @@ def read_people(path: Path) -> list[Known]:
     """Read a file of people.
 
     Raises:
-        InputError: it cannot be read, or is not TOML.
-        UsageError: it says something that has no meaning.
+        InputError: the file cannot be read, or is not TOML.
+        UsageError: an entry is invalid, or two people have the same number.
     """
     table = _load(path)
     known = [_read_one(path, name, about) for name, about in table.items()]
@@ -85,10 +85,10 @@ def read_people(path: Path) -> list[Known]:
 
 
 def check_name(name: str) -> str:
-    """Refuse a name that could not be told from a number, or be part of a file's name.
+    """Check that a name is not a number, and can be part of a file name.
 
     Raises:
-        UsageError: such a name.
+        UsageError: it is not allowed.
     """
     wrong = (
         not name.strip()
@@ -107,7 +107,7 @@ def check_name(name: str) -> str:
 
 
 def new_name(recording: Path, number: int, taken: Iterable[str]) -> str:
-    """A name for somebody who has none yet: that of the recording, and the number in it."""
+    """Make an unused name for a person from the name of the recording and the person's number."""
     stem = "".join("_" if c in _NOT_IN_NAMES or not c.isprintable() else c for c in recording.stem)
     name = f"{stem.strip().lstrip('@-') or 'person'}-{number}"
     others = set(taken)
@@ -115,13 +115,13 @@ def new_name(recording: Path, number: int, taken: Iterable[str]) -> str:
 
 
 def entry(name: str, person: Person, network: str, recording: Path) -> str:
-    """What is added to a file of people so that this person is known again.
+    """Make the text that is appended to a file of people, so that a person is recognised.
 
     Args:
         name: of the person.
-        person: whose `face` is not None.
-        network: what described the face.
-        recording: where it was seen.
+        person: the person; `face` is not None.
+        network: name of the network that described the face.
+        recording: the recording of the face.
     """
     assert person.face is not None
     description = base64.b64encode(person.face.astype("<f2").tobytes()).decode("ascii")
@@ -164,7 +164,7 @@ def _read_one(path: Path, name: str, about: object) -> Known:
     if reference is not None and not isinstance(reference, str):
         raise UsageError(f"{where}: reference is not the name of a file", "put it into quotes")
     if number is not None and reference is None and "faces" in about:
-        number = None  # remembered since it was numbered
+        number = None  # the number was given before the person was remembered
     faces, networks = _read_faces(where, about.get("faces", []))
     return Known(
         name,

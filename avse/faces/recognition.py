@@ -1,9 +1,8 @@
-"""Whose face is it, by a face recognition network: an extra, `pip install "avse[identity]"`.
+"""Face recognition by a network: an extra, `pip install "avse[identity]"`.
 
-dlib's ResNet (29 layers, made public domain by its author, D. King; https://github.com/davisking/
-dlib-models) turns a face squared up to its eyes into 128 numbers, whose Euclidean distance is small
-for two pictures of one person. Its weights come inside the package face_recognition_models, so
-nothing is downloaded when the program runs.
+dlib's ResNet (29 layers, public domain, by D. King; https://github.com/davisking/dlib-models) maps
+an aligned face to 128 numbers, whose Euclidean distance is small for two pictures of one person.
+Its weights are in the package face_recognition_models, so that nothing is downloaded at run time.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from avse.types import FloatArray
 EXTRA_HINT = 'pip install "avse[identity]"'
 
 SIZE = 128
-"""Numbers in the description of a face."""
+"""Number of values in the description of a face."""
 
 _PACKAGE = "face_recognition_models"
 _WEIGHTS = "models/dlib_face_recognition_resnet_model_v1.dat"
 
 _SIDE, _PADDING = 150, 0.25
-"""Side of the picture that the network takes, in pixels, and air around its unit square."""
+"""Side of the network's input in pixels, and the margin around the unit square of `_PLACES`."""
 
 _PLACES = np.array(
     [
@@ -38,16 +37,16 @@ _PLACES = np.array(
         (0.4901123135679, 0.6277975316475),
     ]
 )  # fmt: skip
-"""Where dlib puts the eye corners, from left to right, and the base of the nose (dlib,
-image_transforms/interpolation.h, get_face_chip_details)."""
+"""Places of the eye corners, from left to right, and of the base of the nose in the network's input
+(dlib, image_transforms/interpolation.h, get_face_chip_details)."""
 
 
 class Recogniser(Protocol):
-    """Describes faces so that descriptions of one person are near each other."""
+    """A face recognition network; its descriptions of one person are close to each other."""
 
     @property
     def name(self) -> str:
-        """Of the network; descriptions of different networks cannot be compared."""
+        """Name of the network; descriptions of different networks cannot be compared."""
         ...
 
     def describe(self, image: Image, face: FaceLandmarks) -> FloatArray:
@@ -94,7 +93,7 @@ def available() -> bool:
 
 
 def recogniser_version() -> str | None:
-    """A text that is another one whenever a network may say something else; None without one."""
+    """Versions of the network and its packages, on which descriptions depend; None without one."""
     if not available():
         return None
     packages = ("dlib-bin", "dlib", "face-recognition-models")
@@ -102,7 +101,7 @@ def recogniser_version() -> str | None:
 
 
 def open_recogniser() -> Recogniser | None:
-    """The network, or None where the extra is not installed.
+    """Open the network; None if the extra is not installed.
 
     Raises:
         CorruptWeightsError: the weights cannot be read.
@@ -111,10 +110,10 @@ def open_recogniser() -> Recogniser | None:
 
 
 def square_up(image: Image, head: Head) -> Image:
-    """(150, 150, 3) uint8: the face turned, scaled and moved to where the network expects it.
+    """Align a face for the network: rotate, scale and crop it to (150, 150, 3) uint8.
 
-    The least-squares similarity from five points of the head to their places. They are taken from
-    the pose of the whole head, which shakes less than single landmarks.
+    The transform is the least-squares similarity from five points of the head to `_PLACES`. The
+    points are computed from the head pose, which jitters less than single landmarks.
     """
     points = head.anchors()
     source = points[:, 0] + 1j * points[:, 1]

@@ -26,14 +26,14 @@ def describe_references(
     """Replace references by descriptions of the faces in them.
 
     Args:
-        known: as `avse.faces.people_file.read_people` gives them.
+        known: the result of `avse.faces.people_file.read_people`.
         backend: the face backend.
         recogniser: the face recognition network, if there is one.
 
     Raises:
-        MissingExtraError: faces are to be recognised, and there is no network for it.
-        InputError: a reference cannot be read, or does not show one face.
-        UsageError: a description was made by another network, or a number nobody has.
+        MissingExtraError: an entry needs face recognition, and there is no network for it.
+        InputError: a reference cannot be read, or does not show exactly one face.
+        UsageError: a description was made by another network, or a person does not exist.
     """
     if recogniser is None:
         by_face = next((one for one in known if one.by_face), None)
@@ -93,7 +93,7 @@ def _face_in(
 
 
 def _picture(path: Path) -> Image | None:
-    """(h, w, 3) RGB, upright, at most 1280 pixels wide and high; None if it is not a picture."""
+    """Read a picture, (h, w, 3) RGB, upright, at most 1280 pixels; None if it is not a picture."""
     from PIL import Image as Pictures
     from PIL import ImageOps, UnidentifiedImageError
 

@@ -68,7 +68,7 @@ class Track:
         self.spans = [(self.first_seen, self.last_seen)]
 
     def part(self) -> Track:
-        """Give what was seen since the face became strange to a new track."""
+        """Move the sightings since the face became another person's to a new track."""
         assert self.strange is not None
         other = Track(self.box, self.strange, self._recogniser)
         other.sightings = [self.sightings[0].part(self.strange)]
@@ -79,14 +79,14 @@ class Track:
         return other
 
     def forget_from(self, time: Fraction) -> None:
-        """Take back what was seen at `time` and later; something was seen before."""
+        """Remove the sightings at `time` and later; there have to be earlier ones."""
         for part in self.sightings:
             part.forget_after(time - _INSTANT)
         self.spans = [(a, min(b, time - _INSTANT)) for a, b in self.spans if a < time]
         self.last_seen = max((b for _, b in self.spans), default=self.first_seen)
 
     def copied(self) -> Track:
-        """A copy that can be joined to others while this one is followed on."""
+        """Make a copy that can be joined to other tracks while this one continues."""
         other = copy.copy(self)
         other.keys, other.sightings = list(self.keys), list(self.sightings)
         other.spans = list(self.spans) or [(self.first_seen, self.last_seen)]
@@ -94,11 +94,11 @@ class Track:
         return other
 
     def together(self, other: Track) -> bool:
-        """Whether both are in sight at some instant."""
+        """Whether both tracks are visible at the same time."""
         return any(a <= d and c <= b for a, b in self.spans for c, d in other.spans)
 
     def absorb(self, other: Track) -> None:
-        """Take over what is known of a later or earlier stretch of the same person."""
+        """Add a later or earlier track of the same person."""
         if other.first_seen < self.first_seen:
             self.first_seen, self.first_box = other.first_seen, other.first_box
         if other.last_seen > self.last_seen:
@@ -115,10 +115,10 @@ class Track:
 
 
 def rejoin(tracks: Sequence[Track]) -> list[Track]:
-    """Join the tracks that are certainly one person, most similar first.
+    """Join the tracks that are certainly of one person, the most similar ones first.
 
-    Average linkage: two groups are one person if they are alike on average over their tracks. Two
-    tracks in sight at the same time never are, nor whoever shares a group with either.
+    Tracks are clustered by average linkage: two groups are joined if their tracks are similar
+    enough on average. Groups with two tracks that are visible at the same time are never joined.
     """
     alive = list(tracks)
     count = len(alive)

@@ -16,7 +16,7 @@ _FIRST_ROOM = 64
 
 
 class Sightings:
-    """Instants, boxes and head-fixed lips of one face, in order of time, in growing arrays."""
+    """Times, boxes and head-fixed lips of one face, in order of time, in growing arrays."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -42,9 +42,9 @@ class Sightings:
         """Add a sighting.
 
         Args:
-            time: its instant.
-            box: in any unit.
-            lips: (43, 3) head-fixed, if readable.
+            time: of the sighting, in seconds.
+            box: x, y, width, height, in any unit.
+            lips: (43, 3) head-fixed; None without landmarks.
             confidence: (43,) of the lips.
             pose: yaw and pitch of the head, in radians.
         """

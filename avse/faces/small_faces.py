@@ -1,9 +1,9 @@
-"""Detection of small faces in large pictures, now and then, at a higher resolution.
+"""Detection of small faces in large pictures, at intervals, at a higher resolution.
 
-Some detectors take 192 x 192 pixels, in which a face of 50 pixels in 1080 lines vanishes. They are
-run on a dozen squares of the picture, at the beginning of a shot and every second and a half; in
-between, landmarks track the face as usual. A `CloseDetector` needs no squares: it takes the whole
-picture at a higher resolution.
+Some detectors scale pictures to 192 x 192 pixels, in which a face of 50 pixels in 1080 lines is
+lost. They are run on a dozen squares of the picture, at the beginning of a shot and every 1.5 s; in
+between, landmarks track the face as usual. A `CloseDetector` needs no squares: it processes the
+whole picture at a higher resolution.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from avse.faces.detect import Box, Detection, FaceBackend, Image, close_detector
 _EVERY_S = Fraction(3, 2)
 _SELDOM_S = 6
 """Longest interval of a `CloseDetector`, in seconds: the interval doubles each time that no new
-face
-is found."""
+face is found."""
 
 _OVERLAP = 0.2
 _MIN_SCORE, _MIN_PX = 0.75, 32
 """Minimal score and size of a face that is detected only in a square. Faces of 40 pixels and more
-have
-0.85; textures, stars and parts of machines sometimes have 0.8, small ones most often."""
+have a score of 0.85; textures, stars and parts of machines sometimes have 0.8, mostly small
+ones."""
 
 _SMALL = 0.5
 """A face is small below this share of the side of a square; larger ones are detected in the whole

@@ -1,9 +1,8 @@
-"""Faces of a recording, chunk by chunk, in any order: for a page that cannot wait for the whole.
+"""Find the people of a recording chunk by chunk, in any order, for the page.
 
-`avse.scene.scene.look` reads a picture once, from its first frame to its last. A survey reads the
-chunk that is wanted now and joins what it finds: a person keeps the same number from chunk to
-chunk, also where chunks were read in another order, as far as the joining of face tracks across
-cuts can tell.
+`avse.scene.scene.look` reads a recording from the first frame to the last. A survey reads the chunk
+that is needed next, and joins the tracks of all chunks. A person keeps the same number in all
+chunks, in whatever order they are read, as far as face tracks can be joined across cuts.
 """
 
 from __future__ import annotations
@@ -31,28 +30,28 @@ from avse.faces.track import (
 )
 
 OpenFrames = Callable[[Fraction], Iterator[Frame]]
-"""Instant -> frames from there on, with times on the same clock."""
+"""Time -> frames from there on, with times on the same clock."""
 
 _MANY = 64
-"""Tracks that pile up before those of one person are joined for good, which bounds time."""
+"""Number of finished tracks from which tracks of one person are joined, to bound computing time."""
 
 _SAME = 0.4
-"""Overlap of boxes, on average over time, from which two tracks are of one face."""
+"""Median overlap of boxes over time, above which two tracks are of one face."""
 
 _RUNS = 2
-"""Readers that are kept open: where the person listens, and where the rest is being read."""
+"""Maximum number of open readers: one near the playhead, and one for the rest."""
 
 
 @dataclass
 class _Run:
-    """A tracker that reads on.
+    """A tracker that reads consecutive chunks.
 
     Attributes:
-        tracker: with all that it has seen.
-        frames: to come.
-        next: the chunk that it reads next.
-        inside: whether it has read some of that chunk already.
-        pending: the first frame of the next chunk.
+        tracker: the tracker.
+        frames: the frames to come.
+        next: the next chunk.
+        inside: whether some frames of that chunk are read already.
+        pending: the first frame of that chunk, if it is read but not tracked.
     """
 
     tracker: FaceTracker
@@ -66,16 +65,16 @@ class FaceSurvey:
     """Finds people, chunk by chunk.
 
     Args:
-        open_frames: reads the picture from an instant on.
-        backend: finds faces and landmarks.
-        begin: instant at which chunk 0 begins.
-        chunk_s: length of a chunk.
+        open_frames: opens the frames from a time on.
+        backend: the face backend.
+        begin: time at which chunk 0 begins, in seconds.
+        chunk_s: length of a chunk in seconds.
         scale: pixels of the source per pixel of the frames.
         recogniser: the face recognition network, if there is one.
         settings: see `FaceSettings`.
 
     Attributes:
-        done: chunks that were looked at.
+        done: chunks in which faces were detected.
     """
 
     def __init__(
@@ -102,12 +101,12 @@ class FaceSurvey:
         self.done: set[int] = set()
 
     def look(self, chunk: int, stop: Callable[[], bool] = lambda: False) -> bool:
-        """Look for faces in a chunk, unless that was done.
+        """Detect the faces in a chunk, unless this was done before.
 
         Args:
             chunk: its number.
-            stop: asked between frames; if it says yes, the chunk is left, to be gone on with when
-                it is asked for again.
+            stop: called after each frame; if it returns True, the chunk is left, and the next call
+                continues there.
 
         Returns:
             Whether the chunk is done.
@@ -133,9 +132,9 @@ class FaceSurvey:
         return True
 
     def people(self) -> People:
-        """Everybody who was found so far. Numbers stay the same from call to call.
+        """All people so far. Their numbers stay the same from call to call.
 
-        Two people who turn out to be one keep the lower number; the other number is in `also`.
+        Two people who are found to be one keep the lower number; the other number is in `also`.
         """
         if len(self._ended) > _MANY:
             self._ended = rejoin(self._ended)
@@ -143,7 +142,7 @@ class FaceSurvey:
         for run in self._runs:
             run.tracker.tidy(_MANY)
             tracks += run.tracker.so_far()
-        # A face that was pointed at may be followed anyway, now that its chunk was looked at.
+        # A face that the user has marked may also be tracked, when its chunk is done.
         tracks += [
             track.copied()
             for track in self._pointed
@@ -161,7 +160,7 @@ class FaceSurvey:
         return People(tuple(persons), *self._size, tuple(cuts))
 
     def look_again(self, hint: Hint) -> bool:
-        """Look for a face that was missed, near a moment at which somebody pointed at it.
+        """Detect a missed face near the time and place at which the user has marked it.
 
         Returns:
             Whether a face was found there.
@@ -179,7 +178,7 @@ class FaceSurvey:
         return bool(found)
 
     def close(self) -> None:
-        """Let go of all readers."""
+        """Close all readers."""
         for run in list(self._runs):
             self._end(run)
 
@@ -187,7 +186,7 @@ class FaceSurvey:
         return self._begin + chunk * self._chunk
 
     def _run_at(self, chunk: int) -> _Run:
-        """The run that reads this chunk next, or a new one."""
+        """Find the run whose next chunk is this one, or start a new run."""
         for run in self._runs:
             if run.next == chunk:
                 self._runs.remove(run)
@@ -214,13 +213,13 @@ class FaceSurvey:
             yield following
 
     def _end(self, run: _Run) -> None:
-        """Read no further, and keep what was seen."""
+        """End a run, and keep its tracks up to the last complete chunk."""
         close = getattr(run.frames, "close", None)
         if close is not None:
             close()
         self._runs.remove(run)
         tracks = run.tracker.end()
-        if run.inside:  # this chunk will be read anew, by another run
+        if run.inside:  # another run will read this chunk from its beginning
             start = self._start_of(run.next)
             tracks = [track for track in tracks if track.first_seen < start]
             for track in tracks:
@@ -229,7 +228,7 @@ class FaceSurvey:
         self._cuts |= set(run.tracker.cuts)
 
     def _numbered(self, tracks: Sequence[Track]) -> list[list[int]]:
-        """The numbers of each track: its own first, then those that it had apart before."""
+        """The numbers of each track: the lowest first, then those of tracks joined since then."""
         taken: set[int] = set()
         out: list[list[int]] = [[] for _ in tracks]
         longest_first = sorted(range(len(tracks)), key=lambda i: -_seconds(tracks[i]))
@@ -247,7 +246,7 @@ class FaceSurvey:
 
 
 def _is_same_face(one: Track, other: Track) -> bool:
-    """Whether two tracks follow one face: their boxes overlap where both are in sight."""
+    """Whether two tracks are of one face: their boxes overlap where both are visible."""
     first, second = (Sightings.joined(track.sightings) for track in (one, other))
     _, i, j = np.intersect1d(first.times, second.times, return_indices=True)
     overlaps = [

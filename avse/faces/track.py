@@ -1,4 +1,4 @@
-"""Face tracking: from frames to people, through gaps and across cuts."""
+"""Face tracking: from frames to people, across gaps and cuts."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class FaceTracker:
             if track in seen and other in seen:
                 boxes = seen[track].box, seen[other].box
                 if boxes[0].overlap(boxes[1]) > _TWICE:
-                    # The one in front is found where it was; the one behind, where it was not.
+                    # Of two faces that meet, the track of the one behind jumps to the one in front.
                     moved = {t: seen[t].box.overlap(t.box) for t in (track, other)}
                     del seen[min(moved, key=lambda t: moved[t])]
         return seen
@@ -261,7 +261,7 @@ class FaceTracker:
                 seen[track] = face
                 self._lost = [other for other in self._lost if other is not track]
                 continue
-            # A face, but bent or turned so far that its lips cannot be read.
+            # A face that is turned so far that there are no landmarks.
             track.box, track.last_seen = item.box, time
             track.sightings[0].append(time, self._corners(item.box))
             if column not in taken:
@@ -288,7 +288,7 @@ class FaceTracker:
             elif track.strange is None:
                 track.strange = time
             else:
-                # Twice in a row: since the first time it has been somebody else.
+                # Twice in a row: from the first time on, it is another person.
                 other = track.part()
                 self._end([track])
                 track = other

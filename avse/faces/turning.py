@@ -1,7 +1,8 @@
-"""Pictures that lie on their side or stand on their head, without a note in the file that says so.
+"""Recordings whose picture is rotated, without a rotation in the file.
 
-Detectors find upright faces. Where there are none, a few frames are tried the other ways up; then
-the whole recording is gone through turned, and what was found is turned back.
+Detectors find upright faces only. If there are none, a few frames are tried with the other three
+rotations; then the whole recording is processed with the best one, and the results are rotated
+back.
 """
 
 from __future__ import annotations
@@ -19,29 +20,33 @@ from avse.faces.scaling import fit_inside
 from avse.types import FloatArray
 
 _KEPT, _KEPT_PX = 16, 720
-"""Frames that are kept to be tried, and their longer side in pixels."""
+"""Maximum number of frames to try, and their longer side in pixels."""
 
 _LEAST = 2
-"""Frames with a face from which a way up is believed."""
+"""Smallest number of frames with a face for a rotation to be accepted."""
 
 
 @dataclass(frozen=True)
 class Turned:
-    """A frame that was turned."""
+    """A rotated frame."""
 
     time: Fraction
     image: Image = field(repr=False)
 
 
 class Samples:
-    """Keeps up to 16 frames of those that pass, evenly spread, however many they are; small."""
+    """Stores up to 16 frames of a recording of unknown length, evenly spaced and scaled down.
+
+    Attributes:
+        images: the frames.
+    """
 
     def __init__(self) -> None:
         self.images: list[Image] = []
         self._stride, self._count = 1, 0
 
     def watch(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """The same frames."""
+        """Pass frames on, and store some of them."""
         for frame in frames:
             if self._count % self._stride == 0:
                 self.images.append(fit_inside(frame.image, _KEPT_PX))
@@ -52,14 +57,14 @@ class Samples:
 
 
 def find_turn(images: Sequence[Image], backend: FaceBackend) -> int:
-    """By how many quarters, counter-clockwise, pictures have to be turned to show faces upright.
+    """Find the rotation with which pictures show upright faces.
 
     Args:
-        images: some of a recording.
-        backend: finds faces.
+        images: some pictures of a recording.
+        backend: the face backend.
 
     Returns:
-        1, 2 or 3; 0 if no way up shows a face in more than one of them.
+        Quarter turns counter-clockwise, 1 to 3; 0 if no rotation shows faces in two pictures.
     """
     counts = {}
     for quarters in (1, 3, 2):
@@ -75,13 +80,18 @@ def _shows_face(image: Image, backend: FaceBackend) -> bool:
 
 
 def turn_frames(frames: Iterable[Frame], quarters: int) -> Iterator[Turned]:
-    """Turn every picture counter-clockwise by so many quarters."""
+    """Rotate every picture counter-clockwise by a number of quarter turns."""
     for frame in frames:
         yield Turned(frame.time, np.ascontiguousarray(np.rot90(frame.image, quarters)))
 
 
 def turn_back(people: People, quarters: int) -> People:
-    """People found in pictures that were turned, at their places in the pictures as they are."""
+    """Convert the boxes of people in rotated pictures to those in the original pictures.
+
+    Args:
+        people: the people in the rotated pictures.
+        quarters: the quarter turns of `turn_frames`.
+    """
     width, height = people.width, people.height
     if quarters % 2:
         width, height = height, width
@@ -96,10 +106,14 @@ def turn_back(people: People, quarters: int) -> People:
 
 
 def turn_boxes(boxes: FloatArray, quarters: int) -> FloatArray:
-    """Boxes (n, 4) as fractions of a picture that is turned counter-clockwise by so many quarters.
+    """Rotate boxes with their picture.
+
+    Args:
+        boxes: (n, 4) x, y, width, height as fractions of the picture.
+        quarters: quarter turns counter-clockwise; negative for clockwise.
 
     Returns:
-        (n, 4) x, y, width, height as fractions of the turned picture.
+        (n, 4) as fractions of the rotated picture.
     """
     for _ in range(quarters % 4):
         x, y, w, h = boxes.T

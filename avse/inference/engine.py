@@ -55,12 +55,12 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """How close stems stay to the mixture where the lips are unreliable.
+class MixtureBlend:
+    """How much of the mixture goes into stems, because the lips are unreliable.
 
     Attributes:
-        share: 0 (the masks as they are) to 1 (equal shares of the mixture).
-        speakers: (people,) bool, whose masks are changed.
+        share: 0 (the estimated masks) to 1 (equal shares of the mixture).
+        speakers: (people,) bool, the people whose masks are changed.
     """
 
     share: float
@@ -174,7 +174,7 @@ class Engine:
         *,
         begin: int = 0,
         offscreen: bool = False,
-        doubt: Doubt | None = None,
+        blend: MixtureBlend | None = None,
         known: npt.NDArray[np.float64] | None = None,
         enrolment: Enrolment | None = None,
         exact: bool = True,
@@ -188,7 +188,7 @@ class Engine:
             sound: the recording.
             begin: video frame at which blocks begin.
             offscreen: whether to separate off-screen speech and crowds too.
-            doubt: see `Doubt`.
+            blend: see `MixtureBlend`; None for none.
             known: voiceprints of all people from an earlier run over this recording, see
                 `SpeakerTracker.known`.
             enrolment: the result of `enrol`, or None.
@@ -201,7 +201,7 @@ class Engine:
         """
         if known is None and enrolment is not None:
             known = enrolment.sums
-        run = Run(self, lips, sound, begin, offscreen, doubt, known)
+        run = Run(self, lips, sound, begin, offscreen, blend, known)
         run.exact, run.watch = exact, watch
         run.estimator.voices = None if enrolment is None else enrolment.voices()
         return run
@@ -260,11 +260,11 @@ class Run:
         sound: Sound,
         begin: int,
         offscreen: bool,
-        doubt: Doubt | None,
+        blend: MixtureBlend | None,
         known: npt.NDArray[np.float64] | None,
     ) -> None:
         settings = engine.settings
-        self.sound, self.begin, self.doubt = sound, begin, doubt
+        self.sound, self.begin, self.blend = sound, begin, blend
         self.exact = True
         self.watch: Callable[[MaskBlock], None] | None = None
         self.gate = settings.gate
@@ -304,8 +304,8 @@ class Run:
         masks = self.estimator.masks(self.sound.downmix(audio_begin(first)), first)
         if self.gate:
             masks = gated(masks)
-        if self.doubt is not None and self.doubt.share:
-            masks = map(self._doubted, masks)
+        if self.blend is not None and self.blend.share:
+            masks = map(self._blended, masks)
         yield from masks if self.estimator.offscreen is None else self.tracker.assigned(masks)
 
     def cues(self) -> Iterator[FloatArray]:
@@ -365,10 +365,10 @@ class Run:
             push(samples)
         yield from emit(applier.finish())
 
-    def _doubted(self, block: MaskBlock) -> MaskBlock:
+    def _blended(self, block: MaskBlock) -> MaskBlock:
         """Move masks towards equal shares of the mixture."""
-        assert self.doubt is not None
-        share, speakers = np.float32(self.doubt.share), self.doubt.speakers.astype(np.float32)
+        assert self.blend is not None
+        share, speakers = np.float32(self.blend.share), self.blend.speakers.astype(np.float32)
         equal = share * speakers / max(1.0, float(speakers.sum()))
         masks = (1 - share) * block.masks + equal[:, None, None]
         return dataclasses.replace(block, masks=np.asarray(masks, np.complex64))

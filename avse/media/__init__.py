@@ -2,7 +2,7 @@
 
 Everything streams: memory does not grow with the length of a recording. Time is a rational number
 of seconds (`fractions.Fraction`) on the container's own clock, as stored: a file whose first time
-stamp is 0.5 s keeps that number. PyAV, SciPy and soundfile are imported by the functions that need
+stamp is 0.5 s keeps that number. PyAV, soxr and soundfile are imported by the functions that need
 them.
 """
 

@@ -1,4 +1,4 @@
-"""The beginning of a file as a file of its own, packets copied."""
+"""Copy the beginning of a file to another file, packet by packet."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from avse.media.opening import open_input, usable_audio, usable_video
 
 
 def copy_beginning(source: Path, path: Path, *, seconds: float) -> None:
-    """Copy the packets of pictures and sound up to a time; nothing is coded anew.
+    """Copy the packets of pictures and sound up to a time; nothing is encoded again.
 
-    What cannot be decoded is left out, so that tracks and pictures keep their numbers.
+    Streams that cannot be decoded are left out. The others keep their order, and so their picture
+    and track numbers.
 
     Args:
         source: a media file.
-        path: where to; its ending chooses the container, and .mkv takes most codecs.
-        seconds: from the first time stamp of the file on, by the order of decoding: pictures that
-            are shown after this may be among them.
+        path: the file to write; its ending chooses the container. Matroska (.mkv) holds most
+            codecs.
+        seconds: decoding time at which a stream ends, from the first time stamp of the file on.
+            Some of the last pictures may be shown later than that.
 
     Raises:
         MediaError: the source cannot be read.
-        OSError, ValueError: PyAV cannot read the one or write the other.
+        OSError, ValueError: PyAV cannot read the source or write the copy.
     """
     import av
 
@@ -35,7 +37,7 @@ def copy_beginning(source: Path, path: Path, *, seconds: float) -> None:
             if packet.dts * packet.time_base - begin >= seconds:
                 running.discard(packet.stream_index)
                 if not running:
-                    break  # what follows may be hours
+                    break  # the rest need not be read
                 continue
             packet.stream = copies[packet.stream_index]
             new.mux(packet)

@@ -1,4 +1,4 @@
-"""How many bits a sound track's samples had before they were stored."""
+"""The bit depth of a sound track's samples, before they were compressed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _LOSSLESS = frozenset({"wavpack", "tta", "truehd", "mlp", "ape", "tak", "shorten
 def source_depth(
     codec: str, sample_format: str, extradata: bytes | None
 ) -> tuple[int | None, bool]:
-    """Depth and kind of a lossless source.
+    """Bit depth of a lossless source, and whether its samples are floating point.
 
     Args:
         codec: FFmpeg's name of the decoder.
-        sample_format: what the decoder gives, such as "s32p".
+        sample_format: the sample format of decoded frames, such as "s32p".
         extradata: the codec's header, if any.
 
     Returns:
-        bits per sample, None for lossy codecs; and whether samples are floating point.
+        Bits per sample, None for lossy codecs; and whether samples are floating point.
     """
     pcm = _PCM.match(codec)
     if pcm:
@@ -27,7 +27,7 @@ def source_depth(
     header = extradata or b""
     decoded = sample_format.removesuffix("p")
     if codec == "flac":
-        if len(header) >= 14:  # STREAMINFO: 20 bits rate, 3 bits channels, 5 bits depth - 1
+        if len(header) >= 14:  # STREAMINFO: 20 bits rate, 3 bits channels - 1, 5 bits depth - 1
             return _whole_bytes((int.from_bytes(header[10:14], "big") >> 4 & 31) + 1), False
         return (16 if decoded == "s16" else 24), False
     if codec == "alac":

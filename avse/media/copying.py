@@ -1,4 +1,4 @@
-"""Copy streams of one container into another without decoding them."""
+"""Copy streams from one container to another without decoding them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400  # AV_DISPOSITION_*
 _QUICKTIME = ("mp4", "mov")
 _CALLED = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM"}
-# Tags that describe how the source was packed, and would be untrue of the copy.
+# Tags that describe the container of the source, and would be wrong in the copy.
 _PACKING_TAGS = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 )
 _MIME_TYPES = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png")}
-# FFmpeg writes QuickTime's own numbers for languages, and looks them up by these names.
+# QuickTime has numbers for languages; FFmpeg looks them up by these codes.
 _MAC_LANGUAGES = {
     "deu": "ger",
     "nld": "dut",
@@ -44,7 +44,7 @@ _MAC_LANGUAGES = {
     "rum": "ron",
     "slo": "slk",
 }
-_LONGEST_WAIT = 32  # packets without a decoding time; no codec reorders more
+_LONGEST_WAIT = 32  # packets without a decoding time at the beginning; no codec reorders more
 
 
 class Copier:
@@ -54,14 +54,13 @@ class Copier:
         source: the file to copy from.
         output: the file to copy to, header not written yet.
         kind: FFmpeg's name of the output's container.
-        drop_unsupported: leave out what the container cannot take instead of raising.
-        needed: numbers of the streams that are never left out: there is no video without its
-            picture.
-        keep_default: whether the sound track that plays by default stays it.
+        drop_unsupported: leave out streams that the container cannot hold, instead of raising.
+        needed: indices of the streams that are never left out, such as the picture.
+        keep_default: whether copied sound tracks keep the mark of the default track.
 
     Attributes:
-        streams: the streams that are copied packet by packet.
-        dropped: what was left out, in words.
+        streams: the streams of the source that are copied packet by packet.
+        dropped: descriptions of the streams that were left out.
     """
 
     def __init__(
@@ -85,17 +84,18 @@ class Copier:
         self._from_quicktime = "mov" in source.format.name.split(",")
         self._copies: dict[int, Stream] = {}
         self._converters: dict[int, SubtitleConverter] = {}
-        self._last: dict[int, int] = {}  # decoding time of the packet before, by source stream
+        self._last: dict[int, int] = {}  # decoding time of the last packet, by source stream
         self._held: dict[int, list[Packet[Any]]] = {}
 
     def add(self, stream: Stream) -> None:
-        """Copy one stream, if the container takes it.
+        """Add a copy of a stream to the output, if the container can hold it.
 
-        Text subtitles are converted where it takes another kind of them. A time code is kept as a
-        tag, of which MP4 and MOV make a track.
+        Text subtitles are converted if the container needs another format. A time code is copied as
+        a tag, from which MP4 and MOV make a track.
 
         Raises:
-            ContainerError: it does not, and the stream is needed or `drop_unsupported` is false.
+            ContainerError: the container cannot hold the stream, and the stream is needed or
+                `drop_unsupported` is false.
         """
         if int(stream.disposition) & _ATTACHED_PICTURE:
             self._add_cover(stream)
@@ -106,7 +106,7 @@ class Copier:
                 return
             text = self._from_quicktime and codec_name(stream) == "bin_data"
             if text and self._source.chapters():
-                return  # the text track behind QuickTime chapters, which are copied as chapters
+                return  # the text track of QuickTime chapters, which are copied as chapters
             if not self._fits(stream, self._kind, None):
                 self.leave_out(stream)
                 return
@@ -122,7 +122,7 @@ class Copier:
             copy = _add(self._output, stream, tag)
         copy.metadata.update(_worth_copying(stream.metadata))
         name_language(copy, self._kind)
-        if "name" in copy.metadata:  # what FFmpeg calls the title of an MP4 track, but cannot write
+        if "name" in copy.metadata:  # FFmpeg reads the title of an MP4 track under this name
             copy.metadata.setdefault("title", copy.metadata.pop("name"))
         flags = int(stream.disposition)
         copy.disposition = flags & ~self._gives_way if stream.type == "audio" else flags  # type: ignore[assignment]
@@ -131,14 +131,18 @@ class Copier:
             self.streams.append(stream)
 
     def name(self, stream: Stream, title: str) -> None:
-        """Call the copy of a stream something, unless it has a name."""
+        """Give the copy of a stream a title, unless it has one."""
         tags = self._copies[stream.index].metadata
         tags.setdefault("title", title)
         if self._kind in _QUICKTIME and tags["title"] == title:
             tags["handler_name"] = title
 
     def copy_tags(self, chapters_later: Fraction = Fraction(0)) -> None:
-        """Copy the tags and chapters of the container, these so many seconds later."""
+        """Copy the tags and chapters of the container.
+
+        Args:
+            chapters_later: seconds by which the chapters come later.
+        """
         self._output.metadata.update(_worth_copying(self._source.metadata))
         chapters = self._source.chapters()
         for chapter in chapters if chapters_later else ():
@@ -149,7 +153,11 @@ class Copier:
             self._output.set_chapters(chapters)
 
     def copies(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """What to write now that a packet has come: it, or nothing yet, or several held back."""
+        """Yield the packets to write after a packet was read.
+
+        Packets without a decoding time at the beginning of a stream are held back, and come with a
+        later packet.
+        """
         index = packet.stream_index
         if index not in self._copies or packet.size == 0:
             return
@@ -157,8 +165,8 @@ class Copier:
             yield from self._converters[index].converted(packet)
             return
         if packet.dts is None and index not in self._last:
-            # Matroska stores no decoding times, and FFmpeg cannot guess the first few: wait for
-            # the first one known and count back from it.
+            # Matroska stores no decoding times, and FFmpeg cannot compute the first few. Wait for
+            # the first packet that has one, and count back from it.
             held = self._held.setdefault(index, [])
             held.append(packet)
             if len(held) >= _LONGEST_WAIT:
@@ -168,7 +176,7 @@ class Copier:
         yield from self._bound(packet)
 
     def rest(self) -> Iterator[Packet[Any]]:
-        """What is still held back when the source has ended."""
+        """Yield the packets that are still held back at the end of the source."""
         for index in list(self._held):
             yield from self._released(index, None)
 
@@ -182,12 +190,12 @@ class Copier:
         for number, packet in enumerate(held):
             packet.dts = end - (len(held) - number) * step
         lowest = min(pts - (packet.dts or 0) for pts, packet in zip(shown, held, strict=True))
-        for packet in held:  # never decoded later than shown
+        for packet in held:  # decoding times must not be later than presentation times
             packet.dts = (packet.dts or 0) + min(0, lowest)
             yield from self._bound(packet)
 
     def _bound(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """A packet with decoding times that rise, as muxers demand, bound for the output."""
+        """Yield a packet for the output, with a decoding time above the last, as muxers require."""
         index = packet.stream_index
         copy = self._copies[index]
         last = self._last.get(index)
@@ -198,24 +206,28 @@ class Copier:
         if last is not None and packet.dts <= last and copy.type in ("video", "audio"):
             packet.dts = last + 1
         if packet.pts is not None and packet.pts < packet.dts:
-            packet.pts = packet.dts  # a damaged source; the muxer would refuse it
+            packet.pts = packet.dts  # the source is damaged; the muxer would refuse the packet
         self._last[index] = packet.dts
         packet.stream = copy
         yield packet
 
     def _step(self, index: int) -> int:
-        """Ticks from one packet of a stream to the next, about."""
+        """Approximate number of ticks from one packet of a stream to the next."""
         stream = self._source.streams[index]
         rate = getattr(stream, "average_rate", None) or 25
         return max(1, int(1 / (rate * time_base_of(stream))))
 
     def _keep_time_code(self, begin: str) -> None:
-        """Keep a time code that no picture has as its tag, as QuickTime's pictures have."""
+        """Copy a time code to a tag of the container, unless a picture has it as its own tag."""
         if not any("timecode" in stream.metadata for stream in self._source.streams.video):
             self._output.metadata["timecode"] = begin
 
     def _fitting_tag(self, stream: Stream, kind: str) -> str | None:
-        """The four-letter tag with which a container takes a stream, None for none, "?": not."""
+        """The codec tag with which a container takes a stream.
+
+        Returns:
+            Four letters; None to let the muxer choose; "?" if the container cannot hold the stream.
+        """
         return next((tag for tag in self._tags(stream, kind) if self._fits(stream, kind, tag)), "?")
 
     def _tags(self, stream: Stream, kind: str) -> list[str | None]:
@@ -223,14 +235,14 @@ class Copier:
         if stream.type != "video" or kind not in _QUICKTIME or stream.codec_context is None:
             return [None]
         if stream.codec_context.name == "hevc":
-            return ["hvc1", None]  # Apple's players know no other
+            return ["hvc1", None]  # Apple's players need this tag
         if self._from_quicktime:
             tag = stream.codec_context.codec_tag
             return [tag, None] if tag.isprintable() else [None]
         return [None]
 
     def _fits(self, stream: Stream, kind: str, tag: str | None) -> bool:
-        """Whether the muxer takes a stream: try a header with nothing else in it."""
+        """Whether the muxer takes a stream; tried by writing a header with this stream alone."""
         import av
         from av.error import FFmpegError
 
@@ -238,7 +250,7 @@ class Copier:
             with av.open(BytesIO(), "w", format=kind) as trial:
                 copy = _add(trial, stream, tag)
                 trial.start_encoding()
-                if stream.type == "data":  # what MP4 cannot describe fails only at the end
+                if stream.type == "data":  # MP4 refuses some data only when a packet comes
                     packet = av.Packet(bytes(8))
                     packet.stream, packet.time_base = copy, time_base_of(stream)
                     packet.pts = packet.dts = 0
@@ -248,7 +260,7 @@ class Copier:
         return True
 
     def _add_cover(self, stream: Stream) -> None:
-        """Copy a cover picture: an attachment in Matroska, a tag of its own in MP4."""
+        """Copy a cover picture: as an attachment in Matroska, as a tag in MP4."""
         name = stream.codec_context.name if stream.codec_context is not None else "?"
         if self._kind == "matroska" and name in _MIME_TYPES:
             mime, ending = _MIME_TYPES[name]
@@ -276,18 +288,23 @@ class Copier:
             ]
             raise ContainerError(
                 f"{Path(self._source.name).name}: {_CALLED[self._kind]} cannot hold its {what} "
-                f"({codec_name(stream)}), which is copied as it is",
+                f"({codec_name(stream)}), which is copied without encoding it again",
                 f"choose {', '.join(takers)}" if takers else "write sound alone: .wav or .flac",
             )
         if not self._drop:
             raise ContainerError(
-                f"{_CALLED[self._kind]} does not take the {_describe(stream)} of the source",
-                "write an .mkv file or one like the source, or leave such streams out",
+                f"{_CALLED[self._kind]} cannot hold the {_describe(stream)} of the source",
+                "write an .mkv file, write the same format as the source, or leave this stream out",
             )
         self.leave_out(stream)
 
     def leave_out(self, stream: Stream, reason: str | None = None) -> None:
-        """Do not copy a stream, and say so in `dropped`."""
+        """Record in `dropped` that a stream is not copied.
+
+        Args:
+            stream: of the source.
+            reason: in words; None for a reason that follows from the codec.
+        """
         if reason is None:
             known = stream.type == "attachment" or codec_name(stream) is not None
             reason = f"{_CALLED[self._kind]} cannot hold it" if known else "its codec is unknown"
@@ -295,13 +312,13 @@ class Copier:
 
 
 def check_copy(source: Path, target: Path, *, overwrite: bool) -> str:
-    """Check that a copy of a video may be written at a path.
+    """Check that a copy of a video can be written to a path.
 
     Returns:
         FFmpeg's name of the container.
 
     Raises:
-        OutputExistsError: a file is there and `overwrite` is false.
+        OutputExistsError: the file exists and `overwrite` is false.
         OutputError: the container is not supported, the path is the source itself, or the folder is
             missing or read-only.
     """
@@ -318,10 +335,16 @@ def check_copy(source: Path, target: Path, *, overwrite: bool) -> str:
 
 
 def copy_all(source: InputContainer, output: OutputContainer, kind: str, info: MediaInfo) -> Copier:
-    """Copy every stream that the container takes, every picture and every sound track of them.
+    """Add a copy of every stream that the container can hold to the output.
+
+    Args:
+        source: the file to copy from.
+        output: the file to copy to, header not written yet.
+        kind: FFmpeg's name of the output's container.
+        info: the source.
 
     Raises:
-        ContainerError: it does not take a picture or a sound track that can be decoded.
+        ContainerError: the container cannot hold one of the pictures or sound tracks.
     """
     needed = {s.index for s in info.videos} | {s.index for s in info.audio}
     copier = Copier(source, output, kind, drop_unsupported=True, needed=needed, keep_default=True)
@@ -331,10 +354,10 @@ def copy_all(source: InputContainer, output: OutputContainer, kind: str, info: M
 
 
 def check_streams(info: MediaInfo, target: Path) -> None:
-    """Check before any work that a container takes every picture and sound track of a file.
+    """Check that the container of `target` can hold every picture and sound track of a file.
 
     Raises:
-        ContainerError: it does not.
+        ContainerError: it cannot.
     """
     import av
 
@@ -344,7 +367,7 @@ def check_streams(info: MediaInfo, target: Path) -> None:
 
 
 def name_language(stream: Stream, kind: str) -> None:
-    """Name a stream's language as the container's muxer wants it."""
+    """Change the language tag of a stream to the code that the container's muxer knows."""
     language = stream.metadata.get("language", "")
     if kind == "mov" and language in _MAC_LANGUAGES:
         stream.metadata["language"] = _MAC_LANGUAGES[language]
@@ -360,15 +383,17 @@ def _add(output: OutputContainer, stream: Stream, tag: str | None) -> Stream:
 
 
 def _add_undecoded(output: OutputContainer, stream: Stream) -> Stream:
-    """Add a stream that FFmpeg knows and has no decoder for, such as TTML subtitles.
+    """Add a stream whose codec FFmpeg knows but cannot decode, such as TTML subtitles.
 
-    Of what it does not know it has not kept the description, without which a copy is useless.
+    Raises:
+        ValueError: FFmpeg does not know the codec. It then has not read the codec's header, without
+            which a copy cannot be played.
     """
     from av.bitstream import BitStreamFilterContext
 
     if codec_name(stream) is None:
         raise ValueError("unknown codec")
-    copy = output.add_data_stream()  # which becomes of the other's type in the next line
+    copy = output.add_data_stream()  # the next line changes its type to that of `stream`
     BitStreamFilterContext("null", stream, copy)
     copy.time_base = stream.time_base
     return copy
@@ -384,7 +409,7 @@ def _worth_copying(tags: dict[str, str]) -> dict[str, str]:
 
 
 def _first_packet(name: str, index: int) -> bytes:
-    """The first packet of a stream, read by the side so that the source stays where it is."""
+    """Read the first packet of a stream from a file that is opened once more for this."""
     with open_input(name.removeprefix("file:")) as container:
         for packet in container.demux(container.streams[index]):
             if packet.size:

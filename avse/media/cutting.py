@@ -1,4 +1,4 @@
-"""Copy a part of a file: the packets of a stretch of time, with times that count from its start."""
+"""Copy a part of a file: the packets between two times, with time stamps from the cut on."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-_RUN_UP_S = Fraction(1, 10)  # of copied sound, since coders lean on the packet before
+_RUN_UP_S = Fraction(1, 10)  # of sound copied before the start: decoders need the packets before
 _BEGINNING = Fraction(-(10**9))
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The part of a file that is copied; times in seconds on its clock, as played.
+    """The part of a file that is copied; times are playing times in seconds on its clock.
 
     Attributes:
-        start, stop: of the part; None for the beginning, and for the end.
-        picture: time of the key frame that the picture begins with.
-        sound: time from which on sound is copied.
-        zero: what becomes time 0 of the copy.
+        start, stop: of the part; None for the beginning and the end of the file.
+        picture: time of the first key frame that is copied.
+        sound: time of the first sound that is copied.
+        zero: the time that becomes time 0 of the copy.
     """
 
     start: Fraction | None
@@ -60,18 +60,22 @@ def find_cut(
     stop: Fraction | None,
     kind: str,
 ) -> Cut:
-    """Where to cut a file.
+    """Find where to cut a file.
 
-    MP4 and QuickTime can hide what comes before time 0 (an edit list), so there the picture shown
-    at the start comes at 0; it need not begin at the start to the tick, and FFmpeg would move a
-    later one there. Matroska and WebM know no time before 0, so there the key frame comes at 0.
+    MP4 and MOV can hide what comes before time 0 by an edit list; there, time 0 is the time of the
+    picture that is shown at the start. It is not the start itself, because FFmpeg would then move
+    the next picture to 0. Matroska and WebM have no time before 0; there, time 0 is the time of the
+    key frame.
 
     Args:
         source: the file.
-        splices: of it.
+        splices: the splices of the file.
         picture: index of its moving picture, None if it has none.
         start, stop: see `Cut`.
         kind: FFmpeg's name of the container to write.
+
+    Raises:
+        MediaError: the file cannot be read.
     """
     if start is None:
         return Cut(None, stop)
@@ -84,9 +88,9 @@ def find_cut(
 def _pictures(
     source: StrPath, splices: Splices, index: int, time: Fraction
 ) -> tuple[Fraction, Fraction]:
-    """When the key frame before a time comes, and the picture that is shown then.
+    """Times of the last key frame before a time, and of the picture that is shown at this time.
 
-    The time itself stands for what there is not.
+    If there is none, both are the time itself.
     """
     for sought in (True, False):
         with open_input(source) as container, contextlib.suppress(CannotSkipError):
@@ -111,14 +115,14 @@ def cut_packets(
     damage: Damage,
     cut: Cut,
 ) -> Iterator[Packet[Any]]:
-    """Packets of the part, their times counted from where it begins; flushing packets left out.
+    """Yield the packets of a part, with times relative to `cut.zero`, without flushing packets.
 
     Args:
         container: the source, at its beginning.
-        splices: of it.
-        streams: which streams.
-        damage: see `read_packets`.
-        cut: see `find_cut`.
+        splices: the splices of the source.
+        streams: the streams whose packets are copied.
+        damage: counts errors.
+        cut: from `find_cut`.
     """
     running = {s.index for s in streams if s.type in ("video", "audio") and not _is_cover(s)}
     moving = next((s for s in streams if s.index in running), None)
@@ -137,7 +141,7 @@ def cut_packets(
                 continue
             begun.add(index)
             if cut.stop is None or time < cut.stop:
-                # A picture after the stop is kept only where one before it leans on it.
+                # Pictures after the stop are needed if a later packet is shown before the stop.
                 yield from late.pop(index, [])
                 yield _moved(packet, cut)
                 continue
@@ -150,11 +154,11 @@ def cut_packets(
 
 
 def cut_chapters(chapters: Sequence[Any], cut: Cut) -> list[Any]:
-    """The chapters that lie in the part, at least with a piece of them.
+    """Cut chapters to a part; chapters outside it are left out.
 
     Args:
-        chapters: as PyAV gives them.
-        cut: see `find_cut`.
+        chapters: from PyAV.
+        cut: from `find_cut`.
     """
     kept = []
     for chapter in chapters:
@@ -169,7 +173,7 @@ def cut_chapters(chapters: Sequence[Any], cut: Cut) -> list[Any]:
 
 
 def _has_begun(packet: Packet[Any], time: Fraction, cut: Cut, before: bool) -> bool:
-    """Whether a packet comes no earlier than what is copied of its stream."""
+    """Whether a packet lies at or after the beginning of the copied part of its stream."""
     if packet.stream.type == "video":
         return time >= cut.picture and (before or packet.is_keyframe)
     return time >= (cut.sound if packet.stream.type == "audio" else max(cut.zero, cut.picture))

@@ -1,4 +1,4 @@
-"""Move the sound of a file against its picture: packets are copied, time stamps change."""
+"""Shift the sound of a file against its picture: packets are copied with other time stamps."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MoveResult:
-    """What was written.
+    """The result of `move_sound`.
 
     Attributes:
-        path: the file.
-        dropped: what the container could not take and was left out, in words.
-        skipped: packets of the source that could not be read.
+        path: the file that was written.
+        dropped: descriptions of the streams that were left out, because the container cannot hold
+            them.
+        skipped: number of times that reading the source failed.
     """
 
     path: Path
@@ -39,7 +40,12 @@ class MoveResult:
 
 @dataclass(frozen=True)
 class Move:
-    """By how many seconds later each kind of stream comes; one of the two is 0."""
+    """The shift of each kind of stream; one of the two is 0.
+
+    Attributes:
+        sound: seconds by which sound comes later, negative for earlier.
+        others: seconds by which all other streams come later.
+    """
 
     sound: Fraction
     others: Fraction
@@ -48,25 +54,25 @@ class Move:
 def move_sound(
     source: StrPath, destination: StrPath, earlier: Fraction, *, overwrite: bool = False
 ) -> MoveResult:
-    """Write a copy of a file in which every sound track comes earlier, or later.
+    """Write a copy of a file in which every sound track comes earlier or later.
 
-    Nothing is encoded again and every packet is kept. MP4 and MOV play what would come before the
-    beginning from the middle of a packet on (an edit list); Matroska and WebM know no time before
-    0, so there all that is not sound comes later instead, chapters included.
+    Nothing is encoded again, and every packet is kept. Sound that comes before the beginning is
+    hidden by an edit list in MP4 and MOV. Matroska and WebM have no time before 0; there, all other
+    streams and the chapters come later instead.
 
     Args:
         source: the file to copy.
-        destination: .mp4, .m4v, .mov, .mkv or .webm.
-        earlier: seconds; negative is later.
+        destination: path of the copy: .mp4, .m4v, .mov, .mkv or .webm.
+        earlier: seconds by which the sound comes earlier; negative for later.
         overwrite: replace a file that exists already.
 
     Raises:
         MediaError: the source cannot be read.
-        NoAudioError: it has no sound.
+        NoAudioError: the source has no sound.
         OutputExistsError: the destination exists and `overwrite` is false.
         OutputError: the container is not supported, the disk is full, or the folder is missing or
             read-only.
-        ContainerError: the container does not take a picture or a sound track.
+        ContainerError: the container cannot hold one of the pictures or sound tracks.
     """
     target = Path(destination)
     info = probe(source)
@@ -85,12 +91,12 @@ def move_sound(
 
 
 def plan(info: MediaInfo, kind: str, earlier: Fraction) -> Move:
-    """Which streams have to move.
+    """Decide which streams are shifted.
 
     Args:
         info: the source.
         kind: FFmpeg's name of the container to write.
-        earlier: seconds by which the sound has to come earlier.
+        earlier: seconds by which the sound has to come earlier; negative for later.
     """
     first = min((track.start for track in info.audio), default=Fraction(0))
     if kind in ("mp4", "mov") or first >= earlier:
@@ -110,9 +116,9 @@ def _write(
     from av.error import FFmpegError
 
     kind = CONTAINERS[target.suffix.lower()][0]
-    # By default everything would be pushed back up to 0 together.
+    # By default, FFmpeg would shift all streams until no time stamp is negative.
     options = {"avoid_negative_ts": "disabled"}
-    if kind in ("mp4", "mov"):  # starts and edits are written in these units; 1 ms by default
+    if kind in ("mp4", "mov"):  # the unit of starts and edits; 1 ms by default
         options["movie_timescale"] = "90000"
     try:
         with av.open(

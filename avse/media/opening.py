@@ -1,8 +1,8 @@
-"""Open a media file and decode one of its streams, turning FFmpeg's troubles into ours.
+"""Open media files, read packets, and decode streams; FFmpeg's errors become `MediaError`.
 
-What the readers share: one place that opens files and says why it cannot, and one loop that goes
-on past damaged packets and counts them. Every input is opened here, because FFmpeg would follow a
-playlist to other files and to the network.
+All readers use this module. `open_input` opens every input, because by default FFmpeg follows
+playlists to other files and to the network. `read_packets` and `decode_packet` skip damaged packets
+and count them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 StrPath: TypeAlias = "str | PathLike[str]"
 T = TypeVar("T")
 
-# FFmpeg's names of what holds its picture and sound itself. Left out are playlists, descriptions of
-# streams, devices and scripts, formats that continue in a second file, and text drawn as a picture.
+# FFmpeg's names of the formats that hold picture and sound themselves. Left out are playlists,
+# descriptions of streams, devices, scripts, formats that continue in a second file, and text art.
 _FORMATS = """
 mov mp4 matroska webm avi mpeg mpegts mpegtsraw mpegvideo flv live_flv kux asf asf_o rm ogg nut mxf
 mxf_opatom gxf dv ivf wtv nsv nuv lxf swf ty dhav ivr yuv4mpegpipe
@@ -59,26 +59,31 @@ _PLAYLISTS = {
     "<smoothstreamingmedia": "a playlist",
     "v=0": "a description of a stream (SDP)",
 }
-_LEAP_S = 2  # from one packet to the next: more is a splice, or a hole
+_LEAP_S = 2  # a longer time from one packet to the next is a splice or a gap
 _MOST_HELD = 3000  # packets from one key frame to the next
-# No index of key frames: seeking lands on some packet, and what is decoded there may be wrong.
+# Formats without an index of key frames: seeking lands on any packet, and decoding may fail there.
 _NO_INDEX = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc"})
-_MAX_ERRORS = 100  # in a row, before a damaged file is taken to have ended
+_MAX_ERRORS = 100  # consecutive errors after which a damaged file is taken to have ended
 _CHECK = "check that it plays in a media player; copy or download it again if it does not"
 
 
 @dataclass
 class Damage:
-    """What had to be left out while reading."""
+    """Counts damaged parts of a file.
+
+    Attributes:
+        skipped: number of times that reading or decoding failed and was continued.
+    """
 
     skipped: int = 0
 
 
 def open_input(path: StrPath) -> InputContainer:
-    """Open a file for reading; nothing but this file is read, whatever it names.
+    """Open a file for reading. Other files that it refers to are not opened.
 
     Raises:
-        MediaError: it is missing, a folder, empty, unreadable, not media, or it only names media.
+        MediaError: the file is missing, a folder, empty, unreadable, not a media file, or a
+            playlist.
     """
     import av
     from av.error import FFmpegError
@@ -97,10 +102,10 @@ def open_input(path: StrPath) -> InputContainer:
 
 
 def check_file(file: Path) -> None:
-    """Check that a path is a file with something in it.
+    """Check that a path is an ordinary file that is not empty.
 
     Raises:
-        MediaError: it is a URL, missing, a folder, not an ordinary file, or empty.
+        MediaError: the path is a URL, missing, a folder, not an ordinary file, or empty.
     """
     try:
         if not file.exists():
@@ -111,20 +116,20 @@ def check_file(file: Path) -> None:
         if not file.is_file():
             raise MediaError(f"{file}: is not an ordinary file", "save the stream to a file first")
         empty = file.stat().st_size == 0
-    except (OSError, ValueError) as error:  # name too long, a NUL in it, no access to the folder
+    except (OSError, ValueError) as error:  # too long, with a NUL, or in a folder without access
         raise MediaError(f"{file}: cannot be reached: {error}", "check the path") from error
     if empty:
         raise MediaError(f"{file}: is empty (0 bytes)", "copy or download it again")
 
 
 def refuse_url(text: str) -> None:
-    """Refuse what is not a path but an address, such as https://example.org/talk.mp4.
+    """Refuse a URL, such as https://example.org/talk.mp4.
 
     Raises:
-        MediaError: it is one.
+        MediaError: the text is a URL.
     """
     if _URL.match(text):
-        address = re.sub(":/+", "://", text, count=1)  # as a path it has lost a slash
+        address = re.sub(":/+", "://", text, count=1)  # `Path` removes one of the slashes
         raise MediaError(f"{address}: is a URL", "download it first, and give the file")
 
 
@@ -153,7 +158,7 @@ def _why_not_media(file: Path, error: Exception) -> MediaError:
 
 
 def _as_text(head: bytes) -> str | None:
-    """The beginning of a file in small letters, if it is text."""
+    """Decode the beginning of a file, in lower case; None if it is not text."""
     if b"\0" in head:
         return None
     text = head.decode("utf-8-sig", "replace").strip().lower()
@@ -164,7 +169,8 @@ def _as_text(head: bytes) -> str | None:
 def codec_name(stream: Stream) -> str | None:
     """The common name of a stream's codec, such as "av1"; None if FFmpeg does not know the codec.
 
-    Not that of the decoder, which may be "libdav1d"; and a codec has a name without any decoder.
+    This is not the name of the decoder, such as "libdav1d"; a codec without a decoder has a name,
+    too.
     """
     if stream.codec_context is not None:
         return stream.codec_context.codec.canonical_name
@@ -172,13 +178,13 @@ def codec_name(stream: Stream) -> str | None:
     from av.bitstream import BitStreamFilterContext
 
     with av.open(BytesIO(), "w", format="null") as nowhere:
-        twin = nowhere.add_data_stream()  # of PyAV's streams, those of data alone say their codec
+        twin = nowhere.add_data_stream()  # PyAV gives the codec's name of data streams only
         BitStreamFilterContext("null", stream, twin)
         return twin.name
 
 
 def usable_audio(container: InputContainer) -> list[AudioStream]:
-    """The audio streams that can be decoded, in file order: what a track number counts."""
+    """List the audio streams that can be decoded, in file order; track numbers count these."""
     return [s for s in container.streams.audio if s.codec_context is not None]
 
 
@@ -186,7 +192,7 @@ def default_track(marked: Iterable[bool]) -> int:
     """Number of the sound track that plays by default: the first marked so, else the first.
 
     Args:
-        marked: whether the file says so, of each track.
+        marked: for each track, whether the file marks it as a default.
     """
     return next((n for n, default in enumerate(marked) if default), 0)
 
@@ -197,7 +203,7 @@ def is_default(stream: Stream) -> bool:
 
 
 def usable_video(container: InputContainer) -> list[VideoStream]:
-    """The video streams that can be decoded and are no cover art, in file order."""
+    """List the video streams that can be decoded, without cover art, in file order."""
     return [
         s
         for s in container.streams.video
@@ -217,14 +223,22 @@ def time_base_of(stream: Stream) -> Fraction:
 
 
 def seconds(ticks: int | None, stream: Stream) -> Fraction | None:
-    """A time stamp of a stream in seconds on the container's clock."""
+    """Convert a time stamp of a stream to seconds on the container's clock."""
     return None if ticks is None else ticks * time_base_of(stream)
 
 
 def read_packets(
     container: InputContainer, streams: list[Stream], damage: Damage
 ) -> Iterator[Packet[Stream]]:
-    """Every packet of some streams, going on after read errors; flushing packets come last."""
+    """Read the packets of some streams, flushing packets last.
+
+    After an error, reading goes on with the next packet, up to `_MAX_ERRORS` errors in a row.
+
+    Args:
+        container: the file.
+        streams: the streams whose packets are read.
+        damage: counts the errors.
+    """
     from av.error import FFmpegError
 
     errors = 0
@@ -240,7 +254,7 @@ def read_packets(
 
 
 def decode_packet(packet: Packet[Stream], damage: Damage) -> list[AudioFrame] | list[VideoFrame]:
-    """The frames of one packet; a packet that cannot be decoded is counted and gives none."""
+    """Decode the frames of a packet; a damaged packet gives none, and is counted in `damage`."""
     from av.error import FFmpegError
 
     try:
@@ -253,7 +267,7 @@ def decode_packet(packet: Packet[Stream], damage: Damage) -> list[AudioFrame] | 
 
 
 def with_next(items: Iterable[T]) -> Iterator[tuple[T, T | None]]:
-    """Each item together with the one after it, None after the last."""
+    """Yield each item with the next one, and the last item with None."""
     rest = iter(items)
     one = next(rest, None)
     while one is not None:
@@ -270,12 +284,13 @@ def decode_stream(
     near: Fraction | None = None,
     sought: bool = False,
 ) -> Iterator[AudioFrame | VideoFrame]:
-    """Every frame of a stream, from where the container stands to its end.
+    """Decode the frames of a stream, from the container's current position to its end.
 
     Args:
-        container, stream: what is read.
-        damage: what had to be left out is counted here.
-        near, sought: see `packets_near`; None for every frame.
+        container, stream: the file, and one of its streams.
+        damage: counts errors.
+        near, sought: `time` and `sought` of `packets_near`; if `near` is None, every frame is
+            decoded.
 
     Raises:
         CannotSkipError: see `packets_near`.
@@ -286,17 +301,25 @@ def decode_stream(
 
 
 class CannotSkipError(Exception):
-    """What comes before a time has to be decoded to know what comes after it."""
+    """A time cannot be found from the time stamps; the stream has to be decoded up to it."""
 
 
 def seek_near(container: InputContainer, stream: Stream, time: Fraction) -> bool:
-    """Go to a key frame before a time; False if the container has no index to go by."""
+    """Seek to a key frame at or before a time.
+
+    Args:
+        container, stream: the file, and one of its streams.
+        time: in seconds on the container's clock.
+
+    Returns:
+        False if the container has no index, or seeking fails.
+    """
     from av.error import FFmpegError
 
     if container.format.name in _NO_INDEX:
         return False
     try:
-        if "matroska" in container.format.name:  # its index is of the picture, if there is one
+        if "matroska" in container.format.name:  # it has an index of its picture only, if any
             container.seek(int(time * 1_000_000))
         else:
             container.seek(int(time / time_base_of(stream)), stream=stream)
@@ -308,13 +331,13 @@ def seek_near(container: InputContainer, stream: Stream, time: Fraction) -> bool
 def packets_near(
     packets: Iterable[Packet[Stream]], time: Fraction, *, sought: bool
 ) -> Iterator[Packet[Stream]]:
-    """Packets of one stream from the last key frame at or before a time on.
+    """Yield the packets of a stream from the last key frame at or before a time on.
 
     Args:
-        packets: of the stream.
-        time: on the container's clock.
-        sought: whether the container has an index, which led here. Otherwise time stamps that
-            leap on the way do not tell when a frame is shown.
+        packets: the packets of one stream.
+        time: in seconds on the container's clock.
+        sought: whether `seek_near` has found the position. If not, time stamps that leap by more
+            than `_LEAP_S` are an error, because they do not tell when a frame is shown.
 
     Raises:
         CannotSkipError: the time cannot be found.

@@ -1,4 +1,4 @@
-"""How a stored picture is turned before it is shown (phones film sideways and say so)."""
+"""The orientation of a picture: how it is rotated and mirrored before it is shown."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Orientation:
-    """One of the eight ways to lay a picture on its frame.
+    """One of the eight orientations of a picture, from the stored to the displayed one.
 
     Attributes:
-        transposed: rows become columns, before the flips.
-        flip_x: left and right change places.
-        flip_y: top and bottom change places.
+        transposed: whether rows become columns, before the flips.
+        flip_x: whether left and right are exchanged.
+        flip_y: whether top and bottom are exchanged.
     """
 
     transposed: bool = False
@@ -29,18 +29,18 @@ class Orientation:
 
     @property
     def mirrored(self) -> bool:
-        """Whether text in the picture would read backwards."""
+        """Whether the displayed picture is a mirror image of the stored one."""
         return self.transposed ^ self.flip_x ^ self.flip_y
 
     @property
     def rotation(self) -> int:
-        """Clockwise turn in degrees, the mirroring (left to right, done last) aside."""
+        """Clockwise rotation in degrees, before left and right are exchanged if `mirrored`."""
         if self.transposed:
             return 270 if self.flip_y else 90
         return 180 if self.flip_y else 0
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Lay a picture, (height, width, 3), as it is to be shown."""
+        """Rotate and mirror a stored picture, (height, width, 3) uint8, for display."""
         if self.transposed:
             image = image.swapaxes(0, 1)
         if self.flip_y:
@@ -54,14 +54,14 @@ UPRIGHT = Orientation()
 
 
 def orientation_of(frame: VideoFrame) -> Orientation:
-    """Read a decoded frame's display matrix; angles in between go to the nearest quarter turn."""
+    """Read the display matrix of a decoded frame; angles are rounded to quarter turns."""
     try:
         data = bytes(cast("Any", frame.side_data)["DISPLAYMATRIX"])
     except KeyError:
         return UPRIGHT
     if len(data) < 36:
         return UPRIGHT
-    # Column x, y of the matrix (ISO 14496-12): x' = a x + c y, y' = b x + d y, with y downwards.
+    # The matrix of ISO 14496-12: x' = a x + c y, y' = b x + d y, with y pointing down.
     a, b, _, c, d = struct.unpack("=9i", data[:36])[:5]
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, a < 0, d < 0)

@@ -1,4 +1,4 @@
-"""Say what a media file holds, without reading more than its beginning."""
+"""Describe the streams of a media file; only its beginning is read."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-_ENOUGH_PICTURES = 300  # packets that settle whether the frame rate is variable
-_ENOUGH_PACKETS = 6000  # of any kind, before the look at the beginning ends
-_PATIENCE = 100  # packets to try before a stream is taken to start where its header says
-_LEAST_RATE = 1000  # bytes a second that picture and sound take at the very least
+_ENOUGH_PICTURES = 300  # packets of a picture, which show whether the frame rate is variable
+_ENOUGH_PACKETS = 6000  # packets of all streams that are read at most
+_PATIENCE = 100  # packets of a stream to decode before its header's start time is taken
+_LEAST_RATE = 1000  # the lowest plausible rate of picture and sound, bytes per second
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_*
 _PROTECTED_TAGS = frozenset({"drmi", "drms", "drmt", "encv", "enca"})  # FairPlay, Common Encryption
 _STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000", "apng"})
@@ -53,15 +53,15 @@ class VideoStream:
         codec: common name of the codec, such as "h264" or "av1".
         width: width as displayed, in pixels: after rotation and pixel aspect ratio.
         height: height as displayed, in pixels.
-        rotation: clockwise turn from the stored to the displayed picture: 0, 90, 180 or 270.
+        rotation: clockwise rotation from the stored to the displayed picture: 0, 90, 180 or 270.
         mirrored: whether the displayed picture is also a mirror image of the stored one.
-        average_rate: frames per second, None where the file does not say.
+        average_rate: frames per second, None if the file does not state it.
         variable_frame_rate: whether the first few hundred frames are unevenly spaced.
-        start: time of the first frame.
-        duration: seconds, None where the file does not say.
-        language: ISO 639 code, None where unknown.
+        start: time of the first frame, in seconds.
+        duration: seconds, None if the file does not state it.
+        language: ISO 639 code, None if unknown.
         default: whether the file marks it as the picture to show.
-        title: what the file calls it, None where it has no name.
+        title: its title, None if it has none.
     """
 
     index: int
@@ -90,14 +90,14 @@ class AudioStream:
         channels: number of channels.
         layout: FFmpeg's name of the channel layout, such as "stereo" or "5.1(side)".
         channel_names: name of each channel in order, such as ("FL", "FR").
-        sample_format: what the decoder gives, such as "fltp" or "s16".
+        sample_format: sample format of decoded frames, such as "fltp" or "s16".
         bits_per_sample: depth of a lossless source (8, 16, 24, 32, 64), None for lossy codecs.
         is_float: whether a lossless source stores floating point.
-        start: time of sample 0, encoder delay taken off; equals `AudioReader.start`.
-        duration: seconds, None where the file does not say.
-        language: ISO 639 code, None where unknown.
+        start: time of sample 0 in seconds, without the encoder delay; equals `AudioReader.start`.
+        duration: seconds, None if the file does not state it.
+        language: ISO 639 code, None if unknown.
         default: whether the file marks it as the track to play.
-        title: what the file calls it, None where it has no name.
+        title: its title, None if it has none.
     """
 
     index: int
@@ -118,15 +118,15 @@ class AudioStream:
 
 @dataclass(frozen=True)
 class OtherStream:
-    """A stream that is neither seen nor heard: subtitles, say, or sound in an unknown codec.
+    """A stream that avse does not decode: subtitles, or sound in an unknown codec, for example.
 
     Attributes:
         index: number of the stream in the container.
         kind: "picture", "cover", "sound", "subtitle", "data", "attachment" or "unknown".
         codec: common name of the codec, "tmcd" for QuickTime's time codes, None if unknown.
-        language: ISO 639 code, None where unknown.
+        language: ISO 639 code, None if unknown.
         default: whether the file marks it as the one to show.
-        title: what the file calls it, None where it has no name. Of a time code, where it begins.
+        title: its title, None if it has none; of a time code, its first value.
     """
 
     index: int
@@ -139,14 +139,15 @@ class OtherStream:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file holds.
+    """The streams of a file.
 
     Attributes:
         path: the file.
         format: FFmpeg's name of the container, such as "mov,mp4,m4a,3gp,3g2,mj2".
-        duration: seconds, None where the file does not say.
-        start: the smallest time stamp in the container; not subtracted from anything.
-        video: the first moving picture (cover art is none), or None.
+        duration: seconds, None if the file does not state it.
+        start: the smallest time stamp in the container, in seconds. Other times do not count from
+            it.
+        video: the first moving picture, without cover art; None if there is none.
         audio: every sound track that can be decoded; `AudioReader(track=n)` reads `audio[n]`.
         videos: every moving picture; `FrameReader(picture=n)` reads `videos[n]`.
         others: all other streams.
@@ -168,11 +169,11 @@ class MediaInfo:
 
 
 def probe(path: StrPath) -> MediaInfo:
-    """Look into a media file.
+    """Read the beginning of a media file, and describe its streams.
 
     Raises:
-        MediaError: missing, a folder, empty, corrupt, not media, encrypted, or neither sound nor
-            picture.
+        MediaError: the file is missing, a folder, empty, corrupt, not a media file, encrypted, or
+            has neither sound nor a moving picture that can be decoded.
     """
     with open_input(path) as container:
         head = _Head(container)
@@ -204,17 +205,17 @@ def probe(path: StrPath) -> MediaInfo:
 
 
 def plausible_s(claimed_s: float, size: int) -> float:
-    """A length as far as it can be true; headers claim months at times.
+    """Limit the duration in a header by the size of the file; damaged headers state months.
 
     Args:
-        claimed_s: what the file says, in seconds.
+        claimed_s: the duration in the header, in seconds.
         size: of the file, in bytes.
     """
     return min(claimed_s, size / _LEAST_RATE)
 
 
 def undecodable(info: MediaInfo, kinds: Sequence[str] = ("picture", "sound")) -> str:
-    """In words, the pictures and sounds of a file that cannot be decoded; empty for none."""
+    """Describe the pictures and sounds of a file that cannot be decoded; "" if there are none."""
     return ", ".join(
         f"the codec of its {one.kind} is {one.codec or 'unknown'}"
         for one in info.others
@@ -223,7 +224,7 @@ def undecodable(info: MediaInfo, kinds: Sequence[str] = ("picture", "sound")) ->
 
 
 class _Head:
-    """The beginning of a file: packet times, and the first frame of each stream."""
+    """The beginning of a file: packet times of pictures, and the first frame of each stream."""
 
     def __init__(self, container: InputContainer) -> None:
         self.container = container
@@ -309,7 +310,7 @@ class _Head:
     def audio(self, stream: av.audio.stream.AudioStream) -> AudioStream:
         context = stream.codec_context
         frame = self.first_sound.get(stream.index)
-        # None where the header claims what no decoder takes; then nothing can be decoded either.
+        # The format is None if the header is invalid; then no frame can be decoded, either.
         form = "" if context.format is None else context.format.name
         bits, is_float = source_depth(context.name, form, context.extradata)
         described = AudioStream(
@@ -330,7 +331,7 @@ class _Head:
         )
         if frame is None:
             return described
-        return replace(  # headers of HE-AAC, for one, give half the rate and half the channels
+        return replace(  # headers of HE-AAC, for example, state half the rate and half the channels
             described,
             sample_rate=frame.sample_rate,
             channels=frame.layout.nb_channels,
@@ -366,9 +367,9 @@ def _language(stream: Stream) -> str | None:
 
 
 def _title(stream: Stream) -> str | None:
-    """The title, which MP4 has under another name; of data and attachments, what tells them apart.
+    """The title of a stream, which MP4 stores as "name"; else its file name or first time code.
 
-    The handlers that FFmpeg and phones put into every MP4 name the kind of stream alone.
+    The tag "handler_name" is not used: FFmpeg and phones write the kind of stream there.
     """
     keys = ["title", "name", "filename", *(["timecode"] if _has_time_code(stream) else [])]
     return next((stream.metadata[key] for key in keys if stream.metadata.get(key)), None)
@@ -377,17 +378,23 @@ def _title(stream: Stream) -> str | None:
 def displayed_size(
     width: int, height: int, pixel_aspect: Fraction | None, turn: Orientation
 ) -> tuple[int, int]:
-    """Size in pixels of a stored picture as it is to be shown: height kept, width stretched."""
+    """Compute the displayed (width, height) of a stored picture, in pixels.
+
+    Args:
+        width, height: of the stored picture.
+        pixel_aspect: width of a pixel divided by its height; the width is scaled by it.
+        turn: the orientation.
+    """
     if pixel_aspect and pixel_aspect > 0:
         width = max(1, round(width * pixel_aspect))
     return (height, width) if turn.transposed else (width, height)
 
 
 def _uneven(times: list[int], time_base: Fraction, whole: bool) -> bool:
-    """Whether frame times are unevenly spaced by more than their own rounding."""
+    """Whether frame times are unevenly spaced by more than rounding to ticks explains."""
     ordered = sorted(set(times))
     if not whole:
-        ordered = ordered[:-16]  # frames stored out of order: the last ones may have holes
+        ordered = ordered[:-16]  # frames are stored out of order: some of the last may be missing
     gaps = sorted(b - a for a, b in pairwise(ordered))
     if len(gaps) < 2:
         return False
@@ -405,6 +412,6 @@ def _duration(stream: Stream) -> Fraction | None:
         told = int(hours) * 3600 + int(minutes) * 60 + Fraction(rest)
     except (ValueError, ZeroDivisionError):
         return None
-    # FFmpeg writes when the track ends; MKVToolNix, which adds other statistics, how long it is.
+    # FFmpeg writes the time at which the track ends; MKVToolNix, with other statistics, the length.
     start = seconds(stream.start_time, stream) or Fraction(0)
     return told if "_STATISTICS_TAGS" in stream.metadata else max(Fraction(0), told - start)

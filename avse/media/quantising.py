@@ -1,4 +1,4 @@
-"""Round samples to the steps of an integer sample depth."""
+"""Round samples to the steps of an integer bit depth."""
 
 from __future__ import annotations
 
@@ -7,25 +7,41 @@ from numpy.typing import NDArray
 
 
 def top_step(bits: int) -> int:
-    """The largest integer of a depth that float32 can hold too."""
+    """The largest integer of a bit depth that float32 can represent, too."""
     return (1 << (bits - 1)) - (1 if bits <= 24 else 1 << (bits - 24))
 
 
 def to_integers(samples: NDArray[np.float32], bits: int) -> NDArray[np.int64]:
-    """Samples with full scale 1.0 as integers of a depth, rounded, limited to its range."""
+    """Convert samples to integers of a bit depth: rounded, and clipped to its range.
+
+    Args:
+        samples: any shape, float32, full scale 1.0.
+        bits: the depth.
+
+    Returns:
+        int64 of the same shape.
+    """
     full_scale = float(1 << (bits - 1))
     scaled = np.rint(samples.astype(np.float64) * full_scale)
     return np.asarray(np.clip(scaled, -full_scale, top_step(bits)), dtype=np.int64)
 
 
 def on_grid(samples: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    """Samples rounded to the steps of a depth of at most 24 bits, not limited to its range."""
+    """Round samples to the steps of a bit depth, without clipping.
+
+    Args:
+        samples: any shape, float32, full scale 1.0.
+        bits: the depth, at most 24.
+
+    Returns:
+        float32 of the same shape.
+    """
     full_scale = np.float32(1 << (bits - 1))
     return np.asarray(np.rint(samples * full_scale) / full_scale, np.float32)
 
 
 def quantise(samples: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    """Round samples to what a file of an integer depth can hold.
+    """Round samples to the steps of an integer bit depth, and clip them to its range.
 
     Writing the result at that depth and reading it back gives exactly the same values.
 
@@ -34,7 +50,10 @@ def quantise(samples: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
         bits: 8, 16, 24 or 32.
 
     Returns:
-        float32 of the same shape, limited to [-1, 1 - one step].
+        float32 of the same shape, between -1 and 1 - one step.
+
+    Raises:
+        ValueError: another depth.
     """
     if bits not in (8, 16, 24, 32):
         raise ValueError(f"bits must be 8, 16, 24 or 32, not {bits}")

@@ -1,4 +1,4 @@
-"""Put new sound beside an untouched picture: every other packet is copied as it is."""
+"""Replace the sound of a file; all other packets are copied without encoding them again."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NewTrack:
-    """Sound to put into a file.
+    """A sound track to put into a file.
 
     Attributes:
         audio: a sound file, or (channels, n) float32 blocks, full scale 1.0.
-        sample_rate: samples per second; needed for blocks, read from a file.
-        channels: number of channels; needed for blocks, read from a file.
-        layout: FFmpeg's name of the channel layout; None for that of the track replaced, where the
-            number of channels is the same, or the usual one.
-        start: time of sample 0 in seconds on the source's clock; None for that of the track
-            replaced.
+        sample_rate: samples per second; required for blocks, ignored for a file.
+        channels: number of channels; required for blocks, ignored for a file.
+        layout: FFmpeg's name of the channel layout; None for that of the replaced track, if it has
+            as many channels, else the usual layout.
+        start: time of sample 0 in seconds on the source's clock; None for that of the replaced
+            track.
         title: shown by players and editing programs in the list of tracks.
-        language: ISO 639-2 code; None for that of the track replaced.
+        language: ISO 639-2 code; None for that of the replaced track.
     """
 
     audio: StrPath | Iterable[NDArray[np.float32]]
@@ -53,15 +53,16 @@ class NewTrack:
 
 @dataclass(frozen=True)
 class RemuxResult:
-    """What was written.
+    """The result of `remux`.
 
     Attributes:
-        path: the file.
-        codecs: of the new tracks.
-        samples: per channel, of each new track, at its own rate.
-        clipped: values of the new tracks that were set to full scale (integer codecs only).
-        dropped: what the container could not take and was left out, in words.
-        skipped: packets of the source that could not be read.
+        path: the file that was written.
+        codecs: codec of each new track.
+        samples: samples per channel of each new track, at its own rate.
+        clipped: number of values in the new tracks that were clipped (integer codecs only).
+        dropped: descriptions of the streams that were left out, because the container cannot hold
+            them.
+        skipped: number of times that reading the source failed.
     """
 
     path: Path
@@ -88,38 +89,39 @@ def remux(
     start: Fraction | None = None,
     stop: Fraction | None = None,
 ) -> RemuxResult:
-    """Write a copy of a file, or of a part of it, with other sound.
+    """Write a copy of a file, or of a part of it, in which new tracks replace a sound track.
 
-    The new tracks take the place of one sound track and start where it started; the first is the
-    one that plays by default. Picture, subtitles, other sound tracks, attachments, chapters, tags
-    and the turn of the picture are copied; packets are not re-encoded and keep their time stamps,
-    as finely as the container stores them (Matroska: 1 ms). Only where the clock jumps although no
-    stream holds anything in between, the parts are joined; see `avse.media.splices`.
+    The new tracks start where the replaced track starts; the first one plays by default. Picture,
+    subtitles, other sound tracks, attachments, chapters, tags and the orientation of the picture
+    are copied. Packets are not encoded again. They keep their time stamps, at the resolution of the
+    container (Matroska: 1 ms), except after a splice, where the clock jumps although no stream
+    holds anything in between: there the parts are joined; see `avse.media.splices`.
 
     Args:
         source: the file to copy.
         stems: the new tracks.
-        destination: .mp4, .m4v, .mov, .mkv or .webm.
+        destination: path of the copy: .mp4, .m4v, .mov, .mkv or .webm.
         track: number of the sound track to replace, as in `probe(source).audio`; None for the one
             that plays by default.
-        keep_original_audio: keep that track too, after the new ones and not the default.
-        original_title: what to call that track if it has no name.
+        keep_original_audio: keep that track, too, after the new ones; it is not the default track.
+        original_title: title of that track if it has none.
         codec: of the new tracks; see `choose_encoding` for "auto".
-        bit_rate: bits per second of lossy codecs; None for 128 kbit/s a channel.
-        bits: depth of the new tracks, 32 is floating point; None for that of the track replaced.
-        drop_unsupported: leave out streams that the container does not take (subtitles of
-            pictures, say) rather than give up; see `RemuxResult.dropped`. The picture is never.
+        bit_rate: bits per second of lossy codecs; None for 128 kbit/s per channel.
+        bits: depth of the new tracks, 32 is floating point; None for that of the replaced track.
+        drop_unsupported: leave out streams that the container cannot hold, such as picture
+            subtitles, instead of raising; see `RemuxResult.dropped`. The picture is never left out.
         overwrite: replace a file that exists already.
-        start, stop: the part to copy, in seconds on the source's clock; None for the beginning,
-            and for the end. What is kept of it is said in `avse.media.cutting`.
+        start, stop: the part to copy, in seconds on the source's clock; None for the beginning and
+            the end. `avse.media.cutting` decides which packets it consists of.
 
     Raises:
-        MediaError: the source, or a sound file to put in, cannot be read.
+        MediaError: the source, or the sound file of a new track, cannot be read.
         OutputExistsError: the destination exists and `overwrite` is false.
         OutputError: the container is not supported, the disk is full, or the folder is missing or
             read-only.
-        ContainerError: the container does not take one of the streams.
-        ValueError: no tracks, or blocks without a rate or number of channels.
+        ContainerError: the container cannot hold one of the streams.
+        ValueError: there are no new tracks, or one has blocks without a rate or a number of
+            channels.
     """
     target = Path(destination)
     tracks = [stems] if isinstance(stems, NewTrack) else list(stems)
@@ -157,21 +159,22 @@ def check_remux(
     codec: Codec = "auto",
     bits: Bits | None = None,
 ) -> tuple[str, ...]:
-    """Find out before any work whether `remux` can write a copy of a file.
+    """Check whether `remux` can write a copy of a file, without writing it.
 
     Args:
         source: the file to copy.
         suffix: of the copy, see `remux`.
         track: number of the sound track to replace.
-        keep_original_audio: whether that track has to be kept too.
+        keep_original_audio: whether that track is kept, too.
         codec, bits: of the new tracks, see `remux`.
 
     Returns:
-        What would be left out, in words.
+        Descriptions of the streams that would be left out.
 
     Raises:
         MediaError: the source cannot be read.
-        ContainerError: it does not take the picture, such sound, or a track that has to be kept.
+        ContainerError: the container cannot hold the picture, sound of this codec or depth, or a
+            track that is kept.
     """
     info, splices = probe(source), find_splices(source)
     whole, new = Cut(None, None), _New(codec, None, bits, None)
@@ -181,7 +184,7 @@ def check_remux(
 
 @dataclass(frozen=True)
 class _New:
-    """How the new tracks are stored, and what the old one is called."""
+    """Encoding of the new tracks, and the title of the original one; see `remux`."""
 
     codec: Codec
     bit_rate: int | None
@@ -238,7 +241,7 @@ class _Remux:
         )
 
     def rehearse(self) -> tuple[str, ...]:
-        """Lay the file out in memory; gives what would be left out."""
+        """Write a header to memory, and return descriptions of the streams that are left out."""
         rate, channels = 48_000, 1
         if self._replaced is not None:
             rate, channels = self._replaced.sample_rate, self._replaced.channels
@@ -265,7 +268,7 @@ class _Remux:
             start = Fraction(0) if like is None else like.start
             start = start if self._cut.start is None else max(start, self._cut.start)
         tags = {"title": track.title, "language": track.language or (like and like.language)}
-        if CONTAINERS[self._suffix][0] in ("mp4", "mov"):  # what most programs show as the name
+        if CONTAINERS[self._suffix][0] in ("mp4", "mov"):  # most programs show this as the name
             tags["handler_name"] = track.title
         return SpeechEncoder(
             choose_encoding(self._suffix, new.codec, rate, channels, like, new.bit_rate, new.bits),
@@ -280,16 +283,16 @@ class _Remux:
     def _write(
         self, source: InputContainer, file: str | BytesIO, target: Path, voices: list[SpeechEncoder]
     ) -> Copier:
-        """Write the file, or no more than its header into memory."""
+        """Write the file; if `file` is a buffer in memory, write its header only."""
         import av
         from av.error import FFmpegError
 
         kind = CONTAINERS[self._suffix][0]
-        # Encoder delay reaches below zero; by default that would push every time stamp up.
+        # Encoder delay gives negative times; by default, FFmpeg would then shift all time stamps.
         options = {"avoid_negative_ts": "disabled"}
-        if kind in ("matroska", "webm"):  # or random numbers go into every file
+        if kind in ("matroska", "webm"):  # without it, each file gets random identifiers
             options["fflags"] = "+bitexact"
-        if kind in ("mp4", "mov"):  # a late start is written in these units; 1 ms by default
+        if kind in ("mp4", "mov"):  # the unit of a late start; 1 ms by default
             options["movie_timescale"] = str(voices[0].encoding.sample_rate)
         try:
             with av.open(file, "w", format=kind, container_options=options) as output:
@@ -302,7 +305,7 @@ class _Remux:
                 if self._cut.is_cut:
                     output.set_chapters(cut_chapters(source.chapters(), self._cut))
                     for tags in (output.metadata, *(one.metadata for one in output.streams)):
-                        tags.pop("timecode", None)  # it is that of the beginning
+                        tags.pop("timecode", None)  # it holds for the beginning of the whole file
                 output.start_encoding()
                 if isinstance(file, str):
                     self._copy(source, output, copier, voices)
@@ -317,7 +320,7 @@ class _Remux:
         copier: Copier,
         voices: list[SpeechEncoder],
     ) -> None:
-        """Add every stream: the new tracks where the replaced one was, or last."""
+        """Add every stream: the new tracks at the place of the replaced one, or last."""
         replaced = -1 if self._replaced is None else self._replaced.index
         for stream in source.streams:
             if stream.index == replaced:
@@ -345,7 +348,7 @@ class _Remux:
         copier: Copier,
         voices: list[SpeechEncoder],
     ) -> None:
-        """Write copied and new packets in the order of their times."""
+        """Write copied and new packets in the order of their decoding times."""
         if self._cut.is_cut:
             read = cut_packets(source, self._splices, copier.streams, self._damage, self._cut)
         else:

@@ -1,4 +1,4 @@
-"""Sound files that take samples piece by piece: WAV, FLAC (libsndfile), lossy ones (FFmpeg)."""
+"""Write sound files block by block: WAV, FLAC (libsndfile), lossy formats (FFmpeg)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from avse.media.wav import WavFile
 
 
 class Target(Protocol):
-    """A file that takes (channels, n) samples: integers of its depth, or float32."""
+    """A sound file that is being written."""
 
     def put(self, values: NDArray[np.float32] | NDArray[np.int64]) -> None:
-        """Append samples."""
+        """Append samples, (channels, n): integers of the file's bit depth, or float32."""
 
     def finish(self) -> None:
         """Complete the file and close it."""
 
     def drop(self) -> None:
-        """Close the file, complete or not; never fails."""
+        """Close the file, complete or not; errors are ignored."""
 
 
 class WavTarget:
-    """A WAV file, see `WavFile`."""
+    """A WAV file; see `WavFile`."""
 
     def __init__(
         self, path: Path, rate: int, channels: int, bits: int, is_float: bool, mask: int
@@ -68,8 +68,8 @@ class FlacTarget:
 
     def put(self, values: NDArray[np.float32] | NDArray[np.int64]) -> None:
         """Append samples."""
-        # Integers of the full width are stored as they are; libsndfile would scale floats by one
-        # step less than full scale and so change every sample.
+        # libsndfile scales floats by one step less than full scale, which would change every
+        # sample; left-aligned integers are stored unchanged.
         wide = values.astype(np.int64)
         whole = wide.astype(np.int16) if self._bits == 16 else (wide << 8).astype(np.int32)
         try:
@@ -83,7 +83,7 @@ class FlacTarget:
         """Complete the file and close it."""
         self._file.close()
         self._guard.check()
-        if self._handle.seek(0, 2) == 0:  # libsndfile writes nothing at all for no samples
+        if self._handle.seek(0, 2) == 0:  # without samples, libsndfile writes no header
             self._handle.write(_empty_flac(self._rate, self._channels, self._bits))
         self._handle.close()
 
@@ -96,12 +96,12 @@ class FlacTarget:
 
 
 class EncodedTarget:
-    """A file of one lossy sound track; says how much encoder delay players have to take off.
+    """A file with one lossy sound track; its header states the encoder delay, which players skip.
 
     Args:
-        path: where to.
-        container: FFmpeg's name of it.
-        encoder: of the track.
+        path: the file to write.
+        container: FFmpeg's name of the container.
+        encoder: encodes the track.
     """
 
     def __init__(self, path: Path, container: str, encoder: Encoder) -> None:
@@ -111,7 +111,7 @@ class EncodedTarget:
         self._guard = _Guard(self._handle)
         self._encoder = encoder
         options = {}
-        if container == "ipod":  # in these units the length is written; 1 ms by default
+        if container == "ipod":  # the unit of the length; 1 ms by default
             options["movie_timescale"] = str(encoder.encoding.sample_rate)
         self._output = av.open(self._guard, "w", format=container, container_options=options)
         encoder.join(self._output)
@@ -149,7 +149,7 @@ class EncodedTarget:
 
 
 class _Guard:
-    """Keeps the reason why a write failed, which does not survive the way through a library."""
+    """A file object for libraries, which lose the reason of a failed write; `check` raises it."""
 
     def __init__(self, handle: BinaryIO) -> None:
         self._handle = handle
@@ -172,7 +172,7 @@ class _Guard:
 
 
 def _empty_flac(rate: int, channels: int, bits: int) -> bytes:
-    """A FLAC file without samples: its mark and a STREAMINFO block."""
+    """The bytes of a FLAC file without samples: "fLaC" and a STREAMINFO block."""
     block = 4096
     fields = rate << 44 | (channels - 1) << 41 | (bits - 1) << 36
     info = struct.pack(">HH6xQ", block, block, fields) + hashlib.md5(b"").digest()
@@ -180,5 +180,5 @@ def _empty_flac(rate: int, channels: int, bits: int) -> bytes:
 
 
 def _close(handle: BinaryIO) -> None:
-    with suppress(OSError):  # a full disk, which `put` or `finish` has reported
+    with suppress(OSError):  # a full disk: `put` or `finish` has raised it already
         handle.close()

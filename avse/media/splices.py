@@ -1,8 +1,8 @@
-"""Find where a file's clock jumps although nothing was recorded in between.
+"""Find splices: jumps of a file's clock over a time in which nothing was recorded.
 
-Recordings that were joined, paused or damaged go on at a time stamp minutes or hours later. What
-lies in between is not silence but nothing: such a jump is a splice, and the two sides are played
-one after the other. So time and memory follow what was recorded, not the clock.
+Recordings that were joined, paused or damaged continue at a time stamp minutes or hours later, and
+no stream holds anything in between. The two sides of such a jump are played one after the other.
+So playing times, and the memory for a recording, do not grow with such gaps.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 LONGEST_HOLE_S = 30
-"""A longer stretch of no stream at all is a splice; shorter ones may be a slide that stays on, or a
-call in which nobody says or shows anything."""
+"""A longer hole, during which no stream has a packet, is a splice. In a shorter one, a slide may
+stay on the screen, or a call may be silent."""
 
-_HOLES_S = 600  # of short holes are believed, and more where there is a tenth of that of material
-_JOINED_S = 1.0  # packets of a stream that are no further apart are one run
+# If the file is longer than this plus ten times its material, short holes are splices, too.
+_HOLES_S = 600
+_JOINED_S = 1.0  # packets of a stream that are no further apart belong to one run
 _Described = TypeVar("_Described", AudioStream, VideoStream)
 _UNTIMED = frozenset({"wav", "w64", "flac", "mp3", "aac", "ac3", "eac3", "aiff", "au", "amr"})
 
@@ -46,10 +47,10 @@ class Splice:
     """A jump of the clock.
 
     Attributes:
-        place: a time in the middle of the hole, as stored: what is later was moved.
-        jumped: seconds by which what comes after it is played earlier than it is stored, this jump
-            and those before it taken together.
-        at: the time, as played, at which it lies.
+        place: the middle of the hole, as a stored time; later packets are moved.
+        jumped: seconds by which packets after it are played earlier than stored: the sum of this
+            jump and those before it.
+        at: the playing time at which it lies.
     """
 
     place: Fraction
@@ -62,32 +63,32 @@ class Splices:
     """The jumps of a file's clock.
 
     Attributes:
-        all: in the order of time; most files have none.
-        end: when the last packet ends, as played, whatever the header says; None where packets
-            have no times.
+        all: the splices in the order of time; most files have none.
+        end: playing time of the end of the last packet; None if packets have no times.
     """
 
     all: tuple[Splice, ...] = ()
     end: Fraction | None = None
 
     def jumped(self, stored: Fraction) -> Fraction:
-        """Seconds by which something comes earlier than its time stamp says."""
+        """Seconds by which a packet with the time stamp `stored` is played earlier."""
         number = bisect_left(self.all, stored, key=lambda splice: splice.place)
         return self.all[number - 1].jumped if number else Fraction(0)
 
     def played(self, stored: Fraction) -> Fraction:
-        """When something is played, by its time stamp."""
+        """Convert a time stamp to a playing time, both in seconds."""
         return stored - self.jumped(stored) if self.all else stored
 
     def stored(self, played: Fraction) -> Fraction:
-        """The time stamp of what is played at a time."""
+        """Convert a playing time to a time stamp, both in seconds."""
         number = sum(played >= splice.at for splice in self.all)
         return played + (self.all[number - 1].jumped if number else 0)
 
     def apply(self, info: MediaInfo) -> MediaInfo:
-        """What a file holds, in times as played; lengths are those of what was recorded.
+        """Convert the times and durations in a `MediaInfo` to playing times.
 
-        A header that claims much more than there is, months at times, is not believed.
+        The duration in the header is ignored if it exceeds the end of the last packet by
+        `LONGEST_HOLE_S` or more; damaged headers state months.
         """
         start, end = self.played(info.start), self.end
         if info.duration is not None:
@@ -103,7 +104,7 @@ class Splices:
         )
 
     def moved_stream(self, stream: _Described) -> _Described:
-        """A sound track or picture, in times as played."""
+        """Convert the start and duration of a sound track or picture to playing times."""
         if not self.all:
             return stream
         start, length = self.played(stream.start), stream.duration
@@ -112,7 +113,10 @@ class Splices:
         return replace(stream, start=start, duration=length)
 
     def moved(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
-        """Packets, with the times at which they are played; a clock that is reset goes on."""
+        """Convert the time stamps of packets to playing times.
+
+        If the clock of a stream is set back, its packets continue after the last one.
+        """
         going_on: dict[int, _GoingOn] = {}
         for packet in packets:
             later = 0
@@ -122,7 +126,7 @@ class Splices:
                 second = round(1 / packet.time_base)
                 later = stream.later(time, packet.duration or 1, second)
                 packet.dts = time + later
-            if packet.pts is not None:  # the jump may lie between decoding and showing
+            if packet.pts is not None:  # a jump may lie between decoding and presentation
                 packet.pts = self._moved_ticks(packet.pts, packet.time_base) + later
             yield packet
 
@@ -130,10 +134,10 @@ class Splices:
         return time - round(self.jumped(time * base) / base)
 
     def describe(self, begin: Fraction) -> str:
-        """What was done about them, in words; there has to be one.
+        """Describe the splices in words. There has to be at least one.
 
         Args:
-            begin: the time, as played, at which the file begins.
+            begin: the playing time at which the file begins.
         """
         first, count = self.all[0], len(self.all)
         times = "" if count == 1 else f"{count} times, first "
@@ -144,25 +148,33 @@ class Splices:
 
 
 class _GoingOn:
-    """Lets one stream go on where its clock is set back, as readers do; in ticks."""
+    """Shifts the packets of a stream whose clock is set back, as the readers do. In ticks."""
 
     def __init__(self) -> None:
         self.last: int | None = None
         self.shift = self.before = 0
 
     def later(self, time: int, length: int, second: int) -> int:
-        """By how much a packet comes later than its decoding time says."""
+        """Ticks by which a packet is shifted.
+
+        Args:
+            time: its decoding time.
+            length: its duration.
+            second: ticks per second.
+        """
         if self.last is not None:
             if time + self.shift < self.last - second:
                 self.before, self.shift = self.shift, self.last + length - time
             elif abs(time + self.before - self.last) <= second < time + self.shift - self.last:
-                self.shift = self.before  # it was one damaged time stamp
+                self.shift = self.before  # a single time stamp was damaged
         self.last = time + self.shift
         return self.shift
 
 
 def find_splices(path: StrPath) -> Splices:
-    """Look through all time stamps of a file; nothing is decoded, and what was found is kept.
+    """Find the splices of a file from the time stamps of all its packets, without decoding.
+
+    The results for the last few files are cached.
 
     Raises:
         MediaError: the file cannot be read.
@@ -197,8 +209,8 @@ def splices_of(
     """Find the splices between runs of packets.
 
     Args:
-        runs: of each stream, (start, end) in seconds of what follows one another closely.
-        longest_s: a longer hole is a splice.
+        runs: for each stream, (start, end) in seconds of its runs of packets without a gap.
+        longest_s: a longer hole, in seconds, is a splice.
     """
     never = float("-inf")
     found: list[Splice] = []
@@ -210,7 +222,7 @@ def splices_of(
         (start, end, number) for number, stream in enumerate(runs) for start, end in stream
     ):
         if covered > never and start - covered > longest_s:
-            # Where the streams that go on had stopped: one that ended before does not count.
+            # The jump is measured from the streams that continue after the hole.
             stops = [stop for stop, later in zip(stopped, last, strict=True) if later >= start]
             before = max(stops)
             jumped += _exact(start - (before if before > never else covered))
@@ -225,7 +237,7 @@ def _exact(seconds: float) -> Fraction:
 
 
 def _runs(container: InputContainer) -> list[list[tuple[float, float]]]:
-    """Runs of packets of each sound track and moving picture, in no order."""
+    """Find the runs of packets of each sound track and moving picture; they are not sorted."""
     streams: list[Stream] = [*usable_audio(container), *usable_video(container)]
     found = {stream.index: _Runs() for stream in streams}
     base = {stream.index: float(time_base_of(stream)) for stream in streams}
@@ -238,7 +250,7 @@ def _runs(container: InputContainer) -> list[list[tuple[float, float]]]:
             stamp = packet.dts if packet.pts is None else packet.pts
             if stamp is not None:
                 tick = base[packet.stream_index]
-                # A picture that stays on until the next, an hour later, is not an hour of material.
+                # The duration of a picture does not count: the next one may come an hour later.
                 sound = packet.stream.type == "audio"
                 length = (packet.duration or 0) * tick if sound else 0.0
                 found[packet.stream_index].add(stamp * tick, length)
@@ -246,21 +258,21 @@ def _runs(container: InputContainer) -> list[list[tuple[float, float]]]:
 
 
 def _is_indexed(streams: Sequence[Stream]) -> bool:
-    """Whether the container has an index of every packet, as MP4 has: then nothing is read."""
+    """Whether the container has an index of every packet, as MP4 has."""
     return bool(streams) and all(s.frames and s.frames == len(s.index_entries) for s in streams)
 
 
 class _Runs:
-    """Packets of one stream, put together where they follow one another."""
+    """Joins packets of one stream to runs."""
 
     def __init__(self) -> None:
         self.closed: list[tuple[float, float]] = []
         self.start = self.end = self.last = 0.0
-        self.step = _JOINED_S  # the smallest so far: where a packet without a length ends
+        self.step = _JOINED_S  # the smallest distance so far: the length of the last packet
         self.empty = True
 
     def add(self, time: float, length: float) -> None:
-        """The next packet, in the order of the file."""
+        """Add the next packet, in the order of the file; `time` and `length` are in seconds."""
         if self.empty or not self.start - _JOINED_S <= time <= self.end + _JOINED_S:
             self._close()
             self.start = self.end = time
@@ -271,13 +283,13 @@ class _Runs:
         self.start, self.end = min(self.start, time), max(self.end, time + length)
 
     def finished(self) -> list[tuple[float, float]]:
-        """(start, end) of every run, in seconds."""
+        """Return (start, end) of every run, in seconds."""
         self._close()
         self.empty = True
         return self.closed
 
     def _close(self) -> None:
         if not self.empty:
-            # One picture is a moment; that of several, the usual distance of two.
+            # A run of several pictures ends a step after the last; that of one picture is empty.
             end = self.end + (self.step if self.step < _JOINED_S else 0.0)
             self.closed.append((self.start, end))

@@ -1,4 +1,4 @@
-"""Write a voice to a sound file as it comes, at the depth of the recording it came from."""
+"""Write a stem to a sound file block by block, at the bit depth of the recording."""
 
 from __future__ import annotations
 
@@ -37,31 +37,33 @@ __all__ = [
 Clip: TypeAlias = Literal["rescale", "clamp", "none"]
 
 SOUND_SUFFIXES = (".wav", ".flac", *LOSSY)
-"""Endings of the files of sound alone that can be written."""
+"""Endings of the sound files that can be written."""
 
 _FLAC_CHANNELS = 8
 _FLAC_TOP_RATE = 655_350
 _WAV_CHANNELS = 65_535
-_PIECE = 1 << 16  # samples of all channels that are read back at a time
+_PIECE = 1 << 16  # values (samples times channels) that are read back at a time
 
 
 def stem_depth(
     suffix: str, source: AudioStream | None, bits: Bits | None = None
 ) -> tuple[int | None, bool]:
-    """Bits per sample and whether they are floating point, for a stem of a source.
+    """Choose the bit depth of a stem.
 
-    Integer sources keep their depth. 8 bits become 16: a voice taken out of a mixture is softer
-    than the mixture, and 8 bits would drown it in rounding noise. Lossy and floating-point
-    sources, which the decoder gives as floats, become 32-bit float in WAV. FLAC holds at most 24
-    bits and no floats. Lossy files have no depth, and are fed floats.
+    Integer sources keep their depth, but 8 bits become 16: a voice is softer than the mixture, so
+    that the rounding noise of 8 bits would be audible. Stems of lossy and floating-point sources
+    are 32-bit float in WAV, and 24 bits in FLAC, which has neither floats nor more bits.
 
     Args:
         suffix: one of `SOUND_SUFFIXES`.
         source: the track that the stem comes from; None counts as floating point.
         bits: depth to use instead; 32 is floating point.
 
+    Returns:
+        Bits per sample, None for lossy files; and whether samples are floating point.
+
     Raises:
-        ContainerError: the kind of file has no such depth.
+        ContainerError: the file format does not have this depth.
     """
     if bits is not None and (suffix in LOSSY or (suffix == ".flac" and bits == 32)):
         if suffix == ".flac":
@@ -85,17 +87,17 @@ def stem_depth(
 
 
 def is_limited(suffix: str, source: AudioStream | None, bits: Bits | None = None) -> bool:
-    """Whether full scale is the limit in a sound file: it is, but for floating point in WAV.
+    """Whether samples in a sound file are limited to full scale: yes, except floating point in WAV.
 
-    Lossy files hold more, but most players do not play more.
+    Lossy files can hold larger values, but most players clip them.
     """
     return suffix in LOSSY or not stem_depth(suffix, source, bits)[1]
 
 
 def stored_rate(suffix: str, sample_rate: int) -> int:
-    """The sample rate that a sound file has for sound of a rate; another if it is impossible.
+    """The sample rate of a sound file for sound of a given rate, both in Hz.
 
-    Opus is always played at 48,000 Hz.
+    It is another rate if the codec does not support the given one. Opus is always 48,000 Hz.
     """
     if suffix not in LOSSY:
         return sample_rate
@@ -105,44 +107,45 @@ def stored_rate(suffix: str, sample_rate: int) -> int:
 
 
 class StemWriter:
-    """Writes (channels, n) float32 blocks; a context manager.
+    """Writes (channels, n) float32 blocks to a sound file; a context manager.
 
-    The file appears under its name on `close`, complete; until then, and after an exception, there
-    is no trace of it. Floating-point files take any value as it is. In all others full scale is the
-    limit, and `clip` says what to do when the sound goes beyond:
+    `close` puts the complete file in place. Before that, and after an exception, no file is there.
+    Floating-point files hold any value. All others are limited to full scale; `clip` chooses what
+    happens to values beyond it:
 
-    - "rescale": the whole file is made softer, by 1 / peak or as `close` is told; see
+    - "rescale": the whole file is attenuated, by 1 / peak or by the gain that `close` gets; see
       `gain_applied`.
-    - "clamp": values beyond are set to the limit; see `clipped`.
-    - "none": as "clamp", for callers who do not want to hear of it: `clipped` stays 0.
+    - "clamp": these values are clipped, and counted in `clipped`.
+    - "none": these values are clipped, and not counted.
 
     Args:
-        path: where to write; the ending, one of `SOUND_SUFFIXES`, chooses the format. WAV files of
-            more than 4 GB are RF64. Lossy files are resampled where their codec has no such rate.
+        path: the file to write; its ending, one of `SOUND_SUFFIXES`, chooses the format. WAV files
+            of more than 4 GB are RF64. Sound is resampled if a lossy codec does not support its
+            rate.
         sample_rate: samples per second.
         channels: number of channels.
         source: the track that the stem comes from, which decides the depth; see `stem_depth`.
         bits: depth to use instead; 32 is floating point.
-        clip: what to do with sound beyond full scale where that is the limit.
-        hold: keep the sound back until `close`, so that a gain can be applied to the file even if
-            it takes any value; what "rescale" does to integer files anyway.
+        clip: see above.
+        hold: write the samples only on `close`, so that a gain can be applied to any file. Limited
+            files with "rescale" are always written this way.
         overwrite: replace a file that exists already.
 
     Attributes:
-        path: as given.
-        bits: bits per sample; None in lossy files.
-        is_float: whether samples are stored, or coded, as floating point.
-        is_limited: whether full scale is the limit.
-        frames: samples per channel written so far.
-        peak: largest absolute value written so far.
-        clipped: number of values set to the limit.
-        gain_applied: 1.0, or the gain by which `close` attenuated the file.
+        path: the file.
+        bits: bits per sample; None for lossy files.
+        is_float: whether samples are stored or encoded as floating point.
+        is_limited: whether samples are limited to full scale.
+        frames: samples per channel so far.
+        peak: largest absolute value so far.
+        clipped: number of clipped values.
+        gain_applied: the gain that `close` applied to the file; 1.0 for none.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is false.
-        OutputError: an ending, depth, rate or number of channels that cannot be written, a missing
-            or read-only folder, a full disk, or samples that are not numbers.
-        ValueError: a block of the wrong shape.
+        OutputError: the format does not have this ending, depth, rate or number of channels; the
+            folder is missing or read-only; the disk is full; or samples are not numbers.
+        ValueError: a block has the wrong shape.
     """
 
     def __init__(
@@ -178,7 +181,7 @@ class StemWriter:
         self._clip = clip
         self._overwrite = overwrite
         self._temporary = temporary_name(self.path)
-        self._raw: BinaryIO | None = None  # float samples, while the gain is not known
+        self._raw: BinaryIO | None = None  # float samples, as long as the gain is unknown
         self._raw_name = self._temporary.with_suffix(".f32")
         self._target: Target | None = None
         self._open = True
@@ -193,7 +196,7 @@ class StemWriter:
             raise
 
     def write(self, samples: NDArray[np.float32]) -> None:
-        """Append (channels, n) samples."""
+        """Append samples, (channels, n) float32."""
         if not self._open:
             raise ValueError("the writer is closed")
         if samples.ndim != 2 or samples.shape[0] != self._channels:
@@ -215,11 +218,11 @@ class StemWriter:
             self._put(samples)
 
     def close(self, gain: float | None = None) -> None:
-        """Finish the file and give it its name; the second time, do nothing.
+        """Complete the file and put it in place; a second call does nothing.
 
         Args:
-            gain: what to multiply all of it with, where it was held back; None for what `clip`
-                says.
+            gain: factor for all samples, if they were held back (see `hold`); None for the gain
+                that `clip` requires.
         """
         if not self._open:
             return
@@ -239,7 +242,7 @@ class StemWriter:
             self.abandon()
 
     def abandon(self) -> None:
-        """Stop and leave nothing behind; after `close`, do nothing."""
+        """Stop writing and delete the unfinished file; after `close`, this does nothing."""
         self._open = False
         if self._raw is not None:
             self._raw.close()
@@ -301,15 +304,14 @@ def check_stem(
     source: AudioStream | None = None,
     bits: Bits | None = None,
 ) -> None:
-    """Find out before any work whether a stem can be written to a sound file.
+    """Check whether a stem can be written to a sound file, without writing it.
 
     Args:
-        path: of the file; only its name is looked at.
+        path: the file; only its name is used.
         sample_rate, channels, source, bits: see `StemWriter`.
 
     Raises:
-        OutputError: the ending is of no sound file, or such files do not take the rate, the number
-            of channels or the depth.
+        OutputError: the format does not have this ending, depth, rate or number of channels.
     """
     suffix = path.suffix.lower()
     if suffix not in SOUND_SUFFIXES:

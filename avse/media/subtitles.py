@@ -1,4 +1,4 @@
-"""Convert text subtitles into the kind that a container takes."""
+"""Convert text subtitles to the format that a container can hold."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _TIME_BASE = Fraction(1, 1000)
 
 
 def is_text(stream: Stream) -> bool:
-    """Whether a stream is subtitles of text, which can be converted; pictures of text cannot."""
+    """Whether a stream holds text subtitles, which can be converted; picture subtitles cannot."""
     context = stream.codec_context
     return stream.type == "subtitle" and context is not None and bool(context.codec.text_sub)
 
 
 class SubtitleConverter:
-    """Converts one stream, packet by packet.
+    """Converts a stream of text subtitles, packet by packet.
 
     Args:
-        source: subtitles of text.
+        source: the stream to convert.
         output: the file to write, header not written yet.
-        kind: FFmpeg's name of its container.
+        kind: FFmpeg's name of the container to write.
 
     Attributes:
-        stream: of the output.
+        stream: the stream that was added to the output.
     """
 
     def __init__(self, source: Stream, output: OutputContainer, kind: str) -> None:
@@ -42,9 +42,9 @@ class SubtitleConverter:
         self._encoder.time_base = self.stream.time_base = _TIME_BASE
 
     def converted(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """The lines of a packet, none if it is damaged.
+        """Convert the lines of a packet; a damaged packet gives none.
 
-        MP4 also has empty packets, for the time between two lines, which give none.
+        The empty packets of MP4, for the time between two lines, give none, too.
         """
         from av.error import FFmpegError
         from av.subtitles.subtitle import SubtitleSet

@@ -1,4 +1,4 @@
-"""Timecode (SMPTE ST 12-1): the frames of a recording counted as editing programs count them."""
+"""Timecode (SMPTE ST 12-1): frame numbers of a recording, as in editing programs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ _RATES = tuple(
     for rate in (24_000, 25_000, 30_000, 48_000, 50_000, 60_000)
     if slower == 1000 or rate % 25_000
 )
-_NEAR = Fraction(1, 20)  # phones record at about 30 frames a second
+_NEAR = Fraction(1, 20)  # relative: the rate of phones is only about 30 frames per second
 _WRITTEN = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.,])(\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Timecode:
-    """How frames of a recording are counted.
+    """The numbering of a recording's frames.
 
     Attributes:
-        rate: frames per second: one of those that timecode is defined for.
-        drop: whether numbers are left out so that 29.97 and 59.94 frames a second keep step with
-            the clock.
-        first: number of the frame with which the recording begins.
-        exact: whether the picture has that rate, evenly; else times are right, frames are not its.
+        rate: frames per second, one of the rates that timecode is defined for.
+        drop: whether it is drop-frame timecode, in which numbers are left out so that timecode at
+            29.97 and 59.94 frames per second agrees with the clock.
+        first: number of the first frame of the recording.
+        exact: whether the picture has this rate, evenly spaced. If not, timecodes still give the
+            right time, but their frames are not those of the picture.
     """
 
     rate: Fraction
@@ -38,18 +39,18 @@ class Timecode:
 
     @property
     def nominal(self) -> int:
-        """Frame numbers in a second of timecode."""
+        """Frame numbers per second of timecode."""
         return round(self.rate)
 
     def frame(self, seconds: float) -> int:
-        """Number of the frame at a playing time."""
+        """The number of the frame at a playing time in seconds."""
         return self.first + round(seconds * self.rate)
 
     def text(self, frame: int) -> str:
-        """A frame as HH:MM:SS:FF, with ; before FF where numbers are dropped; a day at most."""
+        """Format a frame number as HH:MM:SS:FF, or HH:MM:SS;FF with drop-frame; hours modulo 24."""
         per_second = self.nominal
         if self.drop:
-            dropped = per_second // 15  # a minute, but for every tenth
+            dropped = per_second // 15  # numbers per minute, except in every tenth minute
             minute = 60 * per_second - dropped
             tens, rest = divmod(frame, 10 * minute + dropped)
             frame += 9 * dropped * tens
@@ -63,11 +64,15 @@ class Timecode:
 
 
 def timecode_of(path: StrPath, video: VideoStream) -> Timecode:
-    """How the frames of a recording are counted.
+    """Choose the timecode of a recording, from its frame rate and from the timecode in the file.
 
-    At 29.97 and 59.94 frames a second numbers are dropped, unless the timecode in the file says
-    otherwise. Other rates than those of timecode, and variable ones, are counted at the nearest of
-    those, or at 25 a second.
+    At 29.97 and 59.94 frames per second it is drop-frame, unless the timecode in the file is not.
+    For other frame rates, and variable ones, the nearest timecode rate within 5 % is used, else 25
+    frames per second.
+
+    Args:
+        path: the recording.
+        video: its picture.
 
     Raises:
         MediaError: the file cannot be read.
@@ -75,7 +80,7 @@ def timecode_of(path: StrPath, video: VideoStream) -> Timecode:
     begin, even = _look(path, video.index)
     average, uneven = video.average_rate or Fraction(25), video.variable_frame_rate
     if even and abs(even - average) < _NEAR * average:
-        average, uneven = even, False  # a frame that is missing moves no other
+        average, uneven = even, False  # frames are missing, the others are evenly spaced
     rate = min(_RATES, key=lambda one: abs(one - average))
     if abs(rate - average) > _NEAR * rate:
         rate = Fraction(25)
@@ -94,7 +99,7 @@ def timecode_of(path: StrPath, video: VideoStream) -> Timecode:
 
 
 def _look(path: StrPath, index: int) -> tuple[re.Match[str] | None, Fraction | None]:
-    """The timecode that a file says it begins with, and the pace on which all its frames lie."""
+    """Read the timecode at which a file begins, and the rate on whose grid all its frames lie."""
     with open_input(path) as container:
         tags = [*(stream.metadata for stream in container.streams), container.metadata]
         even = getattr(container.streams[index], "base_rate", None)

@@ -1,7 +1,7 @@
-"""Write WAV files of any length: RIFF, or RF64 when they outgrow four gigabytes.
+"""Write WAV files of any length: RIFF, or RF64 (EBU Tech 3306) from four gigabytes on.
 
-Room for the 64-bit sizes is kept free at the beginning (EBU Tech 3306), so the choice falls at the
-end and nothing is moved.
+The header has room for the 64-bit sizes of RF64 from the beginning, so that the format can be
+chosen at the end, and no samples are moved.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 _RIFF_LIMIT = 2**32 - 1
 _SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _FLOAT, _PCM, _EXTENSIBLE = 3, 1, 0xFFFE
-# Bit by bit, as in WAVEFORMATEXTENSIBLE.
+# In the order of the bits of the channel mask in WAVEFORMATEXTENSIBLE.
 _SPEAKERS = (
     *("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"),
     *("TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR"),
@@ -24,7 +24,12 @@ _USUAL_MASKS = {1: 0x4, 2: 0x3, 3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 
 
 
 def speaker_mask(channel_names: tuple[str, ...], channels: int) -> int:
-    """Speaker positions of channels as WAV has them; 0 where WAV cannot name them."""
+    """Channel mask of WAVEFORMATEXTENSIBLE; 0 if a mask cannot describe the channels.
+
+    Args:
+        channel_names: FFmpeg's names in order, such as ("FL", "FR").
+        channels: number of channels; if it differs from that of the names, the usual mask is used.
+    """
     if len(channel_names) != channels:
         return _USUAL_MASKS.get(channels, 0)
     places = [_SPEAKERS.index(name) if name in _SPEAKERS else -1 for name in channel_names]
@@ -34,15 +39,15 @@ def speaker_mask(channel_names: tuple[str, ...], channels: int) -> int:
 
 
 class WavFile:
-    """Header and samples of a WAV file being written.
+    """Writes the header and the samples of a WAV file.
 
     Args:
         handle: an empty file, seekable.
         sample_rate: samples per second.
         channels: number of channels.
         bits: 16, 24 or 32.
-        is_float: floating point (32 bits) rather than integers.
-        mask: speaker positions, see `speaker_mask`.
+        is_float: whether samples are floating point (32 bits) instead of integers.
+        mask: the channel mask, see `speaker_mask`.
     """
 
     def __init__(
@@ -72,7 +77,7 @@ class WavFile:
         self._handle.write(self._header())
 
     def write(self, values: NDArray[np.float32] | NDArray[np.int64]) -> None:
-        """Append (channels, n): float32 for floating point, else integers of the depth."""
+        """Append samples, (channels, n): float32 for floating point, else integers of the depth."""
         flat = np.ascontiguousarray(values.T)
         if self._float:
             data = flat.astype("<f4").tobytes()
@@ -84,7 +89,7 @@ class WavFile:
         self._handle.write(data)
 
     def finish(self) -> None:
-        """Write the true sizes; the file stays open."""
+        """Write the final sizes to the header; the file stays open."""
         if self._size % 2:
             self._handle.write(b"\0")
         self._handle.seek(0)

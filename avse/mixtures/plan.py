@@ -91,7 +91,7 @@ def plan_set(
         return plan_again(clips, list_file, settings, noise=noise)
     if list_file is not None:
         drafts, split = draw_list(clips, list_file, settings)
-        return _settled(clips, drafts, split, settings, noises, (), progress)
+        return _completed(clips, drafts, split, settings, noises, (), progress)
     anywhere = settings.protocol == ANY and pack is None
     split = settings.split or (ALL if anywhere else TEST)
     if pack is None:
@@ -116,7 +116,7 @@ def plan_corpus(
     """
     anywhere = settings.protocol == ANY
     drafts = draw_items(corpus, settings, anywhere=anywhere, split=split)
-    return _settled(corpus.root, drafts, split, settings, noises, corpus.warnings, progress)
+    return _completed(corpus.root, drafts, split, settings, noises, corpus.warnings, progress)
 
 
 def find_noises(folder: Path) -> Noises:
@@ -129,7 +129,7 @@ def find_noises(folder: Path) -> Noises:
     return Noises(folder, tuple(find_clips(folder, pictures=False)))
 
 
-def _settled(
+def _completed(
     root: Path,
     drafts: list[Draft],
     split: str,
@@ -138,13 +138,13 @@ def _settled(
     warnings: tuple[str, ...],
     progress: Progress | None,
 ) -> MixturePlan:
-    desk = _Desk(root, noises, settings)
+    builder = _ItemBuilder(root, noises, settings)
     items, failures = [], []
     for done, draft in enumerate(drafts):
         if progress is not None:
             progress("Reading clips", done, len(drafts))
         try:
-            items.append(desk.settle(draft))
+            items.append(builder.build(draft))
         except AvseError as error:
             failures.append(Failure(draft.id, error))
     if not items:
@@ -158,7 +158,7 @@ def _settled(
     return MixturePlan(manifest, tuple(failures), warnings)
 
 
-class _Desk:
+class _ItemBuilder:
     """Turns drafts into items."""
 
     def __init__(self, root: Path, noises: Noises | None, settings: SetSettings) -> None:
@@ -166,7 +166,7 @@ class _Desk:
         self._sha256 = lru_cache(None)(file_sha256)
         self._check_picture = lru_cache(None)(check_picture)
 
-    def settle(self, draft: Draft) -> Item:
+    def build(self, draft: Draft) -> Item:
         """Measure the levels of a draft's sources and compute their gains.
 
         Raises:

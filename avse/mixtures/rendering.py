@@ -43,14 +43,14 @@ _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 @dataclass(frozen=True)
-class Made:
+class SetResult:
     """The result of `make_set`.
 
     Attributes:
         manifest: path of the manifest.
-        made: ids of new items.
-        kept: ids of items that existed before.
-        failures: items that could not be planned or made.
+        made: ids of the items that were made.
+        kept: ids of the items that existed already.
+        failures: the items that could not be planned or made.
     """
 
     manifest: Path
@@ -76,7 +76,9 @@ def check_folder(folder: Path, clips: Path, plan: MixturePlan | None, *, overwri
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "name a folder with --output")
     if _overlap(folder.resolve(), clips, plan):
-        raise UsageError(f"{folder} and the clips lie in one another", "choose another --output")
+        raise UsageError(
+            f"one of {folder} and {clips} contains the other", "choose another --output"
+        )
     if overwrite or not folder.is_dir():
         return
     with writing(folder):
@@ -119,7 +121,7 @@ def make_set(
     overwrite: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
-) -> Made:
+) -> SetResult:
     """Make the files of a set that are missing.
 
     Args:
@@ -170,7 +172,7 @@ def make_set(
             tell()
     order = [path for item in manifest.items for path in item.outputs.paths() if path in sums]
     _write_sums(folder, {path: sums[path] for path in order})
-    return Made(
+    return SetResult(
         folder / NAME,
         tuple(item.id for item in manifest.items if item.id in made),
         tuple(item.id for item in manifest.items if item.id in kept),

@@ -1,4 +1,4 @@
-"""The network: sound and lips in, masks of each person's voice out.
+"""The network: it estimates a mask of each person's voice from sound and lips.
 
     lips (25 Hz) ──► VisualStream ──► embedding ──┐ conditions every fusion block
                                                   ▼
@@ -6,22 +6,22 @@
      (bins as channels × time)                          ├─► PhaseHead ─► phase residual
                                                         └─► activity: is this person speaking?
 
-After *The Conversation* (Afouras, Chung, Zisserman 2018): the spectrogram is a time series whose
-channels are the frequency bins, the network works mostly at the video rate, and the phase is the
-mixture's turned by a residual. After *Looking to Listen* (Ephrat et al. 2018): a dilated temporal
-CNN watches, magnitudes are compressed by a power law, one set of weights serves every face.
+From *The Conversation* (Afouras, Chung, Zisserman 2018): the spectrogram is a time series whose
+channels are the frequency bins, the network computes mostly at the video rate, and the phase is
+that of the mixture plus a residual. From *Looking to Listen* (Ephrat et al. 2018): the visual
+stream is a dilated temporal CNN, magnitudes are compressed by a power law, and all faces share the
+weights.
 
 Four things differ. Every fusion block is conditioned on the lips (FiLM), because a network that
-receives them once at its input learns to ignore them. The lips enter as an embedding that is shared
-with voices: `VisualStream` and `VoiceStream` are first trained against each other to tell which
-voice goes with which lips, so that speech without a picture can stand in for talking faces when the
-fusion is trained. The mask of each speaker is conditioned on the lips of the other speakers too
-(`others`): what the wanted lips are not is as informative as what they are. And the speakers in a
-picture compete: the mask logits of a time-frequency bin go through a softmax over all speakers and
-nobody (`compete`).
+receives them once at its input learns to ignore them. Lips and voices have a common embedding:
+contrastive training of `VisualStream` and `VoiceStream` matches them, so that speech without a
+picture can replace talking faces in the training of the fusion. The mask of each speaker is
+conditioned on the lips of the other speakers, too (`others`), which are as informative as the
+speaker's own. The speakers in a picture compete: a softmax over all speakers and a constant for
+"none of them" is applied to the mask logits of each time-frequency bin (`compete`).
 
-Where somebody talks alone anywhere in a recording, their voice is known. The fusion takes it as a
-voiceprint (`AVSESpec.enrolment`), constant over a window, together with those of other speakers.
+If a person talks alone somewhere in the recording, the fusion gets their voiceprint
+(`AVSESpec.enrolment`), constant over a window, and those of the other speakers.
 
 The streams are in `avse.models.streams`. The audio stream does not depend on the face: it runs once
 for a mixture, whatever the number of faces.
@@ -42,7 +42,7 @@ from avse.models.spec import AVSESpec
 from avse.models.streams import FLOOR, AudioFeatures, AudioStream, VisualStream, VoiceStream
 
 BOUND = 2.0
-"""Most that the real or imaginary part of a complex mask can be, either way."""
+"""Largest absolute value of the real and the imaginary part of a complex mask."""
 
 
 @dataclass
@@ -50,10 +50,11 @@ class NetworkOutput:
     """Masks, phase rotation and voice activity of each face.
 
     Attributes:
-        mask: (batch, people, bins, frames), real, 0..1; up to `BOUND` · √2 of a complex mask.
-        rotation: (batch, people, 2, bins, frames), cosine and sine of the turn of the phase.
-        activity: (batch, people, video frames), logits of the person speaking.
-        lips: (batch, people, embedding, video frames), what the lips say.
+        mask: (batch, people, bins, frames), magnitude of the mask, 0..1; of complex masks, up to
+            `BOUND` · √2.
+        rotation: (batch, people, 2, bins, frames), cosine and sine of the phase residual.
+        activity: (batch, people, video frames), logits of voice activity.
+        lips: (batch, people, embedding, video frames), lip embeddings.
     """
 
     mask: Tensor
@@ -62,12 +63,12 @@ class NetworkOutput:
     lips: Tensor
 
     def complex_mask(self) -> Tensor:
-        """(batch, people, bins, frames), complex: what to multiply the mixture's STFT with."""
+        """The complex mask of the mixture's STFT, (batch, people, bins, frames)."""
         return torch.complex(self.mask * self.rotation[:, :, 0], self.mask * self.rotation[:, :, 1])
 
 
 class Fusion(nn.Module):
-    """Sound, and the lips of one person, to the mask of that person's voice."""
+    """Estimates the mask of a person's voice from the features of the sound and the lips."""
 
     scale: Tensor
 
@@ -110,7 +111,7 @@ class Fusion(nn.Module):
         group: Tensor,
         enrolment: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Find one voice in each mixture.
+        """Estimate the mask of one voice in each mixture.
 
         Args:
             features: of n mixtures.
@@ -118,8 +119,8 @@ class Fusion(nn.Module):
             seen: (n, video frames).
             group: (n,) index of the picture that each face is in; a mask is conditioned on the
                 other faces of its group.
-            enrolment: (n, width) from `avse.models.voiceprint.enrolment`, 0 for voices that are not
-                known; None if nobody's is.
+            enrolment: (n, width) voiceprints from `avse.models.voiceprint.enrolment`, 0 for unknown
+                voices; None if all are unknown.
 
         Returns:
             mask logits for `AVSENet.masks`: (n, bins, frames), or (n, 2 × bins, frames) for complex
@@ -140,7 +141,7 @@ class Fusion(nn.Module):
         return self.mask(fine), self.activity(coarse).squeeze(1), fine
 
     def features(self, features: AudioFeatures, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """What the heads read.
+        """Compute the features for the heads.
 
         Args:
             features: of n mixtures.
@@ -159,11 +160,11 @@ class Fusion(nn.Module):
 
 
 class PhaseHead(nn.Module):
-    """The phase of the voice = the phase of the mixture, turned by a predicted residual.
+    """Estimates the phase residual, which is added to the phase of the mixture.
 
-    Fed, as in *The Conversation*, with the predicted magnitude and the mixture's phase, and, if the
-    specification says so, with the features that the mask was computed from; the residual
-    (1, 0) + (cosine, sine) is normalised to unit length in every bin and starts as "no change".
+    The input is, as in *The Conversation*, the estimated magnitude and the phase of the mixture;
+    with `AVSESpec.phase_features` also the features from which the mask was computed. The residual
+    (1, 0) + (cosine, sine) is normalised to length 1 in every bin. Before training it is zero.
     """
 
     def __init__(self, spec: AVSESpec) -> None:
@@ -178,7 +179,7 @@ class PhaseHead(nn.Module):
         zero(self.residual)
 
     def forward(self, spectrum: Tensor, mask: Tensor, fine: Tensor) -> Tensor:
-        """Turn the phase.
+        """Estimate the phase residual.
 
         Args:
             spectrum: (n, bins, frames), complex, of the mixtures.
@@ -186,7 +187,7 @@ class PhaseHead(nn.Module):
             fine: (n, fine_channels, frames), from `Fusion`.
 
         Returns:
-            (n, 2, bins, frames), cosine and sine.
+            (n, 2, bins, frames), cosine and sine of the residual.
         """
         magnitude = spectrum.abs()
         wanted = ((mask * magnitude).square() + FLOOR).pow(self.compression / 2)
@@ -198,13 +199,13 @@ class PhaseHead(nn.Module):
         x = self.blocks(x)
         cosine, sine = self.residual(torch.relu(self.norm(x))).float().chunk(2, dim=1)
         cosine = 1 + cosine
-        # `functional.normalize` takes ten times as long for two values.
+        # For two values, `functional.normalize` takes ten times as long.
         scale = (cosine.square() + sine.square()).clamp_min(1e-24).rsqrt()
         return torch.stack([cosine * scale, sine * scale], dim=1)
 
 
 class AVSENet(nn.Module):
-    """The whole network; see the head of this file."""
+    """The whole network; see the docstring of this module."""
 
     def __init__(self, spec: AVSESpec) -> None:
         super().__init__()
@@ -227,13 +228,13 @@ class AVSENet(nn.Module):
 
         Args:
             spectrum: (batch, bins, frames), complex STFT of the mixture, frames = 4 × video frames.
-            components: (batch, people, components, video frames), from `VisualStream.project`: of
-                everybody in the picture, because they compete for each bin.
-            seen: (batch, people, video frames), 1 where the lips were seen.
-            presence: (batch, people, video frames), 0..1: how far each takes part. A speaker with
-                0 gets no mask and takes nothing from the others. All take part if left out.
+            components: (batch, people, components, video frames), from `VisualStream.project`, of
+                all people in the picture, because they compete for each bin.
+            seen: (batch, people, video frames), 1 where the lips are visible.
+            presence: (batch, people, video frames), 0..1, the weight of each speaker in the
+                competition. A speaker with 0 has mask 0 and does not affect the others. None: 1.
             enrolment: (batch, people, width), voiceprints from `avse.models.voiceprint.enrolment`,
-                0 for voices that are not known. Ignored by networks without `AVSESpec.enrolment`.
+                0 for unknown voices. Networks without `AVSESpec.enrolment` ignore them.
         """
         batch, people = seen.shape[:2]
         spectrum = spectrum / level(spectrum)
@@ -258,11 +259,11 @@ class AVSENet(nn.Module):
     def masks(
         self, logits: Tensor, group: Tensor, groups: int, presence: Tensor | None = None
     ) -> Tensor:
-        """Masks from logits, before the phase head.
+        """Compute masks from logits, before the phase head.
 
-        Real masks compete. Complex ones, which may subtract other voices, are only bounded: the
-        real and imaginary part each by a hyperbolic tangent (Williamson et al. 2016, *Complex
-        ratio masking*).
+        Magnitude masks compete. Complex masks, which may subtract other voices, are only bounded:
+        a hyperbolic tangent is applied to the real and to the imaginary part (Williamson et al.
+        2016, *Complex ratio masking*).
 
         Args:
             logits: from `Fusion`.
@@ -290,7 +291,8 @@ def extended(network: AVSENet, spec: AVSESpec) -> AVSENet | None:
         spec: of the result.
 
     Returns:
-        None if the two differ in more than `AVSESpec.enrolment`, or the network has one already.
+        The new network; None if the two differ in more than `AVSESpec.enrolment`, or if the network
+        has an enrolment input already.
     """
     if (
         network.spec.enrolment
@@ -320,7 +322,7 @@ def receptive_field(spec: AVSESpec) -> int:
 
 
 def others(condition: Tensor, group: Tensor) -> Tensor:
-    """The sum of the conditions of all others in the group; 0 for a face that is alone.
+    """Sum the conditions of all other faces in the group; 0 for a face that is alone.
 
     Args:
         condition: (n, channels, frames).
@@ -332,16 +334,16 @@ def others(condition: Tensor, group: Tensor) -> Tensor:
 
 
 def compete(logits: Tensor, group: Tensor, groups: int, presence: Tensor | None = None) -> Tensor:
-    """Masks that share out each bin among the faces of a group and nobody.
+    """Compute masks by a softmax over the faces of a group and a constant logit of 0.
 
-    exp(logit) / (1 + sum of exp(logits) of the group): a sigmoid for a face alone; of two, the one
-    with the larger logit gets more. The masks of a group never add up to more than 1.
+    A mask is exp(logit) / (1 + sum of exp(logits) of the group). It is a sigmoid for a single face.
+    The masks of a group never add up to more than 1.
 
     Args:
-        logits: (n, bins, frames), logits.
-        group: (n,) which group each belongs to.
-        groups: how many there are.
-        presence: (n, 1, frames), 0..1: weight of each logit; 1 if left out.
+        logits: (n, bins, frames).
+        group: (n,) index of each face's group.
+        groups: number of groups.
+        presence: (n, 1, frames), 0..1: weight of each exp(logit); None for 1.
 
     Returns:
         (n, bins, frames), 0..1.
@@ -354,10 +356,10 @@ def compete(logits: Tensor, group: Tensor, groups: int, presence: Tensor | None 
 
 
 def split(x: Tensor, batch: int) -> Tensor:
-    """(batch × n, ...) -> (batch, n, ...)."""
+    """Reshape (batch × n, ...) to (batch, n, ...)."""
     return x.reshape(batch, -1, *x.shape[1:])
 
 
 def level(spectrum: Tensor) -> Tensor:
-    """Root mean square magnitude over bins and frames: (batch, 1, 1), never 0."""
+    """Root mean square magnitude over bins and frames, (batch, 1, 1), at least 1e-6."""
     return spectrum.abs().square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp_min(1e-6)

@@ -1,8 +1,8 @@
-"""The network for off-screen speech: divides the residual among voices, crowd and rest.
+"""The network for off-screen speech: it divides the residual among voices, crowd and rest.
 
-It is trained on top of a fixed network that separates by lips. The input is the mixture and the
-residual of that network; the output is the share of each kind in each time-frequency bin of the
-residual. A U of temporal blocks as in the fusion of `avse.models.network`, without lips.
+It is trained on the outputs of a fixed `AVSENet`. The input is the mixture, and its residual after
+the separation of the visible speakers; the output is the share of each kind in each time-frequency
+bin of the residual. It is a U-Net of the temporal blocks of `avse.models.network`, without lips.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from avse.models.spec import Spec
 from avse.models.streams import FLOOR
 
 KINDS = ("narrator", "crowd", "rest")
-"""What the residual is divided among: clear off-screen voices, many voices at once, and everything
-else, including what the masks of the visible speakers left of their voices."""
+"""The parts of the residual: clear off-screen voices, many voices at the same time, and everything
+else, including the remainders of the visible speakers' voices."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class OffscreenSpec(Spec):
 
 
 class OffscreenNet(nn.Module):
-    """See the head of this file."""
+    """The network; see the docstring of this module."""
 
     def __init__(self, spec: OffscreenSpec) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class OffscreenNet(nn.Module):
             left: the residual: the mixtures minus every voice separated by lips.
 
         Returns:
-            (batch, len(KINDS), bins, frames), 0..1, in every bin adding up to 1.
+            (batch, len(KINDS), bins, frames), 0..1; in every bin they add up to 1.
         """
         scale = level(spectrum)
         magnitude = torch.cat([spectrum.abs() / scale, left.abs() / scale], dim=1)

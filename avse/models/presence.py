@@ -11,8 +11,9 @@ import numpy.typing as npt
 from avse.dsp.stft import VIDEO_RATE
 
 HOLD_S, FADE_S = 0.4, 0.4
-"""The network bridges a moment without lips. Half a second later the mask is what it would be with
-no lips at all: it contains some of every speaker, at the expense of the speakers in sight."""
+"""The network bridges up to `HOLD_S` seconds without lips; over the next `FADE_S` the weight falls
+to 0. Later the mask would be that of a face without any lips, which holds parts of every voice, and
+would take them from the visible speakers."""
 
 REACH = math.ceil((HOLD_S + FADE_S) * VIDEO_RATE)
 """Number of video frames to each side that the weight depends on."""
@@ -22,7 +23,7 @@ def presence(seen: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Visibility weight: 1 up to `HOLD_S` from a frame with lips, 0 from `FADE_S` later.
 
     Args:
-        seen: (..., video frames), where the lips are visible; they are not outside of the range.
+        seen: (..., video frames), where the lips are visible; outside of the range they are not.
 
     Returns:
         (..., video frames), 0..1.

@@ -18,8 +18,8 @@ CHOICES = {
 
 
 WIDEST, DEEPEST, FARTHEST = 8192, 64, 1024
-"""Largest width, number of blocks, and kernel or dilation in a list that a specification may have:
-well beyond what is of use, and far from what would fill a machine."""
+"""Largest width, number of blocks, and kernel or dilation in a list. They are larger than any
+useful network needs, and small enough for the memory of a machine."""
 
 _LONGEST = 65_536
 
@@ -46,8 +46,8 @@ class Spec:
         """Inverse of `to_json`.
 
         Raises:
-            CorruptWeightsError: not JSON, or fields that this version does not know, or needs and
-                does not find. Fields of `added` may be missing.
+            CorruptWeightsError: the text is not JSON, has an unknown field, or lacks a field that
+                is not in `added`.
         """
         try:
             if len(text) > _LONGEST:
@@ -91,17 +91,17 @@ class AVSESpec(Spec):
     """Dimensions of an `AVSENet`. The time-frequency grid itself is fixed in `avse.dsp.stft`.
 
     Attributes:
-        lip_points: points of lip geometry a frame, each with x, y, z.
-        lip_components: principal components kept of them.
+        lip_points: number of lip points per frame, each with x, y, z.
+        lip_components: number of their principal components.
         visual_channels: width of the visual stream.
         visual_dilations: dilation of each of its blocks (25 Hz).
         visual_kernels: kernel of each of its blocks.
         embedding: width of the embedding that lips and voices share.
-        voice_channels: width of the voice stream, the partner of the lips in training.
+        voice_channels: width of the voice stream, which is used in contrastive training.
         voice_bands: mel bands at the input of the voice stream.
         fine_channels: width of audio and fusion streams at the STFT rate (100 Hz).
         coarse_channels: their width at the video rate (25 Hz).
-        encoder_blocks: blocks at the STFT rate before the step down to the video rate.
+        encoder_blocks: blocks at the STFT rate, before the video rate.
         audio_dilations: dilations of the audio blocks at the video rate.
         condition_channels: width of the conditioning of the fusion blocks.
         fusion_dilations: dilations of the fusion blocks at the video rate.
@@ -111,21 +111,20 @@ class AVSESpec(Spec):
         kernel: kernel of every audio, fusion and phase block.
         dropout: of the visual and the voice stream, in training.
         compression: power law applied to magnitudes before they enter the network.
-        conditioning: where the lips enter the fusion: "every" block (FiLM), or "once", joined to
-            the sound before the first, as in *The Conversation*.
-        mask: what the fusion predicts: a "magnitude" mask, whose phase the phase head turns, or a
-            "complex" one, real and imaginary part, without a phase head.
+        conditioning: where the lips enter the fusion: in "every" block (FiLM), or "once",
+            concatenated with the sound before the first block, as in *The Conversation*.
+        mask: the output of the fusion: a "magnitude" mask, whose phase is estimated by the phase
+            head, or a "complex" mask, real and imaginary part, without a phase head.
         others: whether the mask of each face is conditioned on the other faces in the picture.
         convolution: of the audio, fusion and phase blocks: depthwise-"separable", as in *The
             Conversation*, or "dense".
         fine_dilations: dilations of the blocks at the STFT rate, repeated as often as there are
             blocks.
-        phase_features: whether the phase head also reads the last features of the fusion.
-        enrolment: width of the voiceprint of a known voice at the input of the fusion;
-            0 if it cannot.
+        phase_features: whether the last features of the fusion are an input of the phase head.
+        enrolment: width of the voiceprints at the input of the fusion; 0 for none.
 
     Raises:
-        ValueError: a choice that does not exist, or a dimension out of range.
+        ValueError: a choice does not exist, or a dimension is out of range.
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
@@ -177,7 +176,7 @@ class AVSESpec(Spec):
             raise ValueError("fine_dilations needs values of 1 and more")
 
     def dilations(self, count: int) -> tuple[int, ...]:
-        """Of `count` blocks at the STFT rate."""
+        """The dilations of `count` blocks at the STFT rate."""
         return tuple(self.fine_dilations[n % len(self.fine_dilations)] for n in range(count))
 
 

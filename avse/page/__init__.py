@@ -1,4 +1,5 @@
 """The page of `avse open`: its server, which only this computer can reach, and its browser code.
 
-It may import anything of `avse` but the command line. Starlette and uvicorn are imported here only.
+It may import every package of `avse` except the command line. Only this package imports Starlette
+and uvicorn.
 """

@@ -41,31 +41,32 @@ from avse.page.recording import (
     first_seconds,
 )
 from avse.page.store import CHUNK_S, StemStore
-from avse.separation.separator import lip_doubt
+from avse.separation.separator import mixture_blend
 from avse.settings import Settings
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import IN_STEP_MS, Sync, in_step
 from avse.sync.verifying import verify
 
 _SYNC_CHUNKS = 3
-"""Chunks in a row with faces from which the A/V offset is measured, and again at each doubling."""
+"""The A/V offset is measured when face detection is done in this number of consecutive chunks, and
+again each time the number has doubled."""
 _POLL_S = 0.5
 _WANTED_SOON = 15
 """Number of chunks after the playhead whose voices are computed again if they were dropped."""
 _AGAIN_S = 10.0
 _NO_ROOM = "free some space; the work then continues by itself"
 _HINT = -1
-"""Placeholder in place of a chunk number: detect a missed face next."""
+"""In place of the number of a chunk: detect a missed face next."""
 
 
 @dataclass
 class Pass:
-    """Progress of one of the two passes.
+    """Progress of face detection or separation.
 
     Attributes:
-        done: version of each chunk that is done, counted from 1.
-        seconds: mean time per chunk over the last ones.
-        at: the current chunk.
+        done: chunk -> version of its results, from 1.
+        seconds: moving average of the computing time per chunk, in seconds; None before the first.
+        at: the chunk that is being processed, if any.
     """
 
     done: dict[int, int] = field(default_factory=dict)
@@ -88,8 +89,7 @@ class Pass:
 
 
 class _AbandonedError(Exception):
-    """A run over the sound is abandoned, because other work is more urgent or the run is out of
-    date."""
+    """A run is abandoned, because other work is more urgent, or because its lips have changed."""
 
 
 class Analysis:
@@ -98,7 +98,7 @@ class Analysis:
     Args:
         recording: the recording to analyse.
         settings: see `Settings`.
-        folder: folder for stems; emptied by `wait`.
+        folder: folder for stems; `wait` removes it.
         tell: called from the threads with an event and its data.
         correct: returns people with the user's corrections.
         keep: called with all people, uncorrected, when face detection has finished.
@@ -148,26 +148,26 @@ class Analysis:
     # Interface for the session.
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the threads."""
         self._people = self._correct(self._found)
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Have all work end."""
+        """Request the end of all work."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def wait(self, wait_s: float = 0.3) -> None:
-        """Wait briefly for the end of all work, and remove the stems."""
+        """Wait for the end of all work, at most `wait_s` seconds, and remove the stems."""
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(wait_s / len(self._threads))
         self.store.close()
 
     def move(self, time_s: float) -> None:
-        """Set the playhead; work there comes first."""
+        """Set the playhead, in seconds of playing time; chunks there are processed first."""
         chunk = min(max(0, int(time_s // CHUNK_S)), self.recording.chunks - 1)
         with self._changed:
             if chunk != self._playhead:
@@ -218,18 +218,23 @@ class Analysis:
             self._changed.notify_all()
 
     def add_face(self, time_s: float, box: tuple[float, float, float, float]) -> None:
-        """Detect a missed face."""
+        """Detect a missed face.
+
+        Args:
+            time_s: playing time of a picture in which the face is visible.
+            box: left, top, width and height as fractions of the picture.
+        """
         with self._changed:
             self._hints.append((time_s, box))
             self._changed.notify_all()
 
     def engine(self) -> Engine:
-        """The networks, once they are loaded.
+        """The engine; its networks are loaded on the first call.
 
         Raises:
             MissingError: the weights are missing.
         """
-        with self._loading:  # the page and its end do not wait for that
+        with self._loading:  # another lock than `_changed`, so that the page need not wait
             if self._engine is None:
                 self._engine = Engine.load(self.settings)
             return self._engine
@@ -262,16 +267,15 @@ class Analysis:
         return chunk in self.store or not -2 <= chunk - self._playhead <= _WANTED_SOON
 
     def made_for(self, chunk: int) -> int | None:
-        """Version of the lips for which the final voices of a chunk were made; None without final
-        voices.
+        """Version of the lips from which the final voices of a chunk were computed.
 
-        The number changes when a correction causes the voices to be computed again.
+        A correction that requires new voices increases it. It is None without final voices.
         """
         epoch = self._final.get(chunk)
         return epoch if epoch == self._epoch and chunk in self.store else None
 
     def draft_is_due(self) -> bool:
-        """Whether playback waits for the first sound at the playhead."""
+        """Whether the voices at the playhead have no draft yet, for which playback waits."""
         with self._changed:
             return self._drafting or not self._ready or self._draft_is_due()
 
@@ -294,7 +298,7 @@ class Analysis:
                 raise
 
     def _order(self) -> list[int]:
-        """Chunks from the playhead on, then those before it."""
+        """List the chunks from the playhead on, then those before it."""
         count = self.recording.chunks
         return [*range(self._playhead, count), *range(self._playhead)]
 
@@ -321,12 +325,12 @@ class Analysis:
                 self._take(survey, chunk, time.monotonic() - began)
 
     def _take(self, survey: FaceSurvey, chunk: int, seconds: float | None) -> None:
-        """Copy the results of a survey after a chunk, and send an event."""
+        """Copy the results of a survey after a chunk, and send events."""
         everybody = survey.people()
         found = _without_stills(everybody)
         with self._changed:
             before = _owners(self._people)
-            if chunk in survey.done:  # not for a search of a missed face only
+            if chunk in survey.done:  # not after the detection of a single missed face
                 self.faces.finished(chunk, seconds)
             self._found, self._people = found, self._correct(found)
             self.faces.at = None
@@ -335,7 +339,7 @@ class Analysis:
             if any(now.get(number) != owner for number, owner in before.items()):
                 self.faces.renew()
                 self.voices.renew()
-            else:  # a person may be detected only now who was present from the start
+            else:  # a person detected only now may also be visible in earlier chunks
                 self.faces.renew(self._chunks_of(set(now.values()) - set(before.values())))
             version = self.faces.done.get(chunk)
             self._changed.notify_all()
@@ -359,7 +363,7 @@ class Analysis:
     ) -> None:
         """Detect a missed face around a playing time."""
         late = self.recording.sound_start_s
-        if self._known:  # a survey lacks the results of other programs
+        if self._known:  # this survey does not have the people from the cache
             with self._changed:
                 self._known = False
                 self.faces.done.clear()
@@ -391,12 +395,11 @@ class Analysis:
                 yield Frame(frame.time - origin, frame.picture)
 
     def _draft_is_due(self) -> bool:
-        """Whether the voices at the playhead can be separated now, for the first time."""
+        """Whether a draft of the chunk at the playhead is missing and can be computed now."""
         return self._ready and (self._pick() or ("", 0))[0] == "draft"
 
     def _next_faces(self) -> int | None:
-        """The next chunk for face detection, or `_HINT`; waits while there is none; None at the
-        end."""
+        """Wait for the next chunk for face detection; `_HINT`: a missed face; None: the end."""
         with self._changed:
             while not self._closed:
                 if self._hints:
@@ -429,7 +432,7 @@ class Analysis:
                     self._separate_from(chunk, draft=what == "draft")
             except _AbandonedError:
                 pass
-            except OutputError as error:  # the disk was full and may have space again
+            except OutputError as error:  # the disk is full; it may have space again later
                 self._tell("problem", {"error": error.message, "hint": _NO_ROOM})
                 self._rest(_AGAIN_S)
             self.voices.at = None
@@ -439,15 +442,14 @@ class Analysis:
             self._tell("progress", {})
 
     def _rest(self, seconds: float) -> None:
-        """Wait for some time, or until the end."""
+        """Wait for a number of seconds, or until `stop`."""
         end = time.monotonic() + seconds
         with self._changed:
             while not self._closed and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
 
     def _warm_up(self) -> None:
-        """Load the networks and run them once, because the first run takes several times as
-        long."""
+        """Load the networks and run them once; a first run takes several times as long."""
         sound = ArraySound(np.zeros((1, 16_000 * CHUNK_S), np.float32), 16_000)
         nobody = LipSequence(
             0, np.zeros((FRAMES, POINTS, 3), np.float32), np.ones((FRAMES, POINTS), np.float32)
@@ -456,7 +458,7 @@ class Analysis:
             pass
 
     def _next_voices(self) -> tuple[str, int] | None:
-        """The next chunks to separate; waits while there are none; None at the end."""
+        """Wait for the next work, ("draft", "sync", "run" or "enrol", chunk); None at the end."""
         with self._changed:
             while not self._closed:
                 job = self._pick()
@@ -475,7 +477,7 @@ class Analysis:
             return "sync", first
         for chunk in self._order():
             if not self.final(chunk) and chunk in self.faces.done:
-                # Without the following lips, a second run would equal the draft.
+                # Without the lips of the next chunk, a second run would equal the draft.
                 return ("run", chunk) if self._lips_until(chunk + 1) else None
         everything = len(self.faces.done) == self.recording.chunks
         return ("enrol", here) if everything and self._enrolled != self._epoch else None
@@ -484,8 +486,11 @@ class Analysis:
         return min(chunk, self.recording.chunks - 1) in self.faces.done
 
     def _stretch_to_measure(self) -> int | None:
-        """First chunk of a row twice as long as the last measured one, unless its offset was
-        certain."""
+        """The first of the consecutive chunks from which to measure the A/V offset now.
+
+        It is None if the offset is certain, or if there are less than twice as many chunks as at
+        the last measurement.
+        """
         if not self.settings.sync or (self._measured is not None and self._measured.confident):
             return None
         first = last = self._playhead
@@ -499,7 +504,7 @@ class Analysis:
         return first if self._people.persons and (length >= wanted or everything) else None
 
     def _measure(self, first: int) -> None:
-        """Measure the A/V offset of the chunks in a row that begins at `first`."""
+        """Measure the A/V offset in consecutive chunks, of which `first` is the first."""
         recording, last = self.recording, first
         with self._changed:
             while last + 1 in self.faces.done:
@@ -529,8 +534,7 @@ class Analysis:
         self._tell("state", {})
 
     def _enrol(self) -> None:
-        """Compute voiceprints where people talk alone; if there are any, separate everything
-        again."""
+        """Compute voiceprints where people talk alone; with any, all voices are separated again."""
         with self._changed:
             people, epoch = self._people, self._epoch
 
@@ -551,7 +555,7 @@ class Analysis:
             raise _AbandonedError
 
     def _separate_from(self, first: int, *, draft: bool) -> None:
-        """Separate chunk after chunk until other work is more urgent; a draft is one chunk."""
+        """Separate consecutive chunks until other work is more urgent; a draft is one chunk."""
         recording = self.recording
         with self._changed:
             people, epoch = self._people, self._epoch
@@ -566,7 +570,7 @@ class Analysis:
             sound,
             begin=begin,
             offscreen=True,
-            doubt=lip_doubt(scene),
+            blend=mixture_blend(scene),
             enrolment=enrolment,
             exact=not draft,
             watch=collector.watch,
@@ -631,13 +635,13 @@ class Analysis:
 
 
 def _without_stills(people: People) -> People:
-    """People, with the lips of still pictures removed, so that these get no voice."""
+    """Remove the lips of faces in still pictures, so that these get no voice."""
     persons = (one.silenced() if one.still else one for one in people)
     return replace(people, persons=tuple(persons))
 
 
 def _moved_by(sync: Sync | None) -> float:
-    """Shift of the lips in milliseconds."""
+    """The shift of the lips in milliseconds."""
     return 0.0 if sync is None or not sync.out_of_step else sync.whole.offset_ms or 0.0
 
 

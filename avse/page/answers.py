@@ -43,12 +43,12 @@ NO_RECORDING: dict[str, Any] = {
 
 
 def as_json(value: object, status: int = 200) -> Response:
-    """JSON in ASCII, which can represent file names that are not valid text."""
+    """Make a JSON response, in ASCII, which can represent file names that are not valid text."""
     return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
 
 
 def as_event(name: str, value: object) -> str:
-    """One of server-sent events."""
+    """Format a server-sent event."""
     return f"event: {name}\ndata: {json.dumps(value, allow_nan=False)}\n\n"
 
 
@@ -58,7 +58,17 @@ async def unless_left(
     work: Callable[[], bytes | None],
     limiter: anyio.CapacityLimiter,
 ) -> bytes | None:
-    """Work in a thread; if the client disconnects before the end, `left` is set."""
+    """Run `work` in a thread, and set `left` when the client disconnects, or when it is done.
+
+    Args:
+        request: of the client.
+        left: `work` has to stop when it is set.
+        work: the function to run.
+        limiter: limits the number of threads.
+
+    Returns:
+        The result of `work`.
+    """
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -72,7 +82,7 @@ async def unless_left(
             group.start_soon(watch)
             try:
                 outcome.append(await run_sync(work, limiter=limiter))
-            except Exception as error:  # as it is, not in a group
+            except Exception as error:  # raised below, so that it is not in an ExceptionGroup
                 trouble.append(error)
             group.cancel_scope.cancel()
     finally:
@@ -96,9 +106,9 @@ async def malformed(request: Request, error: Exception) -> Response:
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    """Answer that the object does not exist, or not yet."""
+    """Answer with the status and the text of an `HTTPException`."""
     assert isinstance(error, HTTPException)
-    hints = {409: "choose a file", 413: "send less", 405: "ask in another way"}
+    hints = {409: "choose a file", 413: "send less", 405: "use another method"}
     hint = hints.get(error.status_code, "check the address")
     answer = as_json({"error": error.detail.lower(), "hint": hint}, error.status_code)
     answer.headers.update(error.headers or {})
@@ -106,5 +116,5 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def gone(request: Request, error: Exception) -> Response:
-    """The client has disconnected."""
+    """Answer a client that has disconnected; nobody reads this."""
     return Response(status_code=503)

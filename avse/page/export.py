@@ -1,4 +1,4 @@
-"""Background exports of a page: the files of `avse separate`, `avse who` and `--tracks`."""
+"""Exports of a page, in the background: the files of `avse separate` and `avse who`."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _WHAT = {
     "subtitles": ("srt", "vtt", "rttm"),
     "timeline": ("rttm", "otio", "edl"),
 }
-_LONGEST_PART = 100  # bytes of the name of a file: the recording in it, and the person
+_LONGEST_PART = 100  # bytes of the recording's and of the person's name in a file name
 _FACES_SHARE = 0.5
-"""Share of an export's progress that stands for face detection in the whole recording."""
+"""Share of face detection in the progress of an export."""
 
 
 class _CancelledError(Exception):
@@ -88,7 +88,7 @@ class _Export:
                     "url": f"/api/export/{self.number}/{quote(path.name)}",
                 }
                 for path in self.files
-                if self.state == "done" and path.is_file()  # folders of temporary files get tidied
+                if self.state == "done" and path.is_file()  # the system may delete temporary files
             ],
             "error": self.error,
             "hint": self.hint,
@@ -97,11 +97,11 @@ class _Export:
 
 
 class Exports:
-    """Exports of one recording, one after the other.
+    """The exports of a recording, which are done one after another in a thread.
 
     Args:
         session: session of the recording.
-        folder: folder for files until the browser fetches them.
+        folder: folder for files, until the browser fetches them.
     """
 
     def __init__(self, session: RecordingSession, folder: Path) -> None:
@@ -109,11 +109,11 @@ class Exports:
         self._all: dict[int, _Export] = {}
         self._queue: queue.SimpleQueue[_Export | None] = queue.SimpleQueue()
         self._closed = False
-        self._lock = threading.Lock()  # of numbers and the thread's start
+        self._lock = threading.Lock()  # for the numbers and the start of the thread
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def all(self) -> list[dict[str, Any]]:
-        """Every export so far."""
+        """List every export so far."""
         return [one.as_json() for one in list(self._all.values())]
 
     def begin(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,12 +151,12 @@ class Exports:
             raise UsageError(f"there is no export {number}", "it may be of another recording")
         export = self._all[number]
         export.cancelled = True
-        if export.state == "waiting":  # its turn may be far away
+        if export.state == "waiting":  # the thread would notice only after other exports
             export.state = "cancelled"
             self._session.tell_export(export.as_json())
 
     def file(self, number: int, name: str) -> Path | None:
-        """A file of a finished export."""
+        """Find a file of a finished export."""
         export = self._all.get(number)
         if export is None or export.state != "done":
             return None
@@ -273,7 +273,7 @@ class Exports:
             engine = session.analysis.engine()
             activity = listen(scene, engine.network, session.settings, progress=progress)
             target = export.folder / f"{stem}.{kind}"
-            # The page's file is fetched to some other folder: an .otio names the recording only.
+            # The browser saves the file in another folder: an .otio refers to the recording only.
             beside = session.path.parent / target.name
             text, warnings = as_text(activity, kind, beside, session.path, chosen)
             export.warnings += warnings
@@ -299,7 +299,10 @@ class Exports:
             self._report(export, separation, written.stems, rest, tracks)
 
     def _write_words(self, export: _Export, heard: Words, target: Path, chosen: set[int]) -> None:
-        """Write the words of the chosen people after recognition; write nothing if it fails."""
+        """Write the words of the chosen people when recognition has finished.
+
+        If recognition has failed, only a warning is added.
+        """
         dropped = heard.wait(
             lambda: export.cancelled or self._closed,
             lambda share: self._tell(export, _FACES_SHARE + 0.48 * share),
@@ -327,7 +330,11 @@ class Exports:
     def _targets(
         self, export: _Export, separation: Separation, stem: str, kind: str
     ) -> tuple[dict[StemKey, Path] | None, Voices]:
-        """Number of each stem -> its path and its sources."""
+        """Choose the files to write, and what they hold.
+
+        Returns:
+            Stem -> path, None for a video with a track for each person; and the voices.
+        """
         request, folder = export.request, export.folder
         what = request["what"]
         if what == "tracks":
@@ -380,7 +387,7 @@ class Exports:
 
 
 def _called(separation: Separation) -> dict[StemKey, str | None]:
-    """Number of a stem -> the name of the person, or the names of several together."""
+    """Stem -> the name of the person; for the stem of several people together, their names."""
     people = separation.people
     names = [title(person.number, person.name) for person in people]
     several = " and ".join(names) if len(names) <= 3 else f"{len(names)} people"
@@ -389,7 +396,7 @@ def _called(separation: Separation) -> dict[StemKey, str | None]:
 
 
 def _gains(request: Mapping[str, Any], separation: Separation) -> dict[StemKey, float]:
-    """Number of a stem -> factor, from the names of stems."""
+    """Stem -> gain, from the gains by name in a request."""
     asked = request.get("gains") or {}
     gains: dict[StemKey, float] = {
         Stem.NARRATOR: asked.get("offscreen", 1.0),
@@ -398,12 +405,12 @@ def _gains(request: Mapping[str, Any], separation: Separation) -> dict[StemKey, 
     for person in separation.people:
         gains[person.number] = asked.get(str(person.number), 1.0)
     rest = gains[Stem.RESIDUAL]
-    # On the page, crowds belong to everything else.
+    # On the page, stems of further people belong to everything else.
     return {n: float(gains.get(n, rest)) for n in (*separation.numbers, Stem.RESIDUAL)}
 
 
 def _shortened(text: str) -> str:
-    """A part of the name of a file, which has 255 bytes at most."""
+    """Shorten a part of a file name, because file names have at most 255 bytes."""
     return os.fsencode(text)[:_LONGEST_PART].decode("utf-8", "ignore").rstrip(" .") or "recording"
 
 
@@ -412,7 +419,7 @@ def _label(what: str, kind: str, people: Sequence[Person]) -> str:
     labels = {
         "voice": f"Voice of {names}",
         "each": f"Each voice: {names}",
-        "mix": "The mix of the desk",
+        "mix": "The mix",
         "video": "The video with the mix",
         "tracks": "The video with a track for each person",
         "subtitles": "Subtitles",

@@ -1,4 +1,4 @@
-"""Access control of the server: only this computer's page, which has the token, gets answers."""
+"""Access control of the server: it answers only the page on this computer, which has the token."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ _ONWARD = """<!doctype html>
 class Guard:
     """ASGI middleware around the whole server: checks each request, and adds `HEADERS`.
 
-    `Host` has to name this server (an attacker's name that resolves to 127.0.0.1 does not), and
-    `Origin` and `Sec-Fetch-Site`, where a browser sends them, this page. The token comes in the
-    address or in the cookie that the first request with it sets.
+    `Host` has to name this server, which an attacker's domain that resolves to 127.0.0.1 does not.
+    `Origin` and `Sec-Fetch-Site`, if the browser sends them, have to name this page. The token is
+    in the URL, or in the cookie that the answer to such a URL has set.
 
     Args:
         app: the application behind the checks.
@@ -74,7 +74,7 @@ class Guard:
             self._hosts |= {"127.0.0.1", "localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request or pass it on."""
+        """Refuse a request, or pass it to the application."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -102,12 +102,12 @@ class Guard:
         elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
         if given is not None:
             if not self._is_token(given[0]):
-                return _refuse(scope, "The token is wrong, or of an earlier run.")
+                return _refuse(scope, "The token is wrong, or from an earlier run.")
             return self._let_in(elsewhere) if scope["path"] == "/" else None
         if elsewhere:
             return _refuse(scope, "The request came from another page.")
         if not self._is_token(cookie_parser(headers.get("cookie", "")).get(self._cookie, "")):
-            return _refuse(scope, "The token is missing, or of an earlier run.")
+            return _refuse(scope, "The token is missing, or from an earlier run.")
         return None
 
     def _is_token(self, given: str) -> bool:

@@ -1,4 +1,4 @@
-"""Interface of an open recording for the server; `avse.page.session` implements it."""
+"""The interface of an open recording for the server; `avse.page.session` implements it."""
 
 # ruff: noqa: D102
 
@@ -21,8 +21,8 @@ class Sound(Protocol):
     """A chunk of a stem.
 
     Attributes:
-        start: number of its first sample on the time line.
-        rate: samples a second.
+        start: index of its first sample from playing time 0 on.
+        rate: samples per second.
         samples: (channels, n) float32.
     """
 
@@ -35,9 +35,9 @@ class Sound(Protocol):
 
 
 class Session(Protocol):
-    """One open recording; the server calls it from several threads.
+    """An open recording; the server calls it from several threads.
 
-    Methods raise `AvseError` for what cannot be done, and return None for results that do not
+    Methods raise `AvseError` if an action is not possible, and return None for results that do not
     exist yet. `close` returns within a second.
     """
 

@@ -1,7 +1,7 @@
-"""Video for the browser: the original file if browsers surely play it, else encoded segments.
+"""Video for the browser: the original file if browsers can surely play it, else encoded segments.
 
-A browser that cannot decode a recording gets segments of four seconds, each a whole fragmented MP4
-that MediaSource places by its time stamps. They are encoded on request.
+A browser that cannot decode a recording gets segments of four seconds, which are encoded on
+request. Each is a complete fragmented MP4 file, which MediaSource places by its time stamps.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEGMENT_S = 4
-"""Seconds of a segment; segment k begins at k times that, in playing time."""
+"""Length of a segment in seconds; segment k begins at k times this playing time."""
 
 PROXY_TYPE = 'video/mp4; codecs="avc1.4d4028"'
 """Type for `MediaSource.addSourceBuffer`: H.264, main profile, level 4.0 whatever the size."""
 
 HEIGHT, LEAST_HEIGHT, LARGEST_HEIGHT = 480, 120, 1080
 _LARGEST_WIDTH = 1920  # of level 4.0
-_TICKS = 90_000  # a second
-_AT_ONCE = 2  # segments encoded in parallel, and waiting readers
+_TICKS = 90_000  # per second
+_AT_ONCE = 2  # maximum number of segments encoded in parallel, and of readers that are kept open
 _X264 = "keyint=infinite:scenecut=0:bframes=0:level=40:threads=1:colormatrix=smpte170m"
 _ONE_FRAGMENT = "empty_moov+default_base_moof+frag_keyframe+skip_trailer"
 
@@ -53,9 +53,8 @@ def _always() -> bool:
 class Proxy:
     """Makes segments of a recording's video; several threads may use it at once.
 
-    A segment is encoded once while it stays in the cache; at most two are encoded at the same
-    time. The reader of a segment waits for the next one, so that continuous playback decodes each
-    picture once.
+    Segments are cached, and at most two are encoded at the same time. The reader of a segment is
+    kept open for the next segment, so that continuous playback decodes each picture once.
 
     Args:
         path: the recording.
@@ -64,7 +63,7 @@ class Proxy:
 
     Raises:
         MediaError: the file cannot be read.
-        NoVideoError: it has no such video track.
+        NoVideoError: the file has no such video track.
     """
 
     def __init__(self, path: StrPath, *, picture: int = 0, cache_bytes: int = 64_000_000) -> None:
@@ -83,12 +82,12 @@ class Proxy:
     def segment(
         self, number: int, *, height: int = HEIGHT, wanted: Callable[[], bool] = _always
     ) -> bytes | None:
-        """Make a segment, or wait for it if another thread makes it.
+        """Encode a segment, read it from the cache, or wait until another thread has encoded it.
 
         Args:
             number: number of the segment, from 0.
             height: maximum height of the picture, in pixels.
-            wanted: called between two pictures; False if no client waits any more.
+            wanted: called between two pictures; returns False if no client waits any more.
 
         Returns:
             The fragmented MP4, or None after the end of the recording.
@@ -173,7 +172,7 @@ class Proxy:
 
 
 class _Pictures:
-    """Reads the pictures of a recording from a time on, in consecutive stretches."""
+    """Reads the pictures of a recording in consecutive intervals, from `start` on."""
 
     def __init__(self, path: StrPath, picture: int, start: Fraction, size: tuple[int, int]) -> None:
         self.size = size
@@ -186,10 +185,10 @@ class _Pictures:
     def between(
         self, begin: Fraction, end: Fraction
     ) -> Iterator[tuple[Fraction, NDArray[np.uint8]]]:
-        """(time, picture) in [begin, end), the first one at `begin`; nothing if there is none.
+        """Yield the times and pictures in [begin, end), beginning with one at `begin`.
 
-        The picture shown at `begin` began earlier; before the first picture of the file, the first
-        one is shown.
+        The first picture is the one that is shown at `begin`, which may have begun earlier; before
+        the first picture of the file it is that one. Nothing is yielded if the file has none.
         """
         while self._coming is not None and self._coming.time <= begin:
             self._step()
@@ -209,7 +208,7 @@ class _Pictures:
 
 
 class _Segment:
-    """Encoder of pictures to a fragmented MP4; a context manager."""
+    """Encodes pictures to a fragmented MP4; a context manager."""
 
     def __init__(self, size: tuple[int, int], rate: Fraction | None) -> None:
         import av
@@ -235,7 +234,7 @@ class _Segment:
         self._file.close()
 
     def add(self, time: Fraction, image: NDArray[np.uint8]) -> None:
-        """Encode a picture; those that come within one tick of another are left out."""
+        """Encode a picture; it is left out if it is less than a tick after the last one."""
         import av
 
         ticks = round(time * _TICKS)
@@ -248,7 +247,12 @@ class _Segment:
         self._packets += self._stream.encode(frame)
 
     def finish(self, start_s: int, length: Fraction) -> bytes | None:
-        """The file, its times moved by `start_s`, its end `length` seconds later; None if empty."""
+        """Complete the file and return it; None without pictures.
+
+        Args:
+            start_s: seconds that are added to all times.
+            length: of the segment, in seconds.
+        """
         self._packets += self._stream.encode(None)
         if not self._packets:
             return None
@@ -259,32 +263,32 @@ class _Segment:
             self._file.mux(packet)
         self._file.close()
         data = bytearray(self._buffer.getvalue())
-        # FFmpeg writes times from the first packet on; MediaSource uses the decode time of the
-        # fragment (ISO 14496-12, 8.8.12, version 1: 64 bits after version and flags).
+        # FFmpeg writes times relative to the first packet. MediaSource uses the decode time of the
+        # fragment, which is replaced here (ISO 14496-12, 8.8.12, version 1: 64 bits).
         place = data.index(b"tfdt", data.index(b"moof")) + 8
         data[place : place + 8] = struct.pack(">Q", start_s * _TICKS)
         return bytes(data)
 
 
 def _size(video: VideoStream, height: int) -> tuple[int, int]:
-    """Even width and height as shown, no larger than requested."""
+    """Compute the width and height of a segment: even numbers, at most `height` high."""
     scale = min(Fraction(1), Fraction(height, video.height), Fraction(_LARGEST_WIDTH, video.width))
     width, height = (max(2, round(side * scale / 2) * 2) for side in (video.width, video.height))
     return width, height
 
 
 def media_type(info: MediaInfo) -> str | None:
-    """The MIME type with codecs (RFC 6381) of a file that `<video>` surely plays with correct
-    times.
+    """The MIME type with codecs (RFC 6381) of a file, if `<video>` surely plays it in time.
 
-    That is MP4 or MOV with H.264, and WebM with VP8, VP9 or AV1, of 8 bits and 4:2:0, one picture,
-    and no jumps of the clock; sound codecs that browsers do not support are left out of the type.
+    This holds for MP4 and MOV with H.264, and for WebM with VP8, VP9 or AV1, with 8 bits, 4:2:0,
+    one picture, and no jumps of the clock. Sound codecs that browsers do not support are left out
+    of the type.
 
     Args:
         info: description of the file.
 
     Returns:
-        Such as 'video/mp4; codecs="avc1.64001f, mp4a.40.2"', or None if playback is uncertain.
+        For example 'video/mp4; codecs="avc1.64001f, mp4a.40.2"'; None if playback is uncertain.
 
     Raises:
         MediaError: the file cannot be read.
@@ -308,7 +312,7 @@ def media_type(info: MediaInfo) -> str | None:
 
 
 def _is_webm(path: Path) -> bool:
-    """Whether a file's EBML header says so; FFmpeg calls Matroska and WebM alike."""
+    """Whether the EBML header of a file names WebM; FFmpeg does not tell it from Matroska."""
     with path.open("rb") as file:
         head = file.read(64)
     return head.startswith(b"\x1a\x45\xdf\xa3") and b"\x42\x82\x84webm" in head
@@ -324,7 +328,7 @@ def _picture_codec(stream: AvVideoStream, *, mp4: bool) -> str | None:
         # AVCDecoderConfigurationRecord (ISO 14496-15): version, profile, constraints, level.
         known = name == "h264" and len(data) > 3 and data[0] == 1
         return f"avc1.{data[1:4].hex()}" if known else None
-    if name in ("vp8", "vp9"):  # a WebM without more is VP9's profile 0: 8 bits, 4:2:0
+    if name in ("vp8", "vp9"):  # these have 8 bits; VP9 is profile 0, because of `pix_fmt`
         return name
     if name == "av1" and len(data) > 3 and data[0] == 0x81:
         # AV1CodecConfigurationRecord: 3 bits of profile, 5 of level; then the tier.
@@ -339,7 +343,7 @@ def _sound_codec(stream: AvAudioStream, *, mp4: bool) -> str | None:
         return name if name in ("opus", "vorbis") else None
     if name == "aac":
         data = bytes(stream.codec_context.extradata or b"")
-        kind = data[0] >> 3 if data else 2  # AudioSpecificConfig: 5 bits, or 6 more after 31
+        kind = data[0] >> 3 if data else 2  # AudioSpecificConfig: 5 bits, and 6 more if they are 31
         if kind == 31 and len(data) > 1:
             kind = 32 + ((data[0] & 7) << 3 | data[1] >> 5)
         return f"mp4a.40.{kind}"

@@ -1,4 +1,4 @@
-"""A recording in chunks of four seconds: its description before analysis, and its sound."""
+"""A recording that is divided into chunks of four seconds: its description, and its sound."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ FRAMES = CHUNK_S * VIDEO_RATE
 
 @dataclass(frozen=True)
 class Recording:
-    """Description of a file before analysis.
+    """The description of a file, which is known before analysis.
 
     Attributes:
-        path, info, video, audio: the file and the tracks that are worked on.
-        origin: instant of the first sample of the sound on the container's clock.
-        duration_s: playing time.
-        notes: what the user should know about the file.
+        path: the file.
+        info, video, audio: the file's streams, and the picture and the sound track in use.
+        origin: time of the first sample of the sound on the container's clock, in seconds.
+        duration_s: duration in seconds.
+        notes: messages for the user about the file.
     """
 
     path: Path
@@ -52,20 +53,20 @@ class Recording:
 
     @property
     def sound_start_s(self) -> float:
-        """Playing time of the first sample of the sound."""
+        """Playing time of the first sample of the sound, in seconds."""
         return float(self.origin - self.info.start)
 
     def first_sample(self, chunk: int) -> int:
-        """The sample of the sound track at which a chunk begins; negative before the sound."""
+        """Index of the sample at which a chunk begins; negative before the sound."""
         rate = self.audio.sample_rate
         lead = round((self.origin - self.info.start) * rate)
         last = round(self.duration_s * rate)
         return min(chunk * CHUNK_S * rate, last) - lead
 
     def first_frame(self, chunk: int) -> int:
-        """The video frame, 25 a second from the first sample of the sound, before a chunk.
+        """The last video frame at or before the begin of a chunk.
 
-        It is negative before the sound.
+        Frames count from the first sample of the sound, 25 per second; negative before the sound.
         """
         return math.floor((chunk * CHUNK_S - self.sound_start_s) * VIDEO_RATE)
 
@@ -80,16 +81,16 @@ class Recording:
         return self.scene(People((), 0, 0)).sound
 
     def scene(self, people: People) -> Scene:
-        """The recording with people in it."""
+        """A scene of this recording with people."""
         return Scene(self.info, self.video, self.audio, people, self.origin, self.notes)
 
 
 class PacedSound:
-    """The sound of a recording, read as lips become available.
+    """The sound of a recording, whose reading can wait for lips.
 
     Attributes:
-        check: called with the video frame up to which sound is about to be read.
-        frames_left: video frames to read before the end; None for all.
+        check: called before a block is read, with the video frame at its end; it may wait.
+        frames_left: number of video frames to read; None for all.
     """
 
     def __init__(self, sound: FileSound) -> None:
@@ -119,14 +120,14 @@ class PacedSound:
     def _first(
         self, blocks: Iterator[FloatArray], rate_hz: int, begin: int | None = None
     ) -> Iterator[FloatArray]:
-        """The first `frames_left` video frames, and the one before them of a downmix."""
+        """Sound of the first `frames_left` video frames, and of a downmix one frame before them."""
         assert self.frames_left is not None
         frames = self.frames_left + (1 if begin else 0)
         return first_seconds(blocks, frames / VIDEO_RATE, rate_hz)
 
 
 class LaterSound:
-    """The sound of a recording from a video frame on, as if it began there."""
+    """The sound of a recording from the video frame `begin` on."""
 
     def __init__(self, sound: FileSound, begin: int) -> None:
         self.sound, self.begin = sound, begin
@@ -145,7 +146,13 @@ class LaterSound:
 def first_seconds(
     blocks: Iterator[FloatArray], seconds: float, rate_hz: int = 16_000
 ) -> Iterator[FloatArray]:
-    """The first seconds of sound."""
+    """Yield the first seconds of sound.
+
+    Args:
+        blocks: (channels, n) each.
+        seconds: the length.
+        rate_hz: sample rate of the blocks.
+    """
     left = round(seconds * rate_hz)
     with contextlib.closing(blocks):  # type: ignore[type-var]
         for block in blocks:
@@ -158,9 +165,15 @@ def first_seconds(
 class Collector:
     """Divides the output of a run into chunks.
 
+    Args:
+        recording: the recording.
+        first: the first chunk.
+        numbers: the people's numbers, in the order of the stems.
+        sound: of the recording.
+
     Attributes:
         chunk: the chunk that is being filled.
-        lips_of: the people whose lips the run has.
+        lips_of: the people whose lips the run has got last.
     """
 
     def __init__(
@@ -175,14 +188,14 @@ class Collector:
         self._speaking: dict[int, FloatArray] = {}
 
     def watch(self, block: MaskBlock) -> None:
-        """Keep the voice activity of a block."""
+        """Store the voice activity of a block of masks."""
         probability = speaking(block.cues)
         first = block.first // 4
         for n in range(probability.shape[-1]):
             self._speaking[first + n] = probability[:, n]
 
     def push(self, block: Block) -> Iterator[int]:
-        """Add a block and return the chunks that are full."""
+        """Add a block, and yield the numbers of the chunks that are complete."""
         if self._start is None:
             self._start = block.start
         self._stems.append(block.stems)
@@ -194,17 +207,21 @@ class Collector:
             yield self._cut()
 
     def finish(self, chunks: int) -> Iterator[int]:
-        """The chunks that are not full when the sound has ended."""
+        """Complete chunks after the end of the sound, and yield their numbers.
+
+        Args:
+            chunks: maximum number of chunks.
+        """
         for _ in range(chunks):
             if self.chunk < self.recording.chunks:
                 yield self._cut()
 
     def take(self, chunk: int) -> VoiceChunk:
-        """A chunk that `push` or `finish` gave."""
+        """Take a chunk whose number `push` or `finish` has yielded."""
         return self._ready.pop(chunk)
 
     def _cut(self) -> int:
-        """Cut off the chunk that is being filled."""
+        """Complete the chunk that is being filled, and return its number."""
         chunk, recording = self.chunk, self.recording
         begin, stop = recording.first_sample(chunk), recording.first_sample(chunk + 1)
         count = len(self.numbers) + 1

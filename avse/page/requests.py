@@ -1,4 +1,4 @@
-"""What a client may send: numbers in addresses, bodies in JSON, recordings. Nothing is trusted."""
+"""Read and validate requests of clients: numbers in URLs, JSON bodies, and uploaded recordings."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from avse.media.atomic_files import size, writing
 from avse.utils.paths import inside
 from avse.utils.schema import RecordError, build, load_json
 
-_LARGEST_BODY = 64 * 1024  # bytes, but for recordings
-_WRITE_AT_ONCE = 1 << 20  # bytes of a recording
+_LARGEST_BODY = 64 * 1024  # bytes, except for recordings
+_WRITE_AT_ONCE = 1 << 20  # bytes of an upload that are gathered before they are written
 _SPARE = 200_000_000  # bytes that are left free on the disk
-_LONGEST_S = 1e7  # that a recording may have: four months
+_LONGEST_S = 1e7  # largest time in a recording: four months
 STEM = re.compile(r"[1-9][0-9]{0,8}|offscreen|rest|original")
 """Names of stems."""
 
@@ -36,7 +36,7 @@ class Nothing:
 
 @dataclass(frozen=True)
 class Playhead:
-    """Where the person listens, and whose voices are wanted."""
+    """The playhead in seconds, whether it is playing, and the people whose voices are played."""
 
     time: float
     playing: bool = False
@@ -45,21 +45,21 @@ class Playhead:
 
 @dataclass(frozen=True)
 class Rename:
-    """A name for a person; None takes it away."""
+    """A name for a person; None removes the name."""
 
     name: str | None
 
 
 @dataclass(frozen=True)
 class Merge:
-    """People who are one."""
+    """The numbers of people who are the same person."""
 
     ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class MissedFace:
-    """A face that was not found: left, top, width, height as fractions of the picture."""
+    """A missed face: the playing time, and left, top, width, height as fractions of the picture."""
 
     time: float
     box: tuple[float, float, float, float]
@@ -67,14 +67,14 @@ class MissedFace:
 
 @dataclass(frozen=True)
 class Offset:
-    """By how much sound comes late; None for what was measured."""
+    """The A/V offset in milliseconds, positive if the sound is late; None for the measured one."""
 
     ms: float | None
 
 
 @dataclass(frozen=True)
 class Export:
-    """What is to be saved."""
+    """An export; see the contract in `docs/page.md`."""
 
     what: Literal["voice", "each", "mix", "video", "tracks", "subtitles", "timeline"]
     format: Literal[
@@ -99,10 +99,15 @@ class Export:
 
 
 def number(request: Request | Mapping[str, str], name: str, default: int | None = None) -> int:
-    """A number in the address.
+    """Read a number from the path or the query of a URL.
+
+    Args:
+        request: the request, for a number in its path; else the parameters of its query.
+        name: of the parameter.
+        default: the result if there is no such parameter.
 
     Raises:
-        HTTPException: it is none, or too large for any use.
+        HTTPException: it is not a number of at most nine digits.
     """
     table = request.path_params if isinstance(request, Request) else request
     text = table.get(name)
@@ -114,10 +119,10 @@ def number(request: Request | Mapping[str, str], name: str, default: int | None 
 
 
 def check_time(time_s: float) -> None:
-    """Check a place in a recording.
+    """Check a playing time in seconds.
 
     Raises:
-        RecordError: no recording is so long.
+        RecordError: it is negative, or longer than any recording.
     """
     if not 0 <= time_s <= _LONGEST_S:
         raise RecordError(f"a time of {time_s:g} s is out of range", "give seconds from 0 on")
@@ -128,11 +133,12 @@ class NotJsonError(RecordError):
 
 
 async def read(request: Request, kind: type[Body]) -> Body:
-    """The body of a request as a dataclass.
+    """Read the JSON body of a request to a dataclass.
 
     Raises:
-        HTTPException: it is too large.
-        RecordError: it is something else.
+        HTTPException: the body is too large.
+        NotJsonError: it is not JSON.
+        RecordError: it does not fit the dataclass.
     """
     data = bytearray()
     async for part in request.stream():
@@ -149,9 +155,17 @@ async def read(request: Request, kind: type[Body]) -> Body:
 async def receive(request: Request, folder: Path, name: str) -> Path:
     """Write the body of a request to a file.
 
+    Args:
+        request: an upload.
+        folder: the folder of the file.
+        name: the name of the file, from the client.
+
+    Returns:
+        Path of the file.
+
     Raises:
-        InputError: the name is none, or leads out of the folder.
-        OutputError: the disk is full, or would be.
+        InputError: the name is not a file name, or leads out of the folder.
+        OutputError: the disk does not have enough space.
     """
     if {"/", "\\"} & set(name):
         raise InputError(f"{name!r} is not the name of a file", "give a name without folders")
@@ -181,10 +195,10 @@ def _write(file: IO[bytes], data: bytes, folder: Path, name: str) -> None:
 
 
 def _check_disk(folder: Path, name: str, needed: int) -> None:
-    """Check that the disk is not filled to the brim.
+    """Check that `_SPARE` bytes of the disk stay free after a file of `needed` bytes.
 
     Raises:
-        OutputError: it would be.
+        OutputError: they would not.
     """
     with writing(folder):
         free = shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""Temporary folders of a page, removed when the program ends or starts again."""
+"""Temporary folders of a page, removed at the end of the program, or else at its next start."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _open: weakref.WeakSet[Scratch] = weakref.WeakSet()
 class Scratch:
     """A temporary folder that other users cannot read.
 
-    Folders of killed programs, whose locks are free, are removed first.
+    Folders that killed programs have left, whose locks are free, are removed first.
 
     Attributes:
-        path: of the folder.
+        path: the folder.
 
     Raises:
-        OutputError: none can be made.
+        OutputError: the folder cannot be made.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ def _remove(folder: Path, lock: BaseFileLock) -> None:
 
 
 def _clear_abandoned(base: Path) -> None:
-    """Remove folders whose program was killed; those of other users stay."""
+    """Remove this user's folders whose program was killed."""
     for folder in base.glob(f"{_PREFIX}*"):
         try:
             about = folder.lstat()

@@ -1,7 +1,7 @@
-"""The server behind the page: checks requests and passes them to the session.
+"""The server of the page: it validates requests, and passes them to the session.
 
-Slow work runs in threads. This module validates all client data; an `AvseError` of the session
-becomes an answer with error and hint.
+Slow work runs in threads. An `AvseError` of the session becomes an answer with the error and the
+hint.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ STATIC = Path(__file__).with_name("static")
 """The page's own files."""
 
 _POLL_S, _HEARTBEAT_S = 0.05, 15.0  # of event streams
-_ENCODERS = 8  # requests for pictures that may wait in threads at once
-_TYPES = {  # the system's own table may say something else
+_ENCODERS = 8  # maximum number of threads with requests for video segments
+_TYPES = {  # the system's table of types may be wrong
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
@@ -80,11 +80,11 @@ class Page:
     """State that all tabs share: the open recording, if any, and the uploaded files.
 
     Args:
-        open_session: opens a recording; raises `AvseError` where it cannot.
+        open_session: opens a recording; raises `AvseError` if this is not possible.
         session: session of a recording that is open from the start.
-        picture: which moving picture of recordings is shown.
+        picture: number of the moving picture that is shown.
         static: folder of the page's own files.
-        on_defect: called with exceptions that are defects.
+        on_defect: called with every unexpected exception.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class Page:
         self._encoders = anyio.CapacityLimiter(_ENCODERS)
 
     def app(self, *, port: int, token: str) -> ASGIApp:
-        """The ASGI application.
+        """Make the ASGI application.
 
         Args:
             port: of the server.
-            token: access token that every request must contain.
+            token: the access token; see `Guard`.
         """
         get = {
             "/": self._index,
@@ -159,7 +159,7 @@ class Page:
         self._stopping = True
 
     def close(self) -> None:
-        """Close the recording, and remove what was uploaded."""
+        """Close the recording, and remove uploaded files."""
         self.stop()
         with self._lock:
             session, proxy, folder = self._session, self._proxy, self._folder
@@ -239,7 +239,7 @@ class Page:
         return await self._state_now()
 
     def _new_folder(self) -> Path:
-        """A folder for one upload."""
+        """Make a folder for an upload."""
         with self._lock:
             if self._stopping:
                 raise UnwantedError
@@ -314,9 +314,9 @@ class Page:
                         break
                     last = time.monotonic()
                     yield as_event(*event)
-            except AvseError:  # it was closed just now
+            except AvseError:  # the recording was closed in the meantime
                 pass
-            except Exception as error:  # the answer has begun, so only its end can be sent
+            except Exception as error:  # too late for an error answer: the stream just ends
                 self._on_defect(error)
                 return
             finally:

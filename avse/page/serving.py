@@ -18,21 +18,21 @@ from avse.errors import UsageError
 from avse.page.server import Page
 
 HOST = "127.0.0.1"
-_PATIENCE_S = 1  # for answers that are under way when the server ends
+_PATIENCE_S = 1  # seconds to wait for unfinished answers at the end of the server
 
 
 def bind(port: int = 0) -> socket.socket:
-    """A socket on this computer's loopback address, which other computers cannot reach.
+    """Open a socket on the loopback address, which other computers cannot reach.
 
     Args:
-        port: its port; 0 for a free one.
+        port: the port; 0 for any free one.
 
     Raises:
         UsageError: the port is taken or privileged.
     """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        if os.name == "posix":  # elsewhere it would share the port with another program
+        if os.name == "posix":  # on Windows, it would share the port with another program
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((HOST, port))
         bound.listen(128)
@@ -50,9 +50,9 @@ class Server(uvicorn.Server):
     """Serves a page; Ctrl-C, SIGTERM and a closed terminal end it cleanly.
 
     Args:
-        page: application to serve.
-        bound: see `bind`.
-        ready: called when the server answers, with the address to open.
+        page: the application to serve.
+        bound: the socket, from `bind`.
+        ready: called with the address to open, when the server answers.
         log: whether uvicorn logs requests.
     """
 
@@ -84,7 +84,7 @@ class Server(uvicorn.Server):
         )
 
     def serve_until_stopped(self) -> None:
-        """Serve; returns at most a second after the end was requested."""
+        """Serve the page; returns at most a second after the end was requested."""
         self.run([self._bound])
 
     def stop(self) -> None:
@@ -93,18 +93,18 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
+        """Start to answer requests, and call `ready`."""
         await super().startup(sockets)
         self._ready(self.address)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Request the end; the second signal ends at once."""
+        """Request the end at the first signal, and end at once at the second."""
         self.force_exit = self.should_exit
         self.stop()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals, those of a closed terminal too, unless the program ignores them."""
+        """Handle signals, also SIGHUP of a closed terminal unless the program ignores it."""
         hang_up = getattr(signal, "SIGHUP", None)
         main = threading.current_thread() is threading.main_thread()
         handle = main and hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN

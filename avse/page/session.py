@@ -1,4 +1,4 @@
-"""One recording that is open in a page: people, corrections, chunks and events."""
+"""A recording that is open in a page: people, corrections, chunks and events."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ OFFSCREEN, REST, ORIGINAL = "offscreen", "rest", "original"
 
 _FARTHEST_MS = 1000.0
 _KEPT_CHUNKS = 6
-"""Number of decoded chunks of the original that are kept."""
+"""Number of decoded chunks of the original that are cached."""
 
 _AT_ONCE_FRAMES = 25
-"""Number of shared video frames from which two faces count as visible at once."""
+"""Two faces are visible at the same time if they have more video frames than this in common."""
 
 _SPEAKS = 0.5
 _HEARD = 0.01
-"""Peak from which a stem counts as audible when uncertain stretches are marked."""
+"""Peak above which a stem counts as audible, when uncertain stretches are marked."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class StemSound:
     """A chunk of a stem.
 
     Attributes:
-        start: number of its first sample on the time line.
-        rate: samples a second.
+        start: index of its first sample from playing time 0 on.
+        rate: samples per second.
         samples: (channels, n) float32.
     """
 
@@ -83,7 +83,7 @@ def open_recording(
     Args:
         path: a video with sound.
         settings: see `Settings`; `start` and `end` are not used.
-        recogniser: speech recogniser; None for no words.
+        recogniser: the speech recogniser; None for no words.
 
     Raises:
         AvseError: see `avse.scene.scene.examine`.
@@ -95,7 +95,7 @@ def open_recording(
         raise NoAudioError(f"{path.name}: there is no sound track", "open a video with sound")
     if info.duration is None:
         raise InputError(
-            f"{path.name}: the file does not say how long it is", "remux it first: `avse doctor`"
+            f"{path.name}: the file does not state its duration", "remux it first: `avse doctor`"
         )
     recording = Recording(
         path, info, found.video, audio, audio.start, float(info.duration), found.notes
@@ -107,9 +107,9 @@ class RecordingSession:
     """An open recording; see `avse.page.protocol.Session`.
 
     Args:
-        recording: what is open.
+        recording: the recording.
         settings: see `Settings`.
-        recogniser: hears what people say; None for no words.
+        recogniser: the speech recogniser; None for no words.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class RecordingSession:
         mark = know_content(recording.path, open_cache())
         self._sha = sha256(recording.path) if mark is None else mark.sha256
         self._corrections = read_corrections(self._sha)
-        self._before: list[tuple[Corrections, bool]] = []  # and whether voices were made anew
+        self._before: list[tuple[Corrections, bool]] = []  # and whether it required new voices
         self._notes: tuple[str, ...] = ()
         self._originals: OrderedDict[int, FloatArray] = OrderedDict()
         known = known_people(
@@ -158,11 +158,11 @@ class RecordingSession:
 
     @property
     def path(self) -> Path:
-        """Of the recording."""
+        """Path of the recording."""
         return self.recording.path
 
     def close(self) -> None:
-        """Stop all work and remove all results but corrections."""
+        """Stop all work, and remove all results except corrections."""
         with self._lock:
             self._closed = True
             for events in self._queues:
@@ -179,7 +179,7 @@ class RecordingSession:
     # Events.
 
     def subscribe(self) -> queue.SimpleQueue[Event | None]:
-        """A queue of events; None ends it."""
+        """Make a queue that gets the events from now on; None is its last item."""
         events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         with self._lock:
             if self._closed:
@@ -189,7 +189,7 @@ class RecordingSession:
         return events
 
     def unsubscribe(self, events: queue.SimpleQueue[Event | None]) -> None:
-        """Send no more to a queue."""
+        """Send no more events to a queue."""
         with self._lock:
             self._queues.discard(events)
 
@@ -202,7 +202,7 @@ class RecordingSession:
         )
 
     def _tell(self, name: str, data: dict[str, Any]) -> None:
-        with self._lock:  # a later state must not overtake an earlier one with its number
+        with self._lock:  # states have to be sent in the order of their revisions
             if name == "state":
                 self._revision += 1
                 data = self.state()
@@ -212,7 +212,7 @@ class RecordingSession:
                 events.put((name, data))
 
     def tell_export(self, data: dict[str, Any]) -> None:
-        """Tell of an export."""
+        """Send an event about an export."""
         self._tell("export", data)
 
     # Results.
@@ -305,7 +305,7 @@ class RecordingSession:
         }
 
     def set_playhead(self, time_s: float, *, playing: bool, wanted: Sequence[int]) -> None:
-        """Set the playhead."""
+        """Set the playhead, in seconds of playing time."""
         self.analysis.move(time_s)
 
     def faces(self, chunk: int) -> dict[str, Any] | None:
@@ -396,7 +396,7 @@ class RecordingSession:
         return StemSound(start, rate, theirs)
 
     def _original(self, chunk: int) -> FloatArray:
-        """(channels, n) of the recording, silence where its sound has not begun or has ended."""
+        """Sound of a chunk of the recording, (channels, n); 0 before and after its sound."""
         with self._lock:
             if chunk in self._originals:
                 self._originals.move_to_end(chunk)
@@ -435,7 +435,7 @@ class RecordingSession:
         return data.getvalue()
 
     def words(self) -> dict[str, list[dict[str, Any]]]:
-        """Words of each person recognised so far, in playing time."""
+        """Person -> the words that are recognised so far, in playing time."""
         heard = self.heard
         if heard is None:
             return {}
@@ -460,7 +460,7 @@ class RecordingSession:
                 names = (*names, Named(anchors[0], wanted))
             return dataclasses.replace(old, names=names)
 
-        # Earlier names are found by the person they point at, not by their exact point.
+        # An earlier name of this person may have another anchor.
         stale = [one.at for one in self._corrections.names if self._is_at(one.at, person)]
         anchors = [*anchors, *stale]
         self._change(change)
@@ -485,12 +485,17 @@ class RecordingSession:
             )
 
     def remove(self, person: int) -> None:
-        """This is not a person."""
+        """Remove a person, because the face is not a person."""
         anchors = tuple(self._anchors(person))
         self._change(lambda old: dataclasses.replace(old, removed=(*old.removed, *anchors)))
 
     def add_face(self, time_s: float, box: tuple[float, float, float, float]) -> None:
-        """Add a missed face."""
+        """Add a missed face.
+
+        Args:
+            time_s: playing time of a picture in which the face is visible.
+            box: left, top, width and height as fractions of the picture.
+        """
         face = AddedFace(time_s, box)
         self._change(lambda old: dataclasses.replace(old, added=(*old.added, face)))
         self.analysis.add_face(time_s, box)
@@ -511,7 +516,7 @@ class RecordingSession:
             (before, moved), here = self._before.pop(), self._corrections
 
         def back(old: Corrections) -> Corrections:
-            if old != here:  # which would be lost
+            if old != here:  # the corrections of the other program would be lost
                 raise UsageError(
                     "another program has corrected this recording too",
                     "make the correction again, which keeps the others",
@@ -536,7 +541,7 @@ class RecordingSession:
 
         def noted(old: Corrections) -> Corrections:
             nonlocal before
-            before = old  # with what another program has corrected
+            before = old  # with the corrections of other programs
             return change(old)
 
         with self._lock:
@@ -550,7 +555,7 @@ class RecordingSession:
         self._tell("state", {})
 
     def _anchors(self, person: int) -> list[Any]:
-        """Points that identify a person, or the people who were merged into them.
+        """Points in pictures that identify a person, and each of the people merged into them.
 
         Raises:
             UsageError: no person has that number.
@@ -570,7 +575,7 @@ class RecordingSession:
         return known
 
     def _in_sight_at_once(self, people: Sequence[int]) -> bool:
-        """Whether two of these people are visible at the same time for a while."""
+        """Whether two of these people have more than `_AT_ONCE_FRAMES` video frames in common."""
         found = [self.analysis.people.numbered(number) for number in people]
         times = [set(np.round(25 * person.times).astype(int)) for person in found if person]
         pairs = itertools.combinations(times, 2)
@@ -594,7 +599,7 @@ class RecordingSession:
         return corrected
 
     def _keep(self, people: People) -> None:
-        """Cache the detected people for all verbs and later runs."""
+        """Cache the detected people for later runs, and for the other commands."""
         recording = self.recording
         about = recording.info, recording.video, recording.origin
         keep_people(*about, self.settings, self._corrections, people)
@@ -606,22 +611,22 @@ class RecordingSession:
     # Exports.
 
     def export(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Begin an export; see `avse.page.export`."""
+        """Start an export; see `avse.page.export`."""
         return self.exports.begin(request)
 
     def cancel(self, export: int) -> None:
-        """Give an export up."""
+        """Cancel an export."""
         self.exports.cancel(export)
 
     def export_file(self, export: int, name: str) -> Path | None:
-        """A file of an export."""
+        """Find a file of a finished export."""
         return self.exports.file(export, name)
 
 
 def _lane_json(
     lanes: Sequence[Lane], told: Sequence[FloatArray], begin: float, frames: int
 ) -> dict[str, Any]:
-    """Timeline data of one stem, which may be the sum of several."""
+    """Timeline data of a stem, which may be the sum of several, as JSON."""
     peaks = np.max([lane.peaks for lane in lanes], axis=0) if lanes else np.zeros(frames)
     power = sum(10 ** (lane.level_db / 10) for lane in lanes)
     lane: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Stores stems of a page on disk by chunk; for a long recording, those near the playhead."""
+"""Store the stems of a page on disk by chunk; of long recordings, those near the playhead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK_S = 4
 """Length of a chunk in seconds; the last one ends with the recording."""
 
 MOST_BYTES = 2_000_000_000
-"""Maximum number of stored stems; beyond it, those farthest from the playhead are removed."""
+"""Maximum size of the stored stems; beyond it, chunks far from the playhead are removed."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class VoiceChunk:
     """The voices of a chunk.
 
     Attributes:
-        numbers: of the people.
+        numbers: the people's numbers.
         stems: (people + 1, channels, n) float32, off-screen speech last.
-        speaking: (people, frames) probability of speech, 25 a second; NaN where out of sight.
+        speaking: (people, frames) probability of speech at 25 frames per second; NaN where the
+            person is out of sight.
     """
 
     numbers: tuple[int, ...]
@@ -37,11 +38,11 @@ class VoiceChunk:
 
 @dataclass(frozen=True)
 class Lane:
-    """Timeline data of a stem: 25 values a second.
+    """Timeline data of a stem in a chunk.
 
     Attributes:
-        peaks: (frames,) largest value, 0..1.
-        level_db: root mean square of the chunk, re full scale.
+        peaks: (frames,) largest absolute sample of each frame, 25 frames per second, full scale 1.
+        level_db: root mean square of the chunk, in dB re full scale.
     """
 
     peaks: FloatArray
@@ -49,7 +50,7 @@ class Lane:
 
 
 class StemStore:
-    """Stores stems as 16-bit integers with a scale each, and their timeline data.
+    """Stores stems as 16-bit integers with a scale per stem, and their timeline data.
 
     Args:
         folder: folder for the files; removed by `close`.
@@ -107,8 +108,11 @@ class StemStore:
             self._drop()
 
     def stems(self, chunk: int) -> dict[StemKey, FloatArray] | None:
-        """Stem -> (channels, n) of the non-silent stems of a chunk; None if the chunk is not
-        stored."""
+        """Read the stems of a chunk.
+
+        Returns:
+            Stem -> (channels, n) float32, without silent stems; None if the chunk is not stored.
+        """
         with self._lock:
             try:
                 with np.load(self._path(chunk), allow_pickle=False) as file:
@@ -123,7 +127,7 @@ class StemStore:
         return chunk in self._sizes
 
     def keep_near(self, playhead: int) -> None:
-        """Set the chunk at the playhead."""
+        """Set the chunk at the playhead; the chunks near it are kept."""
         self._playhead = playhead
 
     def close(self) -> None:
@@ -143,11 +147,11 @@ class StemStore:
 
 
 def make_lane(stem: FloatArray, frames: int = 25 * CHUNK_S) -> Lane:
-    """Peaks and level of a stem.
+    """Compute the timeline data of a stem.
 
     Args:
-        stem: (channels, n).
-        frames: how many peaks a whole chunk has; a shorter one has fewer.
+        stem: (channels, n) float32, a chunk.
+        frames: number of frames of the chunk.
     """
     loud = np.abs(stem).max(axis=0, initial=0.0)
     edges = np.linspace(0, len(loud), frames + 1).astype(int)[:-1]

@@ -1,7 +1,7 @@
-"""Speech recognition on the separated voices of a page, as they become final.
+"""Speech recognition of the separated voices of a page, as they become final.
 
-A recording is cut into pieces of about half a minute, for each person at one of their pauses. A
-piece is transcribed when its voices are final, the one at the playhead first.
+A recording is divided into pieces of about half a minute; each person's voice is cut at one of
+their own pauses. A piece is transcribed when its voices are final, the one at the playhead first.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ class Words:
 
     Args:
         analysis: separates the voices.
-        recogniser: speech recogniser.
+        recogniser: the speech recogniser.
         folder: folder for sound during recognition; the caller removes it after `close`.
         tell: called from the thread with an event and its data.
 
     Attributes:
-        failed: error of the recogniser, if any; after it there are no more words.
+        failed: error of the recogniser, if any; after it, no more speech is transcribed.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Words:
         return self._recogniser.name
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self, wait_s: float = 0.3) -> None:
@@ -106,7 +106,7 @@ class Words:
             self._thread.join(wait_s)
 
     def of(self, person: Person) -> list[Cue]:
-        """Words of a person recognised so far, in playing time."""
+        """The words of a person that are recognised so far, in playing time."""
         theirs = [
             cue
             for (_, number), (_, cues) in list(self._heard.items())
@@ -143,7 +143,7 @@ class Words:
         return -(-self._analysis.recording.chunks // PIECE)
 
     def _chunks(self, piece: int) -> range:
-        """Chunks needed to transcribe a piece: its own, and those around each of its ends."""
+        """The chunks of a piece, one before it, and one after it, in which it may be cut."""
         count = self._analysis.recording.chunks
         return range(max(0, piece * PIECE - 1), min(count, (piece + 1) * PIECE + 1))
 
@@ -196,7 +196,7 @@ class Words:
         self._tell(
             "problem",
             {
-                "error": f"there will be no more words: {error.message}",
+                "error": f"speech recognition has stopped: {error.message}",
                 "hint": f"{error.hint}; then run `avse open` again. Other work continues.",
             },
         )
@@ -213,7 +213,7 @@ class Words:
         numbers = self._missing(piece)
         voices = self._voices(chunks, numbers)
         if epoch is None or voices is None:
-            return  # dropped or recomputed at this moment
+            return  # the voices were dropped, or are computed again
         for number, voice in voices.items():
             cues = self._hear_voice(piece, number, voice)
             if self._closed.is_set():
@@ -228,7 +228,7 @@ class Words:
                 return
 
     def _voices(self, chunks: range, numbers: Sequence[int]) -> dict[int, FloatArray] | None:
-        """Number -> (channels, n) of consecutive chunks; None if one is missing."""
+        """Number -> (channels, n) voice of consecutive chunks; None if a chunk is missing."""
         recording, store = self._analysis.recording, self._analysis.store
         channels = recording.audio.channels
         parts: dict[int, list[FloatArray]] = {number: [] for number in numbers}
@@ -242,11 +242,11 @@ class Words:
         return {number: np.concatenate(own, axis=1) for number, own in parts.items()}
 
     def _hear_voice(self, piece: int, number: int, voice: FloatArray) -> list[Cue]:
-        """The words of a voice in a piece.
+        """Transcribe a voice in a piece.
 
         Args:
             piece, number: numbers of the piece and of the person.
-            voice: (channels, n) the chunks of the piece and those around its ends.
+            voice: (channels, n) float32, the chunks of `_chunks`.
         """
         recording, rate = self._analysis.recording, self._analysis.recording.audio.sample_rate
         begin_s = self._chunks(piece)[0] * CHUNK_S
@@ -281,12 +281,15 @@ class Words:
 
 
 def _pause(voice: FloatArray, low: int, high: int, rate: int) -> int:
-    """The sample between two others around which a voice is quietest; of several, the middle one.
+    """Find the quietest moment of a voice between two samples; of several, the middle one.
 
     Args:
         voice: (channels, n).
-        low, high: samples; the voice may end before the second.
-        rate: samples a second.
+        low, high: samples; the voice may end before `high`.
+        rate: samples per second.
+
+    Returns:
+        The sample in the middle of the quietest `_PAUSE_S`.
     """
     step = rate // _PEAKS_HZ
     part = np.square(voice[:, low:high]).mean(axis=0)
@@ -301,7 +304,7 @@ def _pause(voice: FloatArray, low: int, high: int, rate: int) -> int:
 
 def _step_back() -> None:
     """Lower the priority of this thread and of threads that it starts."""
-    if sys.platform == "linux":  # elsewhere priorities are of whole programs
+    if sys.platform == "linux":  # on other systems, only whole programs have priorities
         thread = threading.get_native_id()
         niceness = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread))
         os.setpriority(os.PRIO_PROCESS, thread, niceness)

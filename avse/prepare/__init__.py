@@ -1,5 +1,5 @@
-"""Turn folders of talking-face clips, or of sound, into training data: `avse prepare`.
+"""Prepare training data from folders of talking-face clips or of sound: `avse prepare`.
 
-Training reads what this makes; separating a recording needs none of it. Nothing here may be
-imported by the code that separates.
+Training reads the packs that this package writes. The code that separates recordings must not
+import it.
 """

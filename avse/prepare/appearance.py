@@ -25,19 +25,20 @@ from avse.faces.stillness import LEAST_MOTION
 from avse.types import FloatArray
 
 PORTRAIT = 64
-"""Side of a portrait in pixels; the outer eye corners are 24 of them apart."""
+"""Side of a portrait in pixels; the outer eye corners are 24 pixels apart."""
 
 PORTRAITS = 5
-"""Portraits kept of a clip, at even steps."""
+"""Maximum number of portraits of a clip, evenly spaced."""
 
 _REACH, _UP = 1.35, 0.25
-"""From the middle of a portrait to its edge, and of its middle above the nose, in eye distances."""
+"""Distance from the centre of a portrait to its edge, and of its centre above the nose, in eye
+distances."""
 
 _EVERY = 6
-"""Every so many sightings the face is described: it changes little from frame to frame."""
+"""A face is described in every sixth frame, because it changes little from frame to frame."""
 
 _MOST = 64
-"""Descriptions kept; of a longer clip every second, fourth, ... of them."""
+"""Maximum number of descriptions; of longer clips, every second, fourth, ... is stored."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ class Appearance:
     """The appearance of a person.
 
     Attributes:
-        portraits: (n, 64, 64, 3) RGB, n up to 5: the face upright to the head, the tip of its nose
-            a little below the middle.
+        portraits: (n, 64, 64, 3) uint8 RGB, n up to 5: the face with the roll of the head removed,
+            and the tip of its nose a little below the centre.
         skull: (points · 3,) mean shape in eye distances.
-        clothes: (4 · 8 · 3,) 0..1; not a number where the picture ends above them.
+        clothes: (4 · 8 · 3,) 0..1; NaN if the clothes are outside the picture.
         eyes_px: median distance between the outer eye corners, in pixels of the frames.
     """
 
@@ -135,7 +136,7 @@ class AppearanceRecorder:
             box: x, y, width, height in pixels of the frames.
 
         Returns:
-            None if there was no frontal face.
+            The appearance; None if there was no frontal face.
         """
         here = Box(*box)
         seen = [s for s in self._sightings if _near(s.box, here)]
@@ -156,7 +157,7 @@ class AppearanceRecorder:
 
 
 def portrait(image: Image, face: FaceLandmarks) -> Image:
-    """(64, 64, 3) of a face, upright to the head."""
+    """Crop a face, (64, 64, 3) uint8, with the roll of the head removed."""
     head = face.head
     unit = head.scale * 2 * _REACH / PORTRAIT
     turn = np.array(
@@ -169,7 +170,7 @@ def portrait(image: Image, face: FaceLandmarks) -> Image:
 
 
 def _near(one: Box, other: Box) -> bool:
-    """Whether the middle of a face lies in a box, and their sizes are alike."""
+    """Whether the centre of a face lies in a box, and their sizes are similar."""
     (x, y), (u, v) = one.centre, other.centre
     alike = 0.4 < one.w / max(other.w, 1e-6) < 2.5
     return alike and abs(x - u) < other.w / 2 and abs(y - v) < other.h / 2

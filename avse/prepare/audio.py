@@ -15,7 +15,7 @@ from avse.media import AudioReader
 from avse.types import FloatArray
 
 FULL_SCALE = 0.99
-"""Amplitude from which a sample counts as clipped."""
+"""A sample with at least this amplitude counts as clipped."""
 
 BANDS = 40
 """Number of mel bands of the voice features."""
@@ -27,7 +27,7 @@ _FLOOR = 1e-10
 
 @dataclass(frozen=True)
 class MeasuredAudio:
-    """A clip's sound.
+    """The sound of a clip, and its quality.
 
     Attributes:
         samples: (samples,) int16, mono, 16 kHz.
@@ -80,8 +80,10 @@ def _clipped(path: Path, track: int | None) -> float:
 
 
 def loudness(sound: FloatArray) -> tuple[float, float]:
-    """Level of the loud parts in dB of full scale, and the share of silence; see
-    `MeasuredAudio`."""
+    """Measure the level of the loud parts in dB of full scale, and the share of silence.
+
+    See `MeasuredAudio`.
+    """
     whole = sound[: max(1, len(sound) // _BLOCK) * _BLOCK]
     blocks = whole.reshape(-1, min(_BLOCK, len(whole)))
     levels = 10 * np.log10(np.mean(np.square(blocks, dtype=np.float64), axis=1) + _FLOOR)
@@ -90,7 +92,7 @@ def loudness(sound: FloatArray) -> tuple[float, float]:
 
 
 def bandwidth(sound: FloatArray) -> float:
-    """Frequency in Hz above which the mean spectrum stays 60 dB below its peak."""
+    """Find the frequency in Hz above which the mean spectrum stays 60 dB below its peak."""
     size = 512
     padded = np.pad(sound, (0, max(0, size - len(sound))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 2]
@@ -103,7 +105,7 @@ def bandwidth(sound: FloatArray) -> float:
 
 
 def describe_voice(sound: FloatArray) -> FloatArray:
-    """(80,) long-term spectral features of the voice and its microphone; see `MeasuredAudio`."""
+    """Compute long-term spectral features of a voice, (80,); see `MeasuredAudio.voice`."""
     import torch
 
     longest = 60 * SAMPLE_RATE

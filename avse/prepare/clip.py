@@ -43,13 +43,13 @@ class Measured:
     """Measurements of a clip.
 
     Attributes:
-        files: state of the picture's file and, if it is another, of the sound's.
+        files: state of the picture's file and, if it is another one, of the sound's.
         flags: quality measures by name; see `measure`.
         lost: reason why the clip is unusable (`UNREADABLE`, `NO_FACE`, ...); None otherwise.
-        detail: more about `lost`, for people.
+        detail: message for people about `lost`.
         arrays: sound (samples,) int16; lips (frames, 43, 3) float16 and seen (frames,) uint8, from
-            the first sample of the sound on; portraits, skull, clothes and voice, see
-            `Appearance` and `MeasuredAudio`. MeasuredAudio-only clips have sound and voice alone.
+            the first sample of the sound on; portraits, skull and clothes of `Appearance`; voice of
+            `MeasuredAudio`. Clips of sound alone have sound and voice only.
     """
 
     files: tuple[FileState, ...]
@@ -60,10 +60,10 @@ class Measured:
 
 
 def state_of(path: Path) -> FileState:
-    """Size, time and hash of a file.
+    """Read the size, the time and the hash of a file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         status = path.stat()
@@ -74,7 +74,7 @@ def state_of(path: Path) -> FileState:
 
 
 def files_of(source: SourceFile) -> tuple[Path, ...]:
-    """The files of a clip: picture first."""
+    """The files of a clip, that of the picture first."""
     names = [source.path] if source.sound is None else [source.path, source.sound]
     return tuple(source.root / name for name in names)
 
@@ -82,17 +82,17 @@ def files_of(source: SourceFile) -> tuple[Path, ...]:
 def measure(source: SourceFile, settings: PrepareSettings, backend: FaceBackend | None) -> Measured:
     """Measure a clip; errors are returned in `lost`, not raised.
 
-    Flags: seconds; clipped, level_db, silence, band_hz (see `MeasuredAudio`); and with a picture
-    seen (share of frames), faces (how many), dominance (share of the face area, summed over time,
-    of the one taken) and eyes_px.
+    Flags: seconds; clipped, level_db, silence and band_hz (see `MeasuredAudio`); and with a picture
+    seen (share of frames with lips), faces (number), dominance (the speaker's share of the face
+    area, summed over time) and eyes_px.
 
     Args:
         source: the clip.
         settings: settings of the measurement.
-        backend: face detector; None for sound alone.
+        backend: the face backend; None for sound alone.
 
     Raises:
-        MissingError: a package is missing, so that no clip would work.
+        MissingError: a package is missing, so that every clip would fail.
     """
     files: tuple[FileState, ...] = ()
     flags: dict[str, float] = {}
@@ -142,7 +142,7 @@ def _sound_flags(sound: MeasuredAudio) -> dict[str, float]:
 def _watch(
     source: SourceFile, sound: MeasuredAudio, settings: PrepareSettings, backend: FaceBackend
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, float]]:
-    """Lips and appearance of the only or the dominant face."""
+    """Measure the lips and the appearance of the only or the dominant face."""
     watcher = AppearanceRecorder(backend)
     choices = Settings(faces=settings.faces, device="cpu", cache=False, corrections=False)
     scene = look(
@@ -160,7 +160,7 @@ def _watch(
     if looks is None:
         raise NoFaceError(f"{source.path}: no face is seen from the front", "leave the clip out")
     frames = max(1, len(sound.samples) // SAMPLES_PER_FRAME)
-    # Lips count from the first sample of the sound already.
+    # Frame 0 of the lips is at the first sample of the sound.
     lips = chosen.lips.window(0, frames)
     seen = lips.seen
     points = lips.points.astype(np.float16)

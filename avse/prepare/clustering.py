@@ -1,12 +1,12 @@
-"""Features whose Euclidean distance measures the similarity of the people of two clips.
+"""Features whose Euclidean distance measures how different the people of two clips are.
 
-This module uses no face recognition network. Faces are described by histograms of oriented
-gradients (Dalal and Triggs 2005) of portraits squared up to the head, by the shape of the face and
-by the colour of the voice. What changes while somebody talks is measured within clips, and what
-changes from one day to the next within groups that were certain to begin with; both are discounted
-(within class covariance normalisation, Hatch, Kajarekar and Stolcke 2006).
+No face recognition network is used. The features are histograms of oriented gradients (Dalal and
+Triggs 2005) of portraits that are aligned to the head, the shape of the face, and the mean spectrum
+of the voice. Two kinds of variation are normalised (within class covariance normalisation, Hatch,
+Kajarekar and Stolcke 2006): that during speech, measured within clips, and that from one day to
+another, measured within groups of clips that are certainly of one person.
 
-Scales were set on 780 clips of Arabic newsreaders and on GRID's s26 and s31, by eye.
+The scales were set by hand on 780 clips of Arabic newsreaders and on s26 and s31 of GRID.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 _CELL, _BINS, _MARGIN = 8, 9, 6
 _ACROSS = 6
-"""Cells in a row: 6 · 8 of the 64 - 2 · 6 pixels."""
+"""Cells per row: 6 · 8 of the 64 - 2 · 6 pixels."""
 
 VERSION = 1
 
@@ -35,20 +35,20 @@ _SOFT = np.exp(
     -0.5 * ((_GRID - (np.arange(_ACROSS)[:, None] + 0.5) * _CELL) / (_CELL / 2.5)) ** 2
 ).astype(np.float32)
 _SOFT /= _SOFT.sum(axis=1, keepdims=True)
-"""(6, 52) weights of pixels in the rows, and columns, of soft-edged cells."""
+"""(6, 52) weights of pixels in the rows, and in the columns, of cells with soft edges."""
 
 _FACE, _SHAPE, _VOICE = 40.0, 0.12, 9.0
-"""Distances that count alike: in units of the motion within a clip, in eye distances summed over
-the points of the skull, and in nats summed over mel bands."""
+"""Scales of the distances of faces, shapes and voices: in units of the variation within a clip, in
+eye distances summed over the points of the skull, and in nats summed over mel bands."""
 
 _KEPT, _LOOKED_AT = 60, 150
 
 _BATCH = 200
-"""Clips whose scatter is added up at once."""
+"""Number of clips whose scatter is added up at once."""
 
 
 def gradients(portrait: Image) -> npt.NDArray[np.float32]:
-    """(900,) float32 histograms of oriented gradients of the inner 52 pixels of a portrait."""
+    """Histograms of oriented gradients of the inner 52 · 52 pixels of a portrait, (900,)."""
     grey = np.sqrt(np.asarray(Pillow.fromarray(portrait).convert("L"), np.float32))
     down, across = 2 * np.stack(np.gradient(grey))
     angle = (np.arctan2(down, across) % np.pi) / np.pi * _BINS
@@ -67,7 +67,7 @@ def gradients(portrait: Image) -> npt.NDArray[np.float32]:
 
 
 class PersonClusters:
-    """Collects what the people of many clips look and sound like, without keeping pictures."""
+    """Collects the features of faces and voices of many clips, without their pictures."""
 
     def __init__(self) -> None:
         self._faces: list[npt.NDArray[np.float32]] = []
@@ -97,7 +97,7 @@ class PersonClusters:
         self._rest.append(np.concatenate([skull / _SHAPE, voice[: len(voice) // 2] / _VOICE]))
 
     def features(self) -> Array:
-        """(clips, features): about 1.5 apart where two people begin."""
+        """Features, (clips, n); clips of different people have distances above about 1.5."""
         self._gather()
         faces, axes = principal(np.stack(self._faces), _LOOKED_AT)
         within = axes.T @ self._scatter @ axes / max(1, self._portraits)
@@ -113,15 +113,16 @@ class PersonClusters:
 
 
 def refined(features: Array, labels: npt.NDArray[np.int64], *, fewest: int = 3) -> Array | None:
-    """Features that discount what differs within groups: about 10 apart where two people begin.
+    """Normalise the variation of features within groups.
 
     Args:
-        features: (clips, features).
-        labels: (clips,) groups that hold one person each; they need not be complete.
-        fewest: smaller groups teach nothing.
+        features: (clips, n).
+        labels: (clips,) groups with one person each; a person may have several groups.
+        fewest: groups with fewer clips are ignored.
 
     Returns:
-        None where there is too little to learn from.
+        Features, (clips, m), in which clips of different people have distances above about 10; None
+        if the groups are too few or too small.
     """
     sizes = np.bincount(labels)
     taught = np.flatnonzero(sizes >= fewest)
@@ -137,7 +138,12 @@ def refined(features: Array, labels: npt.NDArray[np.int64], *, fewest: int = 3) 
 
 
 def principal(points: npt.NDArray[np.floating[Any]], most: int) -> tuple[Array, Array]:
-    """(n, d) points in their principal axes, centred: (n, k), and the axes: (d, k)."""
+    """Project points, (n, d), on their principal axes: (n, k), with mean 0; and the axes, (d, k).
+
+    Args:
+        points: (n, d).
+        most: maximum number of axes, k.
+    """
     centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     _, axes = np.linalg.eigh(centred.T @ centred)
     axes = axes[:, ::-1][:, : max(1, min(most, len(points) - 1))]
@@ -145,13 +151,13 @@ def principal(points: npt.NDArray[np.floating[Any]], most: int) -> tuple[Array, 
 
 
 def discount(points: Array, within: Array, floor: float, keep: int) -> Array:
-    """Measure points in units of a covariance, and keep the principal axes of what results.
+    """Whiten points by a covariance, and project them on their principal axes: (n, keep).
 
     Args:
         points: (n, d).
-        within: (d, d) covariance of what does not matter.
-        floor: share of its mean variance that every direction is granted.
-        keep: axes that are kept.
+        within: (d, d) covariance of the variation to normalise.
+        floor: share of its mean variance that is added to every direction.
+        keep: maximum number of axes.
     """
     size = len(within)
     ground = max(floor * float(np.trace(within)) / size, 1e-12)

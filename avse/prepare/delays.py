@@ -1,10 +1,10 @@
 """Estimate the A/V offset of each clip from its agreement curve.
 
-A clip's curve (see `avse.prepare.sync`), divided by a temperature, serves as the log-likelihood of
-delays. Clips of one recording mostly share its delay. So each group has its own prior, estimated
-from its members by expectation maximisation and mixed with a small weight of the prior of all
-clips: a consistent group decides for its uncertain members, and in an inconsistent group each clip
-    is estimated almost alone.
+A clip's curve (see `avse.prepare.sync`), divided by a temperature, is the log-likelihood of delays.
+Clips of one recording mostly have the same delay. So each recording has a prior, which is estimated
+from its clips by expectation maximisation, and to which the prior of all clips is added with a
+small weight. If the clips of a recording agree, their prior decides for uncertain clips; if not,
+each clip is estimated almost independently.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 TEMPERATURE = 1.5
-"""Nats of evidence for one of likelihood: neighbouring frames are not independent."""
+"""Nats of evidence per nat of log-likelihood, because neighbouring frames are not independent."""
 
 BORROWED = 2.0
-"""Weight of the prior of all clips in that of a group, in clips."""
+"""Weight of the prior of all clips in the prior of a recording, in clips."""
 
 _ROUNDS = 50
 

@@ -18,8 +18,8 @@ class Dropped:
 
     Attributes:
         source: the clip.
-        reason: one of a few words, to be counted.
-        detail: the number or message behind it.
+        reason: one of a few reasons, such as "too short".
+        detail: the measured value, or the error message.
     """
 
     source: SourceFile
@@ -28,7 +28,11 @@ class Dropped:
 
 
 def why_not(measured: Measured, settings: PrepareSettings) -> tuple[str, str] | None:
-    """Why a clip is dropped: (reason, detail), the first that applies; None if it is kept."""
+    """Decide whether to drop a clip.
+
+    Returns:
+        The first reason that applies and its detail, see `Dropped`; None if the clip is used.
+    """
     if measured.lost is not None:
         return measured.lost, measured.detail
     flags = measured.flags
@@ -55,13 +59,13 @@ def why_not(measured: Measured, settings: PrepareSettings) -> tuple[str, str] | 
 def split_of(
     people: Iterable[str], settings: PrepareSettings, *, family: str | None, before: str | None
 ) -> str:
-    """The split of a person, or of a family, whose members may be one person.
+    """Choose the split of a person, or of a family of people who may be one person.
 
     Args:
-        people: "CORPUS/PERSON" of the one, or of all members.
+        people: "CORPUS/PERSON" of the person, or of all members of the family.
         settings: shares, seed and people who are held out by name.
-        family: name that decides in place of the person's, for those who may be one person.
-        before: the split that an older pack has them in, or None.
+        family: name of the family, from which the split is computed; None: the person's name.
+        before: the split in an older pack, or None.
     """
     everybody = sorted(people)
     names = {*everybody, *(person.partition("/")[2] for person in everybody)}
@@ -78,14 +82,14 @@ def split_of(
 
 
 def check_hold_out(people: Iterable[str], settings: PrepareSettings) -> None:
-    """Check that all people in `hold_out` exist.
+    """Check that all people in `settings.hold_out` exist.
 
     Args:
-        people: "CORPUS/PERSON" of everybody.
+        people: "CORPUS/PERSON" of all people.
         settings: only `hold_out` is used.
 
     Raises:
-        UsageError: a person in it does not exist.
+        UsageError: a person does not exist.
     """
     everybody = set(people)
     known = everybody | {person.partition("/")[2] for person in everybody}

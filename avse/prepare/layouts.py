@@ -1,13 +1,14 @@
-"""Derive corpus, person and clip of a file from the folder layouts of well-known corpora.
+"""Derive the corpus, person and recording of a clip from the folder layouts of known corpora.
 
-- grid: `s1/bbaf2n.mpg`, also deeper: the folder s1 to s34 is the person (Cooke et al. 2006).
+- grid: `s1/bbaf2n.mpg`, also in deeper folders: the folder s1 to s34 is the person (Cooke et al.
+  2006).
 - lrs: LRS2 and LRS3, `main/5535415699068794046/00001.mp4`, `trainval/0Fi83BHQsMA/50001.mp4`: the
-folder is a source video. The speaker is unknown, so the folder represents the person.
+  folder is a source video. The speaker is unknown, so the folder represents the person.
 - voxceleb: VoxCeleb2, `dev/mp4/id00012/21Uxsk56VDQ/00001.mp4`: person, then source video.
-- avsec: scenes of the AVSE challenges, `train/scenes/S00001_silent.mp4` beside the voice of its
-  target, `S00001_target.wav`; the fourth challenge adds `_target_mono.wav`, `_target_anechoic.wav`
-  and `_target_mono_anechoic.wav`. People are not named.
-- folders: the folder that a clip lies in is the person, unless it is called train, test or so.
+- avsec: scenes of the AVSE challenges, `train/scenes/S00001_silent.mp4` with the target's voice in
+  `S00001_target.wav`; the fourth challenge adds `_target_mono.wav`, `_target_anechoic.wav` and
+  `_target_mono_anechoic.wav`. People are not labelled.
+- folders: the innermost folder is the person, unless it has a name such as train or test.
 - flat: no labels; people are clustered by face and voice.
 """
 
@@ -32,7 +33,7 @@ _LRS = re.compile(r"(?:.*/)?(?P<video>[\w-]{11}|\d{15,20})/\d{5}(?:_\d+)?\.\w+")
 _CELEBRITY = re.compile(r"id\d{5}")
 _SCENE = re.compile(r"(?P<scene>S\d{5,})_silent\.\w+")
 _VOICES = ("_target_mono_anechoic.wav", "_target_anechoic.wav", "_target_mono.wav", "_target.wav")
-"""Sound of a scene's target, the driest first: rooms are added in training."""
+"""Files of a target's voice, with the least reverberation first; training adds reverberation."""
 
 _PARTS = "train valid val validation dev test eval main pretrain trainval all"
 _KINDS = "audio sound video videos clips mp4 mpg wav flac opus scenes data"
@@ -40,21 +41,21 @@ _NOBODY = frozenset(f"{_PARTS} {_KINDS}".split())
 """Folders with these names contain parts of a corpus, not a person."""
 
 _MOST = 0.9
-"""Share of files that must fit a layout for it to be recognised."""
+"""Share of files that has to fit a layout, so that it is recognised."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A clip that is to be prepared.
+    """A clip to prepare.
 
     Attributes:
-        id: corpus, path and name without ending, with slashes; no two clips share one.
-        path: of the picture (or of the sound, where there is none), relative to its root.
-        root: the folder that was named.
-        sound: path of the sound, relative to the root; None where it is in the same file.
-        corpus: what the clip counts towards.
+        id: corpus, path and name without ending, with slashes; unique.
+        path: of the picture, or of the sound if there is no picture, relative to the root.
+        root: the folder that the user gave.
+        sound: path of the sound, relative to the root; None if it is in the same file.
+        corpus: name of the corpus.
         person: name of the speaker; None if unknown.
-        recording: label shared by clips cut from one recording; None if unknown.
+        recording: label of the recording that the clip was cut from; None if unknown.
     """
 
     id: str
@@ -68,12 +69,12 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in the folders.
+    """The clips in the folders.
 
     Attributes:
-        layout: the layout used.
-        sources: in order of their ids.
-        warnings: what is odd, for people.
+        layout: the layout in use.
+        sources: the clips, in the order of their ids.
+        warnings: messages for the user.
     """
 
     layout: str
@@ -82,10 +83,10 @@ class Found:
 
 
 def recognise(paths: Sequence[str]) -> str:
-    """Detect the layout: the most specific one that nine of ten files fit.
+    """Detect the layout: the most specific one that 90 % of the files fit.
 
     Args:
-        paths: each begins with the name of the folder that was named.
+        paths: of the files, each with the name of the given folder in front.
     """
 
     def fit(matches: int) -> bool:
@@ -112,13 +113,13 @@ def find_sources(
     """Find the clips below some folders, with the labels in their paths.
 
     Args:
-        roots: the folders; a person's folder may be named itself.
-        layout: one of `LAYOUTS`; AUTO recognises it.
-        corpus: what all clips count towards; None: the layout's name, or the folder's.
-        pictures: whether files of sound alone are left out.
+        roots: the folders; one of them may be a person's folder.
+        layout: one of `LAYOUTS`; AUTO detects the layout.
+        corpus: name of the corpus of all clips; None for the layout's name, or the folder's.
+        pictures: whether to leave out files without a picture.
 
     Raises:
-        UsageError: a folder is missing, the layout does not fit, or two clips have one name.
+        UsageError: a folder is missing, the layout does not fit, or two clips have the same id.
         InputError: a folder holds no clips.
     """
     listed = [(root, find_clips(root, pictures=pictures)) for root in roots]
@@ -149,19 +150,20 @@ def find_sources(
 
 
 def read_labels(path: Path, roots: Sequence[Path], corpus: str | None = None) -> Found:
-    """Sources that a table lists: tab-separated columns file, corpus, speaker, others ignored.
+    """Read a table of clips, with the tab-separated columns file, corpus and speaker.
 
-    Without a column corpus, the first folder of the file's path is the corpus; without a column
-    speaker, the folder that the file lies in is the person, and the file itself if there is none.
+    Without a corpus, the first folder of the file's path is the corpus. Without a speaker, the
+    innermost folder is the person, or the file itself if it is in no folder. Other columns are
+    ignored.
 
     Args:
         path: of the table.
-        roots: where its files lie; the first that has a file is taken.
-        corpus: what all clips count towards, against the table.
+        roots: the folders of the files; the first one that has a file is used.
+        corpus: name of the corpus of all clips, in place of the column.
 
     Raises:
-        UsageError: the table cannot be read or lacks a column file.
-        InputError: none of its files is there.
+        UsageError: the table cannot be read, has no column file, or lists a file twice.
+        InputError: none of the files exists.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -200,7 +202,7 @@ def read_labels(path: Path, roots: Sequence[Path], corpus: str | None = None) ->
 
 
 def _source(root: Path, path: str, layout: str, corpus: str | None) -> SourceFile | None:
-    """What a layout says of a file; None if it does not fit."""
+    """Label a file by a layout; None if the file does not fit."""
     whole = PurePosixPath(_with_root(root, path))
     person: str | None = None
     recording: str | None = None
@@ -242,12 +244,12 @@ def _source(root: Path, path: str, layout: str, corpus: str | None) -> SourceFil
 
 
 def _with_root(root: Path, path: str) -> str:
-    """A path with the name of its root before it: somebody's own folder may have been named."""
+    """Put the name of the root before a path, because the root may be a person's folder."""
     return f"{root.resolve().name}/{path}"
 
 
 def _folder_person(path: PurePosixPath) -> str | None:
-    """The innermost folder that can be a person."""
+    """The name of the innermost folder that can be a person; None if there is none."""
     inner = [part for part in path.parts[:-1] if part.lower() not in _NOBODY]
     return _safe(inner[-1]) if inner else None
 
@@ -261,5 +263,5 @@ def _stem(path: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Names that are not valid text, as the system may store them, made so."""
+    """Escape the parts of a file name that are not valid text."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Measure all clips that were not measured before."""
+"""Measure all clips that have no valid result yet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from avse.faces.detect import FaceBackend, open_backend
 from avse.prepare.clip import UNREADABLE, Measured, measure
 from avse.prepare.layouts import SourceFile
 from avse.prepare.settings import PrepareSettings
-from avse.prepare.store import Kept, read_result, unchanged, write_result
+from avse.prepare.store import StoredResult, read_result, unchanged, write_result
 from avse.utils.pool import map_unordered
 from avse.utils.progress import Progress
 
@@ -28,10 +28,10 @@ class Task:
 
     Attributes:
         source: the clip.
-        settings: how.
-        model: digest of the weights that the delay is estimated with; "" for sound alone.
-        work: where results are kept.
-        fresh: measure again what has been measured.
+        settings: settings of the measurement.
+        model: digest of the weights for the A/V offset; "" for sound alone.
+        work: folder of the results.
+        fresh: whether to ignore earlier results.
     """
 
     source: SourceFile
@@ -42,7 +42,7 @@ class Task:
 
     @property
     def derived_with(self) -> str:
-        """Digest of what the derived arrays depend on."""
+        """Digest of everything that the derived arrays depend on."""
         from avse.prepare.clustering import VERSION
 
         return f"{self.model}-{VERSION if self.source.person is None else 'labelled'}"
@@ -62,15 +62,15 @@ def measure_all(
 
     Args:
         sources: the clips.
-        settings: how.
-        work: where results are kept.
-        model: digest of the weights that the delay is estimated with; "" for sound alone.
-        jobs: how many processes.
-        fresh: measure again what has been measured.
-        progress: told how many clips are done.
+        settings: settings of the measurement.
+        work: folder of the results.
+        model: digest of the weights for the A/V offset; "" for sound alone.
+        jobs: number of processes.
+        fresh: whether to ignore earlier results.
+        progress: called with the number of clips that are done.
 
     Returns:
-        How many clips had their results already.
+        The number of clips that had a valid result already.
 
     Raises:
         MissingError: a package or the weights are missing.
@@ -106,7 +106,7 @@ def work_on(task: Task) -> None:
             measured = measure(task.source, task.settings, backend)
         except MissingError:
             raise
-        except Exception as error:  # a defect, here or in a library: one clip stops no others
+        except Exception as error:  # a defect, here or in a library, must not stop other clips
             what = f"{type(error).__name__}: {error}"
             measured = Measured((), {}, UNREADABLE, what, {})
     if task.model and measured.lost is None:
@@ -121,7 +121,7 @@ def _died(task: Task) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute with one thread, as worker processes do, so that results are the same bits."""
+    """Compute with one thread, as worker processes do, so that results are identical."""
     import torch
 
     before = torch.get_num_threads()
@@ -133,7 +133,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _derived(measured: Measured, task: Task) -> Measured:
-    """With the arrays that are computed from others: the curve of delays, gradients of the face."""
+    """Add the arrays that are derived from others: the curve of delays, gradients of the face."""
     from avse.prepare.clustering import gradients
     from avse.prepare.sync import delay_curve, listener
 
@@ -150,25 +150,25 @@ def _write(task: Task, measured: Measured) -> None:
     write_result(task.work, task.source.id, measured, task.settings.measured(), task.derived_with)
 
 
-def _standing(task: Task) -> Kept | None:
+def _standing(task: Task) -> StoredResult | None:
     """The result of a clip, if it is still fully valid."""
-    kept = read_result(task.work, task.source.id)
-    if kept is None or kept.derived_with != task.derived_with or not _holds(kept, task):
+    result = read_result(task.work, task.source.id)
+    if result is None or result.derived_with != task.derived_with or not _holds(result, task):
         return None
-    return kept
+    return result
 
 
-def _holds(kept: Kept, task: Task) -> bool:
+def _holds(result: StoredResult, task: Task) -> bool:
     """Whether the clip's result is still valid. Unreadable clips are always tried again."""
     return (
-        kept.id == task.source.id
-        and kept.measured.lost != UNREADABLE
-        and kept.measured_with == task.settings.measured()
-        and unchanged(kept, task.source)
+        result.id == task.source.id
+        and result.measured.lost != UNREADABLE
+        and result.measured_with == task.settings.measured()
+        and unchanged(result, task.source)
     )
 
 
 @lru_cache(maxsize=1)
 def _backend(name: str) -> FaceBackend:
-    """The face backend, opened once a process."""
+    """The face backend, opened once per process."""
     return open_backend(name, device="cpu")

@@ -1,13 +1,13 @@
 """Identify the people of clips: by labels, or else by clustering faces and voices.
 
-Unlabelled clips are clustered (agglomerative, average linkage) twice: on features that only
-discount how a face moves within a clip, and again on features that also discount how the members
-of the first groups differ. The first threshold is tight, because the second round needs groups of
-one person each.
+Unlabelled clips are clustered twice (agglomerative, average linkage): first on features that
+normalise the variation within a clip, then on features that also normalise the variation within the
+first groups. The first threshold is low, because the second round needs groups with one person
+each.
 
-People who look similar may be one person. They form a family, found with a looser threshold, and
-each family is in one split: a person who was split in two by mistake is never in both training and
-test.
+People who look similar may be one person. They form a family, by a higher threshold. All members
+of a family are in the same split, so that a person who was divided by mistake is never in both
+training and test.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from avse.prepare.clustering import Array, PersonClusters, refined
 from avse.prepare.layouts import SourceFile
 from avse.prepare.settings import PrepareSettings
-from avse.prepare.store import Kept
+from avse.prepare.store import StoredResult
 
 FIRST, SECOND = 1.5, 10.5
-"""Distance between two people on the features of either round."""
+"""Smallest distance between two people, on the features of the first and the second round."""
 
 FAMILY = 13.5 / 10.5
-"""Distance between two families, over that between two people."""
+"""Smallest distance between two families, relative to that between two people."""
 
 MOST = 8000
-"""Clips compared with each other at once; of more, parts are clustered first, then their groups."""
+"""Maximum number of clips to cluster at once; of more, parts are clustered first, then their
+groups."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Group:
     """Labels of a clip.
 
     Attributes:
-        corpus: as the source has it.
+        corpus: name of the corpus.
         person: name of the speaker.
-        recording: clips of one recording share a delay, mostly; None: nothing known.
-        family: who decides the split in place of the person; None: the person.
+        recording: label of the recording, whose clips mostly have the same delay; None if unknown.
+        family: the family that decides the split; None if the person does.
     """
 
     corpus: str
@@ -51,12 +52,14 @@ class Group:
     family: str | None = None
 
 
-def find_groups(clips: Sequence[tuple[SourceFile, Kept]], settings: PrepareSettings) -> list[Group]:
+def find_groups(
+    clips: Sequence[tuple[SourceFile, StoredResult]], settings: PrepareSettings
+) -> list[Group]:
     """Label the person of each clip.
 
     Args:
-        clips: those that are kept.
-        settings: only `strictness` is used.
+        clips: the clips of the pack.
+        settings: only `sound_only` and `strictness` are used.
     """
     unknown: dict[str, list[int]] = {}
     for n, (source, _) in enumerate(clips):
@@ -74,7 +77,7 @@ def find_groups(clips: Sequence[tuple[SourceFile, Kept]], settings: PrepareSetti
             first = _name(clips[ordered[int(np.argmax(people == person))]][0])
             elder = _name(clips[ordered[int(np.argmax(families == family))]][0])
             name = f"like-{first}"
-            # They share no delay: of newsreaders, look-alikes agreed no better than strangers.
+            # No recording: delays of similar newsreaders agreed no better than those of others.
             groups[n] = Group(corpus, name, None, f"{corpus}/family-of-{elder}")
     for n, (source, _) in enumerate(clips):
         if n not in groups:
@@ -91,10 +94,10 @@ def tell_apart(
 
     Args:
         features: (clips, features), see `PersonClusters.features`.
-        strictness: above 1, people are told apart more readily.
+        strictness: above 1, thresholds are lower, so that there are more people.
 
     Returns:
-        people, families: (clips,) numbers; a family holds whole people.
+        (clips,) numbers of people and of families; all clips of a person are in the same family.
     """
     people = _clusters(features, FIRST / strictness)
     limit = FIRST
@@ -107,7 +110,7 @@ def tell_apart(
 
 
 def _clusters(points: Array, limit: float) -> npt.NDArray[np.int64]:
-    """Labels from 0 of average-linkage clusters further apart than a limit."""
+    """Cluster points by average linkage with a distance limit: (n,) labels from 0."""
     count = len(points)
     if count <= MOST:
         if count < 2:
@@ -121,7 +124,7 @@ def _clusters(points: Array, limit: float) -> npt.NDArray[np.int64]:
         parts.append(labels + used)
         used += int(labels.max()) + 1
     labels = np.concatenate(parts)
-    if used >= count:  # nothing is like anything
+    if used >= count:  # every clip is a cluster
         return labels
     sums = np.zeros((used, points.shape[1]))
     np.add.at(sums, labels, points)
@@ -130,7 +133,7 @@ def _clusters(points: Array, limit: float) -> npt.NDArray[np.int64]:
 
 
 def _whole(people: npt.NDArray[np.int64], families: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Families in which no person is divided; parts clustered apart may have divided some."""
+    """Join families that share a person, which may happen if parts were clustered separately."""
     whole = families.copy()
     for person in np.unique(people):
         mine = np.unique(whole[people == person])

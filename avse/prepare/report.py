@@ -1,4 +1,4 @@
-"""Report of a pack, as JSON and as text."""
+"""The report of a pack, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_report(
     settings: PrepareSettings,
     warnings: Iterable[str],
 ) -> dict[str, object]:
-    """What `report.json` holds; the same clips and settings give the same report."""
+    """Make the content of `report.json`; the same clips and settings give the same report."""
     people = Counter((c.source.corpus, c.person, c.split) for c in clips)
     seconds = _seconds(clips)
     corpora = sorted({c.source.corpus for c in clips})
@@ -67,7 +67,7 @@ def make_report(
             for name in _FLAGS
             if (
                 values := [
-                    c.kept.measured.flags[name] for c in clips if name in c.kept.measured.flags
+                    c.result.measured.flags[name] for c in clips if name in c.result.measured.flags
                 ]
             )
         },
@@ -86,10 +86,10 @@ def make_report(
 
 
 def report_text(report: dict[str, object]) -> str:
-    """The report in words: (text, ending with a line feed)."""
+    """Format the report as text; it ends with a line feed."""
     lines = [
         f"{report['clips']} clips, {report['hours']} hours, {report['people']} people"
-        + ("" if report["labelled"] else " (told apart by looks and voice: check people.png)"),
+        + ("" if report["labelled"] else " (clustered by face and voice: check people.png)"),
         f"layout: {report['layout']}",
         "",
         "corpus          split   clips  people    hours",
@@ -114,7 +114,7 @@ def report_text(report: dict[str, object]) -> str:
             lines.append(f"{title:<26}{cells}")
     delays = report.get("delays")
     if isinstance(delays, dict):
-        lines += ["", f"sound late by frames of 40 ms, {delays['sure']} clips that are sure of it:"]
+        lines += ["", f"sound late by frames of 40 ms, {delays['sure']} confident clips:"]
         lines += ["  " + ", ".join(f"{late}: {n}" for late, n in delays["frames_sure"].items())]
     lines += ["", "clips of each person (the largest 60):"]
     lines += [
@@ -138,7 +138,7 @@ def _part(corpus: str, split: str, clips: Sequence[ShardClip]) -> dict[str, obje
 
 
 def _seconds(clips: Sequence[ShardClip]) -> float:
-    return sum(c.kept.measured.flags["seconds"] for c in clips)
+    return sum(c.result.measured.flags["seconds"] for c in clips)
 
 
 def _histogram(clips: Sequence[ShardClip]) -> dict[str, int]:

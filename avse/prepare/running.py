@@ -1,4 +1,4 @@
-"""Run `avse prepare`: find and measure clips, cluster people, divide, write, report."""
+"""Run `avse prepare`: find and measure clips, identify people, choose splits, write the pack."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from avse.prepare.report import make_report, report_text
 from avse.prepare.settings import PrepareSettings
 from avse.prepare.shards import CLIPS, ShardClip, size_of, write_bytes, write_pack, write_text
 from avse.prepare.sheet import people_sheet
-from avse.prepare.store import WORK, Kept, read_result
+from avse.prepare.store import WORK, StoredResult, read_result
 from avse.utils.progress import Progress, no_progress
 from avse.utils.schema import fit, load_json
 
 REPORT = "report.json"
 MARK = "pack.json"
-"""In PACK/.work: which folders the pack is made of, so that no other takes its place unasked."""
+"""File in PACK/.work with the folders of the pack's clips, so that a pack of other folders does not
+replace it without `--force`."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Result of `prepare`.
+    """The result of `prepare`.
 
     Attributes:
         folder: the pack.
-        layout: the layout that was used.
-        clips: clips in the pack.
-        measured_before: clips whose results an earlier run had left.
-        dropped: clips that are not in the pack; those that could not be read among them.
-        warnings: warnings for the user.
+        layout: the layout in use.
+        clips: number of clips in the pack.
+        measured_before: number of clips with a valid result of an earlier run.
+        dropped: clips that are not in the pack, including those that could not be read.
+        warnings: messages for the user.
         report: content of `report.json`.
     """
 
@@ -70,22 +71,22 @@ def prepare(
     force: bool = False,
     progress: Progress = no_progress,
 ) -> Prepared:
-    """Make a pack of all clips below some folders, or bring one up to date.
+    """Make a pack of all clips below some folders, or update it.
 
     Args:
         roots: the folders.
-        folder: of the pack; made if missing.
-        settings: how.
-        labels: a table that says which files to take and who talks in them.
-        jobs: how many processes measure clips.
-        force: measure again what has been measured, and replace a pack of other folders.
-        progress: hook; see `Progress`.
+        folder: folder of the pack; made if missing.
+        settings: settings of the pack.
+        labels: a table of the clips and their speakers; see `read_labels`.
+        jobs: number of processes that measure clips.
+        force: whether to ignore earlier results, and to replace a pack of other folders.
+        progress: see `avse.utils.progress.Progress`.
 
     Raises:
-        UsageError: a folder is missing, the layout does not fit, nobody is called as `hold_out`
-            says, or the pack would lie among the clips.
-        OutputExistsError: something else is in the folder of the pack.
-        InputError: there are no clips, or none is worth keeping.
+        UsageError: a folder is missing, the layout does not fit, a person in `hold_out` does not
+            exist, or the pack would be among the clips.
+        OutputExistsError: the folder of the pack has other content.
+        InputError: there are no clips, or all are dropped.
         OutputError: the pack cannot be written.
         MissingError: a package or the weights are missing.
     """
@@ -119,12 +120,12 @@ def prepare(
 def check_folder(
     folder: Path, roots: Sequence[Path], settings: PrepareSettings, *, force: bool
 ) -> None:
-    """Refuse a folder that a pack cannot go to.
+    """Check that a pack can be written to a folder.
 
     Raises:
-        UsageError: it is a file, or lies among the clips or they in it.
-        OutputExistsError: something else is there.
-        OutputError: it cannot be looked into.
+        UsageError: the folder is a file, is among the clips, or contains them.
+        OutputExistsError: the folder has other content.
+        OutputError: the folder cannot be read.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "name a folder with --output")
@@ -133,7 +134,7 @@ def check_folder(
         there = root.resolve()
         if here == there or there in here.parents or here in there.parents:
             raise UsageError(
-                f"{folder} and the clips in {root} lie in one another", "choose another --output"
+                f"one of {folder} and {root} contains the other", "choose another --output"
             )
     if force or not folder.is_dir():
         return
@@ -173,7 +174,7 @@ def _finish(
             write_text(folder / "dropped.jsonl", _dropped_lines(dropped))
         raise InputError(
             f"none of {len(found.sources)} clips can be used: {_counted(dropped)}",
-            f"{folder / 'dropped.jsonl'} says why of each",
+            f"{folder / 'dropped.jsonl'} has the reason for each",
         )
     groups = find_groups(kept, settings)
     check_hold_out((f"{g.corpus}/{g.person}" for g in groups), settings)
@@ -195,9 +196,9 @@ def _finish(
 
 def _sorted_out(
     sources: Sequence[SourceFile], work: Path, settings: PrepareSettings
-) -> tuple[list[tuple[SourceFile, Kept]], list[Dropped]]:
-    """Clips to keep and clips to drop."""
-    kept: list[tuple[SourceFile, Kept]] = []
+) -> tuple[list[tuple[SourceFile, StoredResult]], list[Dropped]]:
+    """Divide clips into those of the pack and those to drop."""
+    kept: list[tuple[SourceFile, StoredResult]] = []
     dropped: list[Dropped] = []
     limit = settings.shard_mb * 1e6
     for source in sources:
@@ -218,12 +219,12 @@ def _sorted_out(
 
 
 def _clips(
-    kept: Sequence[tuple[SourceFile, Kept]],
+    kept: Sequence[tuple[SourceFile, StoredResult]],
     groups: Sequence[Group],
     settings: PrepareSettings,
     older: Mapping[str, str],
 ) -> list[ShardClip]:
-    """People, splits and delays of the clips."""
+    """Choose the person, the split and the delay of each clip."""
     if settings.sound_only:
         delays, sure = np.zeros(len(kept), np.int64), np.zeros(len(kept))
     else:
@@ -244,7 +245,10 @@ def _clips(
 def _splits(
     groups: Sequence[Group], settings: PrepareSettings, before: Mapping[str, str]
 ) -> dict[str, str]:
-    """The split of each family, or of each person who has none; held out with any member."""
+    """Choose the split of each family, and of each person without one.
+
+    A family is held out if one of its members is.
+    """
     members: dict[str, set[str]] = {}
     families: dict[str, str | None] = {}
     for group in groups:
@@ -261,16 +265,17 @@ def _splits(
 
 
 def _divided_before(folder: Path, *, anew: bool) -> dict[str, str]:
-    """Split by "CORPUS/PERSON" of a pack that was divided by another rule, which is kept.
+    """Read the splits of an older pack that was divided by another rule: "CORPUS/PERSON" -> split.
 
-    Whoever has trained on such a pack would otherwise be tested on people learnt from.
+    They are used again; otherwise, networks that were trained on the older pack would be tested on
+    people of their training data.
     """
     try:
         report = load_json((folder / REPORT).read_text(encoding="utf-8"))
         if anew or report["split_rule"] == RULE:
             return {}
     except KeyError:
-        pass  # packs did not always say it
+        pass  # the oldest packs do not state the rule
     except (OSError, ValueError, TypeError):
         return {}
     try:
@@ -289,13 +294,13 @@ def _warnings(clips: Sequence[ShardClip], settings: PrepareSettings, *, kept: bo
     warnings = []
     if kept:
         warnings.append(
-            "this pack was divided by the rule of an older avse, and everybody in it stays where "
-            "they were; --force divides it anew"
+            "this pack was divided by the rule of an older avse, and all people stay in their "
+            "splits; --force divides it by the present rule"
         )
     if kept or settings.seed or settings.test_share < SHARE:
         warnings.append(
-            "people are not divided as `avse mix --split` does by itself: give it --pack, lest its "
-            "test sets hold people who were learnt from"
+            "people are not divided as `avse mix --split` does by default: give it --pack, or its "
+            "test sets may hold people of the training data"
         )
     for split in SPLITS[:3]:
         if not any(clip.split == split for clip in clips):

@@ -12,37 +12,37 @@ from avse.prepare.layouts import AUTO, LAYOUTS
 from avse.settings import Settings
 
 VERSION = 1
-"""Of what is measured in a clip; raised when old results are no good any more."""
+"""Version of the measurements of a clip; increase it when older results become invalid."""
 
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """How clips are found, measured, kept and divided.
+    """Settings for finding, measuring, filtering and dividing clips.
 
     Attributes:
-        layout: "auto", or how the folders are laid out; see `avse.prepare.layouts`.
-        corpus: what the clips count towards; None for the layout's own name.
-        sound_only: whether there are no pictures, as for speech without video and noise.
+        layout: "auto", or the layout of the folders; see `avse.prepare.layouts`.
+        corpus: name of the corpus; None for the layout's name.
+        sound_only: whether to use sound only, as for speech without video and for noise.
         faces: face backend, as in `avse.settings.Settings`.
-        model: weights whose embeddings tell how far sound and picture are apart.
-        min_seconds: a shorter clip is dropped.
-        max_seconds: a longer clip is dropped unread: it belongs cut into sentences.
-        min_seen: share of frames in which the lips must be in sight.
-        min_dominance: of several faces, one must have this share of the face area, summed over
-            time, to be taken for the speaker.
-        min_eyes_px: median distance between the outer eye corners; lips of smaller faces are a
-            handful of pixels.
-        max_clipped: share of samples at full scale.
-        min_level_db: level of the loud parts, in dB of full scale, below which there is silence.
-        strictness: above 1, unlabelled people are told apart more readily; below, less.
-        test_share: share of people who are kept for testing.
-        valid_share: share of people who are kept for validation.
-        hold_out: people who are in test whatever their name: "PERSON" or "CORPUS/PERSON".
-        seed: moves people to other splits than those of `avse mix`.
-        shard_mb: size of a shard at most, in 10⁶ bytes.
+        model: weights whose embeddings are used to estimate the A/V offset.
+        min_seconds: shorter clips are dropped.
+        max_seconds: longer clips are dropped without reading them; cut them into sentences first.
+        min_seen: smallest share of frames with visible lips.
+        min_dominance: smallest share of the speaker's face in the face area of all faces, summed
+            over time.
+        min_eyes_px: smallest median distance between the outer eye corners, in pixels; the lips of
+            smaller faces have too few pixels.
+        max_clipped: largest share of samples at full scale.
+        min_level_db: smallest level of the loud parts, in dB of full scale.
+        strictness: above 1, clustering finds more people in unlabelled clips; below 1, fewer.
+        test_share: share of people in the split "test".
+        valid_share: share of people in the split "valid".
+        hold_out: people who are always in the split "test": "PERSON" or "CORPUS/PERSON".
+        seed: another value than 0 gives other splits than those of `avse mix`.
+        shard_mb: largest size of a shard, in 10⁶ bytes.
 
     Raises:
-        UsageError: a choice that makes no sense.
+        UsageError: a value is invalid.
     """
 
     layout: str = AUTO
@@ -85,7 +85,7 @@ class PrepareSettings:
             raise UsageError(f"shards of {self.shard_mb:g} MB are out of range", "choose 1 to 60")
 
     def measured(self) -> str:
-        """Digest of what measuring a clip depends on; thresholds are applied afterwards."""
+        """Digest of the settings that measuring a clip depends on, which exclude thresholds."""
         return digest(
             {"version": VERSION, "sound_only": self.sound_only, "faces": self.faces,
              "longest": self.max_seconds}
@@ -93,5 +93,5 @@ class PrepareSettings:
 
 
 def digest(value: object) -> str:
-    """SHA-256 of a JSON value, shortened to 16 digits."""
+    """SHA-256 of a JSON value, shortened to 16 hex digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Write a pack's files: shards of at most a given size, then the list that makes them a pack."""
+"""Write the files of a pack: shards of limited size, then the list of clips."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from safetensors.numpy import save
 
 from avse.media.atomic_files import appearing, place, temporary_name, writing
 from avse.prepare.layouts import SourceFile
-from avse.prepare.store import Kept
+from avse.prepare.store import StoredResult
 
 CLIPS = "clips.jsonl"
 _PATTERN = "shard-*.safetensors"
 _TENSORS = ("sound", "lips", "seen")
 _HEADER = 160
-"""Bytes at most that a safetensors header needs for a tensor, its name aside."""
+"""Maximum number of bytes for a tensor in a safetensors header, without its name."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,16 @@ class ShardClip:
     """A clip that goes into the pack.
 
     Attributes:
-        source, kept: what and where it is.
-        person: who talks; labelled or found.
+        source: the clip's files.
+        result: its measurements.
+        person: name of the speaker, from labels or by clustering.
         split: "train", "valid" or "test".
         delay: video frames by which the sound is late.
-        confidence: 0..1, of the delay.
+        confidence: of the delay, 0..1.
     """
 
     source: SourceFile
-    kept: Kept
+    result: StoredResult
     person: str
     split: str
     delay: int
@@ -46,7 +47,7 @@ class ShardClip:
 
 @dataclass(frozen=True)
 class Shard:
-    """A file that was written: its name, bytes, SHA-256, and how many clips are in it."""
+    """A shard that was written: its name, size in bytes, SHA-256, and number of clips."""
 
     name: str
     bytes: int
@@ -57,16 +58,16 @@ class Shard:
 def write_pack(
     folder: Path, clips: Sequence[ShardClip], *, shard_mb: float, pictures: bool
 ) -> list[Shard]:
-    """Write shards and `clips.jsonl`.
+    """Write the shards and `clips.jsonl`.
 
-    Everything is written under temporary names first. Then the old list goes, the files of the new
-    pack get their names, and its list comes last: a folder with a list is whole. The same clips
-    give the same bytes.
+    Shards are first written under temporary names. Then the old list is deleted, the shards are
+    renamed, and the new list is written last, so that a folder with a list is always complete. The
+    same clips give the same bytes.
 
     Args:
-        folder: the pack.
-        clips: in any order.
-        shard_mb: size of a shard at most, in 10⁶ bytes.
+        folder: folder of the pack.
+        clips: the clips, in any order.
+        shard_mb: largest size of a shard, in 10⁶ bytes.
         pictures: whether clips have lips.
 
     Raises:
@@ -106,26 +107,26 @@ def write_pack(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, which appears by rename.
+    """Write a text file under a temporary name, and rename it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file, which appears by rename.
+    """Write a file under a temporary name, and rename it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     with appearing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def size_of(source: SourceFile, samples: int, *, pictures: bool) -> int:
-    """Bytes that a clip takes in a shard, at most."""
+    """Maximum number of bytes of a clip in a shard."""
     frames = samples // 640 + 1
     names = len(_TENSORS) * (_HEADER + len(json.dumps(source.id)))
     return 2 * samples + (frames * (43 * 3 * 2 + 1) if pictures else 0) + names
@@ -135,7 +136,7 @@ def _grouped(clips: Sequence[ShardClip], limit: int, pictures: bool) -> Iterator
     group: list[ShardClip] = []
     room = limit - 1024
     for clip in clips:
-        samples = round(clip.kept.measured.flags["seconds"] * 16_000) + 16
+        samples = round(clip.result.measured.flags["seconds"] * 16_000) + 16
         size = size_of(clip.source, samples, pictures=pictures)
         if group and size > room:
             yield group
@@ -147,13 +148,13 @@ def _grouped(clips: Sequence[ShardClip], limit: int, pictures: bool) -> Iterator
 
 
 def _arrays(clip: ShardClip) -> dict[str, npt.NDArray[Any]]:
-    arrays = clip.kept.arrays(*_TENSORS)
+    arrays = clip.result.arrays(*_TENSORS)
     return {key: np.ascontiguousarray(arrays[key]) for key in _TENSORS if key in arrays}
 
 
 def _row(clip: ShardClip, shard: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, object]:
-    """What the list says of a clip."""
-    source, measured = clip.source, clip.kept.measured
+    """Make the entry of a clip in the list."""
+    source, measured = clip.source, clip.result.measured
     files = [
         {"size": state.size, "mtime_ns": state.mtime_ns, "sha256": state.sha256}
         for state in measured.files

@@ -1,4 +1,4 @@
-"""A picture of who was taken for whom: one row a person, for people to check."""
+"""A picture with a row of faces for each person, to check the clustering."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avse.prepare.appearance import PORTRAIT
 from avse.prepare.shards import ShardClip
 
 ACROSS, MOST = 16, 150
-"""Faces in a row, and rows: the people with the most clips come first."""
+"""Faces in a row, and maximum number of rows; people with the most clips come first."""
 
 _CAPTION = 190
 _GAP = 2
@@ -21,7 +21,7 @@ _PAPER, _INK, _FAINT = (250, 250, 248), (28, 28, 30), (96, 96, 100)
 
 
 def people_sheet(clips: Sequence[ShardClip]) -> bytes:
-    """A PNG: for each person the name, clips, split, and faces at even steps of their clips."""
+    """Draw a PNG: name, number of clips, split, and evenly spaced faces of each person."""
     people: dict[tuple[str, str], list[ShardClip]] = {}
     for clip in sorted(clips, key=lambda clip: clip.source.id):
         people.setdefault((clip.source.corpus, clip.person), []).append(clip)
@@ -36,7 +36,7 @@ def people_sheet(clips: Sequence[ShardClip]) -> bytes:
         pen.text((4, row * step + 24), below[:32], fill=_FAINT, font=ImageFont.load_default(11))
         some = np.linspace(0, len(theirs) - 1, min(len(theirs), ACROSS)).round().astype(int)
         for column, n in enumerate(some):
-            faces = theirs[n].kept.arrays("portraits")["portraits"]
+            faces = theirs[n].result.arrays("portraits")["portraits"]
             face = Pillow.fromarray(faces[len(faces) // 2])
             sheet.paste(face, (_CAPTION + column * step, row * step))
     file = io.BytesIO()

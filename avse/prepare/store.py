@@ -1,7 +1,7 @@
-"""Results of single clips, kept in PACK/.work until everything is done, and for the next run.
+"""Store the results of single clips in PACK/.work, for the pack and for later runs.
 
-Each is a safetensors file that appears by rename. It names the settings that it was measured with
-and the state of its sources, so that a rerun knows whether it still holds.
+Each result is a safetensors file, which is renamed into place. It states the settings that it was
+measured with and the state of the source files, so that a later run can tell whether it is valid.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _RECORD = "clip"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A result read back, without its arrays.
+class StoredResult:
+    """The stored result of a clip; its arrays are read on demand.
 
     Attributes:
         id: of the clip.
-        measured_with: digest of the settings.
-        derived_with: digest of what was made of the measured arrays, and how.
-        measured: flags, state of files, why nothing is there; no arrays.
-        path: where the arrays are.
+        measured_with: digest of the settings of the measurement.
+        derived_with: digest of the settings of what is derived from the measured arrays.
+        measured: the result without its arrays.
+        path: the file.
     """
 
     id: str
@@ -46,13 +46,13 @@ class Kept:
     path: Path
 
     def arrays(self, *names: str) -> dict[str, npt.NDArray[Any]]:
-        """Arrays by name; those that the clip has not are left out."""
+        """Read arrays by name; names that the result does not have are left out."""
         with safe_open(self.path, framework="numpy") as file:
             there = set(file.keys())
             return {name: file.get_tensor(name) for name in names if name in there}
 
     def everything(self) -> Measured:
-        """The clip with all its arrays."""
+        """Read the result with all its arrays."""
         with safe_open(self.path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         old = self.measured
@@ -60,7 +60,7 @@ class Kept:
 
 
 def result_path(work: Path, identity: str) -> Path:
-    """Where the result of a clip lies: 256 folders, so that none grows too large."""
+    """Path of the result of a clip, in one of 256 folders."""
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
     return work / name[:2] / f"{name}.safetensors"
 
@@ -68,10 +68,10 @@ def result_path(work: Path, identity: str) -> Path:
 def write_result(
     work: Path, identity: str, measured: Measured, measured_with: str, derived_with: str
 ) -> None:
-    """Write the result of a clip, replacing an older one.
+    """Write the result of a clip; an older one is replaced.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     path = result_path(work, identity)
     record = {
@@ -84,15 +84,15 @@ def write_result(
         "detail": measured.detail,
     }
     arrays = {name: np.ascontiguousarray(value) for name, value in measured.arrays.items()}
-    # An empty file of tensors is refused by some readers.
+    # Some readers refuse a file without tensors.
     arrays = arrays or {"nothing": np.zeros(1, np.uint8)}
     with appearing(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(save(arrays, metadata={_RECORD: json.dumps(record)}))
 
 
-def read_result(work: Path, identity: str) -> Kept | None:
-    """The result of a clip; None if there is none that can be read."""
+def read_result(work: Path, identity: str) -> StoredResult | None:
+    """Read the result of a clip; None if there is none, or if it is damaged."""
     path = result_path(work, identity)
     try:
         with safe_open(path, framework="numpy") as file:
@@ -102,14 +102,14 @@ def read_result(work: Path, identity: str) -> Kept | None:
         if not all(isinstance(value, int | float) for value in record.flags.values()):
             return None
         measured = Measured(record.files, record.flags, record.lost, record.detail, {})
-        return Kept(record.id, record.measured_with, record.derived_with, measured, path)
+        return StoredResult(record.id, record.measured_with, record.derived_with, measured, path)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None
 
 
 @dataclass(frozen=True)
 class _Record:
-    """What the file of a result says beside its arrays."""
+    """The metadata in the file of a result."""
 
     id: str
     measured_with: str
@@ -120,15 +120,15 @@ class _Record:
     derived_with: str = ""
 
 
-def unchanged(kept: Kept, source: SourceFile) -> bool:
-    """Whether the files of a clip still are what they were: size and time, or else the hash."""
+def unchanged(result: StoredResult, source: SourceFile) -> bool:
+    """Whether the files of a clip are unchanged, by size and time, or else by their hash."""
     from avse.errors import InputError
     from avse.prepare.clip import state_of
 
     paths = files_of(source)
-    if len(paths) != len(kept.measured.files):
+    if len(paths) != len(result.measured.files):
         return False
-    for path, state in zip(paths, kept.measured.files, strict=True):
+    for path, state in zip(paths, result.measured.files, strict=True):
         try:
             status = path.stat()
             if (status.st_size, status.st_mtime_ns) == (state.size, state.mtime_ns):

@@ -1,8 +1,8 @@
-"""How far are sound and lips of a clip apart? What the network's embeddings say.
+"""Compute the evidence for every A/V offset of a clip, from lip and voice embeddings.
 
-The visual stream and the voice stream were trained to agree where lips and voice belong together
-(see `avse.training.contrastive`). Moved against each other frame by frame, they agree best where
-the clip is in step. A clip of a second says little; clips of one recording are asked together.
+The embeddings of the visual stream and of the voice stream agree if lips and voice belong together
+(see `avse.training.contrastive`), and agree best at the true offset. A clip of a second has little
+evidence, so `avse.prepare.delays` combines the clips of a recording.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from avse.models.network import AVSENet
 
 REACH = 6
-"""Video frames by which sound may be found late or early."""
+"""The largest offset in video frames, late or early."""
 
 VERSION = 1
 
 
 @lru_cache(maxsize=1)
 def listener(model: str) -> AVSENet:
-    """The network, loaded once a process.
+    """Load the network, once per process.
 
     Raises:
         MissingWeightsError, CorruptWeightsError: see `avse.models.weights.load`.
@@ -40,10 +40,10 @@ def listener(model: str) -> AVSENet:
 
 
 def model_digest(model: str) -> str:
-    """Digest of the weights and of the way they are asked.
+    """Digest of the weights, `VERSION` and `REACH`, on which the evidence depends.
 
     Raises:
-        MissingWeightsError: there are none.
+        MissingWeightsError: the weights do not exist.
     """
     from avse.utils.shipped import find
 
@@ -57,19 +57,17 @@ def delay_curve(
     lips: npt.NDArray[np.float16],
     seen: npt.NDArray[np.uint8],
 ) -> FloatArray:
-    """How well lips and sound agree when the sound is taken to be late by -REACH..REACH frames.
-
-    Every delay is judged on the same frames of the lips as far as there is sound, and only on
-    frames in which they are seen.
+    """Compute the evidence that the sound is late by -REACH..REACH video frames.
 
     Args:
         network: in evaluation mode.
-        sound: (samples,) 16 kHz.
-        lips: (frames, 43, 3).
-        seen: (frames,).
+        sound: (samples,) int16, 16 kHz.
+        lips: (frames, 43, 3) float16.
+        seen: (frames,) uint8, whether the lips are visible.
 
     Returns:
-        (2 · REACH + 1,) evidence in nats: the mean over frames, times their number.
+        (2 · REACH + 1,) float32 evidence in nats: for each delay, the mean over the frames with
+        visible lips and sound, times the number of all frames with visible lips.
     """
     import torch
 
@@ -85,7 +83,7 @@ def delay_curve(
         gain = float(network.voice.gain.exp())
         a, b = mouth[0].numpy(), voice[0].numpy()
     frames = min(a.shape[1], b.shape[1])
-    # Every delay is judged on frames that it has sound for, whatever their number.
+    # Each delay has another number of frames with sound.
     totals, counts = slide(a[:, :frames], b[:, :frames], here[:frames], range(-REACH, REACH + 1))
     curve = gain * totals / np.maximum(counts, 1) * here[:frames].sum()
     return np.asarray(curve, np.float32)

@@ -281,7 +281,7 @@ def code_digest(*parts: str) -> str:
     entries.
 
     Args:
-        parts: folders and modules, such as "faces" or "scene/looking.py".
+        parts: folders and modules, such as "faces" or "scene/face_analysis.py".
     """
     package, digest = Path(__file__).parent.parent, hashlib.sha256()
     for part in parts:

@@ -36,7 +36,13 @@ from avse.scene.corrections import (
     corrections_of,
     keep_names,
 )
-from avse.scene.looking import Look, Tools, faces_in_cache, find_faces, keep_faces
+from avse.scene.face_analysis import (
+    FaceAnalysis,
+    Tools,
+    faces_in_cache,
+    find_faces,
+    keep_faces,
+)
 from avse.scene.part import WHOLE, Part, find_part
 from avse.scene.speakers import Speaker, Speakers
 from avse.settings import Settings
@@ -335,7 +341,7 @@ def look(
     kept = open_file_cache(info.path) if settings.cache else None
     corrections = corrections_of(info.path) if settings.corrections else NOTHING
     people, turned = find_faces(
-        _what_to_look_at(info, video, part, origin, settings, corrections),
+        _face_analysis(info, video, part, origin, settings, corrections),
         tools,
         kept,
         lambda time: progress("faces", float(time + origin - begin), total),
@@ -376,8 +382,8 @@ def keep_people(
     kept = open_file_cache(info.path) if settings.cache and len(people) else None
     tools = _tools(settings, None)
     if kept is not None and tools.version is not None:
-        what = _what_to_look_at(info, video, WHOLE, origin, settings, corrections)
-        keep_faces(what, tools, kept, people)
+        analysis = _face_analysis(info, video, WHOLE, origin, settings, corrections)
+        keep_faces(analysis, tools, kept, people)
 
 
 def known_people(
@@ -397,23 +403,23 @@ def known_people(
     kept = open_file_cache(info.path) if settings.cache else None
     if kept is None:
         return None
-    what = _what_to_look_at(info, video, WHOLE, origin, settings, corrections)
-    known = faces_in_cache(what, _tools(settings, None), kept)
+    analysis = _face_analysis(info, video, WHOLE, origin, settings, corrections)
+    known = faces_in_cache(analysis, _tools(settings, None), kept)
     return None if known is None else known[0]
 
 
-def _what_to_look_at(
+def _face_analysis(
     info: MediaInfo,
     video: VideoStream,
     part: Part,
     origin: Fraction,
     settings: Settings,
     corrections: Corrections,
-) -> Look:
+) -> FaceAnalysis:
     hints = tuple(
         Hint(face.time + float(info.start - origin), face.box) for face in corrections.added
     )
-    return Look(info, video, settings.picture, part, origin, settings.face_side, hints)
+    return FaceAnalysis(info, video, settings.picture, part, origin, settings.face_side, hints)
 
 
 def _tools(settings: Settings, backend: FaceBackend | None) -> Tools:

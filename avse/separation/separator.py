@@ -20,7 +20,7 @@ from avse.faces.detect import FaceBackend, open_backend
 from avse.faces.lips import AnyLips
 from avse.faces.people import Person
 from avse.inference.engine import Block as EngineBlock
-from avse.inference.engine import Doubt, Engine, Run
+from avse.inference.engine import Engine, MixtureBlend, Run
 from avse.inference.sound import FileSound
 from avse.inference.speaker_tracking import Absence
 from avse.media.encoding import Bits
@@ -187,7 +187,7 @@ class Separation:
             lips,
             sound,
             offscreen=self.offscreen,
-            doubt=lip_doubt(self.scene),
+            blend=mixture_blend(self.scene),
             enrolment=enrolment,
         )
         done = 0
@@ -310,9 +310,9 @@ class Separation:
         )
 
 
-def lip_doubt(scene: Scene) -> Doubt:
-    """How close voices stay to the mixture because the frame rate is too low for the lips."""
-    return Doubt(scene.doubt, np.array([not person.still for person in scene.people]))
+def mixture_blend(scene: Scene) -> MixtureBlend:
+    """The share of the mixture in the stems, if the frame rate is too low for lip reading."""
+    return MixtureBlend(scene.doubt, np.array([not person.still for person in scene.people]))
 
 
 class Separator:

@@ -1,7 +1,7 @@
-"""What was done to a recording, in two files beside the outputs: JSON, and text for people.
+"""Reports of a separation beside its outputs: as JSON, and as text for people.
 
-Both say the same. They hold no absolute paths, and all but the time at which they were made is the
-same when the work is done again on the same machine.
+Both have the same content, without absolute paths. Except for the time, they are the same if the
+separation is repeated on the same machine.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _PATHS = ("model", "offscreen_model", "people")
 
 
 def sidecar_paths(output: Path) -> tuple[Path, Path]:
-    """Where the files go that belong to an output: STEM.avse.json and STEM.avse.txt."""
+    """Paths of the reports of an output: STEM.avse.json and STEM.avse.txt."""
     return output.with_name(f"{output.stem}.avse.json"), output.with_name(f"{output.stem}.avse.txt")
 
 
@@ -62,21 +62,21 @@ def describe(
     device: str,
     offscreen: bool = False,
 ) -> dict[str, Any]:
-    """Say what was done to a recording.
+    """Make the report of a separation.
 
     Args:
-        scene: the recording, and who is in it.
-        settings: how it was separated.
-        outputs: path of each file written -> what it holds, in words.
-        asked: what else the user chose, by name.
-        sync: how far sound and picture are apart, None if that was not measured.
-        out_of_sight: number of each person asked for -> `Separation.out_of_sight`.
-        warnings: that the user was given.
-        device: where it was computed.
-        offscreen: whether voices from out of sight have files of their own.
+        scene: the recording and its people.
+        settings: settings of the separation.
+        outputs: path of each output -> description of its content.
+        asked: other choices of the user, by name.
+        sync: the A/V offset; None if it was not measured.
+        out_of_sight: stem -> `Separation.out_of_sight`.
+        warnings: warnings that the user got.
+        device: where the networks ran.
+        offscreen: whether off-screen speech has its own outputs.
 
     Returns:
-        What JSON can hold. The time is that of now, or of SOURCE_DATE_EPOCH in the environment.
+        A table for JSON. The time is the current one, or SOURCE_DATE_EPOCH in the environment.
 
     Raises:
         OSError: a file cannot be read.

@@ -1,1 +1,1 @@
-"""A/V offset (lip sync): measured from lips and voices over time."""
+"""The A/V offset (lip sync): measured over time from lips and voices."""

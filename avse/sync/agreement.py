@@ -1,10 +1,9 @@
 """Cross-correlation of lip and voice embeddings over A/V offsets.
 
-The visual stream and the voice stream were trained against each other
-(`avse.training.contrastive`), so that the inner product of their embeddings is the evidence that
-lips and voice belong together. `slide` computes that product for a range of offsets. `hear`
-computes the voice embedding every 10 ms, four times per video frame, so that offsets are resolved
-more finely than a video frame.
+Contrastive training of the visual stream and the voice stream (`avse.training.contrastive`) makes
+the inner product of their embeddings the evidence that lips and voice belong together. `slide`
+computes that product for a range of offsets. `hear` computes the voice embedding every 10 ms, four
+times per video frame, so that offsets are resolved more finely than a video frame.
 """
 
 from __future__ import annotations
@@ -24,17 +23,18 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 def hear(network: AVSENet, sound: FloatArray) -> FloatArray:
-    """The voice embedding at every hop of the STFT.
+    """Compute the voice embedding at every hop of the STFT.
 
     The voice stream has one output per video frame; it runs four times, with the sound shifted by a
     hop each time.
 
     Args:
-        network: the network, in evaluation mode.
-        sound: (samples,) 16 kHz.
+        network: in evaluation mode.
+        sound: (samples,) float32, 16 kHz.
 
     Returns:
-        (embedding, hops), hops being a multiple of 4 and no more than samples / 160.
+        (embedding, hops) float32; the number of hops is samples / 160, rounded down to a multiple
+        of 4.
     """
     import torch
 
@@ -63,18 +63,19 @@ def slide(
     step: int = 1,
     start: int = 0,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Sum the inner products of lips with the sound at each delay over frames.
+    """Sum the inner products of lip and voice embeddings over frames, for each delay.
 
     Args:
-        lips: (embedding, frames).
-        voice: (embedding, instants).
-        seen: (frames,) bool, frames with visible lips.
+        lips: (embedding, frames) lip embeddings.
+        voice: (embedding, instants) voice embeddings.
+        seen: (frames,) bool, whether the lips are visible.
         delays: delays of the sound, in instants.
-        step: instants from one frame of the lips to the next.
-        start: instant of frame 0 of the lips; it may lie outside the sound.
+        step: instants from one lip frame to the next.
+        start: instant of lip frame 0; it may lie outside the sound.
 
     Returns:
-        (delays,) sums over the frames with sound, and the number of these frames.
+        (delays,) sums over the frames with visible lips and sound, and (delays,) the number of
+        these frames.
     """
     products = lips.T.astype(np.float64) @ voice.astype(np.float64)
     frames = np.flatnonzero(seen)

@@ -1,8 +1,8 @@
-"""Constant offset or drift: the line through windows on which they agree best.
+"""Decide between a constant offset and a drift by a Hough transform.
 
-Windows are not asked for their delays first, as a window of a few seconds is often wrong: for every
-line, the evidence of all windows along it is added up (a Hough transform), which no number of
-windows in disagreement can pull away from the line of the others.
+The offset of a single window of a few seconds is often wrong. So no line is fitted to offsets of
+windows; instead, for every line of offset over time, the evidence of all windows along the line is
+added up, and the best line wins. Windows with wrong peaks do not bend it.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from avse.sync.certainty import REACH, STEP_MS
 FloatArray = npt.NDArray[np.float64]
 
 FEWEST_WINDOWS = 4
-"""Windows below which no drift is looked for."""
+"""With fewer windows, the offset is taken to be constant."""
 
 LEAST_MS = 60.0
-"""Change of the offset over the recording below which a drift is not told from none."""
+"""A smaller change of the offset over the recording is taken to be none."""
 
 LEAD = 1.5
-"""How far the best line has to beat the best constant offset, in standard deviations of the
-evidence along lines."""
+"""By how much the evidence of the best line has to exceed that of the best constant offset, in
+standard deviations of the evidence along lines."""
 
 _CHANGES = range(-2 * REACH, 2 * REACH + 1, 2)
-"""Changes of the offset from the first window to the last that are tried, in steps."""
+"""The changes of the offset from the first window to the last that are tried, in steps."""
 
 
 def find_slope(windows: FloatArray, middles: FloatArray) -> float:
-    """By how much the offset changes.
+    """Estimate the drift of the offset.
 
     Args:
-        windows: (windows, 2 · REACH + 1) evidence of each.
-        middles: (windows,) their middles in seconds, increasing.
+        windows: (windows, 2 · REACH + 1) evidence of each window, in nats.
+        middles: (windows,) middles of the windows in seconds, increasing.
 
     Returns:
-        Milliseconds a second by which the sound gets later; 0 if a constant offset explains the
-        windows about as well.
+        Milliseconds per second by which the sound gets later; 0 if a constant offset explains the
+        evidence about as well.
     """
     span = float(middles[-1] - middles[0]) if len(middles) else 0.0
     if len(middles) < FEWEST_WINDOWS or span <= 0:
@@ -53,14 +53,14 @@ def find_slope(windows: FloatArray, middles: FloatArray) -> float:
 
 
 def along(windows: FloatArray, shifts: FloatArray) -> FloatArray:
-    """Evidence of all windows, each moved.
+    """Add up the evidence of all windows, each shifted by a number of steps.
 
     Args:
-        windows: (windows, delays).
-        shifts: (windows,) by how many steps each window's delay exceeds the one asked about.
+        windows: (windows, delays) evidence.
+        shifts: (windows,) steps by which the delay in each window exceeds the delay of the result.
 
     Returns:
-        (delays,); what lies beyond a window's last delay says nothing.
+        (delays,) sums; delays outside a window's range add 0.
     """
     delays = windows.shape[1]
     at = np.arange(delays) + np.rint(shifts).astype(int)[:, None]

@@ -1,4 +1,4 @@
-"""Measure the offset of a recording, window by window, in memory that hardly grows with it."""
+"""Measure the A/V offset of a recording window by window; memory hardly grows with its length."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ Curves = npt.NDArray[np.float64]
 WINDOW_S = 5.0
 
 _FORMAT = 2
-"""Of what is kept: raise it when `Sync` changes."""
+"""Version of the cached measurement: raise it when `Sync` changes."""
 
 _MARGIN_HOPS = REACH + 60
-"""Sound heard before and after a window: what delays reach, and what the voice stream looks at."""
+"""Hops of sound before and after a window: the largest delay, and the voice stream's context."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What lips and sound say for every delay; see `avse.sync.agreement`.
+    """The evidence of each person's lips for every delay; see `avse.sync.agreement`.
 
     Attributes:
-        numbers: of the people.
-        edges: (windows, 2) first frame of each window, and the one after its last, 25 a second
-            from the first sample of the sound.
-        curves: (people, windows, 2 · REACH + 1) in nats.
+        numbers: the people's numbers.
+        edges: (windows, 2) first video frame of each window, and the frame after its last, at 25
+            frames per second from the first sample of the sound.
+        curves: (people, windows, 2 · REACH + 1) evidence in nats.
     """
 
     numbers: tuple[int, ...]
@@ -58,14 +58,15 @@ class Evidence:
 
 
 def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress) -> Sync:
-    """How far the sound of a recording is from its picture; measured once, and kept.
+    """Measure the A/V offset of a recording, or read it from the cache.
 
-    Where the user has set the offset (`Scene.offset_ms`), it is that, and nothing is measured.
+    If the user has set the offset (`Scene.offset_ms`), that offset is returned and nothing is
+    measured.
 
     Args:
         scene: the recording, with its sound, and the people in it.
         network: in evaluation mode, on its device.
-        progress: see `avse.scene.scene.Progress`.
+        progress: see `avse.utils.progress.Progress`.
 
     Raises:
         MediaError: the sound cannot be read.
@@ -77,7 +78,7 @@ def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress)
     facts = _facts(scene, network)
     payload = scene.kept.get(SYNC, **facts)
     if payload is not None:
-        with suppress(ValueError):  # whoever wrote it: it is written anew
+        with suppress(ValueError):  # a cache entry that cannot be read is replaced below
             return build(Sync, load_json(bytes(payload)), "what was measured")
     found = _measure(scene, network, progress)
     scene.kept.put(SYNC, json.dumps(asdict(found)).encode("ascii"), **facts)
@@ -85,7 +86,7 @@ def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress)
 
 
 def _facts(scene: Scene, network: AVSENet) -> dict[str, object]:
-    """All that decides what is measured, but for the content of the file."""
+    """Everything that the result depends on, except the content of the file."""
     lips = hashlib.sha256()
     for person in scene.people:
         lips.update(f"person {person.number}".encode())
@@ -105,7 +106,7 @@ def _facts(scene: Scene, network: AVSENet) -> dict[str, object]:
         "part": [str(scene.part.start), str(scene.part.stop)],
         "lips": lips.hexdigest(),
         "weights": weights.hexdigest(),
-        # What decides the last bits.
+        # These change the last bits of the result.
         "device": str(next(network.parameters()).device),
         "threads": torch.get_num_threads(),
         "packages": [av.__version__, np.__version__, torch.__version__],
@@ -135,12 +136,12 @@ def gather(
     sound: Iterator[FloatArray],
     progress: Callable[[float], None] = lambda done_s: None,
 ) -> Evidence:
-    """Listen, and slide everybody's lips along what is heard.
+    """Compute the evidence of each person's lips, window by window.
 
     Args:
         network: in evaluation mode, on its device.
-        lips: of each person, by number, on the grid whose frame 0 is the first sample.
-        sound: blocks (n,) of the 16 kHz downmix.
+        lips: each person's lips by number; frame 0 is at the first sample of the sound.
+        sound: blocks (n,) float32 of the downmix, 16 kHz.
         progress: called with the seconds done.
     """
     faces = [_Lips(network, LipComponents(network, one)) for one in lips.values()]
@@ -160,7 +161,7 @@ def gather(
 
 
 def conclude(evidence: Evidence) -> Sync:
-    """From evidence to offsets: of the whole, of each person, over time, and their drift."""
+    """Estimate the offset of the whole, of each person and of each window, and the drift."""
     together = evidence.curves.sum(axis=0)
     seconds = evidence.edges / VIDEO_RATE
     middles = seconds.mean(axis=1)
@@ -190,18 +191,21 @@ def _drift(whole: Offset, slope: float, middle_s: float, seconds: Curves) -> Dri
 
 @dataclass(frozen=True)
 class _Lips:
-    """One person's lips as the visual stream takes them."""
+    """One person's lips, as input of the visual stream."""
 
     network: AVSENet
     lips: LipComponents
 
     def curve(self, begin: int, end: int, voice: FloatArray, hop: int) -> Curves:
-        """Evidence of the frames begin..end for every delay, but for the voice stream's gain.
+        """Evidence of the frames begin..end for every delay, not yet times the gain.
 
         Args:
-            begin, end: frames of the recording.
-            voice: (embedding, hops), minus its mean.
-            hop: of the recording, of the first.
+            begin, end: video frames of the recording.
+            voice: (embedding, hops) voice embeddings, with mean 0.
+            hop: the hop of the recording that `voice` begins with.
+
+        Returns:
+            (2 · REACH + 1,) evidence in nats, divided by the gain of the voice stream.
         """
         low, high = max(begin, self.lips.first), min(end, self.lips.stop)
         there = self.lips.window(low, max(0, high - low))[1] > 0
@@ -221,7 +225,7 @@ class _Lips:
 
     @torch.inference_mode()
     def _embedding(self, low: int, high: int) -> FloatArray:
-        """(embedding, high - low) of frames, with what the visual stream looks at around."""
+        """Lip embeddings of the frames low..high, (embedding, high - low), computed in context."""
         spec, visual = self.network.spec, self.network.visual
         around = reach(spec.visual_kernels, spec.visual_dilations) + 1
         start, stop = max(self.lips.first, low - around), min(self.lips.stop, high + around)
@@ -237,20 +241,20 @@ class _Lips:
 def windows(
     sound: Iterator[FloatArray], first: int, last: int
 ) -> Iterator[tuple[int, int, int, FloatArray]]:
-    """Cut the recording into windows of equal length, each with its sound and some around it.
+    """Cut a recording into windows of `WINDOW_S`, each with its sound and a margin on both sides.
 
     Args:
-        sound: blocks (n,) of 16 kHz.
-        first, last: frames of the lips, 25 a second from the first sample of the sound; windows
-            lie between.
+        sound: blocks (n,) float32, 16 kHz.
+        first, last: the video frames between which windows lie, at 25 frames per second from the
+            first sample of the sound.
 
     Yields:
-        First frame of a window, the frame after its last, the hop of the first sample, and
-        (samples,) of sound; windows without any are left out.
+        The first video frame of a window, the frame after its last, the hop at which its sound
+        begins, and (samples,) of sound. Windows without sound are left out.
     """
     step = round(WINDOW_S * VIDEO_RATE)
     held: FloatArray = np.zeros(0, np.float32)
-    origin = 0  # sample of the recording that held[0] is
+    origin = 0  # index of held[0] in the recording
     ended = False
     for begin in range(first, last, step):
         end = min(begin + step, last)

@@ -1,4 +1,4 @@
-"""What `avse sync` finds out."""
+"""The result of measuring the A/V offset: offsets, drift and confidence."""
 
 from __future__ import annotations
 
@@ -12,38 +12,42 @@ import numpy.typing as npt
 from avse.faces.lips import RATE_HZ, AnyLips, Lips, resample_stretches
 
 CONFIDENT = 0.9
-"""Confidence from which separation corrects for an offset without being asked."""
+"""From this confidence on, separation corrects for an offset by default."""
 
 PROBABLE = 0.5
-"""Confidence from which `avse sync --fix`, which was asked, moves the sound."""
+"""From this confidence on, `avse sync --fix` moves the sound."""
 
 IN_STEP_MS = 40.0
-"""Offsets up to this are left alone: lips lead or follow the voice by 10 to 20 ms by themselves,
-the estimate is off by as much, and separation does not suffer before 40 ms. It is also how far
-off a confident estimate may be: from here on correcting it is an improvement."""
+"""Offsets up to this are not corrected: in speech, lips lead or follow the voice by 10 to 20 ms,
+the error of the estimate is as large, and separation is not worse up to 40 ms. The confidence is
+the probability that the error of an estimate is at most this."""
 
 
 @dataclass(frozen=True)
 class Offset:
-    """By how much the sound is late.
+    """An A/V offset: by how much the sound is late.
 
     Attributes:
-        offset_ms: in milliseconds, negative if the sound is early; None if there was nothing to
-            judge by.
-        confidence: 0..1, the probability that this is right to within 40 ms.
+        offset_ms: in milliseconds, negative if the sound is early; None if there is no evidence.
+        confidence: 0..1, the probability that the offset is right to within 40 ms.
     """
 
     offset_ms: float | None
     confidence: float
 
     def as_json(self) -> dict[str, object]:
-        """For programs."""
+        """The offset as in the JSON output."""
         return {"offset_ms": self.offset_ms, "confidence": self.confidence}
 
 
 @dataclass(frozen=True)
 class PersonOffset:
-    """The offset by one person's lips: their number, and what they say."""
+    """The offset of one person's lips.
+
+    Attributes:
+        number: of the person.
+        offset: measured from this person's lips alone.
+    """
 
     number: int
     offset: Offset
@@ -51,11 +55,11 @@ class PersonOffset:
 
 @dataclass(frozen=True)
 class WindowOffset:
-    """The offset in a stretch of the recording, by all lips.
+    """The offset in a window of the recording.
 
     Attributes:
-        start_s, end_s: the stretch, in seconds from the first sample of the sound.
-        offset: of it alone.
+        start_s, end_s: the window, in seconds from the first sample of the sound.
+        offset: measured in this window alone, from all people's lips.
     """
 
     start_s: float
@@ -65,13 +69,14 @@ class WindowOffset:
 
 @dataclass(frozen=True)
 class Drift:
-    """An offset that grows or shrinks evenly.
+    """An offset that grows or shrinks at a constant rate.
 
     Attributes:
-        ms_per_minute: by which the sound gets later.
-        begin_ms, end_ms: the offset at the beginning and the end of what was judged.
-        middle_s: where the offset of the whole holds, in seconds from the first sample of the
-            sound.
+        ms_per_minute: the rate; positive if the sound gets later.
+        begin_ms, end_ms: the offset at the beginning of the first window and at the end of the
+            last.
+        middle_s: the time at which the offset is that of `Sync.whole`, in seconds from the first
+            sample of the sound.
     """
 
     ms_per_minute: float
@@ -82,15 +87,16 @@ class Drift:
 
 @dataclass(frozen=True)
 class Sync:
-    """How far the sound of a recording is from its picture.
+    """The A/V offset of a recording.
 
     Attributes:
-        whole: by everybody's lips, over the whole recording; if it drifts, in its middle.
-        people: by each person's, in order of their numbers.
-        windows: over time.
-        drift: None if the offset is constant, as far as can be told.
-        by_hand: whether the user has set the offset of the whole; see `set_by_hand`.
-        verified: whether separation bears out an offset that is not certain; see
+        whole: measured from all people's lips over the whole recording; with a drift, the offset
+            at `Drift.middle_s`.
+        people: measured from each person's lips, in order of their numbers.
+        windows: measured in each window.
+        drift: None if no drift was found.
+        by_hand: whether the user has set the offset; see `set_by_hand`.
+        verified: whether separation has confirmed an offset that is not certain; see
             `avse.sync.verifying`.
     """
 
@@ -103,24 +109,24 @@ class Sync:
 
     @property
     def confident(self) -> bool:
-        """Whether the offset is known well enough to act upon unasked."""
+        """Whether the confidence is at least `CONFIDENT`."""
         return self.whole.offset_ms is not None and self.whole.confidence >= CONFIDENT
 
     @property
     def probable(self) -> bool:
-        """Whether the offset is rather right than wrong."""
+        """Whether the confidence is at least `PROBABLE`."""
         return self.whole.offset_ms is not None and self.whole.confidence >= PROBABLE
 
     @property
     def apart(self) -> bool:
-        """Whether the offset found, right or wrong, is more than lips and voices have anyway."""
+        """Whether the measured offset, right or wrong, exceeds `IN_STEP_MS` somewhere."""
         if self.drift is not None:
             return max(abs(self.drift.begin_ms), abs(self.drift.end_ms)) > IN_STEP_MS
         return abs(self.whole.offset_ms or 0.0) > IN_STEP_MS
 
     @property
     def out_of_step(self) -> bool:
-        """Whether sound and picture are certainly apart: what separation corrects.
+        """Whether sound and picture are certainly out of step, so that separation corrects it.
 
         An offset that was set by hand is certain, however small it is.
         """
@@ -129,11 +135,11 @@ class Sync:
         return self.apart and (self.confident or self.verified)
 
     def describe(self) -> str:
-        """What was found, in words."""
+        """Describe the result in words."""
         if self.whole.offset_ms is None:
-            return "nothing tells whether sound and picture are in step"
-        borne_out = ", borne out by separation" if self.verified else ""
-        sure = f"(confidence {self.whole.confidence:.2f}{borne_out})"
+            return "not known; there are no lips and voices to compare"
+        confirmed = ", confirmed by separation" if self.verified else ""
+        sure = f"(confidence {self.whole.confidence:.2f}{confirmed})"
         if self.by_hand:
             sure = "(set by hand)"
         late = lateness(self.whole.offset_ms)
@@ -145,7 +151,7 @@ class Sync:
         return f"the sound drifts from {begin} at the beginning to {end} at the end {sure}"
 
     def as_json(self) -> dict[str, object]:
-        """For programs; windows left out."""
+        """The result as in the JSON output, without windows."""
         drift = self.drift
         return {
             "people": [
@@ -165,10 +171,13 @@ class Sync:
         }
 
     def late_s(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """By how many seconds the sound is late at instants of the picture.
+        """Compute by how much the sound is late at times of the picture.
 
         Args:
-            times: seconds from the first sample of the sound.
+            times: (n,) seconds from the first sample of the sound.
+
+        Returns:
+            (n,) seconds, negative where the sound is early.
         """
         late = np.full_like(times, (self.whole.offset_ms or 0.0) / 1000)
         if self.drift is not None:
@@ -176,33 +185,38 @@ class Sync:
         return late
 
     def moved(self, lips: AnyLips) -> Lips:
-        """Lips put where their sound is."""
+        """Move lips in time, so that they are in step with their sound."""
         frames, points, confidence = Lips(lips.stretches).sightings()
         times = frames / RATE_HZ
-        # Neighbouring frames stay neighbours, however they drift; gaps stay gaps.
+        # With a drift, frames are not 1 / RATE_HZ apart any more; they still belong to one stretch.
         longest = Fraction(3, 2 * RATE_HZ)
         return resample_stretches(times + self.late_s(times), points, confidence, max_gap_s=longest)
 
 
 def set_by_hand(offset_ms: float, measured: Sync | None = None) -> Sync:
-    """What `in_step` shall go by where the user has set the offset.
+    """Make a `Sync` of an offset that the user has set.
 
     Args:
-        offset_ms: by which the sound is late.
-        measured: what was measured, whose people and windows are kept.
+        offset_ms: milliseconds by which the sound is late.
+        measured: a measurement, whose people and windows are kept.
     """
     others = Sync(Offset(None, 0.0), (), ()) if measured is None else measured
     return replace(others, whole=Offset(offset_ms, 1.0), drift=None, by_hand=True)
 
 
 def in_step(lips: Sequence[AnyLips], sync: Sync | None) -> list[AnyLips]:
-    """Lips put where their sound is, if they are certainly elsewhere."""
+    """Move all lips in time, so that they are in step with the sound, if it is out of step.
+
+    Args:
+        lips: each person's lips.
+        sync: the offset; None moves nothing.
+    """
     if sync is None or not sync.out_of_step:
         return list(lips)
     return [sync.moved(sequence) for sequence in lips]
 
 
 def lateness(offset_ms: float) -> str:
-    """An offset in words: "120 ms late"."""
+    """Put an offset in words: "120 ms late"."""
     rounded = round(abs(offset_ms))
     return f"{rounded} ms {'late' if offset_ms > 0 else 'early'}" if rounded else "in step"

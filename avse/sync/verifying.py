@@ -1,9 +1,9 @@
-"""An offset that is not certain, put to the test: do voices agree better with lips that are moved?
+"""Verify an offset that is not certain: compare separation with and without moving the lips by it.
 
-In a mixture, everybody's voice hides everybody else's, so three seconds seldom make an offset
-certain. Voices that have been separated do not hide one another. So a stretch is separated twice,
-with lips as they are and with lips moved by the offset; the right lips get voices that agree with
-them. A wrong offset loses that test: moved lips get the worse voices.
+In a mixture, the voices mask one another, so that three seconds seldom make an offset certain. In
+separated voices, the lips agree with the voice more clearly. So a stretch is separated twice, once
+with the lips as they are and once with the lips moved by the offset. If the offset is right, the
+voices of the moved lips agree better with their lips; if it is wrong, they agree worse.
 """
 
 from __future__ import annotations
@@ -23,26 +23,30 @@ from avse.settings import Settings
 from avse.sync.result import Sync
 
 STRETCH_S = 12.0
-"""Seconds that are separated at most, where most lips are in sight."""
+"""The length of the separated stretch at most, in seconds."""
 
 FARTHEST_MS = 500.0
-"""Larger offsets are not put to the test: they are rare, and mostly wrong if uncertain."""
+"""Larger offsets are not verified: they are rare, and mostly wrong if they are not certain."""
 
 CLEARLY, BARELY = 0.05, 0.02
-"""By how much agreement has to be better with moved lips; the smaller one is enough for an offset
-that is probable. Of 120 mixtures of two people in the wild (2.9 s each, in step, and 111 of the
-offsets measured within 60 ms of the truth), none is moved by more than 40 ms; with lips 120 ms
-early, all offsets that are right gain 0.037 or more, 95 % of them 0.077."""
+"""By how much the agreement has to be better with moved lips: `BARELY` for a probable offset, else
+`CLEARLY`. They were set on 120 mixtures of two people in the wild (2.9 s each; 111 of the offsets
+were measured within 60 ms of the truth). Of the mixtures in step, none is moved by more than 40 ms.
+With lips 120 ms early, the agreement gains 0.037 or more for all offsets that are right, and 0.077
+or more for 95 % of them."""
 
 
 def verify(network: AVSENet, lips: Sequence[AnyLips], sound: Sound, sync: Sync) -> Sync:
-    """Say of an uncertain offset whether separation bears it out; others stay as they are.
+    """Verify an offset that is not certain by separation.
 
     Args:
         network: in evaluation mode, on its device.
-        lips: of everybody in the picture, frame 0 at the first sample of the sound, not moved.
+        lips: each person's lips, not moved; frame 0 is at the first sample of the sound.
         sound: of the recording.
-        sync: as measured.
+        sync: the measured offset.
+
+    Returns:
+        `sync` with `verified` set; `sync` itself if its offset is certain or cannot be verified.
     """
     offset_ms = sync.whole.offset_ms
     settled = sync.by_hand or sync.confident or not sync.apart or sync.drift is not None
@@ -56,7 +60,7 @@ def verify(network: AVSENet, lips: Sequence[AnyLips], sound: Sound, sync: Sync) 
 
 
 def _agreement(engine: Engine, lips: Sequence[AnyLips], sound: Sound, begin: int) -> float:
-    """How well separated voices agree with the lips, on average over the frames with lips."""
+    """Mean agreement of the separated voices with their lips over the frames with lips."""
     total, count, frames = 0.0, 0.0, round(STRETCH_S * VIDEO_RATE)
     for cues in engine.run(lips, sound, begin=begin, exact=False).cues():
         here = cues[..., : max(0, frames)]
@@ -69,7 +73,7 @@ def _agreement(engine: Engine, lips: Sequence[AnyLips], sound: Sound, begin: int
 
 
 def _best_stretch(lips: Sequence[AnyLips]) -> int:
-    """The video frame from which most lips are in sight for `STRETCH_S`."""
+    """The first frame of the stretch of `STRETCH_S` with the most visible lips."""
     stop = max((one.stop for one in lips), default=0)
     seen = np.zeros(max(1, stop))
     for one in lips:

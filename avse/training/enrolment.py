@@ -31,7 +31,7 @@ COMPANY, COMPANY_DB = 0.4, (-15.0, -5.0)
 
 
 @dataclass
-class Said:
+class UsedSpeech:
     """The parts of a person's clips that a mixture uses.
 
     Attributes:
@@ -64,19 +64,19 @@ class Talker:
     Attributes:
         mixture, voice: indices of the mixture and of its voice.
         clips: places of all clips of the person.
-        said: the parts of the clips that the mixture uses.
+        used: the parts of the clips that the mixture uses.
     """
 
     mixture: int
     voice: int
     clips: Sequence[int]
-    said: Said
+    used: UsedSpeech
 
 
 def elsewhere(
     rng: np.random.Generator,
     clips: Sequence[int],
-    said: Said,
+    used: UsedSpeech,
     read: Callable[[int], FloatArray],
 ) -> FloatArray | None:
     """Draw 1 to 4 s of a person's speech that the mixture does not use.
@@ -84,7 +84,7 @@ def elsewhere(
     Args:
         rng: decides what.
         clips: places of all clips of the person.
-        said: the parts that must not be drawn.
+        used: the parts that must not be drawn.
         read: gives the sound of a clip by its place.
 
     Returns:
@@ -95,7 +95,7 @@ def elsewhere(
     have = 0
     for n in rng.permutation(len(clips))[:CLIPS]:
         x = read(clips[n])
-        first, last = said.left(clips[n], len(x))
+        first, last = used.left(clips[n], len(x))
         count = min(last - first, wanted - have)
         if count < PIECE:
             continue
@@ -107,7 +107,7 @@ def elsewhere(
     if have < LEAST:
         return None
     joined = np.concatenate(parts)
-    return joined if said.speed == 1 else change_speed(joined, said.speed)[:LONGEST]
+    return joined if used.speed == 1 else change_speed(joined, used.speed)[:LONGEST]
 
 
 def draw_enrolments(
@@ -133,7 +133,7 @@ def draw_enrolments(
     for one in talkers:
         if rng.random() >= share:
             continue
-        x = elsewhere(rng, one.clips, one.said, read)
+        x = elsewhere(rng, one.clips, one.used, read)
         if x is None:
             continue
         if rng.random() < COMPANY:

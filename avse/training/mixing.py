@@ -17,7 +17,7 @@ from avse.data.clips import AudioClip, Sounds
 from avse.dsp.stft import BINS, SAMPLE_RATE, stft
 from avse.errors import UsageError
 from avse.training.degradation import CODECS, change_speed, overload, through_codec
-from avse.training.enrolment import Said, Talker, draw_enrolments
+from avse.training.enrolment import Talker, UsedSpeech, draw_enrolments
 from avse.training.rooms import KINDS, draw_room, reverberate
 from avse.types import FloatArray
 
@@ -184,13 +184,15 @@ class Mixer:
         )
         self.weights = np.sqrt(hours) / np.sqrt(hours).sum()
 
-    def voice(self, rng: np.random.Generator, clips: list[AudioClip], said: Said) -> FloatArray:
+    def voice(
+        self, rng: np.random.Generator, clips: list[AudioClip], used: UsedSpeech
+    ) -> FloatArray:
         """(samples,) of one person, joined from several clips with pauses where they are short.
 
         Args:
             rng: decides which.
             clips: of the person.
-            said: records which parts of the clips were used.
+            used: records which parts of the clips were used.
         """
         length = self.settings.samples
         out = np.zeros(length, np.float32)
@@ -200,14 +202,14 @@ class Mixer:
             at = int(rng.integers(0, length // 3))
         speed = self.settings.speed_probability
         factor = rng.uniform(0.9, 1.1) if speed and rng.random() < speed else 1.0
-        said.speed = factor
+        used.speed = factor
         for _ in range(8):
             clip = clips[rng.integers(len(clips))]
             x, begin = self.speech.audio(clip), 0
             if len(x) > length:
                 begin = int(rng.integers(0, len(x) - length))
                 x = x[begin : begin + length]
-            said.add(clip.offset, begin, begin + len(x))
+            used.add(clip.offset, begin, begin + len(x))
             if factor != 1:
                 x = change_speed(x, factor)
             x = set_level(x, 0.1)
@@ -247,9 +249,9 @@ class Mixer:
             inside = rng.random() < cfg.room_probability
             room = draw_room(rng, cfg.rooms) if inside else None
             for v, name in enumerate(rng.choice(len(names), count, replace=False)):
-                said, theirs = Said(), people[names[int(name)]]
-                x = self.voice(rng, theirs, said)
-                talkers.append(Talker(b, v, [clip.offset for clip in theirs], said))
+                used, theirs = UsedSpeech(), people[names[int(name)]]
+                x = self.voice(rng, theirs, used)
+                talkers.append(Talker(b, v, [clip.offset for clip in theirs], used))
                 if rng.random() < cfg.compression_probability:
                     x = set_level(compress(x, rng.uniform(0.2, 0.8)), 0.1)
                 if room is not None:

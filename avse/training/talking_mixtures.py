@@ -12,7 +12,7 @@ from torch import Tensor
 from avse.data.clips import SAMPLES_PER_FRAME, ClipSet, Sounds, TalkingClip
 from avse.dsp.stft import BINS
 from avse.faces.lips import motion_scale
-from avse.training.enrolment import Said, Talker, draw_enrolments
+from avse.training.enrolment import Talker, UsedSpeech, draw_enrolments
 from avse.training.mixing import Batch, MixSettings, degrade, set_level, smooth_tilt
 from avse.training.rooms import draw_room, reverberate
 from avse.types import FloatArray
@@ -101,11 +101,11 @@ class TalkingMixer:
         self.weights = np.sqrt(frames) / np.sqrt(frames).sum()
 
     def talk(
-        self, rng: np.random.Generator, clips: Sequence[int], said: Said | None = None
+        self, rng: np.random.Generator, clips: Sequence[int], used: UsedSpeech | None = None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Draw one person from their clips: (samples,), (frames, points, 3) and (frames,) seen.
 
-        `said` records which parts of the clips were used.
+        `used` records which parts of the clips were used.
         """
         frames = self.settings.samples // SAMPLES_PER_FRAME
         sound, lips, seen, count = [], [], [], 0
@@ -126,12 +126,12 @@ class TalkingMixer:
             taken.append((place, max(late, 0), count, len(there)))
             count += len(there)
         begin = int(rng.integers(0, count - frames + 1))
-        if said is not None:
+        if used is not None:
             for place, skipped, at, length in taken:
                 first, last = max(begin - at, 0), min(begin + frames - at, length)
                 if last > first:
                     first, last = ((skipped + n) * SAMPLES_PER_FRAME for n in (first, last))
-                    said.add(place, first, last)
+                    used.add(place, first, last)
         here = slice(begin, begin + frames)
         samples = slice(begin * SAMPLES_PER_FRAME, (begin + frames) * SAMPLES_PER_FRAME)
         points, there = np.concatenate(lips)[here].copy(), np.concatenate(seen)[here].copy()
@@ -163,11 +163,11 @@ class TalkingMixer:
             silent = (
                 int(rng.integers(count)) if count > 1 and rng.random() < self.faces.absent else -1
             )
-            room, said = None, Said()
+            room, used = None, UsedSpeech()
             for v, who in enumerate(chosen):
                 theirs = people[names[int(who)]]
-                x, lips[b, v], seen[b, v] = self.talk(rng, theirs, said)
-                talkers.append(Talker(b, v, theirs, said))
+                x, lips[b, v], seen[b, v] = self.talk(rng, theirs, used)
+                talkers.append(Talker(b, v, theirs, used))
                 faces[b, v] = 1
                 if v == silent:
                     if rng.random() < 0.5:

@@ -12,11 +12,11 @@ from avse.faces.lips import RATE_HZ
 from avse.types import FloatArray
 
 HEARD_DB = 50.0
-"""A voice counts as audible within so many decibels of its loudest frame. The value is generous:
-the gate's silence is far lower, and losing a soft word is worse than keeping a breath."""
+"""Frames within this level of the loudest frame of a voice are audible, in dB. The value is high,
+because the gate's silence is far lower, and a lost soft word is worse than a breath."""
 
 SHORTEST_S, SHORTEST_PAUSE_S = 0.1, 0.7
-"""Shorter sounds are left out, shorter pauses belong to the stretch around them."""
+"""Shorter sounds are left out, and shorter pauses are filled, in seconds."""
 
 _REST_S = 1.0  # shortest remainder after cutting a stretch
 
@@ -26,8 +26,8 @@ class Cutting:
     """Rules for cutting a voice.
 
     Attributes:
-        longest_s: maximum length of a piece. Longer ones are cut at their quietest moment.
-        longest_pause_s: stretches within this time form one piece, including pauses.
+        longest_s: maximum length of a piece in seconds; longer stretches are cut at a quiet moment.
+        longest_pause_s: stretches with shorter pauses between them form one piece.
     """
 
     longest_s: float
@@ -36,11 +36,11 @@ class Cutting:
 
 @dataclass(frozen=True)
 class Loudness:
-    """Level of a voice in each frame; 90,000 frames an hour.
+    """The level of a voice over time.
 
     Attributes:
         levels: (frames,) mean power at 25 Hz.
-        heard: audible stretches: first frame, and the one after the last.
+        heard: audible stretches: first frame, and the frame after the last.
         peak: largest absolute sample.
     """
 
@@ -49,10 +49,10 @@ class Loudness:
     peak: float
 
     def next_piece(self, begin: int, cutting: Cutting) -> tuple[int, int] | None:
-        """The first piece from a frame on: its first frame, and the one after the last.
+        """Find the first piece from a frame on.
 
         Returns:
-            None if no audible stretch is left.
+            Its first frame, and the frame after its last; None if no audible stretch is left.
         """
         ahead = [(max(first, begin), stop) for first, stop in self.heard if stop > begin]
         if not ahead:
@@ -75,11 +75,11 @@ class Loudness:
 
 
 def loudness(blocks: Iterable[FloatArray], rate_hz: int) -> Loudness:
-    """Measure a voice.
+    """Measure the level of a voice.
 
     Args:
-        blocks: (1, n) each; n a whole number of frames in all but the last.
-        rate_hz: a multiple of 25.
+        blocks: (1, n) float32 each; in all but the last, n is a multiple of the frame length.
+        rate_hz: sample rate, a multiple of 25.
     """
     step = rate_hz // RATE_HZ
     levels: list[FloatArray] = []

@@ -15,7 +15,7 @@ from avse.scene.naming import StemKey
 
 _CLOCK = r"(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 _TIMES = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}", re.MULTILINE)
-# What the command lines of Whisper and whisper.cpp print.
+# The output format of the command lines of Whisper and whisper.cpp.
 _BRACKETED = re.compile(rf"^\[({_CLOCK})\s*-->\s*({_CLOCK})\][^\S\n]*(.*)$", re.MULTILINE)
 
 
@@ -30,12 +30,12 @@ class Cue:
 
 @dataclass
 class SubtitleFiles:
-    """Subtitles that were written or will be.
+    """The result of writing subtitles.
 
     Attributes:
-        paths: the file of each voice, by its number.
-        warnings: warnings for the user, as text.
-        failure: reason why some are missing, if any are.
+        paths: stem -> file of its subtitles.
+        warnings: warnings for the user.
+        failure: the error because of which some files are missing, if any.
     """
 
     paths: dict[StemKey, Path] = field(default_factory=dict)
@@ -44,10 +44,10 @@ class SubtitleFiles:
 
 
 def need_pysubs2() -> Any:
-    """The package.
+    """Import pysubs2.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: pysubs2 is not installed.
     """
     try:
         return import_module("pysubs2")
@@ -59,16 +59,16 @@ def need_pysubs2() -> Any:
 
 
 def read_cues(text: str) -> list[Cue] | None:
-    """The cues of SubRip, of WebVTT, or of lines such as "[00:00.000 --> 00:02.500] hello".
+    """Read the cues of SubRip, WebVTT, or lines such as "[00:00.000 --> 00:02.500] hello".
 
     Args:
-        text: as a recogniser printed it.
+        text: the output of a recogniser.
 
     Returns:
-        Cues in order of time, the empty ones left out; None if the text has no times.
+        Cues in order of time, without empty ones; None if the text has no times.
 
     Raises:
-        MissingExtraError: it has times, but pysubs2 is not installed.
+        MissingExtraError: the text has times, but pysubs2 is not installed.
     """
     text = text.replace("\r\n", "\n").lstrip("\ufeff\n ")
     if _BRACKETED.search(text):
@@ -86,7 +86,7 @@ def read_cues(text: str) -> list[Cue] | None:
 
 
 def as_srt(cues: Iterable[Cue]) -> str:
-    """SubRip; nothing at all if there are no cues.
+    """Format cues as SubRip; "" if there are none.
 
     Raises:
         MissingExtraError: pysubs2 is not installed.
@@ -95,12 +95,12 @@ def as_srt(cues: Iterable[Cue]) -> str:
 
 
 def as_talk(said: Mapping[str, Sequence[Cue]], kind: str) -> str:
-    """What several people say, in one file.
+    """Format the cues of several people as one file.
 
     Args:
         said: name of each person -> their cues.
-        kind: "srt", where names stand before the words of more than one person, or "vtt", where
-            names are the voices of WebVTT.
+        kind: "srt", with names before the words if there are several people; or "vtt", with names
+            as the voices of WebVTT.
 
     Raises:
         MissingExtraError: pysubs2 is not installed.
@@ -128,5 +128,5 @@ def _written(cues: Iterable[Cue], kind: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """Text with one space wherever there is any."""
+    """Replace every sequence of white space in a text by one space."""
     return " ".join(text.split())

@@ -1,7 +1,7 @@
-"""Speech recognisers installed on this machine: faster-whisper, or any command.
+"""Speech recognisers that are installed on this machine: faster-whisper, or any command.
 
-A command gets the path of a WAV file in the place of {} (or at its end) and prints the words, as
-plain text or, with times, as SubRip or WebVTT.
+A command gets the path of a WAV file in place of {} or at its end, and prints the words: as plain
+text, or with times as SubRip or WebVTT.
 """
 
 from __future__ import annotations
@@ -28,19 +28,18 @@ from avse.transcription.subtitles import Cue, read_cues, tidy
 
 FASTER_WHISPER = "faster-whisper"
 
-_POLL_S = 0.2  # between looks at whether to stop
+_POLL_S = 0.2  # time between two calls of `stopped`
 
 _NEEDED = "a model of faster-whisper is a folder with model.bin, config.json and tokenizer.json"
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """Output of a recogniser.
+    """The output of a recogniser.
 
     Attributes:
         text: the words.
-        cues: the same with times, in seconds from the beginning of the file; None from a
-            recogniser that gives none.
+        cues: the words with times in seconds from the beginning of the file; None without times.
     """
 
     text: str
@@ -48,18 +47,18 @@ class Transcript:
 
 
 class Transcriber(Protocol):
-    """A recogniser."""
+    """A speech recogniser."""
 
     @property
     def timed(self) -> bool | None:
         """Whether its output has times; None until it has recognised words."""
 
     def hear(self, path: Path, stopped: Callable[[], bool] = lambda: False) -> Transcript:
-        """The words in a sound file.
+        """Transcribe a sound file.
 
         Args:
             path: the sound file.
-            stopped: called repeatedly; True aborts, and the output is discarded.
+            stopped: called repeatedly; if it returns True, recognition is aborted.
 
         Raises:
             InputError: the sound cannot be transcribed, or the recogniser was stopped.
@@ -67,26 +66,26 @@ class Transcriber(Protocol):
 
 
 def name_of(line: str) -> str:
-    """A short name of what `open_transcriber` takes: a command without its path and arguments."""
+    """A short name of a recogniser: a command without its folder and arguments."""
     if line.partition(":")[0] == FASTER_WHISPER:
         return line
     return Path(shlex.split(line)[0]).name
 
 
 def open_transcriber(name: str, *, option: str, patience_s: float = 600) -> Transcriber:
-    """The recogniser of that name.
+    """Open a recogniser.
 
     Args:
         name: "faster-whisper", "faster-whisper:MODEL" (a size such as "small.en", or the folder of
             a model), or a command. Models are never downloaded.
-        option: where the user named it, such as "--transcribe", for messages.
-        patience_s: how long a command may take over one file.
+        option: the option with the name, such as "--transcribe", for messages.
+        patience_s: maximum time of a command for one file, in seconds.
 
     Raises:
-        UsageError: the name is empty, or no command line.
-        MissingExtraError: faster-whisper, or the command, is not installed.
-        MissingWeightsError: its model is not on this machine.
-        CorruptWeightsError: the folder holds no model.
+        UsageError: the name is empty, or not a valid command line.
+        MissingExtraError: faster-whisper or the command is not installed.
+        MissingWeightsError: the model is not on this machine.
+        CorruptWeightsError: the folder has no complete model.
     """
     kind, _, model = name.partition(":")
     if kind == FASTER_WHISPER:
@@ -108,16 +107,16 @@ class FasterWhisper:
         self._model, self._option = _load_whisper(model, option), option
 
     def hear(self, path: Path, stopped: Callable[[], bool] = lambda: False) -> Transcript:
-        """The words in a sound file; see `Transcriber.hear`.
+        """Transcribe a sound file; see `Transcriber.hear`.
 
         Raises:
-            InputError: it cannot be read or heard.
+            InputError: the file cannot be read or transcribed.
         """
         try:
             segments, _ = self._model.transcribe(str(path), beam_size=5, temperature=0.0)
             heard = itertools.takewhile(lambda _: not stopped(), segments)
             cues = tuple(Cue(s.start, s.end, tidy(s.text)) for s in heard)
-        except Exception as error:  # of PyAV or CTranslate2
+        except Exception as error:  # from PyAV or CTranslate2
             raise InputError(
                 f"faster-whisper failed on {path.name}: {error}", f"try another {self._option}"
             ) from error
@@ -134,11 +133,11 @@ def _load_whisper(model: str, option: str) -> Any:
         ) from error
     folder = Path(model)
     if folder.is_dir() and not (folder / "tokenizer.json").is_file():
-        # faster-whisper would go online for it.
+        # faster-whisper would download it.
         raise CorruptWeightsError(f"{folder} holds no tokenizer.json", _NEEDED)
     try:
         return whisper.WhisperModel(model, device="auto", local_files_only=True)
-    except Exception as error:  # of huggingface_hub, tokenizers or CTranslate2, which have many
+    except Exception as error:  # from huggingface_hub, tokenizers or CTranslate2
         if folder.is_dir():
             raise CorruptWeightsError(f"{folder} cannot be loaded: {error}", _NEEDED) from error
         if "/" not in model and model not in whisper.available_models():
@@ -154,10 +153,10 @@ def _load_whisper(model: str, option: str) -> Any:
 
 
 class Command:
-    """A command line.
+    """A command that prints the words of a sound file.
 
     Args:
-        line: the command; {} stands for the path of the sound file, else it is added at the end.
+        line: the command line; {} is replaced by the path of the sound file, else it is appended.
         option, patience_s: see `open_transcriber`.
     """
 
@@ -179,11 +178,11 @@ class Command:
         self.timed: bool | None = None
 
     def hear(self, path: Path, stopped: Callable[[], bool] = lambda: False) -> Transcript:
-        """The words in a sound file; see `Transcriber.hear`.
+        """Transcribe a sound file; see `Transcriber.hear`.
 
         Raises:
-            InputError: the command fails, takes too long or was stopped.
-            MissingExtraError: it prints subtitles, but pysubs2 is not installed.
+            InputError: the command fails, takes too long, or was stopped.
+            MissingExtraError: the command prints subtitles, but pysubs2 is not installed.
         """
         printed = self._run(path, stopped)
         cues = read_cues(printed)
@@ -222,10 +221,10 @@ class Command:
             ) from error
 
     def _wait(self, process: subprocess.Popen[str], stopped: Callable[[], bool]) -> str:
-        """What a command prints.
+        """Wait for the output of a command.
 
         Raises:
-            SubprocessError: it fails, takes too long or was stopped.
+            SubprocessError: the command fails, takes too long, or was stopped.
         """
         end = time.monotonic() + self._patience_s
         while True:

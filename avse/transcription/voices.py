@@ -25,17 +25,17 @@ RATE = 16000
 """Sample rate in Hz on which recognisers were trained."""
 
 FULL = 0.9
-"""Peak of the sound for a recogniser, since 16 bits represent a quiet voice badly."""
+"""Peak to which a voice is amplified for a recogniser: 16 bits are few for a quiet voice."""
 
 PATIENCE_S = 3600.0
-"""How long a command may take over one piece."""
+"""Maximum time of a command for one piece, in seconds."""
 
 UNTIMED = Cutting(longest_s=30.0, longest_pause_s=0.0)
-"""A recogniser without times gets one stretch at a time, whose times the subtitles use."""
+"""A recogniser without times gets one stretch at a time; the subtitle has the stretch's times."""
 
 TIMED = Cutting(longest_s=300.0, longest_pause_s=30.0)
-"""One with times hears more at once, for the context and for fewer starts of a command; not all,
-since many hold a whole file in memory."""
+"""A recogniser with times gets longer pieces, for more context and fewer starts of a command. It
+does not get the whole voice, because many recognisers read a whole file into memory."""
 
 _FRAME = RATE // RATE_HZ
 
@@ -46,8 +46,8 @@ class SpeakerAudio:
 
     Attributes:
         path: a sound file, or a video.
-        track: which of its sound tracks.
-        start_s: playing time of its first sample in the video that it was taken from.
+        track: number of the sound track.
+        start_s: playing time of the first sample in the original video.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class SpeakerAudio:
 
 
 def open_for_subtitles(name: str, *, option: str) -> Transcriber:
-    """A recogniser, once everything that subtitles need is known to be here.
+    """Open a recogniser, and check that everything for subtitles is installed.
 
     Args:
         name, option: see `open_transcriber`.
@@ -70,17 +70,17 @@ def open_for_subtitles(name: str, *, option: str) -> Transcriber:
 
 
 def voice_in(path: Path, sound_start_s: float) -> SpeakerAudio:
-    """The voice in an output of `avse.separation.separator`.
+    """Find the voice in an output of `avse.separation.separator`.
 
     Args:
-        path: a sound file, or a copy of the video in which the voice is the track to play.
-        sound_start_s: playing time at which the sound of the video begins.
+        path: a sound file, or a copy of the video with the voice as its default track.
+        sound_start_s: playing time at which the sound of the original video begins.
     """
     info = probe(path)
     if info.video is None:
         return SpeakerAudio(path, 0, sound_start_s)
     track = next((n for n, sound in enumerate(info.audio) if sound.default), 0)
-    # Its own start, since an encoder may begin a little earlier.
+    # The start of this track: an encoder may begin a little earlier.
     return SpeakerAudio(path, track, float(info.audio[track].start - info.start))
 
 
@@ -93,16 +93,16 @@ def transcribe(
     stopped: Callable[[], bool] = lambda: False,
     folder: Path | None = None,
 ) -> list[Cue]:
-    """Transcribe a voice, with times in playing time of the video.
+    """Transcribe a voice; the times are playing times of the video.
 
     The voice is read twice, in constant memory: to find its audible stretches, and to cut it.
-    Words recognised in silence are left out.
+    Words that are recognised in silence are left out.
 
     Args:
-        voice: see `Voice`.
+        voice: see `SpeakerAudio`.
         transcriber: gets pieces of the voice as WAV files, 16 kHz, mono, 16 bits.
         progress: called with the seconds of the voice that are done.
-        peak: largest absolute sample of the voice where the file has only a part of it.
+        peak: largest absolute sample of the whole voice, if the file has only a part of it.
         stopped: see `Transcriber.hear`.
         folder: folder for pieces during recognition; None for the system's temporary folder.
 
@@ -140,13 +140,13 @@ def write_subtitles(
     progress: Progress,
     overwrite: bool,
 ) -> SubtitleFiles:
-    """Write what each voice says as SubRip beside it; stop at the first failure.
+    """Transcribe voices, and write SubRip files; stops at the first failure.
 
     Args:
-        voices: number -> the voice, and where its subtitles go.
+        voices: stem -> file of the voice, and file of the subtitles.
         transcriber: see `transcribe`.
         sound_start_s: see `voice_in`.
-        length_s: of each voice, None if unknown.
+        length_s: length of each voice in seconds, None if unknown.
         progress: called with ("words", seconds done, seconds in all or None).
         overwrite: replace files that exist.
     """
@@ -180,24 +180,24 @@ def _sound(voice: SpeakerAudio) -> AudioReader:
 def _placed(
     transcript: Transcript, start_s: float, stop_s: float, measured: Loudness
 ) -> Iterator[Cue]:
-    """Cues of a piece at their times in the voice."""
+    """Convert the transcript of a piece to cues with times in the voice."""
     if transcript.cues is None:
         if text := tidy(transcript.text):
             yield Cue(start_s, stop_s, text)
         return
     for cue in transcript.cues:
-        # Whisper's may end after the sound does, or even begin there.
+        # Cues of Whisper may end, or even begin, after the end of the sound.
         start, stop = start_s + cue.start, min(start_s + cue.stop, stop_s)
         if cue.text and start < stop and measured.is_heard(start, stop):
             yield Cue(start, stop, cue.text)
 
 
 class _Reading:
-    """Cuts pieces, one after the other, out of a sound that is read once.
+    """Writes consecutive pieces of a sound that is read once.
 
     Args:
-        blocks: join without a gap, (1, n) each.
-        gain: by which everything is made louder.
+        blocks: (1, n) each, without gaps.
+        gain: factor for all samples.
     """
 
     def __init__(self, blocks: Iterator[AudioBlock], gain: float) -> None:
@@ -205,7 +205,7 @@ class _Reading:
         self._block: AudioBlock | None = None
 
     def write(self, path: Path, start: int, stop: int) -> None:
-        """Write samples from start to stop as a WAV file; start is not earlier than the last stop.
+        """Write the samples from start to stop as a WAV file; pieces must not overlap.
 
         Raises:
             OutputError: the disk is full.

@@ -1,4 +1,4 @@
-"""What every package uses: paths, text, fingerprints, schemas, processes, the shipped files.
+"""Helpers that every package uses: paths, text, fingerprints, schemas, processes, shipped files.
 
-Imports `avse.errors` only.
+This package imports `avse.errors` only.
 """

@@ -1,4 +1,4 @@
-"""Times as people write them, read and written in one way: 90, 1:30, 1:02:03.5."""
+"""Read and write times in the forms that people use: 90, 1:30, 1:02:03.5."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _EXAMPLES = "give seconds or a clock time, such as 90, 1:30 or 1:02:03.5"
 
 
 def read_clock(time: Time) -> Fraction:
-    """A time in seconds, exact as written. Negative ones are times too.
+    """Convert a time to seconds, exactly as written; it may be negative.
 
     Raises:
-        UsageError: it is not a time.
+        UsageError: `time` is not a time.
     """
     if isinstance(time, Fraction):
         return time
@@ -40,13 +40,13 @@ def read_clock(time: Time) -> Fraction:
 def clock(
     seconds: float | Fraction, decimals: int | None = 1, *, hours: bool = False, point: str = "."
 ) -> str:
-    """A time as people read it: 2:03.4, or 1:02:03.4 from the first hour on.
+    """Format a time: 2:03.4, or 1:02:03.4 from one hour on.
 
     Args:
-        seconds: the time.
-        decimals: of the seconds; None for as many as it takes, up to 3.
-        hours: whether to write hours before the first hour too.
-        point: what stands before the decimals.
+        seconds: the time in seconds.
+        decimals: number of decimals; None writes as many as needed, up to 3.
+        hours: whether to write the hours of times below one hour, too.
+        point: the decimal separator.
     """
     places = 3 if decimals is None else decimals
     whole, rest = divmod(round(abs(seconds) * 10**places), 10**places)

@@ -1,4 +1,4 @@
-"""Whether a file is still the one it was: by hash, or by what no writer leaves unchanged."""
+"""Tell whether a file is unchanged: by its hash, or by metadata that every write changes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from avse.utils.fingerprint import sha256
 
 @dataclass(frozen=True)
 class Mark:
-    """A file as it was.
+    """The recorded state of a file.
 
     Attributes:
-        sha256: of its content.
+        sha256: hex digest of its content.
         bytes: its size.
-        mtime_ns, ctime_ns, inode: as the system keeps them. Whoever writes to a file, replaces it
-            or sets its times back changes at least ctime or inode; so equal numbers spare the hash.
+        mtime_ns, ctime_ns, inode: from `os.stat`. Writing to a file, replacing it, or setting its
+            times back changes at least ctime or inode. So if they are equal, the content need not
+            be hashed.
     """
 
     sha256: str
@@ -27,11 +28,11 @@ class Mark:
     inode: int
 
     def holds(self, path: Path, *, verify: bool = False) -> bool:
-        """Whether the file at a path has this content still.
+        """Whether the file at a path still has this content.
 
         Args:
-            path: of the file.
-            verify: read and hash it whatever the system says of it.
+            path: the file.
+            verify: hash the content even if size, times and inode are unchanged.
         """
         try:
             now = path.stat()
@@ -47,21 +48,21 @@ class Mark:
             return False
 
     def still(self, state: os.stat_result) -> bool:
-        """Whether a file in this state is the same, as far as the system knows."""
+        """Whether size, times and inode of `state` equal the recorded ones."""
         now = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
         return now == (self.bytes, self.mtime_ns, self.ctime_ns, self.inode)
 
 
 def mark(path: Path) -> Mark:
-    """Take the mark of a file.
+    """Record the state of a file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     before = path.stat()
     return mark_of(before, sha256(path))
 
 
 def mark_of(state: os.stat_result, digest: str) -> Mark:
-    """The mark of a file in a state whose content has a digest."""
+    """Build a `Mark` from the result of `os.stat` and the hex digest of the content."""
     return Mark(digest, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)

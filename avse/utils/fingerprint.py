@@ -1,4 +1,4 @@
-"""The SHA-256 of a file: what weights, clips and outputs are known by."""
+"""The SHA-256 of a file, which identifies weights, clips and outputs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's content, read piece by piece.
+    """Compute the hex digest of a file's content. The file is read block by block.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

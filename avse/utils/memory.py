@@ -1,4 +1,4 @@
-"""Have the C library give memory back. Other C libraries than glibc are left as they are."""
+"""Make glibc return freed memory to the system. With other C libraries nothing happens."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 def share_arenas() -> None:
-    """Limit the number of heaps.
+    """Limit the number of glibc's heaps (arenas).
 
-    Several threads allocate and free megabytes for each picture and window; glibc would keep them
-    in a heap for each thread.
+    Several threads allocate and free megabytes for each picture and window. By default, glibc
+    keeps a heap for each thread, which holds on to this memory.
     """
     _set(_ARENA_MAX, 2)
 
 
 def give_back_at_once() -> None:
-    """Return freed memory to the system at once, which takes 200 MB from a long-lived process."""
+    """Return freed memory to the system at once; this saves 200 MB in a long-lived process."""
     share_arenas()
     _set(_TRIM_THRESHOLD, 1 << 17)
     _set(_MMAP_THRESHOLD, 1 << 18)
 
 
 def give_back_now() -> None:
-    """Return what is free now: some 200 MB after faces were detected in a recording."""
+    """Return the memory that is free now: about 200 MB after face detection in a recording."""
     gc.collect()  # PyAV's frames refer to each other
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Paths that somebody gave: a user's own, and names in files, which stay inside their folder."""
+"""Check paths from users, and names that were read from files, which must stay in their folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from avse.errors import InputError, UsageError
 
 
 def user_path(text: str | os.PathLike[str]) -> Path:
-    """A path as a user gives it, `~` and `~anna` put in.
+    """Convert a user's text to a path; `~` and `~anna` are expanded.
 
     Raises:
-        UsageError: there is no such user, or the text can be no path.
+        UsageError: there is no such user, or the text cannot be a path.
     """
     path = Path(text)
     if "\0" in str(path):
@@ -27,22 +27,22 @@ def user_path(text: str | os.PathLike[str]) -> Path:
 
 
 def is_below(path: str) -> bool:
-    """Whether a path is relative, tidy, and leads nowhere but below its folder."""
+    """Whether a path is relative and normalised, so that it stays below its folder."""
     try:
         os.fsencode(path)
-    except UnicodeEncodeError:  # halves of characters, which no name of a file holds
+    except UnicodeEncodeError:  # a lone surrogate, which no file name can hold
         return False
     return bool(path) and not {"", ".", ".."} & set(path.split("/")) and "\0" not in path
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of a name that was read from a file of a folder: below the folder, links resolved.
+    """Convert a name that was read from a file to a path, which must lie below a folder.
 
-    A file that is itself a link may be replaced, which leaves what it points to alone; folders on
-    the way to it may not lead away.
+    Symbolic links are resolved in the folders of the path, but not in its last part: replacing a
+    link does not touch the file that it points to.
 
     Raises:
-        InputError: it is not below the folder.
+        InputError: the path is not below the folder.
     """
     path = folder / name
     home = Path(os.path.realpath(folder))
@@ -55,8 +55,8 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is something at a path; not if no file could be called so."""
+    """Whether a path exists; False for names that no file can have."""
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name too long, or no name at all
+    except (OSError, ValueError):  # the name is too long, or not a valid name
         return False

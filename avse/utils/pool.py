@@ -1,7 +1,7 @@
-"""Work shared out to processes, none of which can take the others down.
+"""Map work over processes, so that a crash of one does not end the others.
 
-Processes are spawned, not forked, so that they hold no half of a parent that uses threads. They
-leave Ctrl-C to the parent, end when it does, and compute with one thread each.
+Processes are spawned, not forked, because a fork of a parent with threads may deadlock. They leave
+Ctrl-C to the parent, end when it ends, and compute with one thread each.
 """
 
 from __future__ import annotations
@@ -30,16 +30,19 @@ def map_unordered(
     jobs: int,
     died: Callable[[Task], Result],
 ) -> Generator[Result, None, None]:
-    """Do work on each task, and give the results as they come, in any order.
+    """Call `work` on each task, and yield the results in the order in which they are done.
 
-    When a process dies, the tasks in hand are tried again one by one.
+    When a process dies, the tasks that were running are tried again one by one.
 
     Args:
-        work: a function of a module, or a `functools.partial` of one. What it raises is raised here
-            and ends everything.
-        tasks: taken only as fast as they are worked on, so they may still be in the making.
-        jobs: processes; with 1 the work is done in this one.
-        died: gives the result of a task whose process dies twice.
+        work: a function of a module, or a `functools.partial` of one. An exception that it raises
+            is raised here, and no further tasks are done.
+        tasks: an iterable, which may be a generator: it is read only as fast as tasks are done.
+        jobs: number of processes; with 1 the work is done in the calling process.
+        died: returns the result of a task whose process dies twice.
+
+    Yields:
+        One result for each task.
     """
     if jobs <= 1:
         yield from map(work, tasks)
@@ -91,9 +94,9 @@ def _prepare() -> None:
 
 
 def end_with_parent() -> None:
-    """From now on, end this process when the one that spawned it ends.
+    """From now on, end this process when its parent ends.
 
-    A parent that is killed says nothing, and a worker would go on, or wait for it for ever.
+    A parent that is killed cannot notify its workers, which would go on or wait for ever.
     """
     parent = parent_process()
     if parent is not None:
@@ -107,7 +110,7 @@ def _end_after(parent: BaseProcess) -> None:
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Spawned workers inherit these."""
+    """Set the environment variables that make spawned processes compute with one thread."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:

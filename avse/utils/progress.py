@@ -1,12 +1,12 @@
-"""How callers are told how far something is. Imports nothing heavy."""
+"""The callback for progress. This module imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, float, "float | None"], None]
-"""Called with (stage, how much of it is done, how much there is in all or None if unknown); of
-recordings, in seconds."""
+"""Called with (stage, amount done, total amount or None if unknown). For recordings, the amounts
+are seconds."""
 
 
 def no_progress(stage: str, done: float, total: float | None) -> None:

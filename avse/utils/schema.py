@@ -1,8 +1,8 @@
-"""Turn JSON and TOML, which anybody may have written, into frozen dataclasses.
+"""Convert untrusted JSON and TOML to frozen dataclasses.
 
-msgspec converts and checks types and the limits in annotations. This module adds what it leaves to
-others: unknown keys, numbers out of range, and messages in plain English. Everything that is wrong
-with a text raises `RecordError`, a `ValueError`; the caller adds the name of the file.
+msgspec converts values, and checks types and the limits in annotations. This module adds checks for
+unknown keys and for numbers out of range, and messages in plain English. Every error in a text
+raises `RecordError`, a `ValueError`; the caller adds the name of the file.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _NAMES = {
     "object": "a table",
     "null": "nothing",
 }
-"""Names of types in msgspec's messages, and in ours."""
+"""Types by their names in msgspec's messages -> their names in messages of avse."""
 
 
 class RecordError(ValueError):
-    """A text or a value is not as it should be.
+    """A text or a value is invalid.
 
     Args:
         message: what is wrong, with the name of the field.
-        hint: what was found, or what would be right.
+        hint: the value that was found, or the values that are valid.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -98,17 +98,17 @@ def build(
     base: Kind | None = None,
     extra: tuple[str, ...] = (),
 ) -> Kind:
-    """Make a dataclass from a table of plain values.
+    """Build a dataclass from a table of plain values.
 
     Args:
         kind: the dataclass.
-        table: its fields by name; fields left out keep their defaults.
+        table: values by field name; fields that are absent keep their defaults.
         where: the name of the table in messages.
-        base: defaults, instead of those of the dataclass.
-        extra: further keys to list among the known ones.
+        base: an instance whose values are the defaults, instead of those of the dataclass.
+        extra: further known keys, for the messages.
 
     Raises:
-        RecordError: the table is not a table, has an unknown key or a value of another type, or
+        RecordError: `table` is not a mapping, has an unknown key, has a value of the wrong type, or
             lacks a field without a default. Errors of the dataclass itself are passed on.
     """
     if not isinstance(table, Mapping):
@@ -159,7 +159,7 @@ def check_keys(table: Mapping[str, Any], known: list[str], where: str) -> None:
 
 
 def _check(value: object, hint: Any, where: str) -> None:
-    """Refuse what msgspec accepts: unknown keys of dataclasses, numbers out of range."""
+    """Refuse unknown keys of dataclasses and numbers out of range, which msgspec accepts."""
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if hint is Any:
@@ -195,7 +195,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _explained(error: msgspec.ValidationError, value: Any, where: str) -> RecordError:
-    """What msgspec found wrong, such as "Expected `int`, got `str` - at `$.sources[0].gain_db`"."""
+    """Translate msgspec's "Expected `int`, got `str` - at `$.sources[0].gain_db`"."""
     text, _, path = str(error).partition(" - at `$")
     place = where + path.rstrip("`")
     if missing := re.fullmatch("Object missing required field `(.+)`", text):
@@ -214,7 +214,7 @@ def _plain(name: re.Match[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value for a message, however large it is."""
+    """Format a value for a message, in at most 60 characters."""
     if isinstance(value, int) and abs(value) > LARGEST:
         return "so large a number"  # Python may refuse to print it
     try:

@@ -1,4 +1,4 @@
-"""Texts and links for pages that may be sent to others: they hold no absolute path."""
+"""Texts and links for pages that users send to others: without absolute paths."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from urllib.parse import quote
 _FOLDERS = re.compile(
     r"(?<![\w./\\~])(?:file://)?(?:[A-Za-z]:[\\/]|\\\\|/)(?:[^\s\\/]+[\\/])*(?=[^\s\\/])"
 )
-"""The folders of an absolute path, as far as it has no spaces; not the slashes of an address."""
+"""Matches the folders of an absolute path without spaces; it does not match the slashes of URLs."""
 
 
 def shown(name: str) -> str:
-    """A file name as text: bytes that are no text become marks, control characters escapes."""
+    """Convert a file name to printable text.
+
+    Bytes that are not UTF-8 become replacement characters; control characters are escaped.
+    """
     text = os.fsencode(name).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def link(path: str) -> str:
-    """The address of a file for a page in the folder above it.
+    """Make a relative URL of a file for a page in a folder above it.
 
     Args:
-        path: of the file below the folder of the page, with forward slashes.
+        path: path of the file relative to the folder of the page, with forward slashes.
 
     Returns:
-        A relative URL. It is percent-encoded, so nothing in it has a meaning in HTML or as the
-        scheme of an address.
+        A relative URL. It is percent-encoded, so that no part of it is read as HTML or as the
+        scheme of a URL.
     """
     return "./" + quote(os.fsencode(path), safe="/")
 
 
 def without_folders(text: str, known: Mapping[str, str] | None = None) -> str:
-    """A message in which file names stand for absolute paths.
+    """Replace the absolute paths in a message by file names.
 
     Args:
         text: the message.
-        known: paths that may be in it, also with spaces -> what to write instead.
+        known: paths that the message may contain, also with spaces -> their replacements.
     """
     known = known or {}
     for path in sorted(known, key=len, reverse=True):

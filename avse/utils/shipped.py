@@ -1,6 +1,6 @@
-"""The files that come with avse: where they lie, and whether they are what they should be.
+"""Find and verify the model files that come with avse.
 
-`pretrained/index.json` lists them with their sha256. Nothing heavy is imported here.
+`pretrained/index.json` lists them with their sha256. This module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SEPARATION, OFFSCREEN, DETECTOR, LANDMARKS = "separation", "offscreen", "detecto
 """Kinds of files."""
 
 _ERRORS_ONLY = 4
-"""Level of ONNX Runtime's messages: fatal ones alone."""
+"""Level of ONNX Runtime's messages: fatal errors only."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class ShippedModel:
     """An entry of `pretrained/index.json`.
 
     Attributes:
-        name: what `--model` takes.
-        path: of the file.
-        sha256: that it must have.
+        name: its name, as `--model` takes it.
+        path: the file.
+        sha256: the hash that the file must have.
         description: one line.
         licence: terms of the weights.
-        data: what it was trained on, one line.
-        quality: what was measured, one line.
-        kind: "separation"; "offscreen", which separation is helped by; "detector", of faces; or
-            "landmarks", which finds the points of faces.
+        data: the training data, one line.
+        quality: the measured quality, one line.
+        kind: "separation"; "offscreen", the networks for off-screen speech; "detector", a face
+            detector; or "landmarks", which finds the points of faces.
     """
 
     name: str
@@ -49,19 +49,19 @@ class ShippedModel:
 
     @property
     def megabytes(self) -> float:
-        """Size of the file, 0 if it is absent."""
+        """Size of the file in MB, 0 if it is absent."""
         return self.path.stat().st_size / 1e6 if self.path.is_file() else 0.0
 
 
 def pretrained_folder() -> Path:
-    """Where the shipped weights lie: inside the wheel, or beside the package in a checkout."""
+    """The folder of the shipped weights: inside the wheel, or beside the package in a checkout."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "pretrained"
     return inside if inside.is_dir() else package.parent / "pretrained"
 
 
 def shipped() -> list[ShippedModel]:
-    """The models that come with avse, the default first.
+    """List the models that come with avse, the default first.
 
     Examples:
         >>> import avse
@@ -88,10 +88,13 @@ def shipped() -> list[ShippedModel]:
 
 
 def find(model: str) -> tuple[Path, str | None]:
-    """Path of a model's weights, and the hash they must have (None for a user's own file).
+    """Find a model's weights by name or path.
+
+    Returns:
+        The path, and the sha256 that the file must have (None for a user's own file).
 
     Raises:
-        MissingWeightsError: no such name or file.
+        MissingWeightsError: there is no model of this name, and no such file.
     """
     for entry in shipped():
         if entry.name == model:
@@ -110,10 +113,14 @@ def find(model: str) -> tuple[Path, str | None]:
 
 
 def verify(path: Path, expected: str | None) -> str:
-    """Check a file against the hash it must have, and give its hash.
+    """Check the sha256 of a file, and return it.
+
+    Args:
+        path: the file.
+        expected: the hash that the file must have; None accepts any.
 
     Raises:
-        CorruptWeightsError: they differ.
+        CorruptWeightsError: the hash is another one.
     """
     found = sha256(path)
     if expected is not None and found != expected:
@@ -125,21 +132,21 @@ def verify(path: Path, expected: str | None) -> str:
 
 
 def find_verified(model: str) -> str:
-    """The hash of a model's weights, checked.
+    """Find a model's weights, check them, and return their sha256.
 
     Raises:
-        MissingWeightsError: no such name or file.
-        CorruptWeightsError: not those that it must be.
+        MissingWeightsError: there is no model of this name, and no such file.
+        CorruptWeightsError: the file is not the one that was shipped.
     """
     return verify(*find(model))
 
 
 def open_onnx(model: str, threads: int) -> Any:
-    """Open a shipped network of ONNX Runtime, on the CPU.
+    """Open a shipped ONNX network with ONNX Runtime, on the CPU.
 
     Args:
         model: its name.
-        threads: how many compute.
+        threads: number of threads.
 
     Returns:
         An `onnxruntime.InferenceSession`.
@@ -162,10 +169,10 @@ def open_onnx(model: str, threads: int) -> Any:
 
 
 def run_options(settings: Mapping[str, str]) -> Any:
-    """How an `onnxruntime.InferenceSession` is to run: an `onnxruntime.RunOptions`.
+    """Make the `onnxruntime.RunOptions` for a call of `InferenceSession.run`.
 
     Args:
-        settings: keys and values of its configuration.
+        settings: keys and values of the run configuration.
     """
     import onnxruntime
 

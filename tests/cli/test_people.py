@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import avse.scene.looking
+import avse.scene.face_analysis
 import avse.scene.scene
 from avse.faces import recognition
 from avse.scene.scene import Scene
@@ -31,7 +31,7 @@ def quick(short: Path, seen: Scene, monkeypatch: pytest.MonkeyPatch) -> Path:
         for person in seen.people
     )
     people = dataclasses.replace(seen.people, persons=persons)
-    monkeypatch.setattr(avse.scene.looking, "find_people", lambda *_, **__: people)
+    monkeypatch.setattr(avse.scene.face_analysis, "find_people", lambda *_, **__: people)
     monkeypatch.setattr(avse.scene.scene, "open_backend", lambda *_, **__: None)
     return short
 
@@ -47,7 +47,7 @@ class Network:
 def extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the extra were installed."""
     monkeypatch.setattr(recognition, "available", lambda: True)
-    monkeypatch.setattr(avse.scene.looking, "open_recogniser", Network)
+    monkeypatch.setattr(avse.scene.face_analysis, "open_recogniser", Network)
 
 
 @pytest.fixture

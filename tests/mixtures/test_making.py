@@ -230,10 +230,10 @@ def test_folders_that_a_set_cannot_go_to(
     with pytest.raises(UsageError, match="is a file"):
         make(plan, tmp_path / "file", people, noises)
     for folder in (people, people / "set", people.parent):
-        with pytest.raises(UsageError, match="lie in one another"):
+        with pytest.raises(UsageError, match="contains the other"):
             check_folder(folder, people, None, overwrite=True)
     for folder in (people, people / "anna", people.parent):
-        with pytest.raises(UsageError, match="lie in one another"):
+        with pytest.raises(UsageError, match="contains the other"):
             make(plan, folder, people, noises, overwrite=True)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()

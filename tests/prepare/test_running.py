@@ -182,7 +182,7 @@ def test_what_can_be_refused_is_refused_first(voices: Path, tmp_path: Path) -> N
     (other / "letter.txt").touch()
     with pytest.raises(OutputExistsError, match="is not empty"):
         prepare([voices], other, SOUND)
-    with pytest.raises(UsageError, match="lie in one another"):
+    with pytest.raises(UsageError, match="contains the other"):
         prepare([voices], voices / "pack", SOUND)
     with pytest.raises(UsageError, match="does not exist"):
         prepare([tmp_path / "gone"], tmp_path / "pack", SOUND)

@@ -46,7 +46,7 @@ def test_a_right_offset_is_borne_out_and_corrected(
     found = verify(network, late(scene, frames), scene.sound, claim(-40.0 * frames))
     assert found.verified
     assert found.out_of_step
-    assert "borne out" in found.describe()
+    assert "confirmed by separation" in found.describe()
 
 
 @pytest.mark.parametrize("offset_ms", [-300.0, -120.0, 120.0, 300.0])

@@ -18,7 +18,7 @@ from avse.models.weights import load, save
 from avse.training.compute import Compute
 from avse.training.contrastive import fit_components
 from avse.training.data import Corpora
-from avse.training.enrolment import LEAST, LONGEST, Said, draw_enrolments, elsewhere
+from avse.training.enrolment import LEAST, LONGEST, UsedSpeech, draw_enrolments, elsewhere
 from avse.training.mixing import Mixer
 from avse.training.queries import Enroller, QueryBuilder
 from avse.training.recipe import LipVariation, QuerySettings, StageSettings
@@ -43,33 +43,33 @@ def ramp(clip: int) -> np.ndarray:  # type: ignore[type-arg]
 
 
 def test_the_longest_rest_of_a_clip() -> None:
-    said = Said()
-    assert said.left(0, 100) == (0, 100)
-    said.add(0, 30, 50)
-    said.add(0, 40, 60)
-    assert said.left(0, 100) == (60, 100)
-    said.add(0, 60, 100)
-    assert said.left(0, 100) == (0, 30)
-    said.add(0, 0, 30)
-    assert said.left(0, 100) == (0, 0)
-    assert said.left(1, 7) == (0, 7)
+    used = UsedSpeech()
+    assert used.left(0, 100) == (0, 100)
+    used.add(0, 30, 50)
+    used.add(0, 40, 60)
+    assert used.left(0, 100) == (60, 100)
+    used.add(0, 60, 100)
+    assert used.left(0, 100) == (0, 30)
+    used.add(0, 0, 30)
+    assert used.left(0, 100) == (0, 0)
+    assert used.left(1, 7) == (0, 7)
 
 
 def test_a_voice_is_never_enrolled_with_what_is_mixed() -> None:
-    said = Said()
-    said.add(0, 2 * SAMPLE_RATE, 5 * SAMPLE_RATE)
+    used = UsedSpeech()
+    used.add(0, 2 * SAMPLE_RATE, 5 * SAMPLE_RATE)
     for seed in range(20):
-        x = elsewhere(np.random.default_rng(seed), [0], said, ramp)
+        x = elsewhere(np.random.default_rng(seed), [0], used, ramp)
         assert x is not None
         assert LEAST <= len(x) <= 2 * SAMPLE_RATE
         # Its level is changed; what lies between two samples tells where they were.
         assert x[0] / (x[1] - x[0]) + len(x) < 2 * SAMPLE_RATE + 10
-        more = elsewhere(np.random.default_rng(seed), [0, 1], said, ramp)
+        more = elsewhere(np.random.default_rng(seed), [0, 1], used, ramp)
         assert more is not None
         assert LEAST <= len(more) <= LONGEST
-    said.add(0, 0, 3 * SAMPLE_RATE // 2)
-    said.add(0, 5 * SAMPLE_RATE, 5 * SAMPLE_RATE + 10)
-    assert elsewhere(np.random.default_rng(0), [0], said, ramp) is None
+    used.add(0, 0, 3 * SAMPLE_RATE // 2)
+    used.add(0, 5 * SAMPLE_RATE, 5 * SAMPLE_RATE + 10)
+    assert elsewhere(np.random.default_rng(0), [0], used, ramp) is None
 
 
 @pytest.mark.parametrize("speech", [True, False])
@@ -101,7 +101,7 @@ def test_company_is_quieter_than_the_voice() -> None:
     quiet, loud = 0, 0
 
     class One:
-        mixture, voice, clips, said = 0, 0, (1,), Said()
+        mixture, voice, clips, used = 0, 0, (1,), UsedSpeech()
 
     for seed in range(30):
         x = draw_enrolments(np.random.default_rng(seed), 1.0, sources, [One()], ramp)[0, 0]  # type: ignore[list-item]

@@ -61,8 +61,8 @@ class Tools:
 
 
 @dataclass(frozen=True)
-class Look:
-    """The input of face detection.
+class FaceAnalysis:
+    """The input of a face analysis: which pictures to read, and how.
 
     Attributes:
         info: what the file holds.
@@ -102,7 +102,7 @@ class Look:
         """Everything that the result depends on, except the content of the file."""
         return {
             "format": _FORMAT,
-            "code": code_digest("faces", "media", "scene/looking.py"),
+            "code": code_digest("faces", "media", "scene/face_analysis.py"),
             "container": self.info.format,
             "picture": self.picture,
             "part": [str(self.part.start), str(self.part.stop)],
@@ -116,12 +116,15 @@ class Look:
 
 
 def find_faces(
-    look: Look, tools: Tools, kept: FileCache | None, progress: Callable[[Fraction], None]
+    analysis: FaceAnalysis,
+    tools: Tools,
+    kept: FileCache | None,
+    progress: Callable[[Fraction], None],
 ) -> tuple[People, int]:
     """Find the people in the picture, and the rotation of the picture in quarter turns.
 
     Args:
-        look: the input.
+        analysis: the input.
         tools: the face backend and recogniser.
         kept: the cache; None to detect faces in any case.
         progress: called with the time of each finished frame; not called if the cache is used.
@@ -131,66 +134,71 @@ def find_faces(
         NoFaceError: no face was found.
     """
     if kept is None or tools.version is None:
-        return _find(look, tools, progress)
-    known = faces_in_cache(look, tools, kept)
+        return _find(analysis, tools, progress)
+    known = faces_in_cache(analysis, tools, kept)
     if known is not None:
         return known
-    people, turned = _find(look, tools, progress)
-    keep_faces(look, tools, kept, people, turned)
+    people, turned = _find(analysis, tools, progress)
+    keep_faces(analysis, tools, kept, people, turned)
     return people, turned
 
 
-def keep_faces(look: Look, tools: Tools, kept: FileCache, people: People, turned: int = 0) -> None:
+def keep_faces(
+    analysis: FaceAnalysis, tools: Tools, kept: FileCache, people: People, turned: int = 0
+) -> None:
     """Store people in the cache for `find_faces`."""
-    kept.put(FACES, pack(people, turned), **look.facts(tools))
+    kept.put(FACES, pack(people, turned), **analysis.facts(tools))
 
 
-def faces_in_cache(look: Look, tools: Tools, kept: FileCache) -> tuple[People, int] | None:
+def faces_in_cache(
+    analysis: FaceAnalysis, tools: Tools, kept: FileCache
+) -> tuple[People, int] | None:
     """The cached result of `find_faces`; None if it is missing or damaged."""
-    payload = None if tools.version is None else kept.get(FACES, **look.facts(tools))
+    payload = None if tools.version is None else kept.get(FACES, **analysis.facts(tools))
     if payload is None:
         return None
     try:
         return unpack(payload)
-    except ValueError:  # whoever wrote it: it is written anew
+    except ValueError:  # a damaged entry; it is replaced
         return None
 
 
-def _find(look: Look, tools: Tools, progress: Callable[[Fraction], None]) -> tuple[People, int]:
-    def find(pictures: Iterator[PictureAt], hints: Sequence[Hint] = look.hints) -> People:
+def _find(
+    analysis: FaceAnalysis, tools: Tools, progress: Callable[[Fraction], None]
+) -> tuple[People, int]:
+    def find(pictures: Iterator[PictureAt], hints: Sequence[Hint] = analysis.hints) -> People:
         return find_people(
             pictures,
             tools.backend,
-            scale=look.scale,
+            scale=analysis.scale,
             recogniser=tools.recogniser,
             hints=hints,
             progress=progress,
         )
 
-    pictures, samples = _Pictures(look.frames(), look.origin), Samples()
+    pictures, samples = _Pictures(analysis.frames(), analysis.origin), Samples()
     people, turned = find(samples.watch(iter(pictures))), 0
     if not len(people):
         turned = find_turn(samples.images, tools.backend)
     if turned:
-        again = iter(_Pictures(look.frames(), look.origin))
+        again = iter(_Pictures(analysis.frames(), analysis.origin))
         hints = tuple(
             replace(hint, box=tuple(turn_boxes(np.array([hint.box]), turned)[0].tolist()))
-            for hint in look.hints
+            for hint in analysis.hints
         )
         people = turn_back(find(turn_frames(again, turned), hints), turned)
     if not len(people):
-        pictures.check_enough(look.info.path.name, look.part)
+        pictures.check_enough(analysis.info.path.name, analysis.part)
         raise NoFaceError(
-            f"{look.info.path.name}: no face was found in the picture, whichever way up",
-            _too_small(look.video, look.side),
+            f"{analysis.info.path.name}: no face was found in the picture, whichever way up",
+            _too_small(analysis.video, analysis.side),
         )
     return people, turned
 
 
 _SMALLEST_PX, _SQUARE_PX = 24, 440
 """Width of the smallest face of which the native backend finds 98 in 100
-(`benchmarks/faces_found.py`);
-in smaller pictures, proportionally smaller."""
+(`benchmarks/faces_found.py`). In smaller pictures it is proportionally smaller."""
 
 
 def _too_small(video: VideoStream, side: int) -> str:
