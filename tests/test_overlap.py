@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avse.dsp.overlap_add import OverlapAdder, StreamingISTFT, StreamingSTFT, WindowPlan, crossfade
 from avse.dsp.stft import HOP, WINDOW, stft
-from avse.dsp.windows import OverlapAdder, StreamingISTFT, StreamingSTFT, WindowPlan, crossfade
 
 LENGTHS = (0, 1, 2, HOP - 1, HOP, HOP + 1, WINDOW - 1, WINDOW, WINDOW + 1, 997, 7919, 16_000)
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.overlap_add import StreamingISTFT, StreamingSTFT
 from avse.dsp.stft import BINS, FRAME_RATE, HOPS_PER_WINDOW, SAMPLE_RATE, WINDOW
-from avse.dsp.windows import StreamingISTFT, StreamingSTFT
 from avse.types import ComplexArray, FloatArray
 
-TOP_BAND = slice(BINS - 1 - 40, BINS - 1)
+TOP_BAND = slice((BINS - 1) * 7 // 8, BINS - 1)
 """Bins of 7 to 8 kHz; bins above 8 kHz get their mean."""
 
 

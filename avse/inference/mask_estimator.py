@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avse.dsp.overlap_add import OverlapAdder, StreamingSTFT, WindowPlan, crossfade
 from avse.dsp.stft import BINS, HOP, HOPS_PER_VIDEO_FRAME, VIDEO_RATE, WINDOW
-from avse.dsp.windows import OverlapAdder, StreamingSTFT, WindowPlan, crossfade
 from avse.faces.lips import AnyLips
 from avse.inference.activity_features import COUNT, find_cues
 from avse.inference.inputs import LipComponents

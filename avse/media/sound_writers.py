@@ -16,7 +16,7 @@ from avse.media.encoding import Encoder
 from avse.media.wav import WavFile
 
 
-class Target(Protocol):
+class SoundWriter(Protocol):
     """A sound file that is being written."""
 
     def put(self, values: NDArray[np.float32] | NDArray[np.int64]) -> None:
@@ -29,7 +29,7 @@ class Target(Protocol):
         """Close the file, complete or not; errors are ignored."""
 
 
-class WavTarget:
+class WavWriter:
     """A WAV file; see `WavFile`."""
 
     def __init__(
@@ -52,7 +52,7 @@ class WavTarget:
         _close(self._handle)
 
 
-class FlacTarget:
+class FlacWriter:
     """A FLAC file of 16 or 24 bits."""
 
     def __init__(self, path: Path, rate: int, channels: int, bits: int) -> None:
@@ -95,7 +95,7 @@ class FlacTarget:
         _close(self._handle)
 
 
-class EncodedTarget:
+class LossyWriter:
     """A file with one lossy sound track; its header states the encoder delay, which players skip.
 
     Args:

@@ -17,7 +17,7 @@ from avse.media.encoding import LOSSY, Bits, Encoder, choose_encoding
 from avse.media.opening import StrPath
 from avse.media.probe import AudioStream
 from avse.media.quantising import quantise, to_integers
-from avse.media.sound_writers import EncodedTarget, FlacTarget, Target, WavTarget
+from avse.media.sound_writers import FlacWriter, LossyWriter, SoundWriter, WavWriter
 from avse.media.wav import speaker_mask
 
 if TYPE_CHECKING:
@@ -183,14 +183,14 @@ class StemWriter:
         self._temporary = temporary_name(self.path)
         self._raw: BinaryIO | None = None  # float samples, as long as the gain is unknown
         self._raw_name = self._temporary.with_suffix(".f32")
-        self._target: Target | None = None
+        self._writer: SoundWriter | None = None
         self._open = True
         try:
             if hold or (clip == "rescale" and self.is_limited):
                 with writing(self.path):
                     self._raw = self._raw_name.open("w+b")
             else:
-                self._target = self._make_target()
+                self._writer = self._make_writer()
         except BaseException:
             self.abandon()
             raise
@@ -230,13 +230,13 @@ class StemWriter:
             if self._raw is not None:
                 own = 1.0 if not self.is_limited or self.peak <= 1.0 else 1.0 / self.peak
                 self.gain_applied = own if gain is None else gain
-                self._target = self._make_target()
+                self._writer = self._make_writer()
                 factor = np.float32(self.gain_applied)
                 for piece in self._read_back(self._raw):
                     self._put(piece if self.gain_applied == 1.0 else piece * factor)
-            assert self._target is not None
+            assert self._writer is not None
             with writing(self.path):
-                self._target.finish()
+                self._writer.finish()
             place(self._temporary, self.path, overwrite=self._overwrite)
         finally:
             self.abandon()
@@ -247,9 +247,9 @@ class StemWriter:
         if self._raw is not None:
             self._raw.close()
             self._raw = None
-        if self._target is not None:
-            self._target.drop()
-            self._target = None
+        if self._writer is not None:
+            self._writer.drop()
+            self._writer = None
         self._raw_name.unlink(missing_ok=True)
         self._temporary.unlink(missing_ok=True)
 
@@ -267,27 +267,27 @@ class StemWriter:
         else:
             self.abandon()
 
-    def _make_target(self) -> Target:
+    def _make_writer(self) -> SoundWriter:
         rate, channels = self._sample_rate, self._channels
         with writing(self.path):
             if self.bits is None:
                 encoder = _encoder(self._suffix, rate, channels, self._layout)
-                return EncodedTarget(self._temporary, LOSSY[self._suffix][0], encoder)
+                return LossyWriter(self._temporary, LOSSY[self._suffix][0], encoder)
             if self._suffix == ".flac":
-                return FlacTarget(self._temporary, rate, channels, self.bits)
+                return FlacWriter(self._temporary, rate, channels, self.bits)
             assert self._suffix == ".wav", f"{self._suffix} has no writer"
             mask = speaker_mask(self._names, channels)
-            return WavTarget(self._temporary, rate, channels, self.bits, self.is_float, mask)
+            return WavWriter(self._temporary, rate, channels, self.bits, self.is_float, mask)
 
     def _put(self, samples: NDArray[np.float32]) -> None:
-        assert self._target is not None
+        assert self._writer is not None
         if self.is_limited and self._clip == "clamp":
             self.clipped += int(np.count_nonzero(np.abs(samples) > 1.0))
         with writing(self.path):
             if self.bits is None:
-                self._target.put(np.clip(samples, -1, 1))
+                self._writer.put(np.clip(samples, -1, 1))
             else:
-                self._target.put(samples if self.is_float else to_integers(samples, self.bits))
+                self._writer.put(samples if self.is_float else to_integers(samples, self.bits))
 
     def _read_back(self, raw: BinaryIO) -> Iterator[NDArray[np.float32]]:
         with writing(self.path):

@@ -50,8 +50,8 @@ class OffscreenNet(nn.Module):
     def __init__(self, spec: OffscreenSpec) -> None:
         super().__init__()
         self.spec = spec
-        fine, coarse, k, step = spec.fine_channels, spec.coarse_channels, spec.kernel, 4
-        assert step == HOPS_PER_VIDEO_FRAME
+        fine, coarse, k = spec.fine_channels, spec.coarse_channels, spec.kernel
+        step = HOPS_PER_VIDEO_FRAME
         self.norm = nn.BatchNorm1d(2 * BINS)
         self.enter = nn.Conv1d(2 * BINS, fine, 1)
         self.before = nn.Sequential(*(TemporalBlock(fine, k) for _ in range(spec.fine_blocks)))

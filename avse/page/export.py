@@ -17,7 +17,7 @@ from avse.diarization.formats import as_text
 from avse.diarization.who import listen
 from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
-from avse.media import check_remux, check_stem
+from avse.media import SOUND_SUFFIXES, check_remux, check_stem
 from avse.media.atomic_files import writing
 from avse.models.device import pick_device
 from avse.scene.naming import Stem, StemKey
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from avse.page.session import RecordingSession
     from avse.page.words import Words
 
-SOUND = ("wav", "flac", "mp3", "m4a", "opus")
+SOUND = tuple(suffix.removeprefix(".") for suffix in SOUND_SUFFIXES)
 VIDEO = ("mp4", "mkv", "mov")
 TEXT = ("srt", "vtt", "rttm", "otio", "edl")
 
-_WHAT = {
+_FORMATS = {
     "voice": (*SOUND, *VIDEO),
     "each": SOUND,
     "mix": SOUND,
@@ -123,9 +123,9 @@ class Exports:
             AvseError: the export is not possible.
         """
         what, kind = str(request["what"]), str(request["format"])
-        if kind not in _WHAT[what]:
+        if kind not in _FORMATS[what]:
             raise UsageError(
-                f"{what} cannot be saved as {kind}", f"choose from: {', '.join(_WHAT[what])}"
+                f"{what} cannot be saved as {kind}", f"choose from: {', '.join(_FORMATS[what])}"
             )
         people = self._people(request)
         self._check_format(what, kind, self._bits(request))

@@ -20,7 +20,7 @@ import numpy as np
 
 from avse.errors import AvseError
 from avse.media.atomic_files import writing
-from avse.media.sound_writers import WavTarget
+from avse.media.sound_writers import WavWriter
 from avse.page.store import CHUNK_S
 from avse.transcription.stretches import HEARD_DB
 from avse.transcription.subtitles import Cue
@@ -265,12 +265,12 @@ class Words:
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             path = Path(folder, f"person-{number}-at-{begin_s + first // rate}s.wav")
             with writing(path):
-                target = WavTarget(path, rate, len(own), 32, is_float=True, mask=0)
+                writer = WavWriter(path, rate, len(own), 32, is_float=True, mask=0)
                 try:
-                    target.put(own)
-                    target.finish()
+                    writer.put(own)
+                    writer.finish()
                 finally:
-                    target.drop()
+                    writer.drop()
             return transcribe(
                 SpeakerAudio(path, 0, begin_s + first / rate),
                 self._recogniser.transcriber,

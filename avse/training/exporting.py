@@ -17,11 +17,11 @@ from avse.models.spec import AVSESpec
 from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
 from avse.models.weights import save
 from avse.training.loop import CHECKPOINT, take_over
-from avse.training.recipe import SEPARATING
+from avse.training.recipe import SEPARATION_KINDS
 from avse.training.run_folder import BEGUN_WITH, averaged, progress
 from avse.utils.schema import load_json
 
-OFFSCREEN = ("offscreen", "voiceprint")
+OFFSCREEN_KINDS = ("offscreen", "voiceprint")
 """Kinds of stages whose weights go into one file."""
 
 
@@ -50,14 +50,14 @@ def export_weights(run: Path, file: Path, *, bias: float = 0.0, half: bool = Tru
     """
     stage = find_stage(run)
     kind, begun = _begun_with(stage)
-    if kind in OFFSCREEN:
+    if kind in OFFSCREEN_KINDS:
         if bias:
             raise UsageError(
                 "off-screen networks have no mask logits for a bias", "leave --bias out"
             )
         return _export_offscreen(stage.parent, file, half=half)
     spec = AVSESpec.from_json(json.dumps(begun["network"]))
-    if kind not in SEPARATING:
+    if kind not in SEPARATION_KINDS:
         raise UsageError(
             f"stage {stage.name!r} did not train lip-based separation",
             'export a stage of kind "joint", "phase" or "wave"',
@@ -109,20 +109,21 @@ def _export_offscreen(run: Path, file: Path, *, half: bool) -> Exported:
         InputError: their files are damaged.
     """
     stages = {_begun_with(path.parent)[0]: path.parent for path in run.glob(f"*/{CHECKPOINT}")}
-    missing = [kind for kind in OFFSCREEN if kind not in stages]
+    missing = [kind for kind in OFFSCREEN_KINDS if kind not in stages]
     if missing:
         raise UsageError(
-            f"{run} has no stage of kind {missing[0]!r}", f"both are needed: {', '.join(OFFSCREEN)}"
+            f"{run} has no stage of kind {missing[0]!r}",
+            f"both are needed: {', '.join(OFFSCREEN_KINDS)}",
         )
     network, voiceprint = OffscreenNet(OffscreenSpec()), VoiceprintNet(VoiceprintSpec())
     steps = all_steps = parameters = 0
-    for kind, part in zip(OFFSCREEN, (network, voiceprint), strict=True):
+    for kind, part in zip(OFFSCREEN_KINDS, (network, voiceprint), strict=True):
         take_over(part, averaged(stages[kind] / CHECKPOINT), stages[kind] / CHECKPOINT)
         done = progress(stages[kind])
         steps, all_steps = steps + done[0], all_steps + done[1]
         parameters += sum(p.numel() for p in part.parameters())
     save_offscreen(network.eval(), voiceprint.eval(), file, half=half)
-    return Exported(" and ".join(OFFSCREEN), steps, all_steps, parameters)
+    return Exported(" and ".join(OFFSCREEN_KINDS), steps, all_steps, parameters)
 
 
 def find_stage(run: Path) -> Path:

@@ -10,8 +10,7 @@ from avse.training.mixing import MixSettings
 from avse.training.talking_mixtures import FaceSettings
 from avse.utils.paths import is_below
 
-KINDS = ("lips", "joint", "phase", "wave", "audio-only", "offscreen", "voiceprint")
-SEPARATING = ("joint", "phase", "wave")
+SEPARATION_KINDS = ("joint", "phase", "wave")
 """Kinds that train the weights that `avse separate` uses."""
 
 OLD_KINDS = {"ears": "audio-only"}
@@ -28,7 +27,7 @@ PRECISIONS = ("float32", "tf32", "bf16")
 WORKERS, DEVICE = "workers", "device"
 PREVIOUS, NEW = "previous", "new"
 
-TRAINED = {
+TRAINED_PARTS = {
     "lips": ("visual", "voice"),
     "joint": ("audio", "fusion"),
     "phase": ("phase",),
@@ -37,7 +36,9 @@ TRAINED = {
     "offscreen": (),
     "voiceprint": (),
 }
-"""Parts of the network that each kind of stage trains by default."""
+"""Kinds of stages, and the parts of the network that each trains by default."""
+
+STAGE_KINDS = tuple(TRAINED_PARTS)
 
 PARTS = ("visual", "voice", "audio", "fusion", "phase")
 
@@ -190,7 +191,7 @@ class StageSettings(LoopSettings):
     """One stage.
 
     Attributes, beside those of `LoopSettings`:
-        kind: kind of stage: one of `KINDS`.
+        kind: kind of stage: one of `STAGE_KINDS`.
         name: name of the stage and its folder; the kind if left out.
         start: source of the initial weights: the averaged weights of the "previous" stage or of an
             earlier stage by name, "new", or the name or file of weights as in `avse separate
@@ -200,7 +201,7 @@ class StageSettings(LoopSettings):
         speech: mixtures of speech in a batch, whose targets have cues made from sound; 0: none.
         voices: number of masks in the audio-only stage: the largest number of voices in a mixture.
         train: parts of the network that are trained; the rest is frozen. Empty: the parts in
-            `TRAINED`.
+            `TRAINED_PARTS`.
         delays: source of the A/V offsets by which sound is shifted: "pack", "none", or the name of
             an earlier "lips" stage, whose weights then estimate the offset of each clip.
         validate_mixtures: number of held-out mixtures of each pack.
@@ -230,10 +231,10 @@ class StageSettings(LoopSettings):
     @property
     def trained(self) -> tuple[str, ...]:
         """Parts of the network that are trained."""
-        return self.train or TRAINED[self.kind]
+        return self.train or TRAINED_PARTS[self.kind]
 
     def __post_init__(self) -> None:
-        _one_of("kind", self.kind, KINDS)
+        _one_of("kind", self.kind, STAGE_KINDS)
         if not self.name:
             object.__setattr__(self, "name", self.kind)
         taken = (PREVIOUS, NEW, "pack", "none")

@@ -26,7 +26,7 @@ from avse.training.loop import Stage, damaged, read_tensors
 from avse.training.mixing import Mixer
 from avse.training.offscreen import OffscreenStage, SceneSource
 from avse.training.queries import Enroller, MixtureSource
-from avse.training.recipe import DEVICE, SEPARATING, WORKERS, StageSettings
+from avse.training.recipe import DEVICE, SEPARATION_KINDS, WORKERS, StageSettings
 from avse.training.separation_stage import SeparationStage
 from avse.training.talking_mixtures import FaceSettings, TalkingMixer
 from avse.training.validating import Validator
@@ -83,7 +83,7 @@ def make_stage(
         return _offscreen(network, settings, corpora, folder, compute)
     if settings.kind == "voiceprint":
         return _voiceprint(settings, corpora, compute)
-    if settings.kind not in SEPARATING:
+    if settings.kind not in SEPARATION_KINDS:
         raise NotImplementedError(f"stage kind {settings.kind!r} has no builder here")
     return _separation(network, settings, corpora, folder, compute, mixing)
 

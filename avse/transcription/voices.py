@@ -14,7 +14,7 @@ from avse.faces.lips import RATE_HZ
 from avse.media import AudioBlock, AudioReader, probe
 from avse.media.atomic_files import place_text, writing
 from avse.media.quantising import to_integers
-from avse.media.sound_writers import WavTarget
+from avse.media.sound_writers import WavWriter
 from avse.scene.naming import StemKey
 from avse.transcription.stretches import Cutting, Loudness, loudness
 from avse.transcription.subtitles import Cue, SubtitleFiles, as_srt, need_pysubs2, tidy
@@ -211,15 +211,15 @@ class _Reading:
             OutputError: the disk is full.
         """
         with writing(path):
-            target = WavTarget(path, RATE, 1, 16, is_float=False, mask=0)
+            writer = WavWriter(path, RATE, 1, 16, is_float=False, mask=0)
             try:
                 while (block := self._block or next(self._blocks, None)) is not None:
                     self._block = block
                     samples = block.samples[:, max(0, start - block.start) : stop - block.start]
-                    target.put(to_integers(samples * self._gain, 16))
+                    writer.put(to_integers(samples * self._gain, 16))
                     if block.start + block.samples.shape[1] > stop:
                         break  # the rest belongs to the next piece
                     self._block = None
-                target.finish()
+                writer.finish()
             finally:
-                target.drop()
+                writer.drop()

@@ -321,10 +321,10 @@ def test_a_full_disk(tmp_path, monkeypatch, ending, clip):
     )
     if writer._raw is not None:
         writer._raw = Full(writer._raw)
-    elif isinstance(writer._target, sound_writers.WavTarget):
-        writer._target._wav._handle = Full(writer._target._handle)
+    elif isinstance(writer._writer, sound_writers.WavWriter):
+        writer._writer._wav._handle = Full(writer._writer._handle)
     else:
-        writer._target._guard._handle = Full(writer._target._handle)
+        writer._writer._guard._handle = Full(writer._writer._handle)
     with pytest.raises(OutputError, match="full") as caught:
         _fill(writer)
     assert caught.value.hint

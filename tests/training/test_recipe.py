@@ -9,7 +9,7 @@ import pytest
 from avse.errors import UsageError
 from avse.models.spec import PRESETS
 from avse.models.weights import load
-from avse.training.exporting import OFFSCREEN
+from avse.training.exporting import OFFSCREEN_KINDS
 from avse.training.recipe_file import LIPS_VARIED, read_recipe
 from tests.conftest import EXAMPLES
 
@@ -44,7 +44,7 @@ def test_shipped_recipes_are_read(name: str) -> None:
 
 def test_the_recipe_for_what_is_out_of_sight_makes_both_of_its_networks() -> None:
     recipe = read_recipe(EXAMPLES / "train-offscreen.toml")
-    assert [stage.kind for stage in recipe.stages] == list(OFFSCREEN)
+    assert [stage.kind for stage in recipe.stages] == list(OFFSCREEN_KINDS)
     assert load("avse-small").spec == recipe.network
 
 

@@ -21,7 +21,7 @@ from avse.training.lip_augmentation import varied
 from avse.training.mixing import Mixer
 from avse.training.queries import MixtureSource, QueryBuilder
 from avse.training.recipe import (
-    TRAINED,
+    TRAINED_PARTS,
     LipVariation,
     OffscreenSettings,
     QuerySettings,
@@ -65,7 +65,7 @@ def test_every_stage_trains_what_it_says(kind, spec: AVSESpec, corpora, tmp_path
     for name, parameter in network.named_parameters():
         part = name.partition(".")[0]
         unused = kind == "audio-only" and name.startswith(("fusion.activity", "fusion.mask"))
-        if part in TRAINED[kind] and not unused:
+        if part in TRAINED_PARTS[kind] and not unused:
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
         else:
