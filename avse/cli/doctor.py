@@ -29,7 +29,7 @@ EXAMPLES = options.examples(
 _PACKAGES = {
     **{name: name for name in ("torch", "av", "onnxruntime", "numpy", "scipy")},
     **{name: name for name in ("soundfile", "safetensors", "typer", "rich", "filelock", "jinja2")},
-    **{name: name for name in ("pystoi", "matplotlib", "starlette", "uvicorn")},
+    **{name: name for name in ("soxr", "msgspec", "pystoi", "matplotlib", "starlette", "uvicorn")},
     "fast-bss-eval": "fast_bss_eval",
     "pillow": "PIL",
 }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -22,6 +23,9 @@ from avse.errors import AvseError
 FAILED, USAGE, MISSING, INTERRUPTED = 1, 2, 3, 130
 
 _LOG = logging.getLogger("avse")
+
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def guarded(work: Callable[[], object], terminal: Terminal) -> int:
@@ -135,14 +139,26 @@ def _not_installed(error: ImportError, terminal: Terminal) -> int:
 
 
 def _refused(error: OSError, terminal: Terminal) -> int:
-    """Treat an error of the operating system that names a file as that file's, not as a defect."""
+    """Treat an error that names a file, or that concerns the disk, as no defect of avse."""
+    if error.errno in _DISK_ERRORS and error.filename is None:
+        terminal.error(f"cannot write: {_lower(str(error.strerror))}", "free some space")
+        terminal.trace(error)
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            _forget_stdout()
+        return FAILED
     if error.filename is None or error.strerror is None:
         return _other(error, terminal)
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
     shown = name if len(name) <= 120 else f"{name[:60]}...{name[-50:]}"
-    terminal.error(f"{shown}: {error.strerror[:1].lower()}{error.strerror[1:]}", "check the path")
+    terminal.error(f"{shown}: {_lower(error.strerror)}", "check the path")
     terminal.trace(error)
     return FAILED
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _other(error: Exception, terminal: Terminal) -> int:

@@ -36,7 +36,8 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
             )
         if path.exists() and not overwrite:
             raise OutputExistsError(
-                f"{path} exists already", "choose another name, or overwrite it"
+                f"{path} exists already",
+                "choose another name, or overwrite it with --force (Python: overwrite=True)",
             )
 
 
@@ -79,7 +80,10 @@ def place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         OutputError: the file cannot be renamed.
     """
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already", "choose another name, or overwrite it")
+        raise OutputExistsError(
+            f"{path} exists already",
+            "choose another name, or overwrite it with --force (Python: overwrite=True)",
+        )
     with writing(path):
         temporary.replace(path)
 

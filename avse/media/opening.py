@@ -112,7 +112,9 @@ def check_file(file: Path) -> None:
             refuse_url(str(file))
             raise MediaError(f"{file}: does not exist", "check the spelling and the folder")
         if file.is_dir():
-            raise MediaError(f"{file}: is a folder, not a media file", "name a file in it")
+            raise MediaError(
+                f"{file}: is a folder, not a media file", "name a file in it, or use `avse batch`"
+            )
         if not file.is_file():
             raise MediaError(f"{file}: is not an ordinary file", "save the stream to a file first")
         empty = file.stat().st_size == 0

@@ -299,8 +299,8 @@ def _warnings(clips: Sequence[ShardClip], settings: PrepareSettings, *, kept: bo
         )
     if kept or settings.seed or settings.test_share < SHARE:
         warnings.append(
-            "people are not divided as `avse mix --split` does by default: give it --pack, or its "
-            "test sets may hold people of the training data"
+            "people are not divided as `avse mix --split` does by default: run `avse mix` with "
+            "--pack, or its test sets may contain people of the training data"
         )
     for split in SPLITS[:3]:
         if not any(clip.split == split for clip in clips):

@@ -195,6 +195,21 @@ def test_names_that_are_no_text_come_out_as_they_are(short: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_a_full_disk_behind_stdout_is_no_defect() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "avse", "models", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("avse: error: cannot write: no space left")
+    assert "Exception ignored" not in done.stderr
+
+
 _PROGRAM = """
 import atexit, sys, types
 import avse.__main__
