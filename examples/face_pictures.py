@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image as Pillow
+from PIL.ImageDraw import Draw
+from PIL.ImageFilter import GaussianBlur
 from torch.nn import functional
 
 from avse.errors import MediaError
 from avse.faces.detect import Box, FaceBackend, FaceLandmarks, open_backend
-from avse.faces.lips import POINTS, fit_head
+from avse.faces.lips import INNER, OUTER, POINTS, fit_head
 from avse.faces.mesh_points import LIPS, RIGID, SHAPE, USED
 from avse.faces.native_backend import square
 from avse.media import read_frames
@@ -35,6 +37,9 @@ SIDE_PX, SIDE = 160, 2.0
 
 LARGEST, LOOK_EVERY = 800, 60
 """Longer side of the video for labelling in pixels; frames from one face detection to the next."""
+
+_RINGS = slice(OUTER), slice(OUTER, OUTER + INNER)
+"""Indices of the points of the outer and of the inner lip contour."""
 
 _LEAST_PRESENCE, _LEAST_SCALE = 0.8, 5.0
 _RARE, _RARE_MOST = 0.5, 8.0
@@ -237,13 +242,65 @@ def twice(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     return np.repeat(values, 2, axis=0).astype(np.float64)
 
 
-def cut_out(pictures: Grey, affine: Doubles, pixels: int) -> torch.Tensor:
+def grid(pixels: int) -> Doubles:
+    """(1, pixels * pixels, 2) centres of the pixels, row by row, in coordinates from -1 to 1."""
+    steps = (np.arange(pixels) * 2 + 1) / pixels - 1
+    places: Doubles = np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2)
+    return places
+
+
+class Warp:
+    """Smooth random displacements, which make the mouths of more people from those of a few.
+
+    A displacement is a sum of plane waves in the coordinates of a part, -1 to 1. Both pictures of a
+    pair have the same.
+
+    Args:
+        pairs: number of pairs.
+        size: standard deviation of the height of a wave of length 2 pi.
+        dice: random generator.
+    """
+
+    waves, fastest = 4, 3.0
+
+    def __init__(self, pairs: int, size: float, dice: np.random.Generator) -> None:
+        shape = (pairs, self.waves)
+        length = dice.uniform(0.8, self.fastest, shape)
+        angle = dice.uniform(0, 2 * np.pi, shape)
+        self._waves = twice(np.stack([np.cos(angle), np.sin(angle)], -1) * length[..., None])
+        self._phases = twice(dice.uniform(0, 2 * np.pi, shape))
+        # Waves that are twice as fast are half as high: no part of a picture folds.
+        self._heights = twice(dice.normal(0, size, (*shape, 2)) / length[..., None])
+
+    def at(self, places: Doubles) -> Doubles:
+        """(n, k, 2) displacements at (n, k, 2) places."""
+        angles = places @ self._waves.transpose(0, 2, 1) + self._phases[:, None]
+        return np.asarray(np.sin(angles) @ self._heights)
+
+    def everywhere(self, pixels: int) -> Doubles:
+        """(n, pixels * pixels, 2) displacements at all pixels of a part, interpolated."""
+        few = pixels // 4
+        coarse = torch.from_numpy(self.at(grid(few)).reshape(-1, few, few, 2).astype(np.float32))
+        size = (pixels, pixels)
+        fine = functional.interpolate(coarse.permute(0, 3, 1, 2), size, mode="bilinear")
+        return fine.permute(0, 2, 3, 1).reshape(len(fine), -1, 2).numpy().astype(np.float64)
+
+    def inverse(self, places: Doubles) -> Doubles:
+        """(n, k, 2) places after the warp of what is at these places before it."""
+        seen = places
+        for _ in range(6):
+            seen = places - self.at(seen)
+        return seen
+
+
+def cut_out(pictures: Grey, affine: Doubles, pixels: int, warp: Warp | None = None) -> torch.Tensor:
     """Crop parts of pictures.
 
     Args:
         pictures: (n, 160, 160) uint8.
         affine: (n, 2, 3) maps from coordinates of the part, -1 to 1, to pixels of the picture.
         pixels: side of the result.
+        warp: displacements in the part.
 
     Returns:
         (n, 1, pixels, pixels) float32, 0 to 255.
@@ -251,12 +308,13 @@ def cut_out(pictures: Grey, affine: Doubles, pixels: int) -> torch.Tensor:
     half = SIDE_PX / 2
     theta = affine / half
     theta[:, :, 2] -= 1
-    size = (len(pictures), 1, pixels, pixels)
-    grid = functional.affine_grid(
-        torch.from_numpy(theta.astype(np.float32)), list(size), align_corners=False
-    )
+    places = grid(pixels)
+    if warp is not None:
+        places = places + warp.everywhere(pixels)
+    places = places @ theta[:, :, :2].transpose(0, 2, 1) + theta[:, None, :, 2]
+    where = torch.from_numpy(places.reshape(-1, pixels, pixels, 2).astype(np.float32))
     grey = torch.from_numpy(pictures.astype(np.float32))[:, None]
-    return functional.grid_sample(grey, grid, align_corners=False)
+    return functional.grid_sample(grey, where, align_corners=False)
 
 
 def turned(angle: Doubles) -> Doubles:
@@ -299,6 +357,8 @@ class Variation:
         noise: largest standard deviation of the noise, in grey levels; half of the pairs have some.
         compressed: share that is compressed with JPEG.
         quality: range of the JPEG quality.
+        painted: share in which the lips are made lighter or darker, as with and without make-up;
+            in the same share, independently, the skin around them is (stubble, beards).
     """
 
     small: float
@@ -308,6 +368,7 @@ class Variation:
     noise: float
     compressed: float
     quality: tuple[int, int]
+    painted: float = 0.0
 
     def spoil(
         self, x: torch.Tensor, lips: Floats, dice: np.random.Generator
@@ -331,6 +392,8 @@ class Variation:
         visible = np.ones(lips.shape[:2], np.float32)
         for pair in np.flatnonzero(dice.random(pairs) < self.covered):
             self._cover(x, lips, visible, int(pair), dice)
+        if self.painted:
+            self._paint(x, lips, dice)
         x = self._light(x, dice)
         for row in np.flatnonzero(twice(dice.random(pairs)) < self.compressed):
             buffer = io.BytesIO()
@@ -359,6 +422,38 @@ class Variation:
             x[row, 0] = torch.where(torch.from_numpy(inside), patch, x[row, 0])
             at = ((lips[row] + 1) / 2 * pixels).round().astype(int).clip(0, pixels - 1)
             visible[row] *= ~inside[at[:, 1], at[:, 0]]
+
+    def _paint(self, x: torch.Tensor, lips: Floats, dice: np.random.Generator) -> None:
+        """Make lips, or the skin around them, lighter or darker, the same in both pictures."""
+        pairs, pixels = len(x) // 2, x.shape[-1]
+        of_lips, of_skin = (dice.random(pairs) < self.painted for _ in range(2))
+        for pair in np.flatnonzero(of_lips | of_skin):
+            shade = np.exp(dice.normal(0, 0.2)) if of_lips[pair] else 1.0
+            grain = np.zeros((pixels, pixels), np.float32)
+            if of_skin[pair]:
+                coarse = torch.from_numpy(dice.standard_normal((1, 1, 5, 5), np.float32))
+                side = int(dice.integers(16, pixels + 1))
+                fine = torch.from_numpy(dice.standard_normal((1, 1, side, side), np.float32))
+                both = [
+                    functional.interpolate(each, (pixels, pixels), mode="bilinear")[0, 0]
+                    for each in (coarse, fine)
+                ]
+                depth = dice.uniform(0, 0.25, 2)
+                grain = (both[0] * depth[0] + both[1] * depth[1] - depth.sum() / 2).numpy()
+            for row in (2 * int(pair), 2 * int(pair) + 1):
+                drawn = Pillow.new("L", (pixels, pixels))
+                rings = [(lips[row, at] + 1) / 2 * pixels for at in _RINGS]
+                pen = Draw(drawn)
+                pen.polygon([tuple(point) for point in rings[0].tolist()], fill=255)
+                inner = Pillow.new("L", (pixels, pixels))
+                Draw(inner).polygon([tuple(point) for point in rings[1].tolist()], fill=255)
+                outer, open_mouth = (
+                    np.asarray(each.filter(GaussianBlur(1.0)), np.float32) / 255
+                    for each in (drawn, inner)
+                )
+                change = 1 + (shade - 1) * (outer - open_mouth).clip(0, 1)
+                change = change * np.exp(np.minimum(grain, 0.2) * (1 - outer))
+                x[row, 0] *= torch.from_numpy(change.astype(np.float32))
 
     def _light(self, x: torch.Tensor, dice: np.random.Generator) -> torch.Tensor:
         """Change the gamma, add a gradient of brightness, and add noise."""

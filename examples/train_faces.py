@@ -10,7 +10,7 @@ in VIDEOS are another corpus. `train` trains both networks on these pictures and
 held-out corpora are used for evaluation only. `avse/faces/native_backend.py` describes the inputs
 and outputs of the networks, and `face_pictures.py` the augmentation.
 
-The shipped networks were trained this way on 52,000 pairs of frames of 65 people, in 28 and 24
+The shipped networks were trained this way on 52,000 pairs of frames of 65 people, in 28 and 40
 minutes of one CPU core; see pretrained/MODEL_CARD.md. To use other networks, put them into
 `pretrained/` and their SHA-256 into its index.json. The licence of the videos also applies to the
 networks that are trained on them.
@@ -38,6 +38,7 @@ from face_pictures import (
     Labels,
     Picker,
     Variation,
+    Warp,
     cut_out,
     label,
     mirrored,
@@ -170,6 +171,27 @@ class MouthNetwork(nn.Module):
         return points, y[:, POINTS * 3 :]
 
 
+class Symmetric(nn.Module):
+    """A `MouthNetwork` that averages over a picture and its mirror image, which reduces noise."""
+
+    places: Tensor
+    signs: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("places", torch.from_numpy(LIPS_MIRRORED))
+        self.register_buffer("signs", torch.tensor([-1.0, 1.0, 1.0]))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `MouthNetwork.forward`."""
+        points, visible = self.network(torch.cat([x, x.flip(-1)]))
+        points = points.reshape(2, -1, POINTS, 3)
+        visible = visible.reshape(2, -1, POINTS)
+        mirrored = points[1, :, self.places] * self.signs
+        return (points[0] + mirrored) / 2, (visible[0] + visible[1, :, self.places]) / 2
+
+
 # -- the tasks -------------------------------------------------------------------------------------
 
 
@@ -259,6 +281,10 @@ class FaceTask:
         loss: Tensor = 10 * distances + 0.3 * (there + (hidden * face[:, None]).mean())
         return loss
 
+    def finished(self, network: nn.Module) -> nn.Module:
+        """The network to ship."""
+        return network
+
     def lips(self, network: nn.Module, rows: Integers) -> tuple[Floats, Floats]:
         """Estimated and true lips of labelled pictures, (n, 43, 3), in eye distances."""
         half = MARGIN / SIDE * SIDE_PX / 2
@@ -275,7 +301,8 @@ class MouthTask:
 
     name, rate, pixels = "avse-mouth", 9e-4, MOUTH_PX
     outputs = ("lips", "visible")
-    variation = Variation(0.2, 14, 0.15, 0.5, 8.0, 0.25, (15, 70))
+    variation = Variation(0.2, 14, 0.15, 0.5, 8.0, 0.25, (15, 70), painted=0.3)
+    warped = 0.05
 
     def __init__(self, labels: Labels, shares: dict[str, float], pairs: int = 64) -> None:
         mean = labels.lips[labels.good & np.isin(labels.corpora, list(shares))].mean(axis=0)
@@ -303,9 +330,18 @@ class MouthTask:
         places[:, 3] += lean
         affine = mouth_square(places, shift, size)
         affine[:, :, :2] /= stretch[:, None]
-        x = cut_out(pictures, affine, MOUTH_PX)
-        flat = (lips[..., :2] - [0, MOUTH_DOWN]) / (MOUTH_SIDE / 2)  # of a frontal head
-        x, visible = self.variation.spoil(x, flat.astype(np.float32), dice)
+        warp = Warp(n, self.warped, dice)
+        x = cut_out(pictures, affine, MOUTH_PX, warp)
+        points: Doubles = self._labels.points[rows, :POINTS, :2].astype(np.float64)
+        points[flip, :, 0] = SIDE_PX - points[flip, :, 0]
+        points[flip] = points[flip][:, LIPS_MIRRORED]
+        whole, middle = affine[:, :, :2], affine[:, None, :, 2]
+        straight = np.matmul(points - middle, np.linalg.inv(whole).transpose(0, 2, 1))
+        seen = warp.inverse(straight)
+        # What moves across the picture moves further across a head that is turned.
+        per_unit = np.stack([1 / np.cos(places[:, 4]).clip(0.5), np.ones(2 * n)], -1)
+        lips[..., :2] += (seen - straight) * (MOUTH_SIDE / 2 * size[:, None] * per_unit)[:, None]
+        x, visible = self.variation.spoil(x, seen.astype(np.float32), dice)
         return standard(x, CONTRAST), torch.from_numpy(lips), torch.from_numpy(visible)
 
     def loss(self, dice: np.random.Generator) -> Tensor:
@@ -322,6 +358,10 @@ class MouthTask:
         hidden = functional.binary_cross_entropy_with_logits(seen, visible)
         loss: Tensor = 20 * distances + 0.1 * hidden
         return loss
+
+    def finished(self, network: nn.Module) -> nn.Module:
+        """The network to ship."""
+        return Symmetric(network)
 
     def lips(self, network: nn.Module, rows: Integers) -> tuple[Floats, Floats]:
         """Estimated and true lips of labelled pictures, (n, 43, 3), in eye distances."""
@@ -382,10 +422,10 @@ def train(
         optimiser.step()
         average.update_parameters(network)
         if (step + 1) % max(1, steps // 10) == 0:
-            said = report(average.module.eval())
+            said = report(task.finished(average.module.eval()))
             took = time.monotonic() - began
             print(f"{step + 1} steps, {took:.0f} s, loss {loss.item():.3f}{said}", flush=True)
-    return average.module.eval()
+    return task.finished(average.module.eval()).eval()
 
 
 def _blended(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
@@ -478,7 +518,7 @@ def main() -> None:
         help="how often a corpus is drawn, 1 if it is not named",
     )  # fmt: skip
     training.add_argument("--face-steps", type=int, default=6500)
-    training.add_argument("--mouth-steps", type=int, default=10_400)
+    training.add_argument("--mouth-steps", type=int, default=16_000)
     training.add_argument("--judged", type=int, default=2500, help="pictures of a corpus")
     training.add_argument("--bfloat16", action="store_true", help="for CPUs that have it")
     training.add_argument("--seed", type=int, default=0)

@@ -71,7 +71,7 @@ def test_networks_take_and_give_what_the_shipped_ones_do(tmp_path: Path) -> None
     mean = torch.randn(43, 3)
     for task, network in (
         (train_faces.FaceTask, train_faces.FaceNetwork().eval()),
-        (train_faces.MouthTask, train_faces.MouthNetwork(mean).eval()),
+        (train_faces.MouthTask, train_faces.Symmetric(train_faces.MouthNetwork(mean)).eval()),
     ):
         path = tmp_path / f"{task.name}.onnx"
         train_faces.export(task, network, path)
@@ -92,6 +92,33 @@ def test_a_mirror_image_has_the_same_points() -> None:
 
     for places in (LIPS_MIRRORED, MIRRORED):
         np.testing.assert_array_equal(places[places], np.arange(len(places)))
+
+
+def test_lips_of_a_mirror_image_are_mirrored() -> None:
+    """The shipped mouth network prefers neither side."""
+    from train_faces import LIPS_MIRRORED
+
+    crops = np.random.default_rng(0).standard_normal((2, 1, 64, 64)).astype(np.float32)
+    mouth = open_onnx("avse-mouth", 1)
+    lips, visible = mouth.run(None, {"crops": crops})
+    mirrored, seen = mouth.run(None, {"crops": np.ascontiguousarray(crops[..., ::-1])})
+    wanted = lips[:, LIPS_MIRRORED] * np.float32([-1, 1, 1])
+    np.testing.assert_allclose(mirrored, wanted, atol=1e-5)
+    np.testing.assert_allclose(seen, visible[:, LIPS_MIRRORED], atol=1e-4)
+
+
+def test_a_warp_moves_points_with_the_picture() -> None:
+    """What a warped picture shows at `inverse(p)` is what the picture shows at p."""
+    from face_pictures import Warp
+
+    dice = np.random.default_rng(0)
+    warp = Warp(3, 0.05, dice)
+    places = dice.uniform(-0.8, 0.8, (6, 43, 2))
+    seen = warp.inverse(places)
+    np.testing.assert_allclose(seen + warp.at(seen), places, atol=1e-3)
+    assert np.abs(seen - places).max() > 0.01
+    moved = warp.at(places[:1].repeat(6, 0))
+    np.testing.assert_array_equal(moved[::2], moved[1::2])  # both pictures of a pair
 
 
 def test_nothing_to_learn_from(tmp_path: Path) -> None:
