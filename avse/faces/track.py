@@ -88,8 +88,7 @@ _MANY = 256
 
 
 _AHEAD = 12
-"""Number of frames in which faces are detected ahead of tracking: tracking goes on while the
-detector is busy."""
+"""Number of frames in which faces are detected ahead of tracking, which then seldom waits."""
 
 
 class FaceTracker:
