@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from avse.diarization.who import Activity as Activity
     from avse.diarization.who import who as who
     from avse.errors import AvseError as AvseError
-    from avse.models.weights import load as load_network  # noqa: F401
+    from avse.inference.networks import open_network as load_network  # noqa: F401
     from avse.scene.scene import Scene as Scene
     from avse.scene.scene import look as look
     from avse.separation.separator import Block as Block
@@ -35,7 +35,7 @@ _HOME = {
     "Separation": ("avse.separation.separator", "Separation"),
     "Separator": ("avse.separation.separator", "Separator"),
     "Settings": ("avse.settings", "Settings"),
-    "load_network": ("avse.models.weights", "load"),
+    "load_network": ("avse.inference.networks", "open_network"),
     "look": ("avse.scene.scene", "look"),
     "separate": ("avse.separation.separator", "separate"),
     "shipped_models": ("avse.utils.shipped", "shipped"),

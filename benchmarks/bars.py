@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from avse.evaluation.statistics import interval
-from avse.inference.offscreen_weights import load_offscreen
+from avse.inference.offscreen_weights import load_offscreen_modules
 from avse.models.network import AVSENet
 from avse.models.weights import load
 from avse.settings import Settings
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--mixtures", type=int, default=100)
     parser.add_argument("--enrolled", action="store_true", help="only with and without voiceprints")
     args = parser.parse_args()
-    network = load(args.model).eval()
+    network = load(args.model)
     if args.enrolled:
         enrolled(network, args.packs, args.split, args.mixtures)
         return
@@ -145,7 +145,7 @@ def enrolled(network: AVSENet, packs: list[Path], split: str | None, mixtures: i
     """Evaluate the network with and without voiceprints."""
     if not network.spec.enrolment:
         raise SystemExit("this network does not take voiceprints")
-    enroller = Enroller(load_offscreen(Settings.offscreen_model).voiceprint)
+    enroller = Enroller(load_offscreen_modules(Settings.offscreen_model)[1])
     plain = FaceSettings(jitter=0, absent=0, lost=0)
     for pack in packs:
         mixer = TalkingMixer(

@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--mixtures", type=int, default=60)
     parser.add_argument("--snr", type=float, default=0.0, help="dB")
     args = parser.parse_args()
-    network = load(args.model).eval()
+    network = load(args.model)
     denoise = rnnoise()
     noise = PackedSounds([str(args.noise)], "all")
     settings = mixing(voices=(1.0,), noise_probability=1.0, snr_db=(args.snr, args.snr))

@@ -34,9 +34,8 @@ from avse.dsp.stft import SAMPLE_RATE
 from avse.faces.lips import POINTS, RATE_HZ, LipSequence
 from avse.inference.activity_features import NEAR
 from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.networks import SeparationNetwork, open_network
 from avse.inference.voice_activity import speaking
-from avse.models.network import AVSENet
-from avse.models.weights import load
 from avse.settings import Settings
 from avse.sync.measuring import conclude, gather
 from avse.sync.result import in_step
@@ -107,7 +106,7 @@ class Stage:
 
     def __init__(
         self,
-        network: AVSENet,
+        network: SeparationNetwork,
         clips: TalkingClips,
         noise: SoundClips | None,
         voices: SoundClips | None,
@@ -280,7 +279,7 @@ def main() -> None:
     parser.add_argument("--model", default=Settings.model)
     parser.add_argument("--count", type=int, default=40, help="scenes of each kind and length")
     given = parser.parse_args()
-    network = load(given.model, device="cpu").eval()
+    network = open_network(given.model)
     noise = None if given.noise is None else PreparedPack(given.noise).sound()
 
     def stage(path: Path, training: bool) -> Stage:

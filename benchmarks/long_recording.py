@@ -93,8 +93,8 @@ def parts(path: Path, seconds: float, faces: str) -> Iterator[tuple[str, float]]
     """Measure the processor time of each part, divided by the length of the recording."""
     from avse.dsp.stft import SAMPLE_RATE
     from avse.inference.mask_estimator import MaskEstimator
+    from avse.inference.networks import open_network
     from avse.media import AudioReader, StemWriter, probe, read_frames
-    from avse.models.weights import load
     from avse.scene.scene import look
     from avse.settings import Settings
 
@@ -107,7 +107,7 @@ def parts(path: Path, seconds: float, faces: str) -> Iterator[tuple[str, float]]
     began = time.process_time()
     scene = look(path, settings)
     yield "faces (beyond decoding)", (time.process_time() - began - decode) / seconds
-    network = load(settings.model)
+    network = open_network(settings.model)
     lips = [person.lips for person in scene.people]
     estimator = MaskEstimator(network, lips, window_s=settings.window_s, overlap=settings.overlap)
     began = time.process_time()

@@ -12,17 +12,17 @@ content of sound and lips does not change the time. Prints processor seconds per
 from __future__ import annotations
 
 import argparse
+import os
 import time
 
 import numpy as np
-import torch
 
 from avse.dsp.stft import BINS, FRAME_RATE, SAMPLE_RATE, VIDEO_RATE
 from avse.faces.lips import POINTS, LipSequence
 from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.networks import open_network
 from avse.inference.offscreen_weights import load_offscreen
 from avse.inference.speaker_tracking import SpeakerTracker
-from avse.models.weights import load
 from avse.settings import Settings
 
 SECONDS = 60
@@ -34,21 +34,22 @@ def main() -> None:
     parser.add_argument("-m", "--model", default=Settings.model)
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2])
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    network, offscreen = load(args.model).eval(), load_offscreen(Settings.offscreen_model)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    network, offscreen = open_network(args.model), load_offscreen(Settings.offscreen_model)
     rng = np.random.default_rng(0)
     sound = rng.normal(0, 0.1, (SECONDS, 1, SAMPLE_RATE)).astype(np.float32)
     windows = round(SECONDS / (Settings.window_s * (1 - Settings.overlap)))
     video, fine = (round(Settings.window_s * rate) for rate in (VIDEO_RATE, FRAME_RATE))
     for people in args.people:
-        spectrum = torch.randn(1, BINS, fine, dtype=torch.complex64)
-        shape = (1, people, network.spec.lip_components, video)
-        components, seen = torch.randn(shape), torch.ones(1, people, video)
-        with torch.inference_mode():
-            network(spectrum, components, seen)
-            began = time.process_time()
-            for _ in range(windows):
-                network(spectrum, components, seen)
+        parts = rng.normal(size=(2, BINS, fine))
+        spectrum = np.asarray(parts[0] + 1j * parts[1], np.complex64)
+        size = (people, network.spec.lip_components, video)
+        components = rng.normal(size=size).astype(np.float32)
+        seen = np.ones((people, video), np.float32)
+        network.estimate(spectrum, components, seen)
+        began = time.process_time()
+        for _ in range(windows):
+            network.estimate(spectrum, components, seen)
         alone = time.process_time() - began
         frames = SECONDS * VIDEO_RATE
         points = rng.normal(0, 0.01, (people, frames, POINTS, 3)).astype(np.float32)

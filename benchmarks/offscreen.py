@@ -22,12 +22,11 @@ from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.inference.gate import gated
 from avse.inference.mask_applier import MaskApplier
 from avse.inference.mask_estimator import MaskEstimator
-from avse.inference.offscreen import Offscreen
+from avse.inference.networks import SeparationNetwork, open_network
+from avse.inference.offscreen import OffscreenNetworks
 from avse.inference.offscreen_weights import load_offscreen
 from avse.inference.speaker_tracking import SpeakerTracker
 from avse.metrics.si_sdr import si_sdr
-from avse.models.network import AVSENet
-from avse.models.weights import load
 from avse.settings import Settings
 from avse.training.data import PackedSounds
 from avse.training.mixing import set_level
@@ -112,7 +111,7 @@ def draw(
 
 
 def separated(
-    network: AVSENet, offscreen: Offscreen, mixture: FloatArray, lips: FloatArray
+    network: SeparationNetwork, offscreen: OffscreenNetworks, mixture: FloatArray, lips: FloatArray
 ) -> FloatArray:
     """Separate a mixture: (3, samples), the visible person, the narrator and the crowd."""
     usual = Settings()
@@ -139,7 +138,7 @@ def main() -> None:
     parser.add_argument("--model", default=Settings.model)
     parser.add_argument("--offscreen-model", default=Settings.offscreen_model)
     given = parser.parse_args()
-    network, offscreen = load(given.model), load_offscreen(given.offscreen_model)
+    network, offscreen = open_network(given.model), load_offscreen(given.offscreen_model)
     speech, noises = (PackedSounds([str(pack)], "test") for pack in (given.speech, given.noise))
     for pack in given.packs:
         cast = Cast(pack, tuple(given.splits))

@@ -22,12 +22,11 @@ from scenes import Cast, face, silenced, told
 from avse.data.clips import SAMPLES_PER_FRAME
 from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE
 from avse.inference.engine import Engine
-from avse.inference.offscreen import Offscreen
+from avse.inference.networks import SeparationNetwork, open_network
+from avse.inference.offscreen import OffscreenNetworks
 from avse.inference.offscreen_weights import load_offscreen
 from avse.inference.sound import ArraySound
-from avse.models.network import AVSENet
 from avse.models.presence import REACH
-from avse.models.weights import load
 from avse.settings import Settings
 from avse.types import FloatArray
 
@@ -83,7 +82,9 @@ WAYS = {
 }
 
 
-def answers(network: AVSENet, offscreen: Offscreen, made: Scene) -> dict[str, FloatArray]:
+def answers(
+    network: SeparationNetwork, offscreen: OffscreenNetworks, made: Scene
+) -> dict[str, FloatArray]:
     """Setting -> the stems of A and B, (2, samples)."""
     faces = [face(lips, seen) for lips, seen in made.faces]
     sound = ArraySound(made.mixture[None], SAMPLE_RATE)
@@ -121,7 +122,7 @@ def main() -> None:
     parser.add_argument("--model", default=Settings.model)
     parser.add_argument("--offscreen-model", default=Settings.offscreen_model)
     given = parser.parse_args()
-    network, offscreen = load(given.model), load_offscreen(given.offscreen_model)
+    network, offscreen = open_network(given.model), load_offscreen(given.offscreen_model)
     for pack in given.packs:
         cast = Cast(pack, tuple(given.splits))
         print(f"\n{pack.name}: {len(cast.people)} people")

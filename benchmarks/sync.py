@@ -25,9 +25,8 @@ from scipy.optimize import minimize
 
 from avse.dsp.stft import SAMPLE_RATE
 from avse.faces.lips import RATE_HZ, LipSequence
+from avse.inference.networks import SeparationNetwork, open_network
 from avse.media import AudioReader
-from avse.models.network import AVSENet
-from avse.models.weights import load
 from avse.scene.scene import look
 from avse.settings import Settings
 from avse.sync.certainty import describe
@@ -128,7 +127,7 @@ def main() -> None:
     rng = np.random.default_rng(asked.seed)
     paths = [p for c in asked.clips for p in (sorted(c.rglob("*.m*")) if c.is_dir() else [c])]
     clips = [read_clip(path) for path in paths]
-    network = load(asked.model)
+    network = open_network(asked.model)
     trials: Trials = defaultdict(list)
     for turn in range(asked.shifts):
         for clip in joined(clips, asked.join, rng):
@@ -144,7 +143,7 @@ def main() -> None:
 
 
 def one_trial(
-    network: AVSENet, lips: dict[int, LipSequence], sound: FloatArray, late_ms: int
+    network: SeparationNetwork, lips: dict[int, LipSequence], sound: FloatArray, late_ms: int
 ) -> tuple[float, ...]:
     """Measure an offset: error in ms, confidence, its two features, offset and drift in ms."""
     # Whole video frames shift the lips; the rest cuts the beginning of the sound.

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avse.inference.offscreen_weights import load_offscreen
+from avse.inference.offscreen_weights import load_offscreen_modules
 from avse.settings import Settings
 from avse.training.compute import Compute
 from avse.training.data import EVERYBODY, PackedSounds
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.2, help="of each sound")
     parser.add_argument("--offscreen-model", default=Settings.offscreen_model)
     given = parser.parse_args()
-    voiceprint = load_offscreen(given.offscreen_model).voiceprint
+    voiceprint = load_offscreen_modules(given.offscreen_model)[1]
     speech = PackedSounds([str(given.speech)], given.split)
     noise = PackedSounds([str(given.noise)], EVERYBODY)
     for name, tilt_db, rooms in (("as recorded", 0.0, 0.0), ("other microphones", 6.0, 0.3)):

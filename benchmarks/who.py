@@ -34,11 +34,10 @@ from avse.evaluation.testset import TestSet, open_test_set
 from avse.faces.detect import open_backend
 from avse.faces.lips import RATE_HZ
 from avse.inference.engine import Engine
+from avse.inference.networks import SeparationNetwork, open_network
 from avse.inference.voice_activity import lips_only, speaking
 from avse.metrics import Score, measure, silent_level
 from avse.mixtures.items import Item
-from avse.models.network import AVSENet
-from avse.models.weights import load
 from avse.scene.scene import Scene, look
 from avse.separation.separator import Separation
 from avse.settings import Settings
@@ -178,7 +177,7 @@ def separated(
     test_set: TestSet,
     item: Item,
     scene: Scene,
-    network: AVSENet,
+    network: SeparationNetwork,
     scores: dict[str, dict[str, list[Score]]],
 ) -> list[str]:
     """Score the stems with and without the gate; returns the mixture's id for each stem."""
@@ -231,7 +230,7 @@ def main() -> None:
     given = parser.parse_args()
     test_set = open_test_set(given.set)
     settings = Settings(model=given.model)
-    network, backend = load(given.model, device="cpu").eval(), open_backend(settings.faces)
+    network, backend = open_network(given.model), open_backend(settings.faces)
     results: dict[str, list[Judged]] = {}
     voices: dict[str, dict[str, list[Score]]] = {}
     groups: list[str] = []

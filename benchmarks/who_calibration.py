@@ -27,9 +27,8 @@ from avse.diarization.segments import LOUD_DB, Flags, tidied
 from avse.faces.lips import POINTS, LipSequence
 from avse.inference.activity_features import AGREEMENT, HEAD, LEVEL, MOTION
 from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.networks import SeparationNetwork, open_network
 from avse.inference.voice_activity import AUDIO_VISUAL, LIPS_ONLY_MESH, Calibration
-from avse.models.network import AVSENet
-from avse.models.weights import load
 from avse.settings import Settings
 from avse.training.mixing import set_level
 from avse.types import FloatArray
@@ -99,7 +98,10 @@ def speaking(sound: FloatArray) -> Flags:
 
 
 def scene(
-    rng: np.random.Generator, network: AVSENet, clips: TalkingClips, noise: SoundClips | None
+    rng: np.random.Generator,
+    network: SeparationNetwork,
+    clips: TalkingClips,
+    noise: SoundClips | None,
 ) -> Seen:
     """Draw a scene, and compute the features of `avse who`."""
     people: dict[str, list[int]] = {}
@@ -128,7 +130,11 @@ def scene(
 
 
 def scenes(
-    network: AVSENet, packs: list[TalkingClips], noise: SoundClips | None, count: int, seed: int
+    network: SeparationNetwork,
+    packs: list[TalkingClips],
+    noise: SoundClips | None,
+    count: int,
+    seed: int,
 ) -> Seen:
     """Draw scenes from each pack in turn."""
     drawn = [
@@ -177,7 +183,7 @@ def main() -> None:
     parser.add_argument("--model", default=Settings.model)
     parser.add_argument("--count", type=int, default=120, help="scenes to fit to")
     given = parser.parse_args()
-    network = load(given.model, device="cpu").eval()
+    network = open_network(given.model)
     noise = None if given.noise is None else PreparedPack(given.noise).sound()
     training = [PreparedPack(path).talking("train") for path in given.train]
     seen = scenes(network, training, noise, given.count, 1)

@@ -22,10 +22,9 @@ from avse.evaluation.statistics import summarise
 from avse.evaluation.testset import TestSet, open_test_set
 from avse.evaluation.word_errors import word_error_rate
 from avse.faces.detect import FaceBackend, open_backend
+from avse.inference.networks import SeparationNetwork, open_network
 from avse.metrics import Score
 from avse.mixtures.items import Item
-from avse.models.network import AVSENet
-from avse.models.weights import load
 from avse.separation.separator import separate
 from avse.settings import Settings
 from avse.transcription.transcribers import Transcriber
@@ -58,7 +57,11 @@ def hear(path: Path, recogniser: Transcriber) -> str:
 
 
 def separated(
-    test_set: TestSet, item: Item, network: AVSENet, backend: FaceBackend, recogniser: Transcriber
+    test_set: TestSet,
+    item: Item,
+    network: SeparationNetwork,
+    backend: FaceBackend,
+    recogniser: Transcriber,
 ) -> list[str]:
     """Transcribe each person's stem, from left to right."""
     try:
@@ -84,7 +87,7 @@ def main() -> None:
     given = parser.parse_args()
     recogniser = open_for_subtitles(given.recogniser, option="the recogniser")
     test_set = open_test_set(given.set)
-    network, backend = load(given.model, device="cpu").eval(), open_backend(Settings.faces)
+    network, backend = open_network(given.model), open_backend(Settings.faces)
     rates: dict[str, list[Score]] = {"mixture": [], "avse separate": [], "clean voice": []}
     groups: list[str] = []
     for item in test_set.manifest.items[: given.count]:

@@ -22,7 +22,7 @@ from avse.utils.fingerprint import sha256
 
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
-    from avse.models.network import AVSENet
+    from avse.inference.networks import SeparationNetwork
 
 
 _TRIAL_S = 3.0
@@ -156,7 +156,7 @@ class TaskRunner:
         for name in ("GLOG_minloglevel", "TF_CPP_MIN_LOG_LEVEL", "ABSL_MIN_LOG_LEVEL"):
             os.environ.setdefault(name, "3")
         self._device = device
-        self._networks: dict[str, AVSENet] = {}
+        self._networks: dict[str, SeparationNetwork] = {}
         self._backends: dict[str, FaceBackend] = {}
 
     def __call__(self, task: Any, hook: Hook) -> Probed | Tried | Cleaned | None:
@@ -224,14 +224,16 @@ class TaskRunner:
             mark_of(state, digest), tuple(outputs), len(done.people), done.warnings, corrected
         )
 
-    def _tools(self, request: Request, device: str, hook: Hook) -> tuple[AVSENet, FaceBackend]:
+    def _tools(
+        self, request: Request, device: str, hook: Hook
+    ) -> tuple[SeparationNetwork, FaceBackend]:
         from avse.faces.detect import open_backend
-        from avse.models.weights import load
+        from avse.inference.networks import open_network
 
         settings = request.settings
         if settings.model not in self._networks:
             hook("model", 0.0, None)
-            self._networks[settings.model] = load(settings.model, device=device)
+            self._networks[settings.model] = open_network(settings.model, device=device)
         if settings.faces not in self._backends:
             self._backends[settings.faces] = open_backend(settings.faces, device=device)
         return self._networks[settings.model], self._backends[settings.faces]

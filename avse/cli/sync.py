@@ -124,12 +124,12 @@ def _measure(examined: Examined, settings: Settings, terminal: Terminal) -> tupl
     source = examined.info.path
     with Stages(terminal) as progress:
         progress("model", 0.0, None)
+        from avse.inference.networks import open_network
         from avse.models.device import pick_device
-        from avse.models.weights import load
         from avse.scene.scene import look
         from avse.sync.measuring import measure
 
-        network = load(settings.model, device=pick_device(settings.device))
+        network = open_network(settings.model, device=pick_device(settings.device))
         scene = look(source, settings, progress=progress, examined=examined)
         if scene.offset_ms is not None:
             terminal.note(

@@ -19,10 +19,9 @@ from avse.faces.lips import AnyLips
 from avse.faces.people import Person
 from avse.inference.activity_features import COUNT, NEAR
 from avse.inference.engine import Engine
+from avse.inference.networks import SeparationNetwork, open_network
 from avse.inference.voice_activity import AUDIO_VISUAL, lips_only, speaking
 from avse.models.device import pick_device
-from avse.models.network import AVSENet
-from avse.models.weights import load
 from avse.scene.scene import Examined, Scene, examine, look
 from avse.settings import Settings
 from avse.sync.measuring import measure
@@ -89,7 +88,7 @@ def who(
     rule: Hysteresis | None = None,
     dubbing: bool = False,
     settings: Settings | None = None,
-    network: AVSENet | None = None,
+    network: SeparationNetwork | None = None,
     backend: FaceBackend | None = None,
     progress: Progress = no_progress,
     examined: Examined | None = None,
@@ -131,14 +130,14 @@ def who(
     settings = dataclasses.replace(settings or Settings(), **options)
     examined = examined or examine(path, settings, need_audio=None)
     if network is None:
-        network = load(settings.model, device=pick_device(settings.device))
+        network = open_network(settings.model, device=pick_device(settings.device))
     scene = look(path, settings, progress=progress, backend=backend, examined=examined)
     return listen(scene, network, settings, rule=rule, dubbing=dubbing, progress=progress)
 
 
 def listen(
     scene: Scene,
-    network: AVSENet,
+    network: SeparationNetwork,
     settings: Settings,
     *,
     rule: Hysteresis | None = None,

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from avse.dsp.stft import istft, stft
+from avse.dsp.stft import istft_frames, stft_frames
 from avse.types import ComplexArray, FloatArray
 
 
@@ -172,14 +171,10 @@ class StreamingSTFT:
         if count <= 0:
             return np.zeros((self.buffer.shape[0], bins, 0), np.complex64)
         span = (count - 1) * self.hop + self.window
-        part = torch.from_numpy(np.ascontiguousarray(self.buffer[:, :span]))
-        # torch.stft pads half a window on both sides: frames that touch that padding are dropped.
-        skip = self.window // (2 * self.hop)
-        spectrum = stft(part, window=self.window, hop=self.hop)[..., skip : skip + count]
+        spectrum = stft_frames(self.buffer[:, :span], self.window, self.hop)
         self.buffer = self.buffer[:, count * self.hop :]
         self.frames += count
-        out: ComplexArray = spectrum.numpy()
-        return out
+        return spectrum
 
 
 class StreamingISTFT:
@@ -221,9 +216,10 @@ class StreamingISTFT:
             missing = max(0, count) if last else 0
             return np.zeros((channels, missing), np.float32)
         origin = self.first * self.hop
-        span = until - origin
-        whole = istft(torch.from_numpy(self.tail), span, window=self.window, hop=self.hop)
-        out: FloatArray = whole[:, self.samples - origin :].numpy()
+        whole = istft_frames(self.tail, self.window, self.hop)[:, self.window // 2 :]
+        out = whole[:, self.samples - origin : until - origin]
+        if out.shape[-1] < count:  # no frame reaches that far
+            out = np.pad(out, ((0, 0), (0, count - out.shape[-1])))
         self.samples = until
         # Keep the frames that overlap later samples, and some before them, so that the sum of
         # windows over the next block is complete from its first sample on.

@@ -23,7 +23,7 @@ from avse.utils.sharing import without_folders
 
 if TYPE_CHECKING:
     from avse.evaluation.testset import TestSet
-    from avse.models.network import AVSENet
+    from avse.inference.networks import SeparationNetwork
     from avse.separation.separator import Separator
 
 Hear = Callable[[Path], str]
@@ -210,7 +210,7 @@ def _provenance(
     test_set: TestSet,
     request: Request,
     settings: Settings,
-    network: AVSENet,
+    network: SeparationNetwork,
     digest: str,
 ) -> Provenance:
     manifest = test_set.manifest
@@ -228,7 +228,7 @@ def _provenance(
             "faces": settings.faces,
             "window_s": settings.window_s,
             "overlap": settings.overlap,
-            "device": str(next(network.parameters()).device),
+            "device": network.device,
         },
     )
 

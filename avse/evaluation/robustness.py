@@ -16,8 +16,8 @@ from avse.evaluation.running import separate_item
 from avse.evaluation.statistics import summarise
 from avse.evaluation.testset import NetworkItem
 from avse.faces.lips import RATE_HZ, LipSequence
+from avse.inference.networks import SeparationNetwork
 from avse.metrics import Score, difference, si_sdr_score, wrong_speaker
-from avse.models.network import AVSENet
 from avse.settings import Settings
 from avse.types import FloatArray
 
@@ -193,7 +193,7 @@ def _strangers(items: Sequence[NetworkItem], index: int) -> list[Stranger]:
 
 
 def score_network(
-    network: AVSENet, items: Sequence[NetworkItem], settings: Settings | None = None
+    network: SeparationNetwork, items: Sequence[NetworkItem], settings: Settings | None = None
 ) -> dict[str, list[Score]]:
     """Scores for monitoring training: one of each for every pair of lips.
 
@@ -242,7 +242,7 @@ def summarise_point(
 
 
 def trace(
-    curve: str, network: AVSENet, items: Sequence[NetworkItem], settings: Settings
+    curve: str, network: SeparationNetwork, items: Sequence[NetworkItem], settings: Settings
 ) -> Iterator[dict[str, object]]:
     """All points of a curve that changes the inputs of the network."""
     for point in CURVES[curve].points:

@@ -15,10 +15,10 @@ from avse.evaluation.sounds import write_sound
 from avse.evaluation.testset import NetworkItem, TestSet, network_item
 from avse.faces.people import Person
 from avse.inference.engine import Engine
+from avse.inference.networks import SeparationNetwork
 from avse.inference.sound import ArraySound
 from avse.media import resample
 from avse.mixtures.items import Item
-from avse.models.network import AVSENet
 from avse.separation.separator import Separator
 from avse.settings import Settings
 from avse.types import FloatArray
@@ -99,7 +99,7 @@ def separate_video(separator: Separator, video: Path, item: Item) -> list[FloatA
 
 
 def separate_item(
-    network: AVSENet, item: NetworkItem, settings: Settings | None = None
+    network: SeparationNetwork, item: NetworkItem, settings: Settings | None = None
 ) -> FloatArray:
     """Separate voices with the network from given lips, as `avse separate` does, without a gate.
 

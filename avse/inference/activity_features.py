@@ -11,12 +11,11 @@ for recordings without sound. `NEAR`: the sync score at small offsets, not avera
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
-from avse.dsp.stft import HOPS_PER_VIDEO_FRAME
-from avse.models.network import AVSENet, NetworkOutput, level
+from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, spectrum_level
+from avse.inference.networks import Estimate, SeparationNetwork
+from avse.types import ComplexArray, FloatArray
 
 HEAD, LEVEL, AGREEMENT, MOTION, SEEN = range(5)
 
@@ -39,37 +38,41 @@ _HEAD_FRAMES, _LEVEL_FRAMES, _LONG_FRAMES = 5, 3, 25
 
 
 def find_cues(
-    network: AVSENet, spectrum: Tensor, components: Tensor, seen: Tensor, answer: NetworkOutput
-) -> Tensor:
+    network: SeparationNetwork,
+    spectrum: ComplexArray,
+    components: FloatArray,
+    seen: FloatArray,
+    estimate: Estimate,
+) -> FloatArray:
     """Compute all features of all people in one window.
 
     Args:
-        network: the network that gave `answer`.
-        spectrum: (bins, frames), complex STFT of the mixture.
+        network: the network that gave `estimate`.
+        spectrum: (bins, frames), STFT of the mixture.
         components: (people, components, video frames), the lip components that the network had.
         seen: (people, video frames), 1 where the lips are visible.
-        answer: output of the network for this mixture and all people.
+        estimate: output of the network for this mixture and all people.
 
     Returns:
         (people, COUNT, video frames).
     """
-    voices = answer.complex_mask()[0] * spectrum
-    power = (voices.abs() / level(spectrum[None])).square().mean(dim=1)
-    power = power.reshape(len(power), -1, HOPS_PER_VIDEO_FRAME).mean(dim=-1)
-    loud = 10 * (smoothed(power, _LEVEL_FRAMES) + QUIETEST).log10()
-    heard = network.voice((voices / level(voices)).abs())
-    near = contrast(answer.lips[0], heard, REACH) * network.voice.gain.exp()
+    magnitude = np.abs(estimate.masks * spectrum)
+    power = np.square(magnitude / spectrum_level(spectrum)).mean(axis=1)
+    power = power.reshape(len(power), -1, HOPS_PER_VIDEO_FRAME).mean(axis=-1)
+    loud = 10 * np.log10(smoothed(power, _LEVEL_FRAMES) + QUIETEST)
+    heard = network.voice_embedding(magnitude / spectrum_level(magnitude))
+    near = contrast(estimate.lips, heard, REACH) * network.gain
     one = [
-        smoothed(answer.activity[0], _HEAD_FRAMES),
+        smoothed(estimate.activity, _HEAD_FRAMES),
         loud,
         smoothed(near[:, REACH], _LONG_FRAMES),
         motion(components),
         seen,
     ]
-    return torch.cat([torch.stack(one, dim=1), near], dim=1)
+    return np.concatenate([np.stack(one, axis=1), near], axis=1, dtype=np.float32)
 
 
-def contrast(lips: Tensor, voices: Tensor, reach: int = 0) -> Tensor:
+def contrast(lips: FloatArray, voices: FloatArray, reach: int = 0) -> FloatArray:
     """A/V sync score: similarity of lips and voices at small offsets minus that at large ones.
 
     Args:
@@ -82,12 +85,12 @@ def contrast(lips: Tensor, voices: Tensor, reach: int = 0) -> Tensor:
         (people, 2 · reach + 1, video frames), with offset 0 in the middle.
     """
     lags = [*range(-FARTHEST, -NEAREST), *range(NEAREST + 1, FARTHEST + 1)]
-    apart = torch.stack([voices.roll(lag, dims=-1) for lag in lags]).mean(dim=0)
-    near = [voices.roll(lag, dims=-1) for lag in range(-reach, reach + 1)]
-    return torch.stack([(lips * (voice - apart)).sum(dim=1) for voice in near], dim=1)
+    apart = np.mean([np.roll(voices, lag, axis=-1) for lag in lags], axis=0)
+    near = [np.roll(voices, lag, axis=-1) for lag in range(-reach, reach + 1)]
+    return np.stack([(lips * (voice - apart)).sum(axis=1) for voice in near], axis=1)
 
 
-def motion(components: Tensor) -> Tensor:
+def motion(components: FloatArray) -> FloatArray:
     """Logarithm of the speed of the lips, averaged over a second.
 
     Args:
@@ -96,12 +99,13 @@ def motion(components: Tensor) -> Tensor:
     Returns:
         (people, video frames).
     """
-    steps = functional.pad(components[..., 1:] - components[..., :-1], (1, 0))
-    speed = steps.square().mean(dim=1).sqrt()
-    return (smoothed(speed, _LONG_FRAMES) + STILLEST).log()
+    steps = np.diff(components, axis=-1, prepend=components[..., :1])
+    speed = np.sqrt(np.square(steps).mean(axis=1))
+    return np.asarray(np.log(smoothed(speed, _LONG_FRAMES) + STILLEST), np.float32)
 
 
-def smoothed(x: Tensor, frames: int) -> Tensor:
+def smoothed(x: FloatArray, frames: int) -> FloatArray:
     """Running mean over an odd number of frames: (n, frames); the edge values are repeated."""
-    around = functional.pad(x[:, None], (frames // 2, frames // 2), mode="replicate")
-    return functional.avg_pool1d(around, frames, stride=1)[:, 0]
+    around = np.pad(x, ((0, 0), (frames // 2, frames // 2)), mode="edge")
+    spans = np.lib.stride_tricks.sliding_window_view(around, frames, axis=-1)
+    return np.asarray(spans.mean(axis=-1), np.float32)

@@ -12,10 +12,10 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, VIDEO_RATE
 from avse.errors import UsageError
@@ -25,14 +25,17 @@ from avse.inference.enrolment import Enrolment, enrolled
 from avse.inference.gate import USUAL, gated
 from avse.inference.mask_applier import MaskApplier
 from avse.inference.mask_estimator import MaskBlock, MaskEstimator, audio_begin
-from avse.inference.offscreen import Offscreen
+from avse.inference.networks import SeparationNetwork, as_network, open_network
+from avse.inference.offscreen import OffscreenNetworks
 from avse.inference.offscreen_weights import load_offscreen
 from avse.inference.sound import ArraySound, Sound
 from avse.inference.speaker_tracking import Absence, SpeakerTracker
-from avse.models.network import AVSENet
-from avse.models.weights import load
+from avse.models.device import pick_device
 from avse.settings import Settings
 from avse.types import FloatArray
+
+if TYPE_CHECKING:
+    from avse.models.network import AVSENet
 
 
 def _nobody(frames: int) -> None:
@@ -71,7 +74,8 @@ class Engine:
     """The networks and the settings.
 
     Args:
-        network: in evaluation mode, on its device.
+        network: from `avse.load_network`; or a PyTorch module, in evaluation mode and on its
+            device.
         settings: window, overlap, gate, carry, enrol and the off-screen model are used.
         offscreen: networks for off-screen speech; loaded on first use if not given.
 
@@ -88,11 +92,11 @@ class Engine:
 
     def __init__(
         self,
-        network: AVSENet,
+        network: SeparationNetwork | AVSENet,
         settings: Settings | None = None,
-        offscreen: Offscreen | None = None,
+        offscreen: OffscreenNetworks | None = None,
     ) -> None:
-        self.network, self.settings = network, settings or Settings()
+        self.network, self.settings = as_network(network), settings or Settings()
         self._offscreen = offscreen
 
     @classmethod
@@ -103,21 +107,19 @@ class Engine:
             MissingError: the weights do not exist.
             UsageError: the device cannot be used.
         """
-        from avse.models.device import pick_device
-
         settings = settings or Settings()
-        return cls(load(settings.model, device=pick_device(settings.device)), settings)
+        return cls(open_network(settings.model, device=pick_device(settings.device)), settings)
 
     @property
-    def offscreen(self) -> Offscreen:
+    def offscreen(self) -> OffscreenNetworks:
         """The networks for off-screen speech.
 
         Raises:
             MissingWeightsError: the weights do not exist.
         """
         if self._offscreen is None:
-            device = next(self.network.parameters()).device
-            self._offscreen = load_offscreen(self.settings.offscreen_model, device=str(device))
+            device = self.network.device
+            self._offscreen = load_offscreen(self.settings.offscreen_model, device=device)
         return self._offscreen
 
     def enrol(
@@ -144,7 +146,7 @@ class Engine:
         """
         if not (self.settings.enrol and self.network.spec.enrolment and lips):
             return None
-        settings, size = self.settings, self.offscreen.voiceprint.spec.size
+        settings, size = self.settings, self.offscreen.voiceprint_size
         if size != self.network.spec.enrolment:
             raise UsageError(
                 f"voiceprints of {settings.offscreen_model} have size {size}, and the model takes "
@@ -219,9 +221,8 @@ class Engine:
         frames = max((one.stop for one in lips), default=0)
         out = np.zeros((len(lips), COUNT, max(1, frames)), np.float32)
         estimator = MaskEstimator(self.network, lips, window_s=1.0, overlap=0.0)
-        with torch.inference_mode():
-            components, seen = estimator.lips(0, out.shape[-1])
-            out[:, MOTION], out[:, SEEN] = motion(components[0]).cpu(), seen[0].cpu()
+        components, out[:, SEEN] = estimator.lips(0, out.shape[-1])
+        out[:, MOTION] = motion(components)
         return out
 
     def separate(self, samples: FloatArray, rate_hz: int, lips: Sequence[AnyLips]) -> FloatArray:

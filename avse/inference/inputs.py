@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from avse.faces.lips import AnyLips, Lips, network_motion
-from avse.models.network import AVSENet
+from avse.inference.networks import LipProjection
 from avse.types import FloatArray
 
 
@@ -14,29 +13,26 @@ class LipComponents:
     """Lip components of one person: a few MB per hour in sight.
 
     Args:
-        network: the network, on its device.
+        projection: of the network.
         lips: lips of the person.
 
     Attributes:
         first, stop: range of video frames with lips.
     """
 
-    def __init__(self, network: AVSENet, lips: AnyLips) -> None:
+    def __init__(self, projection: LipProjection, lips: AnyLips) -> None:
         self.first, self.stop = lips.first, lips.stop
-        self.size = network.spec.lip_components
+        self.size = len(projection.components)
         self.stretches: list[tuple[int, FloatArray, FloatArray]] = []
         _, points, _ = Lips(lips.stretches).sightings()
         there = np.ones(len(points), np.bool_)
         moved = network_motion(points, there)
-        device, done = network.visual.mean.device, 0
+        done = 0
         for one in lips.stretches:
             seen = one.seen
             count = int(np.count_nonzero(seen))
-            inputs = torch.from_numpy(moved[done : done + count])[None].to(device)
-            with torch.inference_mode():
-                found = network.visual.project(inputs, torch.ones(1, count, device=device))[0]
             components = np.zeros((self.size, len(seen)), np.float32)
-            components[:, seen] = found.cpu().numpy()
+            components[:, seen] = projection(moved[done : done + count])
             self.stretches.append((one.first, components, seen.astype(np.float32)))
             done += count
 

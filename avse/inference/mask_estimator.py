@@ -12,16 +12,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from avse.dsp.overlap_add import OverlapAdder, StreamingSTFT, WindowPlan, crossfade
 from avse.dsp.stft import BINS, HOP, HOPS_PER_VIDEO_FRAME, VIDEO_RATE, WINDOW
 from avse.faces.lips import AnyLips
 from avse.inference.activity_features import COUNT, find_cues
 from avse.inference.inputs import LipComponents
-from avse.inference.offscreen import Offscreen, OffscreenFeatures, Traces
-from avse.models.network import AVSENet
+from avse.inference.networks import GPUMemoryError, SeparationNetwork
+from avse.inference.offscreen import (
+    OffscreenFeatures,
+    OffscreenNetworks,
+    Traces,
+    offscreen_features,
+)
 from avse.models.presence import REACH, presence
 from avse.types import ComplexArray, FloatArray
 
@@ -50,13 +53,13 @@ class Window:
     """Outputs of the networks for one window.
 
     Attributes:
-        masks: (people, 2, bins, frames), real and imaginary parts.
+        masks: (people, bins, frames).
         cues: (people, cues, video frames).
         offscreen: features of off-screen speech; None if they were not computed.
     """
 
-    masks: Tensor
-    cues: Tensor
+    masks: ComplexArray
+    cues: FloatArray
     offscreen: OffscreenFeatures | None
 
     def followed_by(self, late: Window) -> Window:
@@ -65,8 +68,8 @@ class Window:
         if self.offscreen is not None and late.offscreen is not None:
             offscreen = self.offscreen.followed_by(late.offscreen)
         return Window(
-            torch.cat([self.masks, late.masks], dim=-1),
-            torch.cat([self.cues, late.cues], dim=-1),
+            np.concatenate([self.masks, late.masks], axis=-1),
+            np.concatenate([self.cues, late.cues], axis=-1),
             offscreen,
         )
 
@@ -86,7 +89,8 @@ class Adders:
     def add(self, first: int, window: Window, step: int) -> None:
         """Add a window that begins at video frame `first`; the next begins `step` frames later."""
         hops = HOPS_PER_VIDEO_FRAME
-        _add(self.masks, hops * first, window.masks, hops * step)
+        masks = np.stack([window.masks.real, window.masks.imag], axis=1)
+        _add(self.masks, hops * first, masks, hops * step)
         _add(self.cues, first, window.cues, step)
         if window.offscreen is not None:
             _add(self.shares, hops * first, window.offscreen.shares, hops * step)
@@ -103,18 +107,18 @@ class Adders:
             yield MaskBlock(first, masks, cues, traces)
 
 
-def _add(adder: OverlapAdder, start: int, chunk: Tensor, step: int) -> None:
+def _add(adder: OverlapAdder, start: int, chunk: FloatArray, step: int) -> None:
     """Add the part of a window that was not returned yet."""
     fade = crossfade(chunk.shape[-1], min(step, chunk.shape[-1]))
     begin = max(0, adder.done - start)
-    adder.add(start + begin, chunk[..., begin:].cpu().numpy(), fade[begin:])
+    adder.add(start + begin, chunk[..., begin:], fade[begin:])
 
 
 class MaskEstimator:
     """Runs the network over a recording in windows.
 
     Args:
-        network: the network, in evaluation mode, on its device.
+        network: see `avse.inference.networks`.
         lips: lips of all people in the picture, on the grid whose frame 0 is the first sample of
             the sound.
         window_s: length of a window in seconds.
@@ -131,15 +135,14 @@ class MaskEstimator:
 
     def __init__(
         self,
-        network: AVSENet,
+        network: SeparationNetwork,
         lips: Sequence[AnyLips],
         *,
         window_s: float,
         overlap: float,
-        offscreen: Offscreen | None = None,
+        offscreen: OffscreenNetworks | None = None,
     ) -> None:
         self.network, self.offscreen = network, offscreen
-        self.device = next(network.parameters()).device
         length = max(1, round(window_s * VIDEO_RATE))
         step = max(1, round(length * (1 - overlap)))
         self.plan = WindowPlan(length, step)
@@ -154,7 +157,7 @@ class MaskEstimator:
         Args:
             lips: lips of the same people in the same order.
         """
-        self.people = [LipComponents(self.network, one) for one in lips]
+        self.people = [LipComponents(self.network.projection, one) for one in lips]
 
     def presence(self, start: int, frames: int) -> FloatArray:
         """Visibility of each person, 0..1: (people, frames) from video frame `start` on."""
@@ -187,15 +190,14 @@ class MaskEstimator:
             for start in range(0, frames, step)
         )
 
-    def lips(self, start: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lips (1, people, components, frames) and visibility (1, people, frames) from `start`
-        on."""
+    def lips(self, start: int, frames: int) -> tuple[FloatArray, FloatArray]:
+        """Lips (people, components, frames) and visibility (people, frames) from `start` on."""
         count = self.network.spec.lip_components
-        components = np.zeros((1, len(self.people), count, frames), np.float32)
-        seen = np.zeros((1, len(self.people), frames), np.float32)
+        components = np.zeros((len(self.people), count, frames), np.float32)
+        seen = np.zeros((len(self.people), frames), np.float32)
         for p, person in enumerate(self.people):
-            components[0, p], seen[0, p] = person.window(start, frames)
-        return torch.from_numpy(components).to(self.device), torch.from_numpy(seen).to(self.device)
+            components[p], seen[p] = person.window(start, frames)
+        return components, seen
 
     def masks(self, sound: Iterable[FloatArray], begin: int = 0) -> Iterator[MaskBlock]:
         """Estimate masks, window by window.
@@ -253,37 +255,32 @@ class MaskEstimator:
         frames = spectrum.shape[-1] // HOPS_PER_VIDEO_FRAME
         try:
             return self._estimate(spectrum, start, frames)
-        except torch.cuda.OutOfMemoryError:
+        except GPUMemoryError:
             if frames < 2 * VIDEO_RATE:
                 raise
-            torch.cuda.empty_cache()
             self.halved += 1
             half = frames // 2
             cut = half * HOPS_PER_VIDEO_FRAME
             early = self.estimate(spectrum[:, :cut], start)
             return early.followed_by(self.estimate(spectrum[:, cut:], start + half))
 
-    @torch.inference_mode()
-    def _estimate(self, spectrum: ComplexArray, start: int, frames: int) -> Window:
+    def _estimate(self, mixture: ComplexArray, start: int, frames: int) -> Window:
         """As `estimate`, without halving; the network runs for the people with weight in the
         window."""
         there = self.taking_part(start, frames)
         active = np.flatnonzero(there.any(axis=1))
-        people = len(there)
-        mixture = torch.from_numpy(spectrum).to(self.device)
-        mask = torch.zeros((people, *mixture.shape), dtype=mixture.dtype, device=self.device)
-        cues = torch.zeros((people, COUNT, frames), device=self.device)
+        masks = np.zeros((len(there), *mixture.shape), np.complex64)
+        cues = np.zeros((len(there), COUNT, frames), np.float32)
         if len(active):
-            components, seen = (part[:, active] for part in self.lips(start, frames))
-            present = torch.from_numpy(there[active])[None].to(self.device)
-            known = None
-            if self.voices is not None:
-                known = torch.from_numpy(self.voices[active])[None].to(self.device)
-            answer = self.network(mixture[None], components, seen, present, known)
-            mask[active] = answer.complex_mask()[0]
-            cues[active] = find_cues(self.network, mixture, components[0], seen[0], answer)
-        offscreen = None if self.offscreen is None else self.offscreen.features(mixture, mask)
-        return Window(torch.stack([mask.real, mask.imag], dim=1), cues, offscreen)
+            components, seen = (part[active] for part in self.lips(start, frames))
+            known = None if self.voices is None else self.voices[active]
+            found = self.network.estimate(mixture, components, seen, there[active], known)
+            masks[active] = found.masks
+            cues[active] = find_cues(self.network, mixture, components, seen, found)
+        features = None
+        if self.offscreen is not None:
+            features = offscreen_features(self.offscreen, mixture, masks)
+        return Window(masks, cues, features)
 
 
 def audio_begin(begin: int) -> int:

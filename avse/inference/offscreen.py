@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from avse.dsp.stft import HOPS_PER_VIDEO_FRAME
-from avse.models.offscreen import KINDS, OffscreenNet
-from avse.models.voiceprint import VoiceprintNet
-from avse.types import FloatArray
+from avse.models.spec import OFFSCREEN_PARTS
+from avse.types import ComplexArray, FloatArray
 
-NARRATOR, CROWD = KINDS.index("narrator"), KINDS.index("crowd")
+NARRATOR, CROWD = OFFSCREEN_PARTS.index("narrator"), OFFSCREEN_PARTS.index("crowd")
 
 QUIET_DB = 30.0
 """Frames that are this much quieter than the loudest frame of the window have no weight in
@@ -31,14 +30,14 @@ class OffscreenFeatures:
             sound, 0 where the sound is quiet.
     """
 
-    shares: Tensor
-    prints: Tensor
+    shares: FloatArray
+    prints: FloatArray
 
     def followed_by(self, late: OffscreenFeatures) -> OffscreenFeatures:
         """Join two blocks."""
         return OffscreenFeatures(
-            torch.cat([self.shares, late.shares], dim=-1),
-            torch.cat([self.prints, late.prints], dim=-1),
+            np.concatenate([self.shares, late.shares], axis=-1),
+            np.concatenate([self.prints, late.prints], axis=-1),
         )
 
 
@@ -50,34 +49,65 @@ class Traces:
     prints: FloatArray
 
 
-class Offscreen:
-    """The two networks for off-screen speech.
+class OffscreenNetworks(Protocol):
+    """The two networks for off-screen speech, in evaluation mode.
 
-    Args:
-        network: separates the remaining sound into narrator and crowd.
-        voiceprint: computes voiceprints.
+    Attributes:
+        voiceprint_size: size of a voiceprint.
     """
 
-    def __init__(self, network: OffscreenNet, voiceprint: VoiceprintNet) -> None:
-        self.network, self.voiceprint = network, voiceprint
+    voiceprint_size: int
 
-    @torch.inference_mode()
-    def features(self, mixture: Tensor, masks: Tensor) -> OffscreenFeatures:
-        """Compute the features of one window.
+    def shares(self, mixture: FloatArray, left: FloatArray) -> FloatArray:
+        """Compute the shares of each of `OFFSCREEN_PARTS` in the residual.
 
         Args:
-            mixture: (bins, frames), complex; the number of frames is a multiple of 4.
-            masks: (people, bins, frames), complex, of all people in the picture.
+            mixture: (bins, frames), magnitudes; the number of frames is a multiple of 4.
+            left: (bins, frames), magnitudes of the residual: what no visible person's mask takes.
+
+        Returns:
+            (parts, bins, frames), 0..1.
+
+        Raises:
+            GPUMemoryError: this takes more memory than the GPU has.
         """
-        left = mixture * (1 - masks.sum(dim=0))
-        shares = self.network(mixture[None], left[None])[0, [NARRATOR, CROWD]]
-        voices = torch.cat([masks * mixture, (shares[0] * left)[None]]).abs()
-        weight = share_of(voices, mixture.abs())
-        frames = self.voiceprint(voices) * weight[:, None]
-        return OffscreenFeatures(shares, torch.cat([frames, weight[:, None]], dim=1))
+        ...
+
+    def voiceprints(self, magnitude: FloatArray) -> FloatArray:
+        """Compute the frames of voiceprints.
+
+        Args:
+            magnitude: (n, bins, frames), of single voices.
+
+        Returns:
+            (n, size, video frames).
+
+        Raises:
+            GPUMemoryError: this takes more memory than the GPU has.
+        """
+        ...
 
 
-def share_of(voices: Tensor, mixture: Tensor) -> Tensor:
+def offscreen_features(
+    networks: OffscreenNetworks, mixture: ComplexArray, masks: ComplexArray
+) -> OffscreenFeatures:
+    """Compute the features of one window.
+
+    Args:
+        networks: see `OffscreenNetworks`.
+        mixture: (bins, frames), STFT; the number of frames is a multiple of 4.
+        masks: (people, bins, frames), of all people in the picture.
+    """
+    magnitude = np.abs(mixture)
+    left = magnitude * np.abs(1 - masks.sum(axis=0))
+    shares = networks.shares(magnitude, left)[[NARRATOR, CROWD]]
+    voices = np.concatenate([np.abs(masks) * magnitude, (shares[0] * left)[None]])
+    weight = share_of(voices, magnitude)
+    frames = networks.voiceprints(voices) * weight[:, None]
+    return OffscreenFeatures(shares, np.concatenate([frames, weight[:, None]], axis=1))
+
+
+def share_of(voices: FloatArray, mixture: FloatArray) -> FloatArray:
     """Share of each voice in the sound, frame by frame.
 
     Args:
@@ -88,11 +118,12 @@ def share_of(voices: Tensor, mixture: Tensor) -> Tensor:
         (n, video frames), 0..1; 0 where the mixture is quiet.
     """
     whole = _energy(mixture[None])
-    loud = whole > whole.amax(dim=-1, keepdim=True) * 10 ** (-QUIET_DB / 10)
-    return (_energy(voices) / whole.clamp_min(1e-12)).clamp(0, 1) * loud
+    loud = whole > whole.max(axis=-1, keepdims=True) * 10 ** (-QUIET_DB / 10)
+    share = np.clip(_energy(voices) / np.maximum(whole, 1e-12), 0, 1)
+    return np.asarray(share * loud, np.float32)
 
 
-def _energy(magnitude: Tensor) -> Tensor:
+def _energy(magnitude: FloatArray) -> FloatArray:
     """Energy of (n, bins, frames) in each video frame: (n, video frames)."""
-    power = magnitude.square().mean(dim=1)
-    return power.reshape(len(power), -1, HOPS_PER_VIDEO_FRAME).mean(dim=-1)
+    power = np.square(magnitude).mean(axis=1)
+    return np.asarray(power.reshape(len(power), -1, HOPS_PER_VIDEO_FRAME).mean(axis=-1))

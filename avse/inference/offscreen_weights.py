@@ -5,13 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from avse.errors import CorruptWeightsError
 from avse.faces.centerface import CenterFace
-from avse.models.weights import load, make, read_header, read_spec, stored, write_weights
-from avse.utils.shipped import find, verify
+from avse.inference.networks import open_network
+from avse.inference.offscreen import OffscreenNetworks
+from avse.models.graphs import Graphs, Values, graphs_of
+from avse.models.spec import OffscreenSpec, VoiceprintSpec
+from avse.models.weights import (
+    WeightsFile,
+    check_tensors,
+    make,
+    read_floats,
+    read_header,
+    read_spec,
+    stored,
+    write_weights,
+)
+from avse.types import FloatArray
+from avse.utils.shipped import find
 
 if TYPE_CHECKING:
-    from avse.inference.offscreen import Offscreen
     from avse.models.offscreen import OffscreenNet
     from avse.models.voiceprint import VoiceprintNet
 
@@ -19,8 +34,41 @@ FORMAT = "avse-offscreen-1"
 _NETWORK, _VOICEPRINT = "offscreen", "voiceprint"
 
 
-def load_offscreen(model: str, *, device: str = "cpu") -> Offscreen:
-    """Load both networks, as strictly as `avse.models.weights.load`.
+class ONNXOffscreen:
+    """The networks for off-screen speech, computed by ONNX Runtime; see `OffscreenNetworks`.
+
+    Args:
+        specs: of the two networks.
+        graphs: of these specifications.
+        values: all weights of each network, float32.
+
+    Raises:
+        CorruptWeightsError: the graphs are damaged.
+    """
+
+    def __init__(
+        self,
+        voiceprint: VoiceprintSpec,
+        graphs: tuple[Graphs, Graphs],
+        values: tuple[Values, Values],
+    ) -> None:
+        self.voiceprint_size = voiceprint.size
+        self._shares = graphs[0].parts["shares"].open(values[0])
+        self._voiceprints = graphs[1].parts["voiceprints"].open(values[1])
+
+    def shares(self, mixture: FloatArray, left: FloatArray) -> FloatArray:
+        """See `OffscreenNetworks.shares`."""
+        (shares,) = self._shares(mixture=mixture[None], left=left[None])
+        return np.asarray(shares[0])
+
+    def voiceprints(self, magnitude: FloatArray) -> FloatArray:
+        """See `OffscreenNetworks.voiceprints`."""
+        (frames,) = self._voiceprints(magnitude=magnitude)
+        return np.asarray(frames)
+
+
+def load_offscreen(model: str, *, device: str = "cpu") -> OffscreenNetworks:
+    """Load both networks, as strictly as `avse.inference.networks.open_network`.
 
     Args:
         model: the name of shipped weights or the path of a file.
@@ -30,32 +78,70 @@ def load_offscreen(model: str, *, device: str = "cpu") -> Offscreen:
         MissingWeightsError: the weights do not exist.
         CorruptWeightsError: the file is damaged or of another kind.
     """
-    from avse.inference.offscreen import Offscreen
-    from avse.models.offscreen import OffscreenNet, OffscreenSpec
-    from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
+    file, spec, voiceprint = _find(model)
+    networks = _with_graphs(file, spec, voiceprint) if device == "cpu" else None
+    if networks is None:
+        from avse.inference.torch_networks import TorchOffscreen
 
-    path, expected = find(model)
-    verify(path, expected)
-    file = read_header(path)
+        modules = _modules(file, spec, voiceprint)
+        networks = TorchOffscreen(modules[0].to(device), modules[1].to(device))
+    return networks
+
+
+def load_offscreen_modules(model: str) -> tuple[OffscreenNet, VoiceprintNet]:
+    """Load both networks as PyTorch modules, in evaluation mode, on the CPU.
+
+    Raises:
+        MissingWeightsError, CorruptWeightsError: see `load_offscreen`.
+    """
+    return _modules(*_find(model))
+
+
+def _find(model: str) -> tuple[WeightsFile, OffscreenSpec, VoiceprintSpec]:
+    """The header of a file of weights, and the specifications in it."""
+    file = read_header(*find(model))
     if file.metadata.get("format") != FORMAT or not {_NETWORK, _VOICEPRINT} <= file.metadata.keys():
         raise CorruptWeightsError(
-            f"{path} holds no networks for people out of sight",
+            f"{file.path} holds no networks for people out of sight",
             "give a file that `avse models export` made of such a run",
         )
-    specs = (
-        read_spec(OffscreenSpec, file, _NETWORK),
-        read_spec(VoiceprintSpec, file, _VOICEPRINT),
-    )
-    network, voiceprint = make(
+    specs = read_spec(OffscreenSpec, file, _NETWORK), read_spec(VoiceprintSpec, file, _VOICEPRINT)
+    return file, *specs
+
+
+def _with_graphs(
+    file: WeightsFile, spec: OffscreenSpec, voiceprint: VoiceprintSpec
+) -> OffscreenNetworks | None:
+    """The networks with ONNX Runtime; None if they have no graphs."""
+    graphs = graphs_of("offscreen", spec), graphs_of("voiceprint", voiceprint)
+    if graphs[0] is None or graphs[1] is None:
+        return None
+    needed = {f"{_NETWORK}.{name}": about for name, about in graphs[0].tensors.items()}
+    needed |= {f"{_VOICEPRINT}.{name}": about for name, about in graphs[1].tensors.items()}
+    check_tensors(file, needed)
+    values = read_floats(file, f"{_NETWORK}."), read_floats(file, f"{_VOICEPRINT}.")
+    if values[0] is None or values[1] is None:
+        return None
+    return ONNXOffscreen(voiceprint, (graphs[0], graphs[1]), (values[0], values[1]))
+
+
+def _modules(
+    file: WeightsFile, spec: OffscreenSpec, voiceprint: VoiceprintSpec
+) -> tuple[OffscreenNet, VoiceprintNet]:
+    """The networks as PyTorch modules."""
+    from avse.models.offscreen import OffscreenNet
+    from avse.models.voiceprint import VoiceprintNet
+
+    network, prints = make(
         file,
         {
-            f"{_NETWORK}.": lambda: OffscreenNet(specs[0]),
-            f"{_VOICEPRINT}.": lambda: VoiceprintNet(specs[1]),
+            f"{_NETWORK}.": lambda: OffscreenNet(spec),
+            f"{_VOICEPRINT}.": lambda: VoiceprintNet(voiceprint),
         },
     )
     assert isinstance(network, OffscreenNet)
-    assert isinstance(voiceprint, VoiceprintNet)
-    return Offscreen(network.to(device), voiceprint.to(device))
+    assert isinstance(prints, VoiceprintNet)
+    return network, prints
 
 
 def check_weights(model: str) -> None:
@@ -66,13 +152,12 @@ def check_weights(model: str) -> None:
         CorruptWeightsError: the file is damaged or of another kind.
     """
     path, expected = find(model)
-    verify(path, expected)
     if path.suffix == ".onnx":
         CenterFace()
-    elif read_header(path).metadata.get("format") == FORMAT:
+    elif read_header(path, expected).metadata.get("format") == FORMAT:
         load_offscreen(model)
     else:
-        load(model)
+        open_network(model)
 
 
 def save_offscreen(

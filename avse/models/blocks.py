@@ -1,8 +1,6 @@
-"""The one building block of every stream, and the arithmetic of its receptive field."""
+"""The one building block of every stream."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -122,8 +120,3 @@ def zero(layer: nn.Module) -> None:
     """Set the weights of a layer to 0, so that its output starts at 0."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
-
-
-def reach(kernels: Iterable[int], dilations: Iterable[int]) -> int:
-    """Frames that a stack of blocks sees to each side of the one it computes."""
-    return sum(d * (k // 2) for k, d in zip(kernels, dilations, strict=True))

@@ -37,8 +37,8 @@ import torch
 from torch import Tensor, nn
 
 from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
-from avse.models.blocks import BatchNorm, TemporalBlock, fine_blocks, reach, zero
-from avse.models.spec import AVSESpec
+from avse.models.blocks import BatchNorm, TemporalBlock, fine_blocks, zero
+from avse.models.spec import AVSESpec, reach
 from avse.models.streams import FLOOR, AudioFeatures, AudioStream, VisualStream, VoiceStream
 
 BOUND = 2.0
@@ -65,6 +65,31 @@ class NetworkOutput:
     def complex_mask(self) -> Tensor:
         """The complex mask of the mixture's STFT, (batch, people, bins, frames)."""
         return torch.complex(self.mask * self.rotation[:, :, 0], self.mask * self.rotation[:, :, 1])
+
+
+@dataclass
+class Spectrum:
+    """An STFT in real numbers, because ONNX has no complex ones.
+
+    Attributes:
+        magnitude, real, imaginary: (..., bins, frames).
+    """
+
+    magnitude: Tensor
+    real: Tensor
+    imaginary: Tensor
+
+    @classmethod
+    def of(cls, spectrum: Tensor) -> Spectrum:
+        """The spectrum of a complex tensor."""
+        return cls(spectrum.abs(), spectrum.real, spectrum.imag)
+
+    def __truediv__(self, level: Tensor) -> Spectrum:
+        return Spectrum(self.magnitude / level, self.real / level, self.imaginary / level)
+
+    def pick(self, index: Tensor) -> Spectrum:
+        """Select mixtures of the batch by index, with repetition."""
+        return Spectrum(self.magnitude[index], self.real[index], self.imaginary[index])
 
 
 class Fusion(nn.Module):
@@ -108,7 +133,7 @@ class Fusion(nn.Module):
         features: AudioFeatures,
         lips: Tensor,
         seen: Tensor,
-        group: Tensor,
+        group: Tensor | None,
         enrolment: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Estimate the mask of one voice in each mixture.
@@ -118,7 +143,7 @@ class Fusion(nn.Module):
             lips: (n, embedding, video frames).
             seen: (n, video frames).
             group: (n,) index of the picture that each face is in; a mask is conditioned on the
-                other faces of its group.
+                other faces of its group. None if all faces are in one picture.
             enrolment: (n, width) voiceprints from `avse.models.voiceprint.enrolment`, 0 for unknown
                 voices; None if all are unknown.
 
@@ -178,21 +203,21 @@ class PhaseHead(nn.Module):
         self.residual = nn.Conv1d(width, 2 * BINS, 1)
         zero(self.residual)
 
-    def forward(self, spectrum: Tensor, mask: Tensor, fine: Tensor) -> Tensor:
+    def forward(self, spectrum: Spectrum, mask: Tensor, fine: Tensor) -> Tensor:
         """Estimate the phase residual.
 
         Args:
-            spectrum: (n, bins, frames), complex, of the mixtures.
+            spectrum: of the mixtures, (n, bins, frames); or one mixture, (1, bins, frames), for
+                all masks.
             mask: (n, bins, frames), 0..1.
             fine: (n, fine_channels, frames), from `Fusion`.
 
         Returns:
             (n, 2, bins, frames), cosine and sine of the residual.
         """
-        magnitude = spectrum.abs()
-        wanted = ((mask * magnitude).square() + FLOOR).pow(self.compression / 2)
-        unit = wanted / magnitude.clamp_min(1e-8)
-        x = torch.cat([wanted, unit * spectrum.real, unit * spectrum.imag], dim=1)
+        wanted = ((mask * spectrum.magnitude).square() + FLOOR).pow(self.compression / 2)
+        unit = wanted / spectrum.magnitude.clamp_min(1e-8)
+        x = torch.cat([wanted, unit * spectrum.real, unit * spectrum.imaginary], dim=1)
         x = self.enter(x)
         if self.features is not None:
             x = x + self.features(fine)
@@ -237,27 +262,63 @@ class AVSENet(nn.Module):
                 0 for unknown voices. Networks without `AVSESpec.enrolment` ignore them.
         """
         batch, people = seen.shape[:2]
-        spectrum = spectrum / level(spectrum)
-        owner = torch.arange(batch, device=seen.device).repeat_interleave(people)
-        there = seen.flatten(0, 1)
-        lips = self.visual(components.flatten(0, 1), there)
-        features = self.audio(spectrum.abs())
-        known = None if enrolment is None else enrolment.flatten(0, 1)
-        logits, activity, fine = self.fusion(features.pick(owner), lips, there, owner, known)
-        mask = self.masks(
-            logits, owner, batch, None if presence is None else presence.flatten(0, 1)
+        owner = None
+        if batch > 1:
+            owner = torch.arange(batch, device=seen.device).repeat_interleave(people)
+        parts = self.estimate(
+            Spectrum.of(spectrum),
+            components.flatten(0, 1),
+            seen.flatten(0, 1),
+            owner,
+            None if presence is None else presence.flatten(0, 1),
+            None if enrolment is None else enrolment.flatten(0, 1),
         )
+        mask, rotation, activity, lips = (
+            part.reshape(batch, people, *part.shape[1:]) for part in parts
+        )
+        return NetworkOutput(mask, rotation, activity, lips)
+
+    def estimate(
+        self,
+        spectrum: Spectrum,
+        components: Tensor,
+        seen: Tensor,
+        owner: Tensor | None,
+        presence: Tensor | None = None,
+        enrolment: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Estimate the masks of n faces.
+
+        Args:
+            spectrum: of the mixtures, (batch, bins, frames).
+            components: (n, components, video frames).
+            seen: (n, video frames).
+            owner: (n,) index of each face's mixture; None if there is one mixture.
+            presence: (n, video frames), see `forward`.
+            enrolment: (n, width), see `forward`.
+
+        Returns:
+            The attributes of `NetworkOutput`, with n in place of batch and people.
+        """
+        spectrum = spectrum / level(spectrum.magnitude)
+        lips = self.visual(components, seen)
+        features = self.audio(spectrum.magnitude)
+        if owner is not None:
+            features, groups = features.pick(owner), len(spectrum.magnitude)
+            spectrum = spectrum.pick(owner)
+        else:
+            features, groups = features.expand(lips.shape[0]), 1
+        logits, activity, fine = self.fusion(features, lips, seen, owner, enrolment)
+        mask = self.masks(logits, owner, groups, presence)
         if self.phase is None:
             size = mask.abs().clamp_min(1e-8)
             mask, rotation = size, torch.stack([mask.real, mask.imag], dim=1) / size[:, None]
         else:
-            rotation = self.phase(spectrum[owner], mask, fine)
-        return NetworkOutput(
-            split(mask, batch), split(rotation, batch), split(activity, batch), split(lips, batch)
-        )
+            rotation = self.phase(spectrum, mask, fine)
+        return mask, rotation, activity, lips
 
     def masks(
-        self, logits: Tensor, group: Tensor, groups: int, presence: Tensor | None = None
+        self, logits: Tensor, group: Tensor | None, groups: int, presence: Tensor | None = None
     ) -> Tensor:
         """Compute masks from logits, before the phase head.
 
@@ -267,7 +328,7 @@ class AVSENet(nn.Module):
 
         Args:
             logits: from `Fusion`.
-            group: (n,) index of the picture that each face is in.
+            group: (n,) index of the picture that each face is in; None for one picture.
             groups: number of pictures.
             presence: (n, video frames), see `forward`.
 
@@ -321,19 +382,23 @@ def receptive_field(spec: AVSESpec) -> int:
     return max(audio, lips + fusion + late)
 
 
-def others(condition: Tensor, group: Tensor) -> Tensor:
+def others(condition: Tensor, group: Tensor | None) -> Tensor:
     """Sum the conditions of all other faces in the group; 0 for a face that is alone.
 
     Args:
         condition: (n, channels, frames).
-        group: (n,) integers of any size.
+        group: (n,) integers of any size; None if all faces are in one group.
     """
+    if group is None:
+        return condition.sum(dim=0, keepdim=True) - condition
     _, group = torch.unique(group, return_inverse=True)
     together = torch.zeros_like(condition).index_add(0, group, condition)
     return together[group] - condition
 
 
-def compete(logits: Tensor, group: Tensor, groups: int, presence: Tensor | None = None) -> Tensor:
+def compete(
+    logits: Tensor, group: Tensor | None, groups: int, presence: Tensor | None = None
+) -> Tensor:
     """Compute masks by a softmax over the faces of a group and a constant logit of 0.
 
     A mask is exp(logit) / (1 + sum of exp(logits) of the group). It is a sigmoid for a single face.
@@ -341,7 +406,7 @@ def compete(logits: Tensor, group: Tensor, groups: int, presence: Tensor | None 
 
     Args:
         logits: (n, bins, frames).
-        group: (n,) index of each face's group.
+        group: (n,) index of each face's group; None for one group.
         groups: number of groups.
         presence: (n, 1, frames), 0..1: weight of each exp(logit); None for 1.
 
@@ -351,13 +416,10 @@ def compete(logits: Tensor, group: Tensor, groups: int, presence: Tensor | None 
     strength = logits.clamp(max=20.0).exp()
     if presence is not None:
         strength = strength * presence
+    if group is None:
+        return strength / (1 + strength.sum(dim=0, keepdim=True))
     whole = torch.ones(groups, *logits.shape[1:], dtype=logits.dtype, device=logits.device)
     return strength / whole.index_add(0, group, strength)[group]
-
-
-def split(x: Tensor, batch: int) -> Tensor:
-    """Reshape (batch × n, ...) to (batch, n, ...)."""
-    return x.reshape(batch, -1, *x.shape[1:])
 
 
 def level(spectrum: Tensor) -> Tensor:

@@ -7,41 +7,14 @@ bin of the residual. It is a U-Net of the temporal blocks of `avse.models.networ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
 from avse.models.blocks import TemporalBlock
 from avse.models.network import level
-from avse.models.spec import Spec
+from avse.models.spec import OFFSCREEN_PARTS, OffscreenSpec
 from avse.models.streams import FLOOR
-
-KINDS = ("narrator", "crowd", "rest")
-"""The parts of the residual: clear off-screen voices, many voices at the same time, and everything
-else, including the remainders of the visible speakers' voices."""
-
-
-@dataclass(frozen=True)
-class OffscreenSpec(Spec):
-    """Dimensions of an `OffscreenNet`.
-
-    Attributes:
-        fine_channels: width at the STFT rate (100 Hz).
-        coarse_channels: width at the video rate (25 Hz).
-        fine_blocks: blocks at the STFT rate, before and again after those at the video rate.
-        dilations: of the blocks at the video rate.
-        kernel: of every block.
-        compression: power law applied to magnitudes.
-    """
-
-    fine_channels: int = 160
-    coarse_channels: int = 320
-    fine_blocks: int = 2
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
-    kernel: int = 5
-    compression: float = 0.3
 
 
 class OffscreenNet(nn.Module):
@@ -60,7 +33,7 @@ class OffscreenNet(nn.Module):
         self.up = nn.ConvTranspose1d(coarse, fine, step, stride=step)
         self.after = nn.Sequential(*(TemporalBlock(fine, k) for _ in range(spec.fine_blocks)))
         self.last = nn.BatchNorm1d(fine)
-        self.leave = nn.Conv1d(fine, len(KINDS) * BINS, 1)
+        self.leave = nn.Conv1d(fine, len(OFFSCREEN_PARTS) * BINS, 1)
 
     def forward(self, spectrum: Tensor, left: Tensor) -> Tensor:
         """Compute the shares of the residual.
@@ -70,7 +43,7 @@ class OffscreenNet(nn.Module):
             left: the residual: the mixtures minus every voice separated by lips.
 
         Returns:
-            (batch, len(KINDS), bins, frames), 0..1; in every bin they add up to 1.
+            (batch, len(OFFSCREEN_PARTS), bins, frames), 0..1; in every bin they add up to 1.
         """
         scale = level(spectrum)
         magnitude = torch.cat([spectrum.abs() / scale, left.abs() / scale], dim=1)
@@ -78,4 +51,4 @@ class OffscreenNet(nn.Module):
         fine = self.before(self.enter(x))
         fine = self.after(fine + self.up(self.blocks(self.down(fine))))
         logits: Tensor = self.leave(torch.relu(self.last(fine)))
-        return logits.reshape(len(logits), len(KINDS), BINS, -1).softmax(dim=1)
+        return logits.reshape(len(logits), len(OFFSCREEN_PARTS), BINS, -1).softmax(dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -208,3 +209,57 @@ PRESETS = {
 }
 """Sizes by name: about 1, 3, 5 and 8 million parameters in separable convolutions, and the dense
 network of the shipped weights, about 7 million."""
+
+
+OFFSCREEN_PARTS = ("narrator", "crowd", "rest")
+"""The parts of the residual: clear off-screen voices, many voices at the same time, and everything
+else, including the remainders of the visible speakers' voices."""
+
+
+@dataclass(frozen=True)
+class OffscreenSpec(Spec):
+    """Dimensions of an `OffscreenNet`.
+
+    Attributes:
+        fine_channels: width at the STFT rate (100 Hz).
+        coarse_channels: width at the video rate (25 Hz).
+        fine_blocks: blocks at the STFT rate, before and again after those at the video rate.
+        dilations: of the blocks at the video rate.
+        kernel: of every block.
+        compression: power law applied to magnitudes.
+    """
+
+    fine_channels: int = 160
+    coarse_channels: int = 320
+    fine_blocks: int = 2
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
+    kernel: int = 5
+    compression: float = 0.3
+
+
+@dataclass(frozen=True)
+class VoiceprintSpec(Spec):
+    """Dimensions of a `VoiceprintNet`.
+
+    Attributes:
+        bands: mel bands at the input.
+        channels: width at the STFT rate (100 Hz).
+        coarse_channels: width at the video rate (25 Hz).
+        dilations: of the blocks at the video rate.
+        kernel: of every block.
+        size: of a voiceprint.
+        dropout: in training.
+    """
+
+    bands: int = 80
+    channels: int = 128
+    coarse_channels: int = 192
+    dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)
+    kernel: int = 5
+    size: int = 128
+    dropout: float = 0.1
+
+
+def reach(kernels: Iterable[int], dilations: Iterable[int]) -> int:
+    """Frames that a stack of blocks sees to each side of the one it computes."""
+    return sum(d * (k // 2) for k, d in zip(kernels, dilations, strict=True))

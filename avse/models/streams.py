@@ -36,6 +36,10 @@ class AudioFeatures:
         """Select mixtures of the batch by index, with repetition."""
         return AudioFeatures(self.coarse[index], self.fine[index])
 
+    def expand(self, count: int) -> AudioFeatures:
+        """Repeat the only mixture of the batch, without a copy."""
+        return AudioFeatures(self.coarse.expand(count, -1, -1), self.fine.expand(count, -1, -1))
+
 
 class VisualStream(nn.Module):
     """Maps lip geometry to an embedding of the voice: a dilated temporal CNN at 25 Hz."""

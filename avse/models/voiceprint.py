@@ -9,8 +9,6 @@ do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,31 +16,8 @@ from torch.nn import functional
 from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, mel_filters
 from avse.models.blocks import TemporalBlock
 from avse.models.network import level
-from avse.models.spec import Spec
+from avse.models.spec import VoiceprintSpec
 from avse.models.streams import FLOOR
-
-
-@dataclass(frozen=True)
-class VoiceprintSpec(Spec):
-    """Dimensions of a `VoiceprintNet`.
-
-    Attributes:
-        bands: mel bands at the input.
-        channels: width at the STFT rate (100 Hz).
-        coarse_channels: width at the video rate (25 Hz).
-        dilations: of the blocks at the video rate.
-        kernel: of every block.
-        size: of a voiceprint.
-        dropout: in training.
-    """
-
-    bands: int = 80
-    channels: int = 128
-    coarse_channels: int = 192
-    dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)
-    kernel: int = 5
-    size: int = 128
-    dropout: float = 0.1
 
 
 class VoiceprintNet(nn.Module):

@@ -1,6 +1,6 @@
 """Read and write files of weights, strictly.
 
-Only loading and saving import PyTorch; reading a header is fast.
+Only `load`, `make` and saving import PyTorch.
 
 A weights file is safetensors; its metadata holds the `AVSESpec` that rebuilds the network and a
 short description. `avse.utils.shipped` finds those that come with avse.
@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from avse.errors import CorruptWeightsError
 from avse.utils.shipped import find, verify
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from avse.models.network import AVSENet
-    from avse.models.spec import Spec
+    from avse.models.spec import AVSESpec, Spec
 
 AnySpec = TypeVar("AnySpec", bound="Spec")
 
@@ -33,7 +36,9 @@ _MOST_TENSORS = 100_000
 
 
 def load(model: str, *, device: str = "cpu") -> AVSENet:
-    """Load a network, strictly: every weight present, none left over, hash as listed.
+    """Load a network as a PyTorch module: every weight present, none left over, hash as listed.
+
+    `avse.inference.networks.open_network` opens it to separate, without PyTorch where possible.
 
     Args:
         model: the name of shipped weights or the path of a file.
@@ -45,27 +50,41 @@ def load(model: str, *, device: str = "cpu") -> AVSENet:
     Raises:
         MissingWeightsError: the file does not exist.
         CorruptWeightsError: the file is damaged, or was not made for this version.
-
-    Examples:
-        >>> import avse
-        >>> network = avse.load_network("avse-small")
-        >>> result = avse.separate("talk.mp4", network=network)
     """
-    from avse.models.network import AVSENet
+    file, spec = find_network(model)
+    return make_network(file, spec).to(device)
+
+
+def find_network(model: str) -> tuple[WeightsFile, AVSESpec]:
+    """Find and verify the weights of a network that separates, and read its specification.
+
+    Args:
+        model: the name of shipped weights or the path of a file.
+
+    Raises:
+        MissingWeightsError, CorruptWeightsError: see `load`.
+    """
     from avse.models.spec import AVSESpec
 
-    path, expected = find(model)
-    verify(path, expected)
-    file = read_header(path)
+    file = read_header(*find(model))
     if file.metadata.get("format") != FORMAT or "spec" not in file.metadata:
         raise CorruptWeightsError(
-            f"{path} holds no network that separates", "give a .safetensors file made by avse"
+            f"{file.path} holds no network that separates", "give a .safetensors file made by avse"
         )
-    spec = read_spec(AVSESpec, file, "spec")
+    return file, read_spec(AVSESpec, file, "spec")
+
+
+def make_network(file: WeightsFile, spec: AVSESpec) -> AVSENet:
+    """Build a network that separates.
+
+    Raises:
+        CorruptWeightsError: see `make`.
+    """
+    from avse.models.network import AVSENet
+
     (network,) = make(file, {"": lambda: AVSENet(spec)})
     assert isinstance(network, AVSENet)
-    _try_out(network, path)
-    return network.to(device)
+    return network
 
 
 @dataclass(frozen=True)
@@ -74,31 +93,38 @@ class WeightsFile:
 
     Attributes:
         path: of the file.
+        sha256: its hash.
         metadata: texts by name.
         tensors: name -> shape and safetensors' name of the type, such as ((16, 1, 5), "F16").
     """
 
     path: Path
+    sha256: str
     metadata: dict[str, str]
     tensors: dict[str, tuple[tuple[int, ...], str]]
 
 
-def read_header(path: Path) -> WeightsFile:
+def read_header(path: Path, expected: str | None = None) -> WeightsFile:
     """Read the header of a file of weights, without values.
 
+    Args:
+        path: the file.
+        expected: the sha256 that it must have; None for any.
+
     Raises:
-        CorruptWeightsError: the file is not a file of weights.
+        CorruptWeightsError: the file is not a file of weights, or has another hash.
     """
     from safetensors import SafetensorError, safe_open
 
+    found = verify(path, expected)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             names = file.keys()
             if len(names) > _MOST_TENSORS:
                 raise CorruptWeightsError(f"{path} holds {len(names)} tensors", _MADE_BY_AVSE)
             parts = {name: file.get_slice(name) for name in names}
             about = {n: (tuple(p.get_shape()), p.get_dtype()) for n, p in parts.items()}
-            return WeightsFile(path, file.metadata() or {}, about)
+            return WeightsFile(path, found, file.metadata() or {}, about)
     except (SafetensorError, OSError) as error:
         raise CorruptWeightsError(
             f"{path} is not a weights file: {error}", _MADE_BY_AVSE
@@ -143,11 +169,36 @@ def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> lis
         raise CorruptWeightsError(
             f"{file.path} specifies a network that cannot be built: {error}", _MADE_BY_AVSE
         ) from error
-    needed = {
-        prefix + name: (tuple(value.shape), value.is_floating_point())
-        for prefix, network in networks.items()
-        for name, value in network.state_dict().items()
-    }
+    check_tensors(
+        file,
+        {
+            prefix + name: (tuple(value.shape), value.is_floating_point())
+            for prefix, network in networks.items()
+            for name, value in network.state_dict().items()
+        },
+    )
+    with safe_open(file.path, framework="pt") as values:
+        for prefix, network in networks.items():
+            state = {n: values.get_tensor(prefix + n) for n in network.state_dict()}
+            for name, value in state.items():
+                if not torch.isfinite(value).all():
+                    raise _not_finite(file, prefix + name)
+            # The values replace those of the meta device: none is initialised first.
+            state = {name: widen(value) for name, value in state.items()}
+            network.load_state_dict(state, strict=True, assign=True)
+    return [network.eval() for network in networks.values()]
+
+
+def check_tensors(file: WeightsFile, needed: Mapping[str, tuple[tuple[int, ...], bool]]) -> None:
+    """Check that a file has the needed tensors and no others.
+
+    Args:
+        file: its header.
+        needed: shape of each tensor, by name, and whether its values are floats.
+
+    Raises:
+        CorruptWeightsError: it has not.
+    """
     for name in sorted({*needed, *file.tensors}):
         if name not in file.tensors or name not in needed:
             reason = f"{name} is {'left over' if name in file.tensors else 'missing'}"
@@ -160,47 +211,41 @@ def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> lis
         raise CorruptWeightsError(
             f"{file.path} does not fit its own specification: {reason}", "fetch the file again"
         )
-    with safe_open(file.path, framework="pt") as values:
-        for prefix, network in networks.items():
-            state = {n: values.get_tensor(prefix + n) for n in network.state_dict()}
-            for name, value in state.items():
-                if not torch.isfinite(value).all():
-                    raise CorruptWeightsError(
-                        f"{file.path}: {prefix}{name} holds NaN or infinite values",
-                        "the training has failed, or the file is damaged: use other weights",
-                    )
-            # The values replace those of the meta device: none is initialised first.
-            state = {name: widen(value) for name, value in state.items()}
-            network.load_state_dict(state, strict=True, assign=True)
-    return [network.eval() for network in networks.values()]
 
 
-def _try_out(network: AVSENet, path: Path) -> None:
-    """Run a network on a moment of noise, so that errors come before the work.
+def read_floats(file: WeightsFile, prefix: str = "") -> dict[str, npt.NDArray[np.float32]] | None:
+    """Read the floating-point values of a file with NumPy.
+
+    Args:
+        file: its header.
+        prefix: what the names begin with; it is cut off.
+
+    Returns:
+        float32 by name; None if NumPy has no type for some of the values (BF16).
 
     Raises:
-        CorruptWeightsError: the network fails, or its output is not finite.
+        CorruptWeightsError: values are not finite.
     """
-    import torch
+    from safetensors import safe_open
 
-    from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
-    from avse.models.spec import AVSESpec
+    wanted = {n: kind for n, (_, kind) in file.tensors.items() if n.startswith(prefix)}
+    if "BF16" in wanted.values():
+        return None
+    out: dict[str, npt.NDArray[np.float32]] = {}
+    with safe_open(file.path, framework="np") as values, np.errstate(over="ignore"):
+        for name, kind in wanted.items():
+            if kind in _FLOATS:
+                out[name.removeprefix(prefix)] = value = values.get_tensor(name).astype(np.float32)
+                if not np.isfinite(value).all():
+                    raise _not_finite(file, name)
+    return out
 
-    frames, people = 4, 2
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn((1, BINS, frames * HOPS_PER_VIDEO_FRAME, 2), generator=generator)
-    points = torch.randn((people, frames, AVSESpec.lip_points, 3), generator=generator)
-    seen = torch.ones(people, frames)
-    try:
-        with torch.inference_mode():
-            lips = network.visual.project(points, seen)
-            answer = network(torch.view_as_complex(noise), lips[None], seen[None])
-        fine = bool(torch.isfinite(torch.view_as_real(answer.complex_mask())).all())
-        reason = "its answers are not numbers"
-    except RuntimeError as error:
-        fine, reason = False, f"the network cannot be used: {str(error).splitlines()[0]}"
-    if not fine:
-        raise CorruptWeightsError(f"{path}: {reason}", "use other weights")
+
+def _not_finite(file: WeightsFile, name: str) -> CorruptWeightsError:
+    return CorruptWeightsError(
+        f"{file.path}: {name} holds NaN or infinite values",
+        "the training has failed, or the file is damaged: use other weights",
+    )
 
 
 def widen(value: torch.Tensor) -> torch.Tensor:

@@ -8,18 +8,16 @@ evidence, so `avse.prepare.delays` combines the clips of a recording.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import HOP, HOPS_PER_VIDEO_FRAME
 from avse.faces.lips import network_motion
-from avse.sync.agreement import slide
+from avse.inference.networks import SeparationNetwork, open_network
+from avse.sync.agreement import slide, voice_embedding
 from avse.types import FloatArray
 from avse.utils.fingerprint import sha256
-
-if TYPE_CHECKING:
-    from avse.models.network import AVSENet
 
 REACH = 6
 """The largest offset in video frames, late or early."""
@@ -28,15 +26,13 @@ VERSION = 1
 
 
 @lru_cache(maxsize=1)
-def listener(model: str) -> AVSENet:
-    """Load the network, once per process.
+def listener(model: str) -> SeparationNetwork:
+    """Open the network, once per process.
 
     Raises:
-        MissingWeightsError, CorruptWeightsError: see `avse.models.weights.load`.
+        MissingWeightsError, CorruptWeightsError: see `open_network`.
     """
-    from avse.models.weights import load
-
-    return load(model)
+    return open_network(model)
 
 
 def model_digest(model: str) -> str:
@@ -52,7 +48,7 @@ def model_digest(model: str) -> str:
 
 
 def delay_curve(
-    network: AVSENet,
+    network: SeparationNetwork,
     sound: npt.NDArray[np.int16],
     lips: npt.NDArray[np.float16],
     seen: npt.NDArray[np.uint8],
@@ -60,7 +56,7 @@ def delay_curve(
     """Compute the evidence that the sound is late by -REACH..REACH video frames.
 
     Args:
-        network: in evaluation mode.
+        network: see `avse.inference.networks`.
         sound: (samples,) int16, 16 kHz.
         lips: (frames, 43, 3) float16.
         seen: (frames,) uint8, whether the lips are visible.
@@ -69,21 +65,13 @@ def delay_curve(
         (2 · REACH + 1,) float32 evidence in nats: for each delay, the mean over the frames with
         visible lips and sound, times the number of all frames with visible lips.
     """
-    import torch
-
-    from avse.models.embeddings import lip_embedding, voice_embedding
-
     here = seen > 0
     moved = network_motion(lips.astype(np.float32), here)
-    with torch.inference_mode():
-        voice = voice_embedding(network, torch.from_numpy(sound.astype(np.float32) / 32768)[None])
-        mouth = lip_embedding(
-            network, torch.from_numpy(moved)[None], torch.from_numpy(here.astype(np.float32))[None]
-        )
-        gain = float(network.voice.gain.exp())
-        a, b = mouth[0].numpy(), voice[0].numpy()
+    whole = len(sound) // (HOP * HOPS_PER_VIDEO_FRAME) * HOP * HOPS_PER_VIDEO_FRAME
+    b = voice_embedding(network, sound[None, :whole].astype(np.float32) / 32768)[0]
+    a = network.lip_embedding(network.projection(moved) * here, here.astype(np.float32))
     frames = min(a.shape[1], b.shape[1])
     # Each delay has another number of frames with sound.
     totals, counts = slide(a[:, :frames], b[:, :frames], here[:frames], range(-REACH, REACH + 1))
-    curve = gain * totals / np.maximum(counts, 1) * here[:frames].sum()
+    curve = network.gain * totals / np.maximum(counts, 1) * here[:frames].sum()
     return np.asarray(curve, np.float32)

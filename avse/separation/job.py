@@ -19,7 +19,7 @@ from avse.utils.progress import Progress
 if TYPE_CHECKING:
     from avse.faces.detect import FaceBackend
     from avse.faces.people import Person
-    from avse.models.network import AVSENet
+    from avse.inference.networks import SeparationNetwork
     from avse.scene.scene import Examined
     from avse.separation.separator import OutOfSight, Separation
     from avse.sync.result import Sync
@@ -169,7 +169,7 @@ def carry_out(
     job: Job,
     *,
     progress: Progress,
-    network: AVSENet | None = None,
+    network: SeparationNetwork | None = None,
     backend: FaceBackend | None = None,
 ) -> Done:
     """Do a job; what can be refused is refused before the work.
@@ -339,7 +339,6 @@ def _save(job: Job, separation: Separation, voices: Mapping[StemKey, Path]) -> l
 
 def _report(job: Job, separation: Separation, done: Done) -> None:
     """Write the reports, as JSON and as text."""
-    from avse.models.device import pick_device
     from avse.separation.saving import title
     from avse.separation.sidecar import describe, write_sidecar
 
@@ -366,7 +365,8 @@ def _report(job: Job, separation: Separation, done: Done) -> None:
         sync=done.sync,
         out_of_sight=done.out_of_sight,
         warnings=done.warnings,
-        device=pick_device(job.settings.device),
+        device=separation.engine.network.device,
+        runtime=separation.engine.network.runtime,
         offscreen=job.offscreen,
     )
     write_sidecar(about, done.reports, overwrite=job.force)

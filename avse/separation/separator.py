@@ -21,12 +21,12 @@ from avse.faces.lips import AnyLips
 from avse.faces.people import Person
 from avse.inference.engine import Block as EngineBlock
 from avse.inference.engine import Engine, MixtureBlend, Run
+from avse.inference.networks import SeparationNetwork
 from avse.inference.sound import FileSound
 from avse.inference.speaker_tracking import Absence
 from avse.media.encoding import Bits
 from avse.media.quantising import on_grid
 from avse.models.device import pick_device
-from avse.models.network import AVSENet
 from avse.scene.naming import Stem, StemKey
 from avse.scene.scene import Examined, Scene, examine, look
 from avse.scene.speakers import Speaker, Speakers
@@ -338,7 +338,7 @@ class Separator:
         self,
         settings: Settings | None = None,
         *,
-        network: AVSENet | None = None,
+        network: SeparationNetwork | None = None,
         backend: FaceBackend | None = None,
         **options: Any,
     ) -> None:
@@ -451,7 +451,7 @@ def separate(
     together: bool = False,
     offscreen: bool = False,
     settings: Settings | None = None,
-    network: AVSENet | None = None,
+    network: SeparationNetwork | None = None,
     backend: FaceBackend | None = None,
     progress: Progress = no_progress,
     **options: Any,

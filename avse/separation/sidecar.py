@@ -60,6 +60,7 @@ def describe(
     out_of_sight: Mapping[StemKey, Sequence[OutOfSight] | None],
     warnings: Sequence[str],
     device: str,
+    runtime: str,
     offscreen: bool = False,
 ) -> dict[str, Any]:
     """Make the report of a separation.
@@ -72,7 +73,8 @@ def describe(
         sync: the A/V offset; None if it was not measured.
         out_of_sight: stem -> `Separation.out_of_sight`.
         warnings: warnings that the user got.
-        device: where the networks ran.
+        device: where the networks that separate ran.
+        runtime: what computed them; see `avse.inference.networks.SeparationNetwork`.
         offscreen: whether off-screen speech has its own outputs.
 
     Returns:
@@ -96,7 +98,8 @@ def describe(
         "software": {
             "avse": __version__,
             "python": platform.python_version(),
-            "torch": version("torch"),
+            "runtime": runtime,
+            "onnxruntime": version("onnxruntime"),
             "av": version("av"),
             "numpy": version("numpy"),
             "system": f"{platform.system()} {platform.machine()}",

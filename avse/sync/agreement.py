@@ -9,38 +9,46 @@ times per video frame, so that offsets are resolved more finely than a video fra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from avse.dsp.stft import HOP, HOPS_PER_VIDEO_FRAME, WINDOW, spectrum_level, stft_frames
+from avse.inference.networks import SeparationNetwork
 from avse.types import FloatArray
-
-if TYPE_CHECKING:
-    from avse.models.network import AVSENet
 
 BoolArray = npt.NDArray[np.bool_]
 
 
-def hear(network: AVSENet, sound: FloatArray) -> FloatArray:
+def voice_embedding(network: SeparationNetwork, sounds: FloatArray) -> FloatArray:
+    """Compute the embedding of clean voices.
+
+    Args:
+        network: see `avse.inference.networks`.
+        sounds: (n, samples) float32, 16 kHz; a multiple of 640 samples.
+
+    Returns:
+        (n, embedding, video frames) float32.
+    """
+    padded = np.pad(sounds, ((0, 0), (WINDOW // 2, WINDOW // 2 - HOP)))
+    magnitude = np.abs(stft_frames(padded, WINDOW, HOP))
+    return network.voice_embedding(magnitude / spectrum_level(magnitude))
+
+
+def hear(network: SeparationNetwork, sound: FloatArray) -> FloatArray:
     """Compute the voice embedding at every hop of the STFT.
 
     The voice stream has one output per video frame; it runs four times, with the sound shifted by a
     hop each time.
 
     Args:
-        network: in evaluation mode.
+        network: see `avse.inference.networks`.
         sound: (samples,) float32, 16 kHz.
 
     Returns:
         (embedding, hops) float32; the number of hops is samples / 160, rounded down to a multiple
         of 4.
     """
-    import torch
-
-    from avse.dsp.stft import HOP, HOPS_PER_VIDEO_FRAME
-    from avse.models.embeddings import voice_embedding
-
     frames = len(sound) // (HOP * HOPS_PER_VIDEO_FRAME)
     phases = HOPS_PER_VIDEO_FRAME
     if not frames:
@@ -48,10 +56,8 @@ def hear(network: AVSENet, sound: FloatArray) -> FloatArray:
     padded = np.pad(sound, (0, phases * HOP))
     count = frames * phases * HOP
     moved = np.stack([padded[n * HOP : n * HOP + count] for n in range(phases)])
-    with torch.inference_mode():
-        device = next(network.parameters()).device
-        voices = voice_embedding(network, torch.from_numpy(moved).to(device))
-    return np.asarray(voices.cpu().numpy().transpose(1, 2, 0).reshape(voices.shape[1], -1))
+    voices = voice_embedding(network, moved)
+    return voices.transpose(1, 2, 0).reshape(voices.shape[1], -1)
 
 
 def slide(

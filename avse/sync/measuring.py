@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass
 import av
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from avse.dsp.stft import FRAME_RATE, HOP, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE, VIDEO_RATE
 from avse.faces.lips import AnyLips
 from avse.inference.inputs import LipComponents
+from avse.inference.networks import SeparationNetwork
 from avse.media import AudioReader
-from avse.models.blocks import reach
-from avse.models.network import AVSENet
+from avse.models.spec import reach
 from avse.scene.cache import SYNC, code_digest
 from avse.scene.scene import Scene
 from avse.sync.agreement import hear, slide
@@ -57,7 +56,7 @@ class Evidence:
     curves: Curves
 
 
-def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress) -> Sync:
+def measure(scene: Scene, network: SeparationNetwork, *, progress: Progress = no_progress) -> Sync:
     """Measure the A/V offset of a recording, or read it from the cache.
 
     If the user has set the offset (`Scene.offset_ms`), that offset is returned and nothing is
@@ -65,7 +64,7 @@ def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress)
 
     Args:
         scene: the recording, with its sound, and the people in it.
-        network: in evaluation mode, on its device.
+        network: see `avse.inference.networks`.
         progress: see `avse.utils.progress.Progress`.
 
     Raises:
@@ -85,7 +84,7 @@ def measure(scene: Scene, network: AVSENet, *, progress: Progress = no_progress)
     return found
 
 
-def _facts(scene: Scene, network: AVSENet) -> dict[str, object]:
+def _facts(scene: Scene, network: SeparationNetwork) -> dict[str, object]:
     """Everything that the result depends on, except the content of the file."""
     lips = hashlib.sha256()
     for person in scene.people:
@@ -94,10 +93,6 @@ def _facts(scene: Scene, network: AVSENet) -> dict[str, object]:
             lips.update(f"{one.first} {len(one.points)}".encode())
             lips.update(np.ascontiguousarray(one.points).data)
             lips.update(np.ascontiguousarray(one.confidence).data)
-    weights = hashlib.sha256(network.spec.to_json().encode())
-    for name, value in network.state_dict().items():
-        weights.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return {
         "format": _FORMAT,
         "code": code_digest("sync", "inference", "models", "media", "dsp"),
@@ -105,15 +100,14 @@ def _facts(scene: Scene, network: AVSENet) -> dict[str, object]:
         "track": scene.track,
         "part": [str(scene.part.start), str(scene.part.stop)],
         "lips": lips.hexdigest(),
-        "weights": weights.hexdigest(),
+        "weights": network.digest,
         # These change the last bits of the result.
-        "device": str(next(network.parameters()).device),
-        "threads": torch.get_num_threads(),
-        "packages": [av.__version__, np.__version__, torch.__version__],
+        "runtime": network.runtime,
+        "packages": [av.__version__, np.__version__],
     }
 
 
-def _measure(scene: Scene, network: AVSENet, progress: Progress) -> Sync:
+def _measure(scene: Scene, network: SeparationNetwork, progress: Progress) -> Sync:
     part, total = scene.part, scene.length_s
     lips = {person.number: person.lips for person in scene.people}
     with AudioReader(
@@ -131,7 +125,7 @@ def _measure(scene: Scene, network: AVSENet, progress: Progress) -> Sync:
 
 
 def gather(
-    network: AVSENet,
+    network: SeparationNetwork,
     lips: Mapping[int, AnyLips],
     sound: Iterator[FloatArray],
     progress: Callable[[float], None] = lambda done_s: None,
@@ -139,12 +133,12 @@ def gather(
     """Compute the evidence of each person's lips, window by window.
 
     Args:
-        network: in evaluation mode, on its device.
+        network: see `avse.inference.networks`.
         lips: each person's lips by number; frame 0 is at the first sample of the sound.
         sound: blocks (n,) float32 of the downmix, 16 kHz.
         progress: called with the seconds done.
     """
-    faces = [_Lips(network, LipComponents(network, one)) for one in lips.values()]
+    faces = [_Lips(network, LipComponents(network.projection, one)) for one in lips.values()]
     first = min(face.lips.first for face in faces)
     last = max(face.lips.stop for face in faces)
     edges, curves = [], []
@@ -155,7 +149,7 @@ def gather(
         curves.append([face.curve(begin, end, voice, hop) for face in faces])
         progress(max(0.0, end / VIDEO_RATE))
     shape = (len(edges), len(faces), 2 * REACH + 1)
-    gain = float(network.voice.gain.detach().exp())
+    gain = network.gain
     found = gain * np.asarray(curves, np.float64).reshape(shape).transpose(1, 0, 2)
     return Evidence(tuple(lips), np.asarray(edges, np.int64).reshape(-1, 2), found)
 
@@ -193,7 +187,7 @@ def _drift(whole: Offset, slope: float, middle_s: float, seconds: Curves) -> Dri
 class _Lips:
     """One person's lips, as input of the visual stream."""
 
-    network: AVSENet
+    network: SeparationNetwork
     lips: LipComponents
 
     def curve(self, begin: int, end: int, voice: FloatArray, hop: int) -> Curves:
@@ -223,19 +217,13 @@ class _Lips:
         )
         return totals
 
-    @torch.inference_mode()
     def _embedding(self, low: int, high: int) -> FloatArray:
         """Lip embeddings of the frames low..high, (embedding, high - low), computed in context."""
-        spec, visual = self.network.spec, self.network.visual
+        spec = self.network.spec
         around = reach(spec.visual_kernels, spec.visual_dilations) + 1
         start, stop = max(self.lips.first, low - around), min(self.lips.stop, high + around)
-        components, seen = (
-            torch.from_numpy(part)[None].to(visual.mean.device)
-            for part in self.lips.window(start, stop - start)
-        )
-        embedded = visual(components, seen)
-        inner = slice(low - start, high - start)
-        return np.asarray(embedded[0].cpu().numpy()[:, inner], np.float32)
+        embedded = self.network.lip_embedding(*self.lips.window(start, stop - start))
+        return embedded[:, low - start : high - start]
 
 
 def windows(

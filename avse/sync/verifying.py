@@ -17,8 +17,8 @@ from avse.dsp.stft import VIDEO_RATE
 from avse.faces.lips import AnyLips
 from avse.inference.activity_features import AGREEMENT, SEEN
 from avse.inference.engine import Engine
+from avse.inference.networks import SeparationNetwork
 from avse.inference.sound import Sound
-from avse.models.network import AVSENet
 from avse.settings import Settings
 from avse.sync.result import Sync
 
@@ -36,11 +36,11 @@ With lips 120 ms early, the agreement gains 0.037 or more for all offsets that a
 or more for 95 % of them."""
 
 
-def verify(network: AVSENet, lips: Sequence[AnyLips], sound: Sound, sync: Sync) -> Sync:
+def verify(network: SeparationNetwork, lips: Sequence[AnyLips], sound: Sound, sync: Sync) -> Sync:
     """Verify an offset that is not certain by separation.
 
     Args:
-        network: in evaluation mode, on its device.
+        network: see `avse.inference.networks`.
         lips: each person's lips, not moved; frame 0 is at the first sample of the sound.
         sound: of the recording.
         sync: the measured offset.

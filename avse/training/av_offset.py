@@ -10,6 +10,7 @@ import numpy as np
 
 from avse.data.pack import PreparedPack
 from avse.errors import InputError
+from avse.inference.networks import as_network
 from avse.media.atomic_files import appearing
 from avse.models.network import AVSENet
 from avse.prepare.delays import estimate
@@ -33,12 +34,13 @@ def estimate_delays(network: AVSENet, data: DataSettings) -> dict[str, int]:
         Video frames by which the sound is late; see `avse.training.data.Delays`.
     """
     names, curves, groups = [], [], []
+    listener = as_network(network)
     for folder in data.clips:
         pack = PreparedPack(Path(folder))
         for clip in pack.clips:
             arrays = (pack.tensor(clip, name) for name in ("sound", "lips", "seen"))
             names.append(key(pack, clip.id))
-            curves.append(delay_curve(network, *arrays))
+            curves.append(delay_curve(listener, *arrays))
             recording = clip.recording
             groups.append(None if recording is None else f"{pack.folder.name}/{recording}")
     if not names:

@@ -12,9 +12,9 @@ import torch
 from avse.errors import InputError, UsageError
 from avse.inference.offscreen_weights import save_offscreen
 from avse.models.network import AVSENet
-from avse.models.offscreen import OffscreenNet, OffscreenSpec
-from avse.models.spec import AVSESpec
-from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
+from avse.models.offscreen import OffscreenNet
+from avse.models.spec import AVSESpec, OffscreenSpec, VoiceprintSpec
+from avse.models.voiceprint import VoiceprintNet
 from avse.models.weights import save
 from avse.training.loop import CHECKPOINT, take_over
 from avse.training.recipe import SEPARATION_KINDS

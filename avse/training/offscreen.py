@@ -19,9 +19,10 @@ from torch import Tensor
 
 from avse.data.clips import Sounds
 from avse.dsp.stft import HOPS_PER_VIDEO_FRAME, stft
-from avse.models.network import AVSENet, level
-from avse.models.offscreen import KINDS, OffscreenNet
+from avse.models.network import AVSENet, Spectrum, level
+from avse.models.offscreen import OffscreenNet
 from avse.models.presence import presence
+from avse.models.spec import OFFSCREEN_PARTS
 from avse.training.compute import Compute, moved
 from avse.training.cues import PseudoLipBank
 from avse.training.loop import Losses
@@ -185,7 +186,7 @@ class OffscreenStage:
             shares = self.module(mixture, left).float()
         total: Tensor = torch.zeros((), device=mixture.device)
         found: Losses = {}
-        for n, kind in enumerate(KINDS):
+        for n, kind in enumerate(OFFSCREEN_PARTS):
             share, target = shares[:, n], targets[:, n]
             there = power(target) > THERE * power(mixture)
             error = mask_error(share, left, target)
@@ -209,7 +210,7 @@ class OffscreenStage:
 
         Returns:
             (n, bins, frames) mixtures; the same without the voices that were found by lips; and
-            (n, len(KINDS), bins, frames), which add up to that.
+            (n, len(OFFSCREEN_PARTS), bins, frames), which add up to that.
         """
         parts = [part for part in drawn if part is not None]
         batches = [p.batch.batch if isinstance(p.batch, TalkingBatch) else p.batch for p in parts]
@@ -262,7 +263,7 @@ class OffscreenStage:
         voices = mask * mixture[owner]
         if network.phase is not None:
             with self.compute.autocast():
-                turn = network.phase(mixture[owner], mask, fine)
+                turn = network.phase(Spectrum.of(mixture[owner]), mask, fine)
             voices = voices * torch.complex(turn[:, 0], turn[:, 1])
         return torch.zeros_like(mixture).index_add(0, owner, voices)
 

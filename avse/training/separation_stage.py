@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from avse.dsp.stft import SAMPLE_RATE, VIDEO_RATE, istft, stft
-from avse.models.network import AVSENet, level
+from avse.models.network import AVSENet, Spectrum, level
 from avse.training.compute import Compute
 from avse.training.cues import PseudoLipBank
 from avse.training.loop import Losses
@@ -131,7 +131,7 @@ class SeparationStage:
         turned = mixed
         if self.turns and network.phase is not None:
             with self.compute.autocast():
-                rotation = network.phase(mixed, mask, fine)
+                rotation = network.phase(Spectrum.of(mixed), mask, fine)
             turned = torch.complex(rotation[:, 0], rotation[:, 1]) * mixed
         loss = self.distance(mask, turned, mixed, target, sound.shape[-1])
         active = functional.binary_cross_entropy_with_logits(activity.float(), speaking(sound))

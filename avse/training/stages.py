@@ -9,11 +9,12 @@ import torch
 
 from avse.data.clips import ClipSet, Sounds
 from avse.errors import UsageError
-from avse.inference.offscreen_weights import load_offscreen
+from avse.inference.offscreen_weights import load_offscreen_modules
 from avse.media.atomic_files import appearing
 from avse.models.network import AVSENet
-from avse.models.offscreen import OffscreenNet, OffscreenSpec
-from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
+from avse.models.offscreen import OffscreenNet
+from avse.models.spec import OffscreenSpec, VoiceprintSpec
+from avse.models.voiceprint import VoiceprintNet
 from avse.settings import Settings
 from avse.training.audio_only import AudioOnlyNet, AudioOnlyStage, VoicesSource
 from avse.training.compute import Compute
@@ -142,7 +143,8 @@ def _separation(
 def _enroller(network: AVSENet, settings: StageSettings, compute: Compute) -> Enroller | None:
     if not settings.query.enrolled:
         return None
-    voiceprint = load_offscreen(Settings.offscreen_model, device=str(compute.device)).voiceprint
+    _, voiceprint = load_offscreen_modules(Settings.offscreen_model)
+    voiceprint.to(compute.device)
     if voiceprint.spec.size != network.spec.enrolment:
         raise UsageError(
             f"voiceprints are {voiceprint.spec.size} wide, not {network.spec.enrolment}",

@@ -1,4 +1,4 @@
-"""The number of processors, and how PyTorch's threads share them with other threads."""
+"""The number of processors, and how the threads of the networks share them with other threads."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def share_processors() -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_processors() - 1)))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def network_threads() -> int:
+    """The number of threads that compute a network: OMP_NUM_THREADS, or one for each processor."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else usable_processors()

@@ -155,13 +155,35 @@ def open_onnx(model: str, threads: int) -> Any:
         MissingWeightsError: its file is absent.
         CorruptWeightsError: its file is damaged.
     """
-    import onnxruntime
-
     path, expected = find(model)
     verify(path, expected)
+    return onnx_session(path, threads)
+
+
+def onnx_session(path: Path, threads: int, values: Mapping[str, Any] | None = None) -> Any:
+    """Open an ONNX network with ONNX Runtime, on the CPU.
+
+    Args:
+        path: the file.
+        threads: number of threads.
+        values: weights that the file names and does not hold: `onnxruntime.OrtValue` by name. They
+            are not copied, so they must be kept as long as the session.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
+
+    Raises:
+        CorruptWeightsError: the file is damaged, or a weight does not fit.
+    """
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = _ERRORS_ONLY
+    # Idle threads would take processor time from the threads that decode.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if values:
+        options.add_external_initializers(list(values), list(values.values()))
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception class for each status code

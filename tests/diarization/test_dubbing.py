@@ -21,8 +21,8 @@ from avse.diarization.who import SpeakerTurns, listen
 from avse.faces.lips import RATE_HZ, LipSequence
 from avse.faces.people import People
 from avse.inference.activity_features import NEAR, REACH
+from avse.inference.networks import open_network
 from avse.media import StemWriter, probe
-from avse.models.weights import load
 from avse.scene.scene import Scene, look
 from avse.settings import Settings
 from avse.sync.result import Offset, Sync
@@ -143,7 +143,7 @@ def alone(scene: Scene, face: int, voice: int, folder: Path, **options: bool) ->
     twice = LipSequence(0, np.tile(once.points, (2, 1, 1)), np.tile(once.confidence, (2, 1)))
     people = People((dataclasses.replace(person, lips=twice),), 640, 360)
     heard = dataclasses.replace(scene, info=probe(path), people=people)
-    network = load("avse-small", device="cpu").eval()
+    network = open_network("avse-small")
     return listen(heard, network, Settings(device="cpu"), **options).talks[0]
 
 

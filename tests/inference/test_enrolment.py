@@ -15,11 +15,13 @@ from avse.inference.activity_features import AGREEMENT, COUNT, HEAD, SEEN
 from avse.inference.engine import Engine
 from avse.inference.enrolment import Enrolment, EnrolmentRule, enrolled
 from avse.inference.mask_estimator import MaskBlock
-from avse.inference.offscreen import Offscreen, Traces
+from avse.inference.offscreen import Traces
 from avse.inference.sound import ArraySound
+from avse.inference.torch_networks import TorchOffscreen
 from avse.models.network import AVSENet
-from avse.models.offscreen import OffscreenNet, OffscreenSpec
-from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
+from avse.models.offscreen import OffscreenNet
+from avse.models.spec import OffscreenSpec, VoiceprintSpec
+from avse.models.voiceprint import VoiceprintNet
 from avse.settings import Settings
 from tests.conftest import TINY, randomise
 
@@ -64,15 +66,15 @@ def test_too_little_is_not_known() -> None:
 
 
 @pytest.fixture(scope="module")
-def offscreen() -> Offscreen:
+def offscreen() -> TorchOffscreen:
     spec = OffscreenSpec(fine_channels=16, coarse_channels=16, dilations=(1,))
     voiceprint = VoiceprintSpec(
         bands=12, channels=12, coarse_channels=12, dilations=(1,), size=SIZE
     )
-    return Offscreen(OffscreenNet(spec).eval(), VoiceprintNet(voiceprint).eval())
+    return TorchOffscreen(OffscreenNet(spec).eval(), VoiceprintNet(voiceprint).eval())
 
 
-def engine(offscreen: Offscreen, enrolment: int = SIZE, **settings: bool) -> Engine:
+def engine(offscreen: TorchOffscreen, enrolment: int = SIZE, **settings: bool) -> Engine:
     torch.manual_seed(3)
     network = randomise(AVSENet(dataclasses.replace(TINY, enrolment=enrolment)))
     return Engine(network, Settings(window_s=2.0, **settings), offscreen)  # type: ignore[arg-type]
@@ -106,7 +108,7 @@ def stems(
 
 
 def test_known_voices_change_the_answer_of_a_network_that_takes_them(
-    offscreen: Offscreen, sound: ArraySound, lips: list[LipSequence]
+    offscreen: TorchOffscreen, sound: ArraySound, lips: list[LipSequence]
 ) -> None:
     takes = engine(offscreen, carry=False, gate=False)
     before, after = (stems(takes, sound, lips, known) for known in (None, KNOWN))
@@ -119,7 +121,7 @@ def test_known_voices_change_the_answer_of_a_network_that_takes_them(
 
 
 def test_who_is_known_is_separated_out_of_sight_too(
-    offscreen: Offscreen, sound: ArraySound, lips: list[LipSequence]
+    offscreen: TorchOffscreen, sound: ArraySound, lips: list[LipSequence]
 ) -> None:
     late = slice(int(4.5 * 16_000), None)
     follows = stems(engine(offscreen, gate=False), sound, lips, KNOWN)
@@ -130,7 +132,7 @@ def test_who_is_known_is_separated_out_of_sight_too(
 
 
 def test_nothing_is_learnt_that_is_not_wanted(
-    offscreen: Offscreen, sound: ArraySound, lips: list[LipSequence]
+    offscreen: TorchOffscreen, sound: ArraySound, lips: list[LipSequence]
 ) -> None:
     assert engine(offscreen, enrol=False).enrol(lips, sound) is None
     assert engine(offscreen, 0).enrol(lips, sound) is None
@@ -138,7 +140,7 @@ def test_nothing_is_learnt_that_is_not_wanted(
 
 
 def test_voiceprints_of_another_size_are_refused(
-    offscreen: Offscreen, sound: ArraySound, lips: list[LipSequence]
+    offscreen: TorchOffscreen, sound: ArraySound, lips: list[LipSequence]
 ) -> None:
     with pytest.raises(UsageError, match="size 8, and the model takes 5") as caught:
         engine(offscreen, 5).enrol(lips, sound)
@@ -146,7 +148,7 @@ def test_voiceprints_of_another_size_are_refused(
 
 
 def test_a_pass_tells_how_far_it_is(
-    offscreen: Offscreen, sound: ArraySound, lips: list[LipSequence]
+    offscreen: TorchOffscreen, sound: ArraySound, lips: list[LipSequence]
 ) -> None:
     told: list[int] = []
     engine(offscreen).enrol(lips, sound, progress=told.append)

@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from avse.errors import CorruptWeightsError
+from avse.inference.networks import open_network
 from avse.inference.offscreen_weights import load_offscreen, save_offscreen
 from avse.models import weights
 from avse.models.network import AVSENet
-from avse.models.offscreen import OffscreenNet, OffscreenSpec
-from avse.models.spec import AVSESpec
-from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
+from avse.models.offscreen import OffscreenNet
+from avse.models.spec import AVSESpec, OffscreenSpec, VoiceprintSpec
+from avse.models.voiceprint import VoiceprintNet
 
 DEEP = 100_000
 
@@ -111,7 +112,7 @@ def test_values_that_are_no_weights(network: AVSENet, path: Path, value) -> None
     name = "fusion.refine.0.pointwise.weight"
     rewrite(path, network.spec.to_json(), {name: value(network.state_dict()[name])})
     with pytest.raises(CorruptWeightsError, match=r"crafted\.safetensors"):
-        weights.load(str(path))
+        open_network(str(path))
 
 
 def test_the_specification_is_held_against_the_tensors_before_a_network_is_built(

@@ -22,7 +22,15 @@ from avse.dsp.stft import (
 )
 from avse.errors import CorruptWeightsError
 from avse.models.blocks import BatchNorm
-from avse.models.network import BOUND, AVSENet, compete, extended, others, receptive_field
+from avse.models.network import (
+    BOUND,
+    AVSENet,
+    Spectrum,
+    compete,
+    extended,
+    others,
+    receptive_field,
+)
 from avse.models.spec import PRESETS, AVSESpec
 from tests.conftest import TINY, randomise
 
@@ -111,7 +119,7 @@ def test_receptive_field_is_what_it_says(change: dict[str, Any]) -> None:
             together = torch.tensor([0, 0])
             claims, _, fine = network.fusion(heard, lips, seen[0], together)
             answer = compete(claims, together, 1)
-            rotation = network.phase(spectrum[[0, 0]], answer, fine)
+            rotation = network.phase(Spectrum.of(spectrum[[0, 0]]), answer, fine)
         here = slice(HOPS_PER_VIDEO_FRAME * middle, HOPS_PER_VIDEO_FRAME * (middle + 1))
         return (answer[:, None] * rotation)[..., here]
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from avse.dsp.stft import BINS
 from avse.errors import CorruptWeightsError, MissingWeightsError
 from avse.faces.centerface import CenterFace
-from avse.inference.offscreen_weights import load_offscreen
+from avse.inference.offscreen_weights import load_offscreen_modules
 from avse.models import weights
 from avse.models.network import AVSENet
 from avse.utils import shipped
@@ -85,8 +85,11 @@ def test_shipped_weights_are_whole(entry: shipped.ShippedModel) -> None:
         parts = []
         shipped.open_onnx(entry.name, threads=1)
     elif entry.kind == shipped.OFFSCREEN:
-        heard = load_offscreen(entry.name)
-        parts = [*heard.network.parameters(), *heard.voiceprint.parameters()]
+        parts = [
+            parameter
+            for module in load_offscreen_modules(entry.name)
+            for parameter in module.parameters()
+        ]
     else:
         parts = [*weights.load(entry.name).parameters()]
     assert not parts or sum(p.numel() for p in parts) > 1e6
@@ -112,8 +115,8 @@ def test_loading_weights_leaves_the_compiler_of_pytorch_alone() -> None:
     """It takes a second and 200 MB, and leaves a folder among the temporary files."""
     code = (
         "import sys; from avse.models.weights import load;"
-        "from avse.inference.offscreen_weights import load_offscreen;"
-        "load('avse-small'); load_offscreen('avse-offscreen');"
+        "from avse.inference.offscreen_weights import load_offscreen_modules;"
+        "load('avse-small'); load_offscreen_modules('avse-offscreen');"
         "print('torch._dynamo' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,6 +11,7 @@ import pytest
 import avse
 from avse.dsp.stft import SAMPLE_RATE
 from avse.inference.engine import Engine
+from avse.inference.torch_networks import TorchNetwork
 from avse.media import move_sound
 from avse.models.network import AVSENet
 from avse.scene.scene import look
@@ -45,9 +46,9 @@ def test_lips_without_any_sound_are_left_out() -> None:
 
 def test_the_voice_is_heard_every_ten_milliseconds(network: AVSENet) -> None:
     sound = np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32)
-    voice = hear(network, sound)
+    voice = hear(TorchNetwork(network), sound)
     assert voice.shape == (network.spec.embedding, 100)
-    moved = hear(network, np.pad(sound, (480, 0))[:SAMPLE_RATE])
+    moved = hear(TorchNetwork(network), np.pad(sound, (480, 0))[:SAMPLE_RATE])
     assert np.corrcoef(moved[:, 33:80].ravel(), voice[:, 30:77].ravel())[0, 1] > 0.95
 
 
@@ -62,11 +63,11 @@ def test_windows_add_up_to_the_whole(
     """Edges of windows cost nothing: what the streams look at around them is there."""
     lips = {1: next(iter(seen.people)).lips}
     sound = np.random.default_rng(0).normal(size=6 * SAMPLE_RATE).astype(np.float32)
-    several = gather(network, lips, iter([sound]))
+    several = gather(TorchNetwork(network), lips, iter([sound]))
     assert len(several.edges) == 2
     assert several.curves.shape == (1, 2, 201)
     monkeypatch.setattr("avse.sync.measuring.WINDOW_S", 60.0)
-    one = gather(network, lips, iter([sound]))
+    one = gather(TorchNetwork(network), lips, iter([sound]))
     assert len(one.edges) == 1
     assert np.corrcoef(several.curves.sum(axis=1)[0], one.curves[0, 0])[0, 1] > 0.6
 
@@ -121,6 +122,6 @@ def test_separation_corrects_what_is_certainly_out_of_step(
 
 
 def test_an_untrained_network_gives_an_answer_too(seen: avse.Scene, network: AVSENet) -> None:
-    found = measure(seen, network)
+    found = measure(seen, TorchNetwork(network))
     assert 0 <= found.whole.confidence <= 1
     assert len(found.people) == 2

@@ -13,7 +13,8 @@ from avse.data.clips import MemoryClips
 from avse.dsp.stft import SAMPLE_RATE
 from avse.errors import UsageError
 from avse.models.network import AVSENet
-from avse.models.voiceprint import VoiceprintNet, VoiceprintSpec
+from avse.models.spec import VoiceprintSpec
+from avse.models.voiceprint import VoiceprintNet
 from avse.models.weights import load, save
 from avse.training.compute import Compute
 from avse.training.contrastive import fit_components

@@ -1,0 +1,188 @@
+"""ONNX Runtime and PyTorch give the same masks, and separation does without PyTorch."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
+from avse.errors import CorruptWeightsError
+from avse.inference.networks import ONNXNetwork, as_network, open_network
+from avse.inference.offscreen import offscreen_features
+from avse.inference.offscreen_weights import (
+    ONNXOffscreen,
+    load_offscreen,
+    load_offscreen_modules,
+)
+from avse.inference.torch_networks import TorchNetwork, TorchOffscreen
+from avse.models import graphs
+from avse.models.network import AVSENet
+from avse.models.offscreen import OffscreenNet
+from avse.models.spec import OffscreenSpec, VoiceprintSpec
+from avse.models.voiceprint import VoiceprintNet
+from avse.models.weights import FORMAT, load
+from avse.types import ComplexArray, FloatArray
+from avse.utils import shipped
+
+SHIPPED = shipped.pretrained_folder() / "avse-small.safetensors"
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[ONNXNetwork, TorchNetwork]:
+    """The shipped network, with ONNX Runtime and with PyTorch."""
+    network = open_network("avse-small")
+    assert isinstance(network, ONNXNetwork)
+    return network, TorchNetwork(load("avse-small"))
+
+
+def drawn(seed: int, frames: int) -> ComplexArray:
+    parts = np.random.default_rng(seed).normal(size=(2, BINS, HOPS_PER_VIDEO_FRAME * frames))
+    return np.asarray(parts[0] + 1j * parts[1], np.complex64)
+
+
+def floats(seed: int, *shape: int) -> FloatArray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(("people", "frames"), [(1, 2), (2, 50), (5, 13)])
+def test_both_runtimes_give_the_same_masks(
+    both: tuple[ONNXNetwork, TorchNetwork], people: int, frames: int
+) -> None:
+    points = 0.01 * floats(1, people, frames, 43, 3)
+    seen = (np.random.default_rng(2).random((people, frames)) > 0.2).astype(np.float32)
+    presence = np.random.default_rng(3).random((people, frames)).astype(np.float32)
+    voices = floats(4, people, 128)
+    voices[0] = 0
+    for known in (None, voices):
+        for there in (None, presence):
+            found = [
+                network.estimate(
+                    drawn(5, frames),
+                    np.stack([network.projection(one) for one in points]),
+                    seen,
+                    there,
+                    known,
+                )
+                for network in both
+            ]
+            np.testing.assert_allclose(found[0].masks, found[1].masks, atol=1e-5)
+            np.testing.assert_allclose(found[0].activity, found[1].activity, atol=1e-4)
+            np.testing.assert_allclose(found[0].lips, found[1].lips, atol=1e-5)
+
+
+def test_both_runtimes_give_the_same_embeddings(both: tuple[ONNXNetwork, TorchNetwork]) -> None:
+    assert both[0].gain == pytest.approx(both[1].gain, rel=1e-5)
+    components, seen = floats(1, 16, 20), np.ones(20, np.float32)
+    lips = [network.lip_embedding(components, seen) for network in both]
+    np.testing.assert_allclose(*lips, atol=1e-5)
+    voices = [network.voice_embedding(np.abs(floats(2, 3, BINS, 80))) for network in both]
+    np.testing.assert_allclose(*voices, atol=1e-4)
+
+
+def test_both_runtimes_give_the_same_off_screen_features() -> None:
+    networks = (
+        load_offscreen("avse-offscreen"),
+        TorchOffscreen(*load_offscreen_modules("avse-offscreen")),
+    )
+    assert isinstance(networks[0], ONNXOffscreen)
+    masks = 0.3 * np.stack([drawn(1, 20), drawn(2, 20)])
+    found = [offscreen_features(one, drawn(3, 20), masks) for one in networks]
+    np.testing.assert_allclose(found[0].shares, found[1].shares, atol=1e-4)
+    np.testing.assert_allclose(found[0].prints, found[1].prints, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "network"),
+    [
+        ("separation", lambda: load("avse-small")),
+        ("offscreen", lambda: OffscreenNet(OffscreenSpec())),
+        ("voiceprint", lambda: VoiceprintNet(VoiceprintSpec())),
+    ],
+)
+def test_the_listed_weights_are_those_of_the_networks(kind, network) -> None:  # type: ignore[no-untyped-def]
+    made = network()
+    found = graphs.graphs_of(kind, made.spec)
+    assert found is not None, "run examples/export_graphs.py"
+    assert found.tensors == {
+        name: (tuple(value.shape), value.is_floating_point())
+        for name, value in made.state_dict().items()
+    }
+
+
+def test_separation_does_without_pytorch() -> None:
+    """The import of PyTorch takes over a second and half a gigabyte."""
+    code = (
+        "import sys; import numpy as np; import avse;"
+        "from avse.faces.lips import LipSequence;"
+        "lips = LipSequence(0, np.zeros((50, 43, 3), np.float32), np.ones((50, 43), np.float32));"
+        "avse.Separator(device='cpu').separate_arrays(np.ones(32000, 'f4'), 16000, [lips, lips]);"
+        "import avse.separation.job, avse.sync.measuring, avse.diarization.who;"
+        "print('torch' in sys.modules, 'scipy' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False False\n"
+
+
+def test_a_network_without_a_graph_is_left_to_pytorch(network: AVSENet) -> None:
+    assert isinstance(as_network(network), TorchNetwork)
+    assert graphs.graphs_of("separation", network.spec) is None
+
+
+def rewritten(path: Path, change: dict[str, torch.Tensor | None]) -> str:
+    """A copy of the shipped weights with other tensors, or without some."""
+    state = {**load_file(SHIPPED), **change}
+    spec = load("avse-small").spec.to_json()
+    kept = {name: value for name, value in state.items() if value is not None}
+    save_file(kept, path, metadata={"format": FORMAT, "spec": spec})
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"fusion.mask.bias": None}, "missing"),
+        ({"extra": torch.zeros(1)}, "left over"),
+        ({"fusion.mask.bias": torch.zeros(3)}, "not"),
+        ({"fusion.mask.bias": torch.zeros(BINS, dtype=torch.int32)}, "type"),
+        ({"fusion.mask.bias": torch.full((BINS,), float("nan"))}, "NaN"),
+        ({"fusion.mask.bias": torch.full((BINS,), 1e300, dtype=torch.float64)}, "infinite"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_weights_that_do_not_fit_the_graph_are_refused(
+    tmp_path: Path, change: dict[str, torch.Tensor | None], reason: str
+) -> None:
+    with pytest.raises(CorruptWeightsError, match=reason):
+        open_network(rewritten(tmp_path / "w.safetensors", change))
+
+
+def test_types_that_numpy_lacks_are_left_to_pytorch(tmp_path: Path) -> None:
+    bias = load_file(SHIPPED)["fusion.mask.bias"].to(torch.bfloat16)
+    network = open_network(rewritten(tmp_path / "w.safetensors", {"fusion.mask.bias": bias}))
+    assert isinstance(network, TorchNetwork)
+
+
+def test_a_damaged_graph_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "pretrained"
+    shutil.copytree(shipped.pretrained_folder(), folder)
+    graph = folder / graphs.FOLDER / "avse-small.voices.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    monkeypatch.setattr(graphs, "pretrained_folder", lambda: folder)
+    graphs._index.cache_clear()
+    with pytest.raises(CorruptWeightsError, match=r"avse-small\.voices\.onnx is damaged"):
+        open_network("avse-small")
+    (folder / graphs.FOLDER / graphs.INDEX).write_text("[")
+    graphs._index.cache_clear()
+    with pytest.raises(CorruptWeightsError, match=r"index\.json is damaged"):
+        open_network("avse-small")
+    (folder / graphs.FOLDER / graphs.INDEX).unlink()
+    graphs._index.cache_clear()
+    assert isinstance(open_network("avse-small"), TorchNetwork)
+    graphs._index.cache_clear()
