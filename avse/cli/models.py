@@ -167,6 +167,9 @@ def export(
     Prints the path of the file.
     """
     from avse.media.atomic_files import check_destination
+    from avse.models.device import check_torch
+
+    check_torch("exporting a run")
     from avse.training.exporting import export_weights
 
     terminal = terminal_of(context)

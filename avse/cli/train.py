@@ -100,6 +100,9 @@ def train(
     run = user_path(output)
     from dataclasses import replace
 
+    from avse.models.device import check_torch
+
+    check_torch("training")
     from avse.training.compute import computing
     from avse.training.recipe_file import read_recipe
     from avse.training.recipe_runner import run_recipe

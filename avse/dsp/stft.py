@@ -166,20 +166,16 @@ def spectrum_level(spectrum: ComplexArray | FloatArray) -> FloatArray:
     return np.asarray(np.maximum(np.sqrt(power), 1e-6), np.float32)
 
 
-def mel_filters(bands: int, low_hz: float = 80.0, high_hz: float = 7600.0) -> Tensor:
+def mel_filters(bands: int, low_hz: float = 80.0, high_hz: float = 7600.0) -> FloatArray:
     """Triangular mel filters on the mel scale of HTK, (bands, BINS).
 
     Args:
         bands: number of filters.
         low_hz, high_hz: lower edge of the first filter and upper edge of the last.
     """
-    import torch
-
     low, high = (2595.0 * math.log10(1 + hz / 700) for hz in (low_hz, high_hz))
-    with torch.device("cpu"):  # real values, also while a network is built on the meta device
-        edges = 700.0 * (10.0 ** (torch.linspace(low, high, bands + 2) / 2595.0) - 1)
-        slopes = edges - torch.linspace(0, SAMPLE_RATE / 2, BINS)[:, None]
-        steps = edges.diff()
-        falling, rising = slopes[:, 2:] / steps[1:], -slopes[:, :-2] / steps[:-1]
-        filters = torch.minimum(falling, rising).clamp(min=0)
-    return filters.T.contiguous()
+    edges = 700.0 * (10.0 ** (np.linspace(low, high, bands + 2) / 2595.0) - 1)
+    slopes = edges - np.linspace(0, SAMPLE_RATE / 2, BINS)[:, None]
+    steps = np.diff(edges)
+    falling, rising = slopes[:, 2:] / steps[1:], -slopes[:, :-2] / steps[:-1]
+    return np.ascontiguousarray(np.minimum(falling, rising).clip(min=0).T, np.float32)

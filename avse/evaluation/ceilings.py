@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from avse.types import FloatArray
+from avse.types import ComplexArray, FloatArray
 
 CEILINGS: Mapping[str, str] = {
     "magnitude-mask": "oracle magnitude mask min(1, |S|/|X|), phase of the mixture",
@@ -30,24 +30,23 @@ def oracles(mixture: FloatArray, reference: FloatArray, rate_hz: int) -> dict[st
     Returns:
         System -> (samples,).
     """
-    import torch
-
-    from avse.dsp.stft import FRAME_RATE, HOPS_PER_WINDOW, istft, stft
+    from avse.dsp.stft import FRAME_RATE, HOPS_PER_WINDOW, istft_frames, stft_frames
 
     hop = max(1, round(rate_hz / FRAME_RATE))
     window = HOPS_PER_WINDOW * hop
-    both = torch.from_numpy(np.stack([mixture, reference]))
-    x, s = stft(both, window=window, hop=hop)
+    beside = window // 2
+    both = np.stack([mixture, reference]).astype(np.float32, copy=False)
+    x, s = stft_frames(np.pad(both, ((0, 0), (beside, beside))), window, hop)
     # Where the mixture is silent, every estimate is silent too.
-    ratio = torch.where(x.abs() > 1e-10, s / torch.where(x.abs() > 1e-10, x, 1.0), 0.0)
-    size = ratio.abs()
-    masks: dict[str, Callable[[], torch.Tensor]] = {
-        "magnitude-mask": lambda: size.clamp(max=1.0),
-        "phase-sensitive-mask": lambda: ratio.real.clamp(0.0, 1.0),
-        "complex-mask": lambda: ratio / size.clamp_min(1.0),
+    there = np.abs(x) > 1e-10
+    ratio = np.where(there, s / np.where(there, x, 1), 0)
+    size = np.abs(ratio)
+    masks: dict[str, Callable[[], ComplexArray | FloatArray]] = {
+        "magnitude-mask": lambda: np.minimum(size, 1),
+        "phase-sensitive-mask": lambda: np.clip(ratio.real, 0, 1),
+        "complex-mask": lambda: ratio / np.maximum(size, 1),
     }
-    samples = mixture.shape[-1]
+    here = slice(beside, beside + mixture.shape[-1])
     return {
-        name: istft(make() * x, samples, window=window, hop=hop).numpy()
-        for name, make in masks.items()
+        name: istft_frames((make() * x)[None], window, hop)[0, here] for name, make in masks.items()
     }

@@ -30,8 +30,6 @@ Hear = Callable[[Path], str]
 """Path of a file -> the words in it."""
 
 _PACKAGES = {
-    "sdr": "fast_bss_eval",
-    "sdri": "fast_bss_eval",
     "pesq-wb": "pesq",
     "pesq-nb": "pesq",
     "stoi": "pystoi",

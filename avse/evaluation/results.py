@@ -31,7 +31,7 @@ SYSTEMS = {
 IN_STEP_S = 0.001
 """Lags up to this count as none."""
 
-_PACKAGES = ("numpy", "scipy", "torch", "pesq", "pystoi", "fast_bss_eval")
+_PACKAGES = ("numpy", "scipy", "onnxruntime", "pesq", "pystoi")
 
 
 @dataclass(frozen=True)

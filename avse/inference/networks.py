@@ -205,6 +205,7 @@ def open_network(model: str, *, device: str = "cpu") -> SeparationNetwork:
     Raises:
         MissingWeightsError: the file does not exist.
         CorruptWeightsError: the file is damaged, or was not made for this version.
+        MissingExtraError: PyTorch has to compute it, and is not installed.
 
     Examples:
         >>> import avse
@@ -220,9 +221,10 @@ def open_network(model: str, *, device: str = "cpu") -> SeparationNetwork:
         if values is not None:
             network = ONNXNetwork(spec, graphs, values, file.sha256)
     if network is None:
+        module = make_network(file, spec).to(device)
         from avse.inference.torch_networks import TorchNetwork
 
-        network = TorchNetwork(make_network(file, spec).to(device), file.sha256)
+        network = TorchNetwork(module, file.sha256)
     try:
         _try_out(network)
     except (ArithmeticError, RuntimeError) as error:

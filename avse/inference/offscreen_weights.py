@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -81,9 +81,9 @@ def load_offscreen(model: str, *, device: str = "cpu") -> OffscreenNetworks:
     file, spec, voiceprint = _find(model)
     networks = _with_graphs(file, spec, voiceprint) if device == "cpu" else None
     if networks is None:
+        modules = _modules(file, spec, voiceprint)
         from avse.inference.torch_networks import TorchOffscreen
 
-        modules = _modules(file, spec, voiceprint)
         networks = TorchOffscreen(modules[0].to(device), modules[1].to(device))
     return networks
 
@@ -129,19 +129,19 @@ def _modules(
     file: WeightsFile, spec: OffscreenSpec, voiceprint: VoiceprintSpec
 ) -> tuple[OffscreenNet, VoiceprintNet]:
     """The networks as PyTorch modules."""
-    from avse.models.offscreen import OffscreenNet
-    from avse.models.voiceprint import VoiceprintNet
 
-    network, prints = make(
-        file,
-        {
-            f"{_NETWORK}.": lambda: OffscreenNet(spec),
-            f"{_VOICEPRINT}.": lambda: VoiceprintNet(voiceprint),
-        },
-    )
-    assert isinstance(network, OffscreenNet)
-    assert isinstance(prints, VoiceprintNet)
-    return network, prints
+    def network() -> OffscreenNet:
+        from avse.models.offscreen import OffscreenNet
+
+        return OffscreenNet(spec)
+
+    def prints() -> VoiceprintNet:
+        from avse.models.voiceprint import VoiceprintNet
+
+        return VoiceprintNet(voiceprint)
+
+    made = make(file, {f"{_NETWORK}.": network, f"{_VOICEPRINT}.": prints})
+    return cast("OffscreenNet", made[0]), cast("VoiceprintNet", made[1])
 
 
 def check_weights(model: str) -> None:

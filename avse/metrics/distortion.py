@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import numpy.typing as npt
-import torch
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.linalg import toeplitz
 
-from avse.metrics.extra import package
 from avse.metrics.score import Score, as_signals, not_defined
 from avse.metrics.si_sdr import si_sdr
 
@@ -43,19 +44,14 @@ def si_sdr_score(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> Score:
 def sdr_score(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> Score:
     """Signal-to-distortion ratio of BSS-Eval in dB (Vincent et al. 2006), higher is better.
 
-    The metric ignores filtering of the reference by up to 512 taps. fast_bss_eval (Scheibler 2022)
-    computes it, without removing means, as is its default. Each voice is scored alone, so no
-    permutation is searched.
+    The metric ignores filtering of the reference by up to 512 taps. As in fast_bss_eval (Scheibler
+    2022), whose values the tests compare, the filter is the solution of the normal equations, and
+    means are not removed. Each voice is scored alone, so no permutation is searched.
 
     Args:
         estimate: (samples,).
         reference: (samples,).
-
-    Raises:
-        MissingExtraError: fast_bss_eval is not installed.
     """
-    # Not its NumPy functions: they take np.linalg.solve for what it was before NumPy 2.
-    sdr_loss = package("fast_bss_eval.torch.metrics").sdr_loss
     e, r, refusal = as_signals(estimate, reference)
     if refusal is not None:
         return refusal
@@ -63,18 +59,24 @@ def sdr_score(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> Score:
         return not_defined(
             f"{e.size} samples are too short: a filter of {SDR_FILTER} taps explains anything"
         )
+    e, r = e / np.linalg.norm(e), r / np.linalg.norm(r)
+    size = next_fast_len(e.size + SDR_FILTER, real=True)
+    spectrum = rfft(r, size)
+    own = irfft(np.square(np.abs(spectrum)), size)[:SDR_FILTER]
+    cross = irfft(rfft(e, size) * spectrum.conj(), size)[:SDR_FILTER]
     try:
-        both = torch.tensor(e[None]), torch.tensor(r[None])
-        value = -float(sdr_loss(*both, filter_length=SDR_FILTER)[0])
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        explained = float(cross @ np.linalg.solve(toeplitz(own), cross))
+    except np.linalg.LinAlgError:
         return not_defined(
             "the reference fills too few frequencies for a filter to be found (singular matrix)"
         )
-    if math.isnan(value):
+    if not math.isfinite(explained):
         return not_defined("the filter that maps the reference to the estimate was not found")
-    if math.isinf(value):
-        return not_defined(_PERFECT if value > 0 else _NOTHING)
-    return Score(value)
+    if explained >= 1:
+        return not_defined(_PERFECT)
+    if explained <= 0:
+        return not_defined(_NOTHING)
+    return Score(10 * math.log10(explained / (1 - explained)))
 
 
 def improvement(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import platform
 from pathlib import Path
 
-from avse.errors import UsageError
+from avse.errors import MissingExtraError, UsageError
 
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 """Libraries of NVIDIA's driver."""
@@ -19,9 +20,11 @@ def pick_device(name: str) -> str:
 
     Raises:
         UsageError: not a device, or one that this machine has not.
+        MissingExtraError: PyTorch, which computes on GPUs, is not installed.
     """
-    if name == "cpu" or (name == "auto" and not _may_have_gpu()):
+    if name == "cpu" or (name == "auto" and not (has_torch() and may_have_gpu())):
         return "cpu"
+    check_torch(f"the device {name!r}")
     import torch
 
     if name == "auto":
@@ -38,7 +41,27 @@ def pick_device(name: str) -> str:
     return name
 
 
-def _may_have_gpu() -> bool:
+def has_torch() -> bool:
+    """Whether PyTorch is installed; it is not imported."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def check_torch(purpose: str) -> None:
+    """Check that PyTorch is installed.
+
+    Args:
+        purpose: what needs it, for the message.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    if not has_torch():
+        raise MissingExtraError(
+            f"{purpose} needs PyTorch, which is not installed", 'pip install "avse[torch]"'
+        )
+
+
+def may_have_gpu() -> bool:
     """Whether there is a driver for a GPU that PyTorch can use: Apple's, AMD's or NVIDIA's."""
     if platform.system() == "Darwin":
         return platform.machine() == "arm64"

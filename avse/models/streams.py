@@ -108,7 +108,7 @@ class VoiceStream(nn.Module):
     def __init__(self, spec: AVSESpec) -> None:
         super().__init__()
         width, step = spec.voice_channels, HOPS_PER_VIDEO_FRAME
-        self.register_buffer("mel", mel_filters(spec.voice_bands))
+        self.register_buffer("mel", torch.from_numpy(mel_filters(spec.voice_bands)))
         self.norm = BatchNorm(spec.voice_bands)
         self.enter = nn.Conv1d(spec.voice_bands, width, 2 * step, stride=step, padding=step // 2)
         self.blocks = nn.ModuleList(

@@ -30,7 +30,7 @@ class VoiceprintNet(nn.Module):
         self.spec = spec
         width, coarse, k = spec.channels, spec.coarse_channels, spec.kernel
         step, drop = HOPS_PER_VIDEO_FRAME, spec.dropout
-        self.register_buffer("mel", mel_filters(spec.bands))
+        self.register_buffer("mel", torch.from_numpy(mel_filters(spec.bands)))
         self.norm = nn.BatchNorm1d(spec.bands)
         self.enter = nn.Conv1d(spec.bands, width, 1)
         self.before = nn.Sequential(*(TemporalBlock(width, k, dropout=drop) for _ in range(2)))

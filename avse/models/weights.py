@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from avse.errors import CorruptWeightsError
+from avse.models.device import check_torch
 from avse.utils.shipped import find, verify
 
 if TYPE_CHECKING:
@@ -78,13 +79,16 @@ def make_network(file: WeightsFile, spec: AVSESpec) -> AVSENet:
     """Build a network that separates.
 
     Raises:
-        CorruptWeightsError: see `make`.
+        CorruptWeightsError, MissingExtraError: see `make`.
     """
-    from avse.models.network import AVSENet
 
-    (network,) = make(file, {"": lambda: AVSENet(spec)})
-    assert isinstance(network, AVSENet)
-    return network
+    def build() -> AVSENet:
+        from avse.models.network import AVSENet
+
+        return AVSENet(spec)
+
+    (network,) = make(file, {"": build})
+    return cast("AVSENet", network)
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,9 @@ def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> lis
 
     Raises:
         CorruptWeightsError: they do not fit, or values are not finite.
+        MissingExtraError: PyTorch is not installed.
     """
+    check_torch(f"the network in {file.path.name}, which has no ONNX graph or runs on a GPU,")
     import torch
     from safetensors import safe_open
 

@@ -19,7 +19,6 @@ from avse.errors import AvseError, UsageError
 from avse.faces.people import Person
 from avse.media import SOUND_SUFFIXES, check_remux, check_stem
 from avse.media.atomic_files import writing
-from avse.models.device import pick_device
 from avse.scene.naming import Stem, StemKey
 from avse.separation.saving import Mix, Voices, save_stems, title, track_encoding
 from avse.separation.separator import Separation
@@ -378,7 +377,8 @@ class Exports:
             sync=separation.sync,
             out_of_sight={p.number: separation.out_of_sight(p.number) for p in separation.people},
             warnings=export.warnings,
-            device=pick_device(settings.device),
+            device=separation.engine.network.device,
+            runtime=separation.engine.network.runtime,
             offscreen=separation.offscreen,
         )
         places = sidecar_paths(export.files[0])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import get_window
 
-from avse.dsp.stft import SAMPLE_RATE, mel_filters, stft
+from avse.dsp.stft import HOP, SAMPLE_RATE, WINDOW, mel_filters, stft_frames
 from avse.errors import NoAudioError
 from avse.media import AudioReader
 from avse.types import FloatArray
@@ -106,11 +106,9 @@ def bandwidth(sound: FloatArray) -> float:
 
 def describe_voice(sound: FloatArray) -> FloatArray:
     """Compute long-term spectral features of a voice, (80,); see `MeasuredAudio.voice`."""
-    import torch
-
-    longest = 60 * SAMPLE_RATE
-    power = stft(torch.from_numpy(sound[:longest])[None])[0].abs().square()
-    bands = (mel_filters(BANDS) @ power + _FLOOR).log().numpy()
+    padded = np.pad(sound[: 60 * SAMPLE_RATE], WINDOW // 2)[None]
+    power = np.square(np.abs(stft_frames(padded, WINDOW, HOP)[0]))
+    bands = np.log(mel_filters(BANDS) @ power + _FLOOR)
     total = bands.mean(axis=0)
     loud = bands[:, total > np.percentile(total, 40)]
     if not loud.shape[1]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -122,14 +123,16 @@ def _died(task: Task) -> None:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Compute with one thread, as worker processes do, so that results are identical."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    name = "OMP_NUM_THREADS"  # see `avse.utils.processors.network_threads`
+    before = os.environ.get(name)
+    os.environ[name] = "1"
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _derived(measured: Measured, task: Task) -> Measured:

@@ -89,6 +89,7 @@ def test_guessed_voices_and_warnings_are_told(
         out_of_sight={1: lost},
         warnings=["sound is missing"],
         device="cpu",
+        runtime="onnxruntime 1.23",
     )
     first, second = about["people"]
     assert first["out_of_sight"][0] == {
@@ -115,4 +116,5 @@ def test_guessed_voices_and_warnings_are_told(
             out_of_sight={},
             warnings=[],
             device="cpu",
+            runtime="onnxruntime 1.23",
         )

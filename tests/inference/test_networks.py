@@ -6,15 +6,24 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
-from avse.errors import CorruptWeightsError
-from avse.inference.networks import ONNXNetwork, as_network, open_network
+from avse.dsp.stft import BINS, FRAME_RATE, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE
+from avse.errors import CorruptWeightsError, MissingExtraError
+from avse.faces.lips import LipSequence
+from avse.inference.mask_estimator import MaskEstimator
+from avse.inference.networks import (
+    Estimate,
+    GPUMemoryError,
+    ONNXNetwork,
+    as_network,
+    open_network,
+)
 from avse.inference.offscreen import offscreen_features
 from avse.inference.offscreen_weights import (
     ONNXOffscreen,
@@ -22,12 +31,12 @@ from avse.inference.offscreen_weights import (
     load_offscreen_modules,
 )
 from avse.inference.torch_networks import TorchNetwork, TorchOffscreen
-from avse.models import graphs
+from avse.models import device, graphs
 from avse.models.network import AVSENet
 from avse.models.offscreen import OffscreenNet
 from avse.models.spec import OffscreenSpec, VoiceprintSpec
 from avse.models.voiceprint import VoiceprintNet
-from avse.models.weights import FORMAT, load
+from avse.models.weights import FORMAT, load, save
 from avse.types import ComplexArray, FloatArray
 from avse.utils import shipped
 
@@ -186,3 +195,62 @@ def test_a_damaged_graph_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     graphs._index.cache_clear()
     assert isinstance(open_network("avse-small"), TorchNetwork)
     graphs._index.cache_clear()
+
+
+@pytest.fixture
+def _without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] == "torch"]:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.mark.usefixtures("_without_pytorch")
+def test_without_pytorch_the_processor_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "may_have_gpu", lambda: True)
+    assert device.pick_device("auto") == "cpu"
+    assert isinstance(open_network("avse-small"), ONNXNetwork)
+    assert isinstance(load_offscreen("avse-offscreen"), ONNXOffscreen)
+
+
+def test_what_needs_pytorch_says_so(
+    network: AVSENet, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    save(network, tmp_path / "tiny.safetensors")
+    request.getfixturevalue("_without_pytorch")
+    for attempt in (
+        lambda: device.pick_device("cuda"),
+        lambda: open_network(str(tmp_path / "tiny.safetensors")),
+        lambda: open_network("avse-small", device="cuda"),
+        lambda: load_offscreen("avse-offscreen", device="cuda"),
+    ):
+        with pytest.raises(MissingExtraError, match="needs PyTorch") as caught:
+            attempt()
+        assert caught.value.hint == 'pip install "avse[torch]"'
+
+
+class NoMemory(TorchNetwork):
+    """A network on a GPU with memory for windows of two seconds."""
+
+    def estimate(self, mixture: ComplexArray, *inputs: Any) -> Estimate:
+        if mixture.shape[-1] > 2 * FRAME_RATE:
+            raise GPUMemoryError("out of memory")
+        return super().estimate(mixture, *inputs)
+
+
+def test_windows_that_do_not_fit_into_the_gpu_are_halved(network: AVSENet) -> None:
+    lips = LipSequence(0, floats(1, 200, 43, 3), np.ones((200, 43), np.float32))
+    sound = floats(2, 1, 8 * SAMPLE_RATE)
+    estimator = MaskEstimator(NoMemory(network), [lips], window_s=4.0, overlap=0.5)
+    masks = np.concatenate([block.masks for block in estimator.masks([sound])], axis=-1)
+    assert masks.shape == (1, BINS, 801)
+    assert estimator.halved == 4  # each of the windows
+
+
+def test_pytorch_out_of_memory_is_told_as_such(
+    network: AVSENet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(AVSENet, "forward", fails)
+    with pytest.raises(GPUMemoryError):
+        TorchNetwork(network).estimate(drawn(1, 4), floats(2, 1, 16, 4), np.ones((1, 4), "f4"))
