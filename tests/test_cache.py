@@ -20,6 +20,7 @@ import avse.scene.face_analysis
 from avse.errors import UsageError
 from avse.faces.detect import open_backend
 from avse.faces.people import People
+from avse.inference.torch_networks import TorchNetwork
 from avse.media import copy_beginning
 from avse.models.network import AVSENet
 from avse.scene import cache as caching
@@ -271,7 +272,7 @@ def test_without_the_cache_nothing_is_read_or_written(
     short: Path, looks: list[object], cache_folder: Path
 ) -> None:
     scene = look(short, Settings(cache=False))
-    measure(scene, randomise(AVSENet(TINY)))
+    measure(scene, TorchNetwork(randomise(AVSENet(TINY))))
     assert not cache_folder.exists()
     look(short, Settings())
     look(short, Settings(cache=False))
@@ -324,12 +325,12 @@ def test_the_offset_is_measured_once_for_lips_and_weights(
     count: list[object] = []
     real = measuring._measure
     monkeypatch.setattr(measuring, "_measure", lambda *a: count.append(None) or real(*a))
-    scene, network = look(short, Settings()), randomise(AVSENet(TINY))
+    scene, network = look(short, Settings()), TorchNetwork(randomise(AVSENet(TINY)))
     first = measure(scene, network)
     assert same(measure(scene, network), first)
     assert same(measure(look(short, Settings()), network), first)
     assert len(count) == 1
-    measure(scene, randomise(AVSENet(TINY), seed=1))
+    measure(scene, TorchNetwork(randomise(AVSENet(TINY), seed=1)))
     measure(without_lips(scene), network)
     measure(look(short, Settings(end=1.2)), network)
     assert len(count) == 4

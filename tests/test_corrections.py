@@ -21,6 +21,7 @@ import avse.scene.face_analysis
 from avse.errors import AvseError, InputError, NoFaceError, OutputError, UsageError
 from avse.faces.lips import POINTS, Lips, LipSequence
 from avse.faces.people import People, Person
+from avse.inference.torch_networks import TorchNetwork
 from avse.media import copy_beginning
 from avse.models.network import AVSENet
 from avse.scene.corrections import (
@@ -339,7 +340,10 @@ def test_an_offset_set_by_hand_replaces_the_measured_one(corrected: Path) -> Non
     assert sync.describe() == "the sound is 20 ms late (set by hand)"
     separation.voices()
     assert any("20 ms late (set by hand); corrected" in note for note in separation.notes)
-    assert measure(look(corrected, Settings(corrections=False)), network).by_hand is False
+    assert (
+        measure(look(corrected, Settings(corrections=False)), TorchNetwork(network)).by_hand
+        is False
+    )
     assert avse.separate(corrected, network=network, sync=False).sync is None
 
 

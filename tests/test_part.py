@@ -16,6 +16,7 @@ from avse.scene.part import Part, find_part
 from avse.scene.speakers import read_point
 from avse.separation.separator import Separation
 from avse.settings import Settings
+from tests.conftest import TINY
 from tests.looped import loop
 from tests.test_separation import Everything
 
@@ -36,8 +37,6 @@ def info(long: Path) -> MediaInfo:
 @pytest.fixture(scope="module")
 def part(long: Path) -> Separation:
     """Everybody gets the whole mixture of two seconds."""
-    from tests.conftest import TINY
-
     network = Everything(TINY).eval()
     return avse.separate(
         long, network=network, gate=False, sync=False, start="0:20", end=END, window_s=1.0
@@ -128,7 +127,7 @@ def test_a_part_without_sound_is_refused(tmp_path: Path, long: Path) -> None:
                 packet.stream = copies[packet.stream_index]
                 new.mux(packet)
     with pytest.raises(UsageError, match=r"nothing in the part from 0:20 on"):
-        avse.separate(short, network=Everything, start=20)  # type: ignore[arg-type]
+        avse.separate(short, network=Everything(TINY).eval(), start=20)
 
 
 @pytest.mark.parametrize(
@@ -162,4 +161,4 @@ def test_nobody_in_the_part(tmp_path: Path) -> None:
 
     record(tmp_path / "a.mp4")
     with pytest.raises(NoFaceError):
-        avse.separate(tmp_path / "a.mp4", network=Everything, start=0.5)  # type: ignore[arg-type]
+        avse.separate(tmp_path / "a.mp4", network=Everything(TINY).eval(), start=0.5)

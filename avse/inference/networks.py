@@ -58,7 +58,7 @@ class LipProjection:
 
     def __call__(self, points: FloatArray) -> FloatArray:
         """(video frames, points, 3), from `network_motion` -> (components, video frames)."""
-        flat = points.reshape(len(points), -1) - self.mean
+        flat = points.reshape(len(points), len(self.mean)) - self.mean
         return np.asarray((flat @ self.components.T / self.scale).T, np.float32)
 
 

@@ -35,7 +35,11 @@ from tests.training.conftest import RECIPE, write_pack
 
 HERE = Path(__file__).parent
 CPU = Compute(torch.device("cpu"))
-LEVEL_DB, QUIET_DB = 0.5, -60.0
+LEVEL_DB, RESIDUAL_DB, QUIET_DB = 0.5, 1.5, -60.0
+"""Tolerances of levels of voices and of the residual, and the level that counts as silence. The
+8-bit face networks round differently on processors with and without VNNI, which moved the residual
+(-50 dB) by 0.7 dB, and voices by less than 0.1."""
+
 LOSS_RATIO = 0.02
 
 
@@ -121,20 +125,18 @@ def test_json(talk: Path) -> None:
     assert found == compared("json", found)
 
 
-def test_voices(talk: Path) -> None:
+def test_voices(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The levels of every stem in each second, in dB."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        blocks = list(avse.separate(talk, settings=avse.Settings(cache=False)).blocks())
-    finally:
-        torch.set_num_threads(threads)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    blocks = list(avse.separate(talk, settings=avse.Settings(cache=False)).blocks())
     stems = np.concatenate([block.stems for block in blocks], axis=-1)
     residual = np.concatenate([block.residual for block in blocks], axis=-1)
     found = [levels(samples) for samples in (*stems, residual)]
     kept = compared("voices", found)
     loud = np.maximum(np.array([found, kept]), QUIET_DB)
-    assert np.abs(loud[0] - loud[1]).max() < LEVEL_DB
+    moved = np.abs(loud[0] - loud[1])
+    assert moved[:-1].max() < LEVEL_DB
+    assert moved[-1].max() < RESIDUAL_DB
 
 
 def levels(samples: np.ndarray, rate_hz: int = 48_000) -> list[float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avse.inference.torch_networks import TorchNetwork
 from avse.media import AudioReader
 from avse.prepare.delays import estimate
 from avse.prepare.sync import REACH, delay_curve, listener
@@ -71,7 +72,7 @@ def test_moving_the_sound_moves_the_curve(duet: Path) -> None:
 
 def test_unseen_lips_say_nothing(network) -> None:  # type: ignore[no-untyped-def]
     curve = delay_curve(
-        network,
+        TorchNetwork(network),
         np.ones(16_000, np.int16),
         np.zeros((25, 43, 3), np.float16),
         np.zeros(25, np.uint8),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from avse.errors import InputError, UsageError
-from avse.inference.offscreen_weights import load_offscreen
+from avse.inference.offscreen_weights import load_offscreen_modules
 from avse.models.weights import load
 from avse.training import plots as curves
 from avse.training.compute import Compute
@@ -223,7 +223,7 @@ def test_both_networks_for_people_out_of_sight_go_into_one_file(
     assert [stage.name for stage in done] == ["lips", "joint", "offscreen", "voiceprint"]
     made = export_weights(run / "offscreen", file)
     assert (made.stage, made.steps) == ("offscreen and voiceprint", 4)
-    loaded = load_offscreen(str(file)).network.state_dict()["leave.bias"]
+    loaded = load_offscreen_modules(str(file))[0].state_dict()["leave.bias"]
     trained = averaged(run / "offscreen/last.pt")["leave.bias"]
     torch.testing.assert_close(loaded, trained.half().float())  # exported with 16 bits
     with pytest.raises(UsageError, match="no mask logits"):
