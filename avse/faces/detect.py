@@ -179,6 +179,10 @@ def package_version(package: str) -> str:
     except importlib.metadata.PackageNotFoundError:
         return "none"
 
+    def rest(self) -> None:
+        """Return the memory of `detect_closely` to the system."""
+        ...
+
 
 def open_backend(name: str = NATIVE, *, device: str = "cpu") -> FaceBackend:
     """Open a face backend.

@@ -337,6 +337,7 @@ class FaceTracker:
         """End tracking, and return all tracks."""
         self._end(self._live + self._lost)
         self._live, self._lost = [], []
+        self.detector.rest()
         return self._closed
 
     def tidy(self, many: int) -> None:
