@@ -89,8 +89,6 @@ class CenterFace:
     def __init__(self, side: int = SIDE, min_score: float = MIN_SCORE, threads: int = 1) -> None:
         self._network: Any = open_onnx(WEIGHTS, threads)
         self._side, self._min_score = side, min_score
-        # Otherwise ONNX Runtime would keep the 200 MB of a detection of small faces.
-        self._closely = run_options({_GIVE_BACK: "cpu:0"})
 
     every = 15
     """Recommended number of frames from one detection to the next."""
@@ -104,7 +102,7 @@ class CenterFace:
         """
         if near is None:
             side = min(CLOSE_SIDE, round(_CLOSE_SHARE * max(picture.shape[:2])))
-            return self.detect(picture, side, give_back=True)
+            return self.detect(picture, side)
         half = max(16.0, _AROUND * max(near.w, near.h) / 2)
         x, y = near.centre
         left, top = max(0, round(x - half)), max(0, round(y - half))
@@ -114,20 +112,25 @@ class CenterFace:
             return []
         return [face.moved(left, top) for face in self.detect(part, _AROUND_PX)]
 
-    def detect(
-        self, picture: Image, side: int | None = None, *, give_back: bool = False
-    ) -> list[FacePoints]:
+    def rest(self) -> None:
+        """Return the memory of a detection of small faces to the system: 200 MB.
+
+        To return it after each of them nearly doubles their time, because the system clears memory
+        before it lends it again.
+        """
+        smallest = np.zeros((1, 3, _MULTIPLE, _MULTIPLE), np.float32)
+        self._network.run(_OUTPUTS, {"picture": smallest}, run_options({_GIVE_BACK: "cpu:0"}))
+
+    def detect(self, picture: Image, side: int | None = None) -> list[FacePoints]:
         """Detect the faces in a picture, best first.
 
         Args:
             picture: (height, width, 3) uint8 RGB.
             side: longer side of the input, in place of that of the detector.
-            give_back: whether to return memory to the system afterwards.
         """
         height, width = picture.shape[:2]
         padded, rows, columns = network_input(picture, side or self._side)
-        how = self._closely if give_back else None
-        heat, size, offset, five = self._network.run(_OUTPUTS, {"picture": padded}, how)
+        heat, size, offset, five = self._network.run(_OUTPUTS, {"picture": padded})
         boxes, scores, points = _decode(heat[0], size[0], offset[0], five[0], self._min_score)
         scale = np.array([width / columns, height / rows], np.float32)
         boxes, points = boxes * np.tile(scale, 2), points * scale

@@ -65,13 +65,11 @@ class Detection:
     score: float
 
 
-@dataclass(frozen=True)
-class FaceLandmarks:
-    """The landmarks of one face.
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """A face in a picture, without its lips.
 
     Attributes:
-        lips: (43, 3) in pixels, in the order of `avse.faces.lips`; z points away from the camera.
-        confidence: (43,) confidence of each lip landmark, 0..1.
         head: pose of the head.
         shape: (n, 3) in pixels: landmarks that talking hardly moves, with the same n for all faces
             of a backend; they identify the face roughly.
@@ -79,12 +77,54 @@ class FaceLandmarks:
         presence: probability that this is a face, 0..1.
     """
 
-    lips: FloatArray
-    confidence: FloatArray
     head: Head
     shape: FloatArray = field(repr=False)
     box: Box
     presence: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceLandmarks(Face):
+    """The landmarks of one face.
+
+    Attributes:
+        lips: (43, 3) in pixels, in the order of `avse.faces.lips`; z points away from the camera.
+        confidence: (43,) confidence of each lip landmark, 0..1.
+    """
+
+    lips: FloatArray
+    confidence: FloatArray
+
+
+def with_lips(face: Face, lips: FloatArray, confidence: FloatArray) -> FaceLandmarks:
+    """Add lips to a face; see `FaceLandmarks`."""
+    return FaceLandmarks(
+        head=face.head,
+        shape=face.shape,
+        box=face.box,
+        presence=face.presence,
+        lips=lips,
+        confidence=confidence,
+    )
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """The picture of a mouth from which a `LipReader` finds the lips.
+
+    Attributes:
+        crop: (pixels, pixels) float32 grey levels, aligned to the head.
+        contrast: see `avse.faces.native_backend.contrast_of`.
+        head: pose of the head.
+        picture: height and width of the whole picture.
+        presence: probability that this is a face, 0..1.
+    """
+
+    crop: FloatArray = field(repr=False)
+    contrast: float
+    head: Head
+    picture: tuple[int, int]
+    presence: float
 
 
 class FaceBackend(Protocol):
@@ -120,6 +160,32 @@ def reads_luma(backend: FaceBackend) -> bool:
     return bool(getattr(backend, "reads_luma", False))
 
 
+class LipReader(Protocol):
+    """A backend that can find faces first, and their lips later, for many pictures at a time.
+
+    This takes less time, and tracking does not need the lips. The results are those of `landmarks`.
+    A backend has it as attribute `lip_reader`.
+    """
+
+    def faces(self, image: Image, boxes: Sequence[Box]) -> list[Face | None]:
+        """Find the face in each box, without its lips; None if there is no face."""
+        ...
+
+    def mouth(self, image: Image, face: Face) -> Mouth:
+        """Crop the mouth of a face in its picture."""
+        ...
+
+    def lips(self, mouths: Sequence[Mouth]) -> tuple[FloatArray, FloatArray]:
+        """Find lips, (n, 43, 3) in the frames of the heads, and their confidence, (n, 43)."""
+        ...
+
+
+def lip_reader_of(backend: FaceBackend) -> LipReader | None:
+    """The `LipReader` of a backend, or None."""
+    found: LipReader | None = getattr(backend, "lip_reader", None)
+    return found
+
+
 class CloseDetector(Protocol):
     """A detector that can find small faces in a whole picture, without squares.
 
@@ -133,6 +199,10 @@ class CloseDetector(Protocol):
 
     def detect_closely(self, picture: Image, near: Box | None = None) -> Sequence[Detection]:
         """Detect small faces too, best first, or only near a box. Slower than `detect`."""
+        ...
+
+    def rest(self) -> None:
+        """Return the memory of `detect_closely` to the system."""
         ...
 
 

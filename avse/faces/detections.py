@@ -106,6 +106,11 @@ class FrameDetector:
         with self._lock:
             return self._small_faces.look_at(image, box)
 
+    def rest(self) -> None:
+        """Return memory to the system at the end, or before a pause."""
+        with self._lock:
+            self._small_faces.rest()
+
 
 def usual_rhythm(backend: FaceBackend) -> int:
     """Number of frames from one detection to the next for a backend."""

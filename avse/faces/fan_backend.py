@@ -19,7 +19,15 @@ from urllib.error import URLError
 import numpy as np
 
 from avse.errors import CorruptWeightsError, MissingExtraError, MissingWeightsError, UsageError
-from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_version
+from avse.faces.detect import (
+    Box,
+    Detection,
+    Face,
+    FaceLandmarks,
+    Image,
+    backend_version,
+    with_lips,
+)
 from avse.faces.lips import (
     INNER,
     OUTER,
@@ -150,7 +158,8 @@ def face_from_68(
     top = low[1] - 0.2 * (high[1] - low[1])
     box = Box(float(low[0]), float(top), float(high[0] - low[0]), float(high[1] - top), head.roll)
     confidence = trust(head, lips, picture) * weight
-    return FaceLandmarks(lips, confidence, head, away[list(SHAPE_68)], box, presence)
+    face = Face(head=head, shape=away[list(SHAPE_68)], box=box, presence=presence)
+    return with_lips(face, lips, confidence)
 
 
 _MIN_PRESENCE = 0.2

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avse.faces.detect import FaceLandmarks, Image
+from avse.faces.detect import Face, Image
 from avse.faces.scaling import warp
 from avse.types import FloatArray
 
@@ -69,7 +69,7 @@ CLOTHES = (4, 8)
 """Rows and columns of the picture of the clothes below the chin."""
 
 
-def view(image: Image, face: FaceLandmarks) -> FloatArray:
+def view(image: Image, face: Face) -> FloatArray:
     """Crop a face, aligned to the head, and normalise its brightness and contrast.
 
     Returns:
@@ -82,7 +82,7 @@ def view(image: Image, face: FaceLandmarks) -> FloatArray:
     return np.asarray(values.ravel() / max(length, 1e-6), np.float32)
 
 
-def clothes(image: Image, face: FaceLandmarks) -> FloatArray:
+def clothes(image: Image, face: Face) -> FloatArray:
     """Crop a small picture of the clothes below the chin.
 
     Returns:
@@ -94,7 +94,7 @@ def clothes(image: Image, face: FaceLandmarks) -> FloatArray:
 
 
 def _patch(
-    image: Image, face: FaceLandmarks, up: float, reach: tuple[float, float], size: tuple[int, int]
+    image: Image, face: Face, up: float, reach: tuple[float, float], size: tuple[int, int]
 ) -> tuple[Image, float]:
     """Crop a rectangle that is aligned to the roll of the head.
 
@@ -123,7 +123,7 @@ def _patch(
     return crop, float(inside.mean())
 
 
-def skull(face: FaceLandmarks) -> FloatArray:
+def skull(face: Face) -> FloatArray:
     """The shape of the face without expression: its rigid points in the frame of the head."""
     return face.head.fix(face.shape).ravel()
 
@@ -147,9 +147,7 @@ class Portrait:
         self._skull = _Mean()
         self._clothes = _Mean()
 
-    def add(
-        self, image: Image, face: FaceLandmarks, time: Fraction, *, may_differ: bool = False
-    ) -> bool:
+    def add(self, image: Image, face: Face, time: Fraction, *, may_differ: bool = False) -> bool:
         """Add a frame to the description, unless the head is turned away.
 
         Args:
@@ -183,6 +181,10 @@ class Portrait:
             self._clothes.add(worn, 1)
         self._recognise(image, face, time)
         return True
+
+    def lacks(self, face: Face) -> bool:
+        """Whether there is no view yet, and this face, which is not turned away, would give one."""
+        return not self.views and abs(face.head.yaw) <= MAX_YAW
 
     @property
     def face(self) -> FloatArray | None:
@@ -251,7 +253,7 @@ class Portrait:
         alike = max(float((mine @ theirs.T).max()), float((mirrored @ theirs.T).max()))
         return alike - MIN_LIKENESS_STAYED if apart <= MAX_SKULL_STAYED else -1.0
 
-    def _recognise(self, image: Image, face: FaceLandmarks, time: Fraction) -> None:
+    def _recognise(self, image: Image, face: Face, time: Fraction) -> None:
         if self._recogniser is None or face.head.scale < _SMALLEST:
             return
         looks = self._face.count

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_version
-from avse.faces.mesh_points import USED, face_of
+from avse.faces.mesh_points import USED, landmarks_of
 
 _MARGIN = 1.5
 """Side of the square for the mesh, relative to the longer side of the face; as in its training."""
@@ -192,6 +192,6 @@ class MediaPipeBackend:
             marks = self._get.get_proto(self._found[-1]).landmark
             mesh = np.array([(m.x * width, m.y * height, m.z * width) for m in marks], np.float32)
             faces.append(
-                face_of(mesh[list(USED)], (height, width), self._presence, bounds=mesh[:, :2])
+                landmarks_of(mesh[list(USED)], (height, width), self._presence, bounds=mesh[:, :2])
             )
         return faces

@@ -6,7 +6,9 @@ mesh as the teacher.
 
 from __future__ import annotations
 
-from avse.faces.detect import Box, FaceLandmarks
+import numpy as np
+
+from avse.faces.detect import Box, Face, FaceLandmarks, with_lips
 from avse.faces.lips import fit_head, trust
 from avse.types import FloatArray
 
@@ -26,21 +28,16 @@ SHAPE = (
 USED = tuple(dict.fromkeys([*LIPS, *RIGID, *SHAPE]))
 """Indices of the points that are used, without repetition; lips and chin come first."""
 
-_RIGID, _SHAPE = [USED.index(i) for i in RIGID], [USED.index(i) for i in SHAPE]
+_RIGID, _SHAPE = (np.array([USED.index(i) for i in some]) for some in (RIGID, SHAPE))
 
 
 def face_of(
-    points: FloatArray,
-    picture: tuple[int, int],
-    presence: float,
-    *,
-    bounds: FloatArray | None = None,
-) -> FaceLandmarks | None:
+    points: FloatArray, presence: float, *, bounds: FloatArray | None = None
+) -> Face | None:
     """Convert points to a face; None if they coincide or are not finite.
 
     Args:
         points: (87, 3) the points of `USED`, in pixels; z on the same scale, away from the camera.
-        picture: (height, width).
         presence: probability that this is a face, 0..1.
         bounds: (n, 2) points whose bounds are the box; None for `points`.
     """
@@ -50,9 +47,25 @@ def face_of(
         return None
     outline = points[:, :2] if bounds is None else bounds
     low, high = outline.min(axis=0), outline.max(axis=0)
-    box = Box(
-        float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]), head.roll
-    )
+    (x, y), (w, h) = low.tolist(), (high - low).tolist()
+    return Face(head=head, shape=points[_SHAPE], box=Box(x, y, w, h, head.roll), presence=presence)
+
+
+def landmarks_of(
+    points: FloatArray,
+    picture: tuple[int, int],
+    presence: float,
+    *,
+    bounds: FloatArray | None = None,
+) -> FaceLandmarks | None:
+    """Convert points, with the lips among them, to a face; None if there is none.
+
+    Args:
+        points, presence, bounds: see `face_of`.
+        picture: (height, width).
+    """
+    face = face_of(points, presence, bounds=bounds)
+    if face is None:
+        return None
     lips = points[: len(LIPS)]
-    confidence = trust(head, lips, picture, presence)
-    return FaceLandmarks(lips, confidence, head, points[_SHAPE], box, presence)
+    return with_lips(face, lips, trust(face.head, lips, picture, presence))

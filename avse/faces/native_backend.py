@@ -5,22 +5,32 @@ points of `avse.faces.mesh_points`, to which the head pose is fitted. The input 
 is a square of 64 pixels around the mouth, aligned to the roll and scale of the head; its output are
 lips and chin in the frame of the head, so that errors of the head pose do not move the lips. Both
 were trained with MediaPipe's attention mesh as the teacher; see `pretrained/MODEL_CARD.md`. All
-faces of a picture are one batch.
+faces of a picture are one batch of the face network; the mouths of several pictures may be one
+batch of the mouth network.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
 
 from avse.faces.centerface import CenterFace
-from avse.faces.detect import Box, Detection, FaceLandmarks, Image, backend_version
-from avse.faces.lips import Head, trust
+from avse.faces.detect import (
+    Box,
+    Detection,
+    Face,
+    FaceLandmarks,
+    Image,
+    LipReader,
+    Mouth,
+    backend_version,
+    with_lips,
+)
+from avse.faces.lips import Head, Heads, trust_all
 from avse.faces.mesh_points import face_of
 from avse.types import FloatArray
 from avse.utils.shipped import open_onnx
@@ -76,42 +86,58 @@ class NativeBackend:
         """Find the faces in each of the images, best first."""
         return [list(self.close_detector.detect(image)) for image in images]
 
+    @property
+    def lip_reader(self) -> LipReader:
+        """This backend: its mouth network has a batch of its own."""
+        return self
+
     def landmarks(self, image: Image, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
         """Estimate the landmarks of the face in each box; None if there is no face."""
+        faces = self.faces(image, boxes)
+        found = [face for face in faces if face is not None]
+        if not found:
+            return [None] * len(faces)
+        fixed, confidence = self.lips([self.mouth(image, face) for face in found])
+        points = Heads([face.head for face in found]).place(fixed)
+        read = map(with_lips, found, points, confidence)
+        return [None if face is None else next(read) for face in faces]
+
+    def faces(self, image: Image, boxes: Sequence[Box]) -> list[Face | None]:
+        """Find the face in each box, without its lips; None if there is no face."""
         if not boxes:
             return []
         places = [face_place(box) for box in boxes]
         squares = [square(image, *place, FACE_PX) for place in places]
-        points, _, presence = self._face.run(None, {"crops": as_batch(squares, contrast_of(image))})
-        size = (image.shape[0], image.shape[1])
+        points, presence = self._face.run(
+            ("points", "presence"), {"crops": as_batch(squares, contrast_of(image))}
+        )
         faces = [
-            face_of(_in_picture(found, *place), size, float(sure))
-            if sure >= _MIN_PRESENCE
-            else None
-            for place, found, sure in zip(places, points, _share(presence), strict=True)
+            face_of(_in_picture(found, *place), sure) if sure >= _MIN_PRESENCE else None
+            for place, found, sure in zip(places, points, _share(presence).tolist(), strict=True)
         ]
         # Detections of rotated heads are uncertain; `avse.faces.turning` rotates the picture first.
-        faces = [
+        return [
             face if face is not None and abs(face.head.roll) < _MOST_ROLL else None
             for face in faces
         ]
-        found = [face for face in faces if face is not None]
-        read = iter(self._lips(image, found))
-        return [None if face is None else next(read) for face in faces]
 
-    def _lips(self, image: Image, faces: Sequence[FaceLandmarks]) -> list[FaceLandmarks]:
-        """Replace lips and chin of faces by those of the mouth network."""
-        if not faces:
-            return []
-        squares = [square(image, *_mouth(face.head), MOUTH_PX) for face in faces]
-        lips, visible = self._mouth.run(None, {"crops": as_batch(squares, contrast_of(image))})
+    def mouth(self, image: Image, face: Face) -> Mouth:
+        """Crop the mouth of a face in its picture."""
+        crop = square(image, *_mouth(face.head), MOUTH_PX)
         size = (image.shape[0], image.shape[1])
-        out = []
-        for face, fixed, shown in zip(faces, lips, _share(visible), strict=True):
-            points = face.head.place(fixed)
-            sure = trust(face.head, points, size, face.presence) * shown
-            out.append(replace(face, lips=points, confidence=sure))
-        return out
+        return Mouth(crop, contrast_of(image), face.head, size, face.presence)
+
+    def lips(self, mouths: Sequence[Mouth]) -> tuple[FloatArray, FloatArray]:
+        """Find lips, (n, 43, 3) in the frames of the heads, and their confidence, (n, 43)."""
+        contrast = np.array([mouth.contrast for mouth in mouths], np.float32)
+        crops = as_batch([mouth.crop for mouth in mouths], contrast[:, None, None, None])
+        lips, visible = self._mouth.run(("lips", "visible"), {"crops": crops})
+        heads = Heads([mouth.head for mouth in mouths])
+        pictures = np.array([mouth.picture for mouth in mouths])
+        presence = np.array([mouth.presence for mouth in mouths])
+        points = heads.place(lips)
+        fixed = heads.fix(points)  # rounded as those of `landmarks`
+        return fixed, trust_all(heads, fixed, points, pictures, presence) * _share(visible)
 
 
 def square(
@@ -136,13 +162,14 @@ def square(
     right, bottom = min(width, math.ceil(x + reach)), min(height, math.ceil(y + reach))
     if right <= left or bottom <= top:
         return np.zeros((pixels, pixels), np.float32)
-    part = Pillow.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
-    if part.mode != "L":
-        part = part.convert("L")
     # Bilinear sampling skips pixels if it scales to less than half: reduce the picture first.
     coarse = max(1, int(side / pixels / 1.4))
-    if coarse > 1:
-        part = part.reduce(coarse)
+    if image.ndim == 2:  # without a copy
+        part, frame = Pillow.fromarray(np.ascontiguousarray(image)), (left, top, right, bottom)
+    else:
+        part = Pillow.fromarray(np.ascontiguousarray(image[top:bottom, left:right])).convert("L")
+        frame = (0, 0, *part.size)
+    part = part.reduce(coarse, frame)
     step = side / pixels / coarse
     across, down = step * math.cos(roll), step * math.sin(roll)
     u, v, middle = (x - left) / coarse, (y - top) / coarse, pixels / 2
@@ -174,11 +201,17 @@ def _mouth(head: Head) -> tuple[tuple[float, float], float, float]:
     return centre, MOUTH_SIDE * head.scale, roll
 
 
-def as_batch(squares: Sequence[FloatArray], contrast: float = CONTRAST) -> FloatArray:
-    """Normalise the mean and the contrast of squares: (n, 1, pixels, pixels) float32."""
+def as_batch(squares: Sequence[FloatArray], contrast: float | FloatArray = CONTRAST) -> FloatArray:
+    """Normalise the mean and the contrast of squares: (n, 1, pixels, pixels) float32.
+
+    Args:
+        squares: n of (pixels, pixels) float32 grey levels.
+        contrast: value of `CONTRAST` for all, or (n, 1, 1, 1) float32 for each.
+    """
     grey = np.stack(squares)[:, None]
-    spread = grey.std(axis=(2, 3), keepdims=True) + np.float32(contrast)
-    return np.asarray((grey - grey.mean(axis=(2, 3), keepdims=True)) / spread, np.float32)
+    grey -= grey.mean(axis=(2, 3), keepdims=True)
+    spread = np.sqrt(np.square(grey).mean(axis=(2, 3), keepdims=True)) + np.float32(contrast)
+    return np.asarray(grey / spread, np.float32)
 
 
 def _in_picture(

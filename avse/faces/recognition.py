@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from avse.errors import CorruptWeightsError, MissingExtraError
-from avse.faces.detect import FaceLandmarks, Image, package_version
+from avse.faces.detect import Face, Image, package_version
 from avse.faces.lips import Head
 from avse.faces.scaling import warp
 from avse.types import FloatArray
@@ -49,7 +49,7 @@ class Recogniser(Protocol):
         """Name of the network; descriptions of different networks cannot be compared."""
         ...
 
-    def describe(self, image: Image, face: FaceLandmarks) -> FloatArray:
+    def describe(self, image: Image, face: Face) -> FloatArray:
         """(128,) float32 of a face in a picture."""
         ...
 
@@ -81,7 +81,7 @@ class DlibRecogniser:
                 f"{EXTRA_HINT} --force-reinstall",
             ) from error
 
-    def describe(self, image: Image, face: FaceLandmarks) -> FloatArray:
+    def describe(self, image: Image, face: Face) -> FloatArray:
         """(128,) float32 of a face in a picture."""
         found = self._net.compute_face_descriptor(square_up(image, face.head))
         return np.asarray(found, np.float32)

@@ -56,12 +56,7 @@ def warp(image: Image, matrix: npt.NDArray[np.float64], width: int, height: int)
     air = math.ceil(step) + 1
     left, top = (math.floor(low) - air for low in corners.min(axis=0).tolist())
     right, bottom = (math.ceil(high) + air for high in corners.max(axis=0).tolist())
-    if min(left, top) >= 0 and bottom <= image.shape[0] and right <= image.shape[1]:
-        part = image[top:bottom, left:right]
-    else:
-        rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
-        columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
-        part = image[rows[:, None], columns]
+    part = _with_edges(image, (top, bottom), (left, right))
     part = np.ascontiguousarray(part)
     shrink = np.ones(2)
     if step >= _ROUGH:
@@ -77,3 +72,21 @@ def warp(image: Image, matrix: npt.NDArray[np.float64], width: int, height: int)
         (width, height), Pillow.Transform.AFFINE, way, Pillow.Resampling.BILINEAR
     )
     return np.asarray(shown, np.uint8)
+
+
+def _with_edges(image: Image, rows: tuple[int, int], columns: tuple[int, int]) -> Image:
+    """Crop a part of a picture that may reach outside; edge pixels are repeated there.
+
+    Args:
+        image: (h, w, 3) uint8.
+        rows, columns: first one and stop of the part; may be negative, or beyond the picture.
+    """
+    inside, missing = [], []
+    for (start, stop), length in zip((rows, columns), image.shape, strict=False):
+        low, high = min(max(start, 0), length - 1), min(max(stop, 1), length)
+        absent = stop - start - (high - low)
+        before = min(max(low - start, 0), absent)
+        inside.append(slice(low, high))
+        missing.append((before, absent - before))
+    part = image[tuple(inside)]
+    return np.pad(part, (*missing, (0, 0)), mode="edge") if np.any(missing) else part

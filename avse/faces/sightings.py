@@ -56,12 +56,17 @@ class Sightings:
         row = self._count
         self._arrays["times"][row] = float(time)
         self._arrays["boxes"][row] = box
-        self._arrays["lips"][row] = 0 if lips is None else lips
-        self._arrays["confidence"][row] = (
-            0 if confidence is None else np.round(np.clip(confidence, 0, 1) * 255)
-        )
+        self._arrays["lips"][row] = 0
+        self._arrays["confidence"][row] = 0
         self._arrays["pose"][row] = pose
         self._count += 1
+        if lips is not None and confidence is not None:
+            self.fill(row, lips, confidence)
+
+    def fill(self, row: int, lips: FloatArray, confidence: FloatArray) -> None:
+        """Add the lips of a sighting that was added without them; arguments as in `append`."""
+        self._arrays["lips"][row] = lips
+        self._arrays["confidence"][row] = np.round(np.clip(confidence, 0, 1) * 255)
 
     def forget_after(self, time: Fraction) -> None:
         """Remove every sighting later than `time`."""
@@ -87,6 +92,10 @@ class Sightings:
     def boxes(self) -> FloatArray:
         """(n, 4) x, y, w, h."""
         return np.asarray(self._arrays["boxes"][: self._count])
+
+    def last_confidence(self) -> float:
+        """Mean confidence of the lips of the last sighting, 0..1."""
+        return float(self._arrays["confidence"][self._count - 1].mean()) / 255
 
     @property
     def pose(self) -> FloatArray:

@@ -54,6 +54,11 @@ class SmallFaceDetector:
         """Start a shot: detect at the next call."""
         self._next, self._wait, self._before = None, _EVERY_S, []
 
+    def rest(self) -> None:
+        """Return memory to the system that the next detection would need again."""
+        if self._detector is not None:
+            self._detector.rest()
+
     def look_around(self, image: Image, time: Fraction, known: Sequence[Box]) -> list[Detection]:
         """Detect small faces in the whole picture; returns nothing before the next interval.
 

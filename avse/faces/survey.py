@@ -125,6 +125,7 @@ class FaceSurvey:
             self._end(run)
             raise
         run.next, run.inside = chunk + 1, False
+        run.tracker.detector.rest()
         self._size = max(self._size, run.tracker.source_size)
         self.done.add(chunk)
         if chunk + 1 in self.done:

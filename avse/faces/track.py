@@ -9,8 +9,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from avse.faces.detect import Box, Detection, FaceBackend, FaceLandmarks, reads_luma
+from avse.faces.detect import Box, Detection, Face, FaceBackend
 from avse.faces.detections import DetectedFrame, Frame, FrameDetector, thinned, usual_rhythm
+from avse.faces.lip_batches import LipBatches
 from avse.faces.matching import assign, crop_face, distance, number, table
 from avse.faces.people import People, Person
 from avse.faces.recognition import Recogniser
@@ -113,9 +114,9 @@ class FaceTracker:
         hints: Sequence[Hint] = (),
     ) -> None:
         self._hints = tuple(hints)
-        self._backend = backend
         self._recogniser = recogniser
         self._settings = (settings or FaceSettings()).suited(backend)
+        self._lips = LipBatches(backend)
         self.detector = FrameDetector(backend, self._settings.detect_every or usual_rhythm(backend))
         self._scale = scale
         self._cuts: list[Fraction] = []
@@ -149,16 +150,23 @@ class FaceTracker:
             hinted = self._hinted(time, picture)
             found += self._missed(picture, hinted, found, seen)
             self._detected(time, picture, found, seen, hinted)
-        self._live = [self._note(track, frame, face, portray=due) for track, face in seen.items()]
+        for track, face in seen.items():
+            self._note(track, frame, face)
+        self._live = [
+            self._portray(track, frame, face)
+            if due or track.thumbnail is None or track.portrait.lacks(face)
+            else track
+            for track, face in seen.items()
+        ]
         self._let_go(time)
         if len(self._closed) >= self._join_at:
             self._closed = rejoin(self._closed)
             self._join_at = len(self._closed) + _MANY
 
-    def _carry_on(self, picture: Picture) -> dict[Track, FaceLandmarks]:
+    def _carry_on(self, picture: Picture) -> dict[Track, Face]:
         """Track each face from its last box; drop tracks that jump or meet."""
         tracks = self._live + self._lost
-        faces = self._landmarks(picture, [track.box for track in tracks])
+        faces = self._lips.faces(picture, [track.box for track in tracks])
         seen = {
             track: face
             for track, face in zip(tracks, faces, strict=True)
@@ -173,16 +181,12 @@ class FaceTracker:
                     del seen[min(moved, key=lambda t: moved[t])]
         return seen
 
-    def _landmarks(self, picture: Picture, boxes: Sequence[Box]) -> list[FaceLandmarks | None]:
-        luma = picture.luma if boxes and reads_luma(self._backend) else None
-        return self._backend.landmarks(picture.image if luma is None else luma, boxes)
-
     def _small(
         self,
         picture: Picture,
         found: Sequence[Detection],
         small: Sequence[Detection],
-        seen: dict[Track, FaceLandmarks],
+        seen: dict[Track, Face],
     ) -> list[Detection]:
         """Small faces that the detector misses in the whole picture: tracked and new ones."""
         known = [item.box for item in found]
@@ -192,7 +196,7 @@ class FaceTracker:
         fresh = largest(
             item for item in small if not any(same_face(item.box, box) for box in followed)
         )
-        faces = self._landmarks(picture, [item.box for item in fresh])
+        faces = self._lips.faces(picture, [item.box for item in fresh])
         sure = [item for item, face in zip(fresh, faces, strict=True) if face is not None]
         return [*(item for item in again if item is not None), *sure]
 
@@ -207,12 +211,12 @@ class FaceTracker:
         picture: Picture,
         hinted: Sequence[Box],
         found: Sequence[Detection],
-        seen: dict[Track, FaceLandmarks],
+        seen: dict[Track, Face],
     ) -> list[Detection]:
         """Faces that the user has marked and that are not tracked or detected."""
         taken = [*(item.box for item in found), *(face.box for face in seen.values())]
         left = [box for box in hinted if not any(_covers(box, other) for other in taken)]
-        faces = self._landmarks(picture, left)
+        faces = self._lips.faces(picture, left)
         return [Detection(b, 1.0) for b, face in zip(left, faces, strict=True) if face is not None]
 
     def _detected(
@@ -220,7 +224,7 @@ class FaceTracker:
         time: Fraction,
         picture: Picture,
         found: Sequence[Detection],
-        seen: dict[Track, FaceLandmarks],
+        seen: dict[Track, Face],
         hinted: Sequence[Box],
     ) -> None:
         """Confirm tracked faces, resume lost ones, begin new ones."""
@@ -239,8 +243,8 @@ class FaceTracker:
             if i not in confirmed.values()
             and all(face.box.overlap(item.box) < _TWICE for face in seen.values())
         ]
-        faces = self._landmarks(picture, [item.box for item in left])
-        fresh: list[tuple[Detection, FaceLandmarks | None]] = []
+        faces = self._lips.faces(picture, [item.box for item in left])
+        fresh: list[tuple[Detection, Face | None]] = []
         for item, face in zip(left, faces, strict=True):
             others = [*seen.values(), *(face for _, face in fresh if face)]
             if face is None or all(face.box.overlap(o.box) < _TWICE for o in others):
@@ -270,33 +274,33 @@ class FaceTracker:
         scale = self._scale
         return box.x * scale, box.y * scale, box.w * scale, box.h * scale
 
-    def _note(
-        self, track: Track, frame: DetectedFrame, face: FaceLandmarks, *, portray: bool
-    ) -> Track:
-        """Record a sighting; returns the track that continues, which may be a new one."""
-        time, box = frame.time, face.box
-        lips = face.head.fix(face.lips)
-        pose = (face.head.yaw, face.head.pitch)
-        track.sightings[0].append(time, self._corners(box), lips, face.confidence, pose)
-        track.box, track.last_seen = box, time
-        if portray or not track.portrait.views:
-            image = frame.picture.image
-            same = track.portrait.add(image, face, time, may_differ=frame.dissolved)
-            if same:
-                track.strange = None
-            elif track.strange is None:
-                track.strange = time
-            else:
-                # Twice in a row: from the first time on, it is another person.
-                other = track.part()
-                self._end([track])
-                track = other
-                track.portrait.add(image, face, time)
-            facing = np.cos(face.head.yaw) * np.cos(face.head.pitch)
-            quality = face.head.scale * facing * float(face.confidence.mean())
-            if quality > 1.05 * track.quality:
-                track.quality = float(quality)
-                track.thumbnail = crop_face(image, box, self._settings.thumbnail)
+    def _note(self, track: Track, frame: DetectedFrame, face: Face) -> None:
+        """Record a sighting."""
+        corners = self._corners(face.box)
+        self._lips.store(track.sightings[0], frame.time, corners, face, frame.picture)
+        track.box, track.last_seen = face.box, frame.time
+
+    def _portray(self, track: Track, frame: DetectedFrame, face: Face) -> Track:
+        """Describe a face; returns the track that continues, which may be a new one."""
+        time, image = frame.time, frame.picture.image
+        self._lips.finish()
+        confidence = track.sightings[0].last_confidence()
+        same = track.portrait.add(image, face, time, may_differ=frame.dissolved)
+        if same:
+            track.strange = None
+        elif track.strange is None:
+            track.strange = time
+        else:
+            # Twice in a row: from the first time on, it is another person.
+            other = track.part()
+            self._end([track])
+            track = other
+            track.portrait.add(image, face, time)
+        facing = np.cos(face.head.yaw) * np.cos(face.head.pitch)
+        quality = face.head.scale * facing * confidence
+        if quality > 1.05 * track.quality:
+            track.quality = float(quality)
+            track.thumbnail = crop_face(image, face.box, self._settings.thumbnail)
         return track
 
     def _let_go(self, time: Fraction) -> None:
@@ -308,7 +312,9 @@ class FaceTracker:
         self._live = [t for t in self._live if t not in drifted]
         self._end(gone + drifted)
 
-    def _end(self, tracks: Iterable[Track]) -> None:
+    def _end(self, tracks: Sequence[Track]) -> None:
+        if tracks:
+            self._lips.finish()  # before sightings are removed
         for track in tracks:
             unconfirmed = track.last_seen - track.confirmed
             if unconfirmed > self._settings.max_unconfirmed_s and not track.hinted:
@@ -337,6 +343,7 @@ class FaceTracker:
         """End tracking, and return all tracks."""
         self._end(self._live + self._lost)
         self._live, self._lost = [], []
+        self.detector.rest()
         return self._closed
 
     def tidy(self, many: int) -> None:
@@ -346,6 +353,7 @@ class FaceTracker:
 
     def so_far(self) -> list[Track]:
         """Copies of all tracks so far, including active ones."""
+        self._lips.finish()
         return [track.copied() for track in (*self._closed, *self._live, *self._lost)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream as AvVideoStream
 
 _DEFAULT_RATE = Fraction(25)
-_TIDY_EVERY, _TIDY_ALL_EVERY = 32, 256  # frames
 _FEW_PROCESSORS = 2
 _LEAP_S = 1  # a larger step is believed unless the next frame takes it back
 
@@ -160,13 +158,8 @@ class FrameReader:
             self._container = None
 
     def _read(self) -> Iterator[Frame]:
-        for count, (time, frame) in enumerate(self._wanted()):
+        for time, frame in self._wanted():
             yield Frame(time, self._picture(frame))
-            if count % _TIDY_EVERY == 0:
-                # PyAV's frames and packets refer to each other, so their megabytes wait for the
-                # garbage collector, which counts objects, not bytes, and comes late and seldom.
-                # Most are young, so the oldest generation, which takes long, has its turn seldom.
-                gc.collect(2 if count % _TIDY_ALL_EVERY == 0 else 1)
         if self._container is not None:
             self._container.close()
 

@@ -55,8 +55,12 @@ UPRIGHT = Orientation()
 
 def orientation_of(frame: VideoFrame) -> Orientation:
     """Read the display matrix of a decoded frame; angles are rounded to quarter turns."""
+    from av.sidedata.sidedata import SideDataContainer
+
+    # `frame.side_data` stores a container that refers back to the frame: only the garbage collector
+    # would free the frame, and until then the decoder cannot use its memory again.
     try:
-        data = bytes(cast("Any", frame.side_data)["DISPLAYMATRIX"])
+        data = bytes(cast("Any", SideDataContainer)(frame)["DISPLAYMATRIX"])
     except KeyError:
         return UPRIGHT
     if len(data) < 36:

@@ -72,7 +72,7 @@ class DecodedPicture(Picture):
         width, height = self._size
         return (width, height) if self._turn.transposed else (height, width)
 
-    @property
+    @cached_property
     def luma(self) -> NDArray[np.uint8] | None:
         """Luma (height, width) as stored; None if it would have to be computed."""
         frame = self._frame

@@ -28,7 +28,7 @@ def give_back_at_once() -> None:
 
 def give_back_now() -> None:
     """Return the memory that is free now: about 200 MB after face detection in a recording."""
-    gc.collect()  # PyAV's frames refer to each other
+    gc.collect()  # objects that refer to each other may hold arrays
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from avse.faces import lips
-from avse.faces.detect import Box, Detection, FaceLandmarks, Image
+from avse.faces.detect import Box, Detection, Face, FaceLandmarks, Image, Mouth
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,45 @@ class FakeBackend:
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unread(Face):
+    """A face whose lips a `LateBackend` still has to read."""
+
+    fixed: np.ndarray
+
+
+@dataclass
+class LateBackend(FakeBackend):
+    """Reads the lips of many faces at a time, later; `batches` are their numbers."""
+
+    batches: list[int] = field(default_factory=list)
+
+    @property
+    def lip_reader(self) -> LateBackend:
+        return self
+
+    def faces(self, image: Image, boxes: Sequence[Box]) -> list[Face | None]:
+        return [
+            found
+            and Unread(
+                head=found.head,
+                shape=found.shape,
+                box=found.box,
+                fixed=found.head.fix(found.lips),
+            )
+            for found in self.landmarks(image, boxes)
+        ]
+
+    def mouth(self, image: Image, face: Face) -> Mouth:
+        assert isinstance(face, Unread)
+        return Mouth(face.fixed, 0.0, face.head, image.shape[:2], face.presence)
+
+    def lips(self, mouths: Sequence[Mouth]) -> tuple[np.ndarray, np.ndarray]:
+        self.batches.append(len(mouths))
+        confidence = np.ones((len(mouths), lips.POINTS), np.float32)
+        return np.stack([mouth.crop for mouth in mouths]), confidence
+
+
 def face(box: Box, colour: tuple[int, int, int], time: Fraction) -> FaceLandmarks:
     """A face whose lips spell its colour and the time, so that tests can tell whose they are."""
     head = head_at(box)
@@ -123,7 +162,11 @@ def face(box: Box, colour: tuple[int, int, int], time: Fraction) -> FaceLandmark
     points = fixed * head.scale + head.origin
     skull = np.random.default_rng(colour).normal(0, 0.2, (lips.RIGID, 3)).astype(np.float32)
     return FaceLandmarks(
-        points, np.ones(lips.POINTS, np.float32), head, skull * head.scale + head.origin, box
+        lips=points,
+        confidence=np.ones(lips.POINTS, np.float32),
+        head=head,
+        shape=skull * head.scale + head.origin,
+        box=box,
     )
 
 

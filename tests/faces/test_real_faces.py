@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from avse.faces import gallery, lips
-from avse.faces.detect import Box, available_backends
+from avse.faces.detect import Box, available_backends, open_backend
 from avse.faces.scaling import resize
 from avse.faces.track import FaceSettings, find_people
 
@@ -83,6 +83,23 @@ def test_the_same_every_time(backend, hopper):
         backend.landmarks(hopper, [backend.detect([hopper])[0][0].box]) for _ in range(2)
     )
     assert (first.lips == second.lips).all()
+
+
+def test_lips_of_several_pictures_at_a_time_are_the_same(hopper):
+    backend = open_backend("native")
+    pictures = [pasted([(scaled(hopper, 200 + 40 * k), 20 + 9 * k, 10)]) for k in range(3)]
+    pictures.append(pictures[0][..., 1].copy())  # luma
+    boxes = [[item.box for item in found] for found in backend.detect(pictures[:3])]
+    boxes.append(boxes[0])
+    mouths, expected = [], []
+    for picture, places in zip(pictures, boxes, strict=True):
+        (face,) = backend.faces(picture, places)
+        mouths.append(backend.mouth(picture, face))
+        expected += backend.landmarks(picture, places)
+    lips, confidence = backend.lips(mouths)
+    for fixed, sure, face in zip(lips, confidence, expected, strict=True):
+        np.testing.assert_allclose(fixed, face.head.fix(face.lips), atol=2e-6)
+        np.testing.assert_allclose(sure, face.confidence, atol=1e-6)
 
 
 def test_small_faces_in_large_pictures(backend, hopper):

@@ -54,3 +54,12 @@ def test_beyond_the_edges_their_pixels_go_on() -> None:
     near = warp(image, np.array([[3.0, 0, 70], [0, 3.0, 50]]), 20, 10)
     assert (far == 200).all()
     assert (near == 200).all()
+
+
+@pytest.mark.parametrize("start", [-90, -25, -3, 0, 40, 70, 95, 300])
+def test_a_part_across_an_edge_repeats_the_pixels_at_the_edge(start: int) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (80, 100, 3)).astype(np.uint8)
+    matrix = np.array([[1.0, 0, start], [0, 1, start - 10]])
+    columns = np.clip(np.arange(start, start + 30), 0, 99)
+    rows = np.clip(np.arange(start - 10, start + 10), 0, 79)
+    assert (warp(image, matrix, 30, 20) == image[rows[:, None], columns]).all()

@@ -78,11 +78,14 @@ class SharpEyes:
     every = 15
 
     def __init__(self, box: Box) -> None:
-        self.box, self.looks = box, []
+        self.box, self.looks, self.rests = box, [], 0
 
     def detect_closely(self, picture, near=None):
         self.looks.append(near)
         return [Detection(self.box, 0.9)] if near is None or self.box.centred_in(near) else []
+
+    def rest(self):
+        self.rests += 1
 
 
 class WithSharpEyes:
@@ -110,3 +113,13 @@ def test_a_detector_that_sees_small_faces_is_asked_without_squares_and_seldom_if
     assert small_faces.look_at(image, near) == found
     assert looks[-1] == near
     assert small_faces.look_at(image, Box(600, 300, 24, 30)) is None
+
+
+def test_a_detector_that_sees_small_faces_returns_its_memory_at_the_end():
+    backend = WithSharpEyes(Box(30, 40, 24, 30))
+    backend.landmarks = lambda image, boxes: [None for _ in boxes]
+    black = np.zeros((72, 128, 3), np.uint8)
+    frames = [Still(Fraction(k, 25), black) for k in range(250)]
+    assert len(find_people(frames, backend)) == 0
+    assert len(backend.close_detector.looks) > 1
+    assert backend.close_detector.rests == 1

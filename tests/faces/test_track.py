@@ -11,7 +11,7 @@ from avse.faces.matching import assign, number
 from avse.faces.people import joined
 from avse.faces.track import FaceSettings, FaceTracker, Hint, find_people
 
-from .film import Actor, FakeBackend, Film, Still, timed, watch
+from .film import Actor, FakeBackend, Film, LateBackend, Still, timed, watch
 
 RED, GREEN, BLUE = (220, 40, 40), (40, 200, 60), (40, 60, 220)
 
@@ -186,6 +186,51 @@ def test_no_faces_no_frames():
     assert len(people_of(Film([]), clock(1))) == 0
     assert len(people_of(Film([]), [])) == 0
     assert people_of(Film([]), []).at(0, 0.5, 0.5) is None
+
+
+@pytest.mark.parametrize("every", [1, 5, 40])
+def test_lips_that_are_read_later_are_those_that_are_read_at_once(every):
+    """Over comings and goings, a cut, a drift that is forgotten, and the end."""
+    film = Film(
+        [
+            Actor(RED, stays(60)),
+            Actor(GREEN, between(1, 2.3, 200)),
+            Actor(BLUE, between(3, 9, 140)),
+        ],
+        backdrop=lambda time: 40 if time < 4 else 200,
+    )
+    ghost = (Fraction(5), Fraction(8), Box(260, 60, 40, 40), 0.9)
+    at_once, late = FakeBackend(film, ghosts=[ghost]), LateBackend(film, ghosts=[ghost])
+    first, second = (
+        find_people(watch(backend, clock(9)), backend, FaceSettings(detect_every=every))
+        for backend in (at_once, late)
+    )
+    assert len(first) == len(second) >= 3
+    for one, other in zip(first, second, strict=True):
+        assert one.times.tolist() == other.times.tolist()
+        assert (one.lips.points == other.lips.points).all()
+        assert (one.lips.confidence == other.lips.confidence).all()
+        assert (one.thumbnail == other.thumbnail).all()
+    assert sum(late.batches) == at_once_count(first)
+    assert max(late.batches) > 2 or every == 1
+
+
+def at_once_count(people) -> int:
+    """The number of sightings with lips."""
+    return sum(len(person.times) for person in people)
+
+
+def test_lips_are_there_whenever_somebody_asks():
+    backend = LateBackend(Film([Actor(RED, stays(60))]))
+    tracker = FaceTracker(backend, FaceSettings(detect_every=100))
+    for count, still in enumerate(watch(backend, clock(1)), 1):
+        tracker.step(still)
+        if count in (1, 2, 10, 23):
+            (track,) = tracker.so_far()
+            assert len(track.sightings[0].readable()) == count
+    (track,) = tracker.end()
+    assert len(track.sightings[0].readable()) == 25
+    assert backend.batches == [1, 1, 8, 11, 2, 2]  # a detection after 0.8 s needs them, too
 
 
 @pytest.mark.parametrize("every", [1, 2, 5, 10])

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from avse.errors import MediaError, NoVideoError
 from avse.media import FrameReader, frames, read_frames
@@ -62,6 +64,21 @@ def test_b_frames_come_in_order(media):
     for name in ("a.mp4", "a.mkv"):
         path = media(name, Picture(options={"bf": "2", "preset": "fast"}))
         assert [f.time for f in read_frames(path)] == [Fraction(n, 25) for n in range(25)]
+
+
+def test_frames_are_freed_at_once(media):
+    """Not by the garbage collector, which counts objects, not bytes, and comes late."""
+    path = media("a.mp4", Picture(frames=20))
+    gc.collect()
+    gc.disable()
+    try:
+        for frame in read_frames(path):
+            assert frame.image.any()
+            assert frame.picture.luma.any()
+            living = sum(type(thing) is VideoFrame for thing in gc.get_objects())
+            assert living <= 4
+    finally:
+        gc.enable()
 
 
 def _corners(image):
