@@ -14,7 +14,7 @@ import pytest
 
 from avse.errors import InputError
 from avse.utils.pool import map_unordered
-from avse.utils.processors import usable_processors
+from avse.utils.processors import network_threads, usable_processors
 
 # Says the process id of its worker, which then sleeps for longer than anybody would wait.
 PARENT = """
@@ -84,3 +84,13 @@ def test_nobody_is_left_when_the_parent_is_killed() -> None:
 
 def test_processors() -> None:
     assert 1 <= usable_processors() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("asked", ["", "0", "-1", "many", "1e3", "100000", "9" * 5000])
+def test_threads_of_networks_are_no_more_than_processors(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert network_threads() == usable_processors()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert network_threads() == 1

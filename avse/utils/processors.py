@@ -27,6 +27,7 @@ def share_processors() -> None:
 
 
 def network_threads() -> int:
-    """The number of threads that compute a network: OMP_NUM_THREADS, or one for each processor."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) else usable_processors()
+    """The number of threads that compute a network: OMP_NUM_THREADS, at most one a processor."""
+    asked, most = os.environ.get("OMP_NUM_THREADS", ""), usable_processors()
+    number = int(asked) if asked.isdecimal() and len(asked) < 10 else 0
+    return min(number, most) if number else most
