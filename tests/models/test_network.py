@@ -169,8 +169,8 @@ def test_mel_filters_are_triangles_in_order() -> None:
     filters = mel_filters(24)
     assert filters.shape == (24, BINS)
     assert (filters >= 0).all()
-    assert (filters.sum(dim=1) > 0).all()
-    peaks = filters.argmax(dim=1)
+    assert (filters.sum(axis=1) > 0).all()
+    peaks = filters.argmax(axis=1)
     assert (peaks[1:] > peaks[:-1]).all()
 
 
