@@ -9,9 +9,14 @@ Public names are imported when first used, so that `import avse` is quick.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# ONNX Runtime reads it when it is imported. Without it, 1.32 stores an ID of the machine in the
+# user's cache and looks up a server.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from avse.diarization.who import Activity as Activity

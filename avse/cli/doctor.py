@@ -157,8 +157,11 @@ def _devices() -> Iterator[Check]:
         seen = "there is a driver" if may_have_gpu() else "no driver was found"
         yield Check("device", "gpu", "missing", f'{seen}; GPUs need pip install "avse[torch]"')
         return
-    import torch
-
+    try:
+        import torch
+    except Exception as error:
+        yield Check("device", "gpu", "broken", f"PyTorch cannot be loaded: {_first_line(error)}")
+        return
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(index)

@@ -143,7 +143,7 @@ def istft_frames(spectrum: ComplexArray, window: int, hop: int) -> FloatArray:
         out[:, n : n + count] += parts[:, :, n]
         weights[n : n + count] += np.square(weight).reshape(overlaps, hop)[n]
     out /= np.maximum(weights, _LEAST_WEIGHT)
-    return out.reshape(channels, -1)
+    return out.reshape(channels, (count + overlaps - 1) * hop)
 
 
 @lru_cache(maxsize=8)

@@ -101,7 +101,7 @@ class MaskApplier:
         return self._shape(np.concatenate(parts, axis=-1))
 
     def _shape(self, samples: FloatArray) -> FloatArray:
-        return samples.reshape(self.stems, self.channels, -1)
+        return samples.reshape(self.stems, self.channels, samples.shape[-1])
 
     def _ready(self) -> int:
         """Number of waiting frames with all the masks that they need."""

@@ -149,10 +149,12 @@ class ONNXNetwork:
         self.projection = LipProjection(
             *(values[f"visual.{name}"] for name in ("mean", "components", "scale"))
         )
-        self.gain = float(np.exp(values["voice.gain"]))
+        with np.errstate(over="ignore"):  # tried out below
+            self.gain = float(np.exp(values["voice.gain"]))
         self._masks = graphs.parts["masks"].open(values)
         self._voices = graphs.parts["voices"].open(values)
         self._lips: Session | None = None
+        graphs.parts["lips"].check()
         self.runtime = f"onnxruntime {onnxruntime.__version__}, {self._masks.threads} thread(s)"
 
     def estimate(
@@ -227,10 +229,10 @@ def open_network(model: str, *, device: str = "cpu") -> SeparationNetwork:
         network = TorchNetwork(module, file.sha256)
     try:
         _try_out(network)
-    except (ArithmeticError, RuntimeError) as error:
+    except Exception as error:  # a network can fail in many ways
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorruptWeightsError(
-            f"{file.path}: the network cannot be used: {str(error).splitlines()[0]}",
-            "use other weights",
+            f"{file.path}: the network cannot be used: {reason}", "use other weights"
         ) from error
     return network
 
@@ -249,14 +251,16 @@ def _try_out(network: SeparationNetwork) -> None:
 
     Raises:
         ArithmeticError: its output is not finite.
-        RuntimeError: it fails.
     """
     frames, people = 4, 2
     noise = np.random.default_rng(0)
     shape = (BINS, frames * HOPS_PER_VIDEO_FRAME)
     mixture = np.asarray(noise.normal(size=shape) + 1j * noise.normal(size=shape), np.complex64)
     points = noise.normal(size=(people, frames, network.spec.lip_points, 3)).astype(np.float32)
-    components = np.stack([network.projection(one) for one in points])
-    estimate = network.estimate(mixture, components, np.ones((people, frames), np.float32))
-    if not np.isfinite(estimate.masks).all():
+    with np.errstate(all="ignore"):
+        components = np.stack([network.projection(one) for one in points])
+        estimate = network.estimate(mixture, components, np.ones((people, frames), np.float32))
+        voices = network.voice_embedding(np.abs(mixture)[None])
+    answers = (estimate.masks, estimate.activity, estimate.lips, voices, np.array(network.gain))
+    if not all(np.isfinite(answer).all() for answer in answers):
         raise ArithmeticError("its answers are not numbers")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from avse.dsp.stft import BINS, HOPS_PER_VIDEO_FRAME
 from avse.errors import CorruptWeightsError
-from avse.faces.centerface import CenterFace
 from avse.inference.networks import open_network
 from avse.inference.offscreen import OffscreenNetworks
 from avse.models.graphs import Graphs, Values, graphs_of
@@ -24,7 +24,7 @@ from avse.models.weights import (
     write_weights,
 )
 from avse.types import FloatArray
-from avse.utils.shipped import find
+from avse.utils.shipped import find, onnx_session
 
 if TYPE_CHECKING:
     from avse.models.offscreen import OffscreenNet
@@ -85,7 +85,21 @@ def load_offscreen(model: str, *, device: str = "cpu") -> OffscreenNetworks:
         from avse.inference.torch_networks import TorchOffscreen
 
         networks = TorchOffscreen(modules[0].to(device), modules[1].to(device))
+    _try_out(networks, file.path)
     return networks
+
+
+def _try_out(networks: OffscreenNetworks, path: Path) -> None:
+    """Run the networks on a moment of noise, so that errors come before the work.
+
+    Raises:
+        CorruptWeightsError: the output is not finite.
+    """
+    noise = np.random.default_rng(0).random((BINS, 4 * HOPS_PER_VIDEO_FRAME), np.float32)
+    with np.errstate(all="ignore"):
+        answers = networks.shares(noise, noise / 2), networks.voiceprints(noise[None])
+    if not all(np.isfinite(answer).all() for answer in answers):
+        raise CorruptWeightsError(f"{path}: its answers are not numbers", "use other weights")
 
 
 def load_offscreen_modules(model: str) -> tuple[OffscreenNet, VoiceprintNet]:
@@ -153,7 +167,7 @@ def check_weights(model: str) -> None:
     """
     path, expected = find(model)
     if path.suffix == ".onnx":
-        CenterFace()
+        onnx_session(path, 1)
     elif read_header(path, expected).metadata.get("format") == FORMAT:
         load_offscreen(model)
     else:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import platform
+import re
 from pathlib import Path
 
 from avse.errors import MissingExtraError, UsageError
 
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 """Libraries of NVIDIA's driver."""
+
+_DEVICES = "use --device auto, cpu, cuda, cuda:N or mps; `avse doctor` lists what is here"
 
 
 def pick_device(name: str) -> str:
@@ -24,8 +27,18 @@ def pick_device(name: str) -> str:
     """
     if name == "cpu" or (name == "auto" and not (has_torch() and may_have_gpu())):
         return "cpu"
+    if not has_torch() and not re.fullmatch(r"mps|cuda(:\d+)?", name):
+        raise UsageError(f"there is no device {name!r}", _DEVICES)
     check_torch(f"the device {name!r}")
-    import torch
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        if name == "auto":
+            return "cpu"
+        raise MissingExtraError(
+            f"the device {name!r} needs PyTorch, which cannot be loaded: {error}",
+            'reinstall it: pip install --force-reinstall "avse[torch]"',
+        ) from error
 
     if name == "auto":
         if torch.cuda.is_available():
@@ -36,14 +49,15 @@ def pick_device(name: str) -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
             f"the device {name!r} cannot be used: {str(error).splitlines()[0]}",
-            "use --device auto, cpu, cuda, cuda:N or mps; `avse doctor` lists what is here",
+            _DEVICES,
         ) from error
     return name
 
 
 def has_torch() -> bool:
     """Whether PyTorch is installed; it is not imported."""
-    return importlib.util.find_spec("torch") is not None
+    found = importlib.util.find_spec("torch")
+    return found is not None and found.origin is not None  # a folder that was left has no origin
 
 
 def check_torch(purpose: str) -> None:

@@ -42,6 +42,19 @@ class Graph:
     sha256: str
     weights: tuple[str, ...]
 
+    def check(self) -> None:
+        """Check that the file is there and whole.
+
+        Raises:
+            CorruptWeightsError: it is not.
+        """
+        try:
+            verify(self.path, self.sha256)
+        except OSError as error:
+            raise CorruptWeightsError(
+                f"{self.path} cannot be read: {error.strerror}", "reinstall avse"
+            ) from error
+
     def open(self, values: Values) -> Session:
         """Make a session.
 
@@ -51,7 +64,7 @@ class Graph:
         Raises:
             CorruptWeightsError: the file of the graph is missing or damaged.
         """
-        verify(self.path, self.sha256)
+        self.check()
         return Session(self.path, {name: values[name] for name in self.weights})
 
 
@@ -113,31 +126,35 @@ def graphs_of(kind: str, spec: Spec) -> Graphs | None:
     Raises:
         CorruptWeightsError: the list of graphs is damaged.
     """
-    wanted = json.loads(spec.to_json())
-    for entry in _index():
-        if entry["kind"] == kind and entry["spec"] == wanted:
-            integers = set(entry["integers"])
-            return Graphs(
-                {n: (tuple(shape), n not in integers) for n, shape in entry["tensors"].items()},
-                {
-                    name: Graph(
-                        pretrained_folder() / FOLDER / part["file"],
-                        part["sha256"],
-                        tuple(part["weights"]),
-                    )
-                    for name, part in entry["graphs"].items()
-                },
-            )
-    return None
+    wanted = _for_inference(json.loads(spec.to_json()))
+    index = pretrained_folder() / FOLDER / INDEX
+    try:
+        entries = _read(index)
+        found = [e for e in entries if (e["kind"], _for_inference(e["spec"])) == (kind, wanted)]
+        return _graphs(found[0], index.parent) if found else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CorruptWeightsError(
+            f"{index} is missing or damaged: {error}", "reinstall avse"
+        ) from error
+
+
+def _for_inference(spec: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a specification that inference depends on."""
+    return {name: value for name, value in spec.items() if name != "dropout"}
+
+
+def _graphs(entry: dict[str, Any], folder: Path) -> Graphs:
+    integers = set(entry["integers"])
+    return Graphs(
+        {name: (tuple(shape), name not in integers) for name, shape in entry["tensors"].items()},
+        {
+            name: Graph(folder / part["file"], part["sha256"], tuple(part["weights"]))
+            for name, part in entry["graphs"].items()
+        },
+    )
 
 
 @lru_cache(maxsize=1)
-def _index() -> list[dict[str, Any]]:
-    path = pretrained_folder() / FOLDER / INDEX
-    if not path.is_file():  # a checkout in which they were not exported yet
-        return []
-    try:
-        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CorruptWeightsError(f"{path} is damaged: {error}", "reinstall avse") from error
+def _read(index: Path) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(index.read_text(encoding="utf-8"))
     return entries

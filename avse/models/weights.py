@@ -164,7 +164,8 @@ def make(file: WeightsFile, parts: Mapping[str, Callable[[], nn.Module]]) -> lis
         CorruptWeightsError: they do not fit, or values are not finite.
         MissingExtraError: PyTorch is not installed.
     """
-    check_torch(f"the network in {file.path.name}, which has no ONNX graph or runs on a GPU,")
+    # It has no ONNX graph, holds values of the type BF16, or is to run on a GPU.
+    check_torch(f"the network in {file.path.name}")
     import torch
     from safetensors import safe_open
 

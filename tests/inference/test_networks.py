@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import avse
 from avse.dsp.stft import BINS, FRAME_RATE, HOPS_PER_VIDEO_FRAME, SAMPLE_RATE
-from avse.errors import CorruptWeightsError, MissingExtraError
+from avse.errors import CorruptWeightsError, MissingExtraError, UsageError
 from avse.faces.lips import LipSequence
 from avse.inference.mask_estimator import MaskEstimator
 from avse.inference.networks import (
@@ -29,6 +34,7 @@ from avse.inference.offscreen_weights import (
     ONNXOffscreen,
     load_offscreen,
     load_offscreen_modules,
+    save_offscreen,
 )
 from avse.inference.torch_networks import TorchNetwork, TorchOffscreen
 from avse.models import device, graphs
@@ -178,23 +184,72 @@ def test_types_that_numpy_lacks_are_left_to_pytorch(tmp_path: Path) -> None:
     assert isinstance(network, TorchNetwork)
 
 
-def test_a_damaged_graph_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the graphs, which avse uses."""
     folder = tmp_path / "pretrained"
-    shutil.copytree(shipped.pretrained_folder(), folder)
-    graph = folder / graphs.FOLDER / "avse-small.voices.onnx"
-    graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    shutil.copytree(shipped.pretrained_folder() / graphs.FOLDER, folder / graphs.FOLDER)
     monkeypatch.setattr(graphs, "pretrained_folder", lambda: folder)
-    graphs._index.cache_clear()
-    with pytest.raises(CorruptWeightsError, match=r"avse-small\.voices\.onnx is damaged"):
+    graphs._read.cache_clear()
+    yield folder / graphs.FOLDER
+    graphs._read.cache_clear()
+
+
+@pytest.mark.parametrize("part", ["masks", "lips", "voices"])
+def test_a_damaged_or_missing_graph_is_told(copied: Path, part: str) -> None:
+    graph = copied / f"avse-small.{part}.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    with pytest.raises(CorruptWeightsError, match=rf"avse-small\.{part}\.onnx is damaged"):
         open_network("avse-small")
-    (folder / graphs.FOLDER / graphs.INDEX).write_text("[")
-    graphs._index.cache_clear()
-    with pytest.raises(CorruptWeightsError, match=r"index\.json is damaged"):
+    graph.unlink()
+    with pytest.raises(CorruptWeightsError, match=rf"avse-small\.{part}\.onnx cannot be read"):
         open_network("avse-small")
-    (folder / graphs.FOLDER / graphs.INDEX).unlink()
-    graphs._index.cache_clear()
-    assert isinstance(open_network("avse-small"), TorchNetwork)
-    graphs._index.cache_clear()
+
+
+@pytest.mark.parametrize("text", [None, "[", "{}x", '{"a": 1}', "[1]", "[{}]", '"text"', "null"])
+def test_a_damaged_or_missing_list_of_graphs_is_told(copied: Path, text: str | None) -> None:
+    if text is None:
+        (copied / graphs.INDEX).unlink()
+    else:
+        (copied / graphs.INDEX).write_text(text)
+    with pytest.raises(CorruptWeightsError, match=r"index\.json is missing or damaged") as caught:
+        open_network("avse-small")
+    assert caught.value.hint == "reinstall avse"
+
+
+def test_dropout_does_not_matter() -> None:
+    spec = load("avse-small").spec
+    found = graphs.graphs_of("separation", dataclasses.replace(spec, dropout=0.5))
+    assert found is not None
+    assert graphs.graphs_of("separation", dataclasses.replace(spec, compression=0.5)) is None
+
+
+def test_networks_whose_answers_are_not_numbers_are_refused(tmp_path: Path) -> None:
+    loud = rewritten(tmp_path / "w.safetensors", {"voice.gain": torch.tensor(1000.0)})
+    with pytest.raises(CorruptWeightsError, match="not numbers"):
+        open_network(loud)
+    network, voiceprint = load_offscreen_modules("avse-offscreen")
+    with torch.no_grad():
+        network.leave.weight.fill_(3e38)
+    save_offscreen(network, voiceprint, tmp_path / "off.safetensors", half=False)
+    with pytest.raises(CorruptWeightsError, match="not numbers"):
+        load_offscreen(str(tmp_path / "off.safetensors"))
+
+
+def test_lips_that_are_never_seen_are_no_trouble() -> None:
+    lips = LipSequence(0, np.zeros((50, 43, 3), np.float32), np.zeros((50, 43), np.float32))
+    separator = avse.Separator(device="cpu")
+    assert separator.separate_arrays(floats(1, 1, 32_000), 16_000, [lips]).shape == (1, 1, 32_000)
+    assert separator.separate_arrays(floats(1, 1, 32_000), 16_000, []).shape == (0, 1, 32_000)
+
+
+def test_onnx_runtime_sends_and_stores_nothing(tmp_path: Path) -> None:
+    """From 1.32 on, it has telemetry on Linux."""
+    code = "import avse; avse.load_network('avse-small')"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not list(tmp_path.rglob("*onnxruntime*"))
 
 
 @pytest.fixture
@@ -225,6 +280,26 @@ def test_what_needs_pytorch_says_so(
         with pytest.raises(MissingExtraError, match="needs PyTorch") as caught:
             attempt()
         assert caught.value.hint == 'pip install "avse[torch]"'
+    with pytest.raises(UsageError, match="no device 'banana'"):
+        device.pick_device("banana")
+
+
+def test_a_pytorch_that_cannot_be_loaded_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch").mkdir()  # what an incomplete removal leaves
+    monkeypatch.setattr(device, "may_have_gpu", lambda: True)
+    for name in [n for n in sys.modules if n.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr(sys, "path_importer_cache", {})
+    assert not device.has_torch()
+    assert device.pick_device("auto") == "cpu"
+    (tmp_path / "torch" / "__init__.py").write_text("raise OSError('libtorch_cpu.so is missing')")
+    importlib.invalidate_caches()
+    assert device.pick_device("auto") == "cpu"
+    with pytest.raises(MissingExtraError, match=r"cannot be loaded: libtorch_cpu\.so is missing"):
+        device.pick_device("cuda")
 
 
 class NoMemory(TorchNetwork):
