@@ -239,9 +239,9 @@ def carry_out(
 
 
 def _may_look_first(settings: Settings) -> bool:
-    """Whether weights and device can be checked without PyTorch.
+    """Whether weights and device can be checked before the networks are loaded.
 
-    If so, faces are detected before PyTorch is loaded, which lowers the peak memory.
+    If so, faces are detected before that, which lowers the peak memory.
 
     Raises:
         MissingError: shipped weights are missing or damaged.
