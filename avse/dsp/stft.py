@@ -41,9 +41,7 @@ def analysis_window(window: int = WINDOW, *, device: torch.device | None = None)
     """Square root of the periodic Hann window, (window,); overlapping, its squares add up to 2."""
     import torch
 
-    return (
-        torch.hann_window(window, periodic=True, dtype=torch.float64, device=device).sqrt().float()
-    )
+    return torch.tensor(_window(window), device=device)
 
 
 def stft(signal: Tensor, *, window: int = WINDOW, hop: int = HOP) -> Tensor:

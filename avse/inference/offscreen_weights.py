@@ -38,8 +38,8 @@ class ONNXOffscreen:
     """The networks for off-screen speech, computed by ONNX Runtime; see `OffscreenNetworks`.
 
     Args:
-        specs: of the two networks.
-        graphs: of these specifications.
+        voiceprint: specification of the voiceprint network.
+        graphs: of the network that separates the remaining sound, and of the voiceprint network.
         values: all weights of each network, float32.
 
     Raises:

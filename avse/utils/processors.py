@@ -18,9 +18,10 @@ def usable_processors() -> int:
 def share_processors() -> None:
     """Leave a processor to the decoding threads, and make PyTorch's idle threads sleep.
 
-    PyTorch reads both variables when it is imported; values that the user has set are kept. By
-    default its threads keep all processors busy even while they wait for one another: with two
-    threads on two processors, separation was slower than with one.
+    `network_threads` and PyTorch read the first variable, PyTorch also the second, when it is
+    imported; values that the user has set are kept. By default, threads of PyTorch keep all
+    processors busy even while they wait for one another: with two threads on two processors,
+    separation was slower than with one.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_processors() - 1)))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
