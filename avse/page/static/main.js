@@ -186,7 +186,6 @@ async function begin() {
   const askedAt = performance.now();
   try {
     take(await get("/api/state"), askedAt);
-    notices.remove("connection");
   } catch (error) {
     notices.problem(error);
   }
@@ -238,8 +237,7 @@ void begin().then(() => {
     () => notices.say("The connection to avse is lost.", { key: "connection", problem: true,
       hint: "This page connects again by itself. If avse has ended, start it again in the terminal." }),
     (again) => {
-      notices.remove("connection");
-      if (again) notices.say("Connected again.", { seconds: 4 });
+      if (again) notices.say("Connected again.", { key: "connection", seconds: 4 });
       void begin();
     },
   );
