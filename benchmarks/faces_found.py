@@ -24,8 +24,10 @@ from PIL import Image as Pillow
 
 from avse.errors import MediaError
 from avse.faces.detect import FaceBackend, Image, open_backend
+from avse.faces.face_settings import FaceSettings
 from avse.faces.scaling import fit_inside, resize
-from avse.faces.track import FaceSettings, FaceTracker, is_somebody
+from avse.faces.track import FaceTracker
+from avse.faces.tracked_people import is_somebody
 from avse.media.frames import Frame, read_frames
 from avse.media.pictures import Picture
 

@@ -20,8 +20,9 @@ import numpy as np
 
 from avse.faces.cuts import CutDetector
 from avse.faces.detect import open_backend
+from avse.faces.face_settings import FaceSettings
 from avse.faces.people import People
-from avse.faces.track import FaceSettings, find_people
+from avse.faces.track import find_people
 from avse.media.frames import Frame, read_frames
 
 T = TypeVar("T")

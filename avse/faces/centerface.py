@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from avse.faces.detect import Box, Detection, Image
 from avse.faces.scaling import fit_inside
+from avse.media.pictures import Picture
 from avse.types import FloatArray
 from avse.utils.shipped import open_onnx, run_options
 
@@ -93,11 +94,11 @@ class CenterFace:
     every = 15
     """Recommended number of frames from one detection to the next."""
 
-    def detect_closely(self, picture: Image, near: Box | None = None) -> list[FacePoints]:
+    def detect_closely(self, picture: Image | Picture, near: Box | None = None) -> list[FacePoints]:
         """Detect small faces too, best first.
 
         Args:
-            picture: (height, width, 3) uint8 RGB.
+            picture: the picture, or (height, width, 3) uint8 RGB.
             near: detect only around this box, which is much faster.
         """
         if near is None:
@@ -107,7 +108,8 @@ class CenterFace:
         x, y = near.centre
         left, top = max(0, round(x - half)), max(0, round(y - half))
         right, bottom = max(left + 1, round(x + half)), max(top + 1, round(y + half))
-        part = picture[top:bottom, left:right]
+        image = picture.image if isinstance(picture, Picture) else picture
+        part = image[top:bottom, left:right]
         if not part.size:
             return []
         return [face.moved(left, top) for face in self.detect(part, _AROUND_PX)]
@@ -121,11 +123,11 @@ class CenterFace:
         smallest = np.zeros((1, 3, _MULTIPLE, _MULTIPLE), np.float32)
         self._network.run(_OUTPUTS, {"picture": smallest}, run_options({_GIVE_BACK: "cpu:0"}))
 
-    def detect(self, picture: Image, side: int | None = None) -> list[FacePoints]:
+    def detect(self, picture: Image | Picture, side: int | None = None) -> list[FacePoints]:
         """Detect the faces in a picture, best first.
 
         Args:
-            picture: (height, width, 3) uint8 RGB.
+            picture: the picture, or (height, width, 3) uint8 RGB.
             side: longer side of the input, in place of that of the detector.
         """
         height, width = picture.shape[:2]
@@ -140,11 +142,11 @@ class CenterFace:
         ]
 
 
-def network_input(picture: Image, side: int) -> tuple[FloatArray, int, int]:
+def network_input(picture: Image | Picture, side: int) -> tuple[FloatArray, int, int]:
     """The input of the network: (1, 3, rows, columns), zero-padded below and on the right.
 
     Args:
-        picture: (height, width, 3) uint8 RGB.
+        picture: the picture, or (height, width, 3) uint8 RGB.
         side: longer side of the scaled picture, in pixels.
 
     Returns:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from avse.errors import MissingExtraError, UsageError
 from avse.faces.lips import Head
+from avse.media.pictures import Picture
 from avse.types import FloatArray
 from avse.utils.shipped import DETECTOR, LANDMARKS, shipped
 
@@ -189,7 +190,8 @@ def lip_reader_of(backend: FaceBackend) -> LipReader | None:
 class CloseDetector(Protocol):
     """A detector that can find small faces in a whole picture, without squares.
 
-    A backend has it as attribute `close_detector`; its `close_px` is None then.
+    A backend has it as attribute `close_detector`; its `close_px` is None then. It takes pictures
+    that may not have been converted to RGB.
     """
 
     @property
@@ -197,7 +199,11 @@ class CloseDetector(Protocol):
         """Default number of frames from one detection to the next."""
         ...
 
-    def detect_closely(self, picture: Image, near: Box | None = None) -> Sequence[Detection]:
+    def detect(self, picture: Picture) -> Sequence[Detection]:
+        """Detect the faces in a picture, best first; with the results of the backend."""
+        ...
+
+    def detect_closely(self, picture: Picture, near: Box | None = None) -> Sequence[Detection]:
         """Detect small faces too, best first, or only near a box. Slower than `detect`."""
         ...
 

@@ -38,6 +38,12 @@ class Frame(Protocol):
         ...
 
 
+def picture_of(frame: Frame) -> Picture:
+    """The picture of a frame."""
+    picture: Picture | None = getattr(frame, "picture", None)
+    return Picture(frame.image) if picture is None else picture
+
+
 @dataclass(frozen=True)
 class DetectedFrame:
     """A frame with its detections.
@@ -72,6 +78,7 @@ class FrameDetector:
 
     def __init__(self, backend: FaceBackend, every: int) -> None:
         self._backend, self._every = backend, every
+        self._detector = close_detector_of(backend)
         self._small_faces = SmallFaceDetector(backend)
         self._cut = CutDetector()
         self._index = 0
@@ -81,7 +88,7 @@ class FrameDetector:
     def __call__(self, frame: Frame) -> DetectedFrame:
         """Add the next frame."""
         time = frame.time
-        picture: Picture = getattr(frame, "picture", None) or Picture(frame.image)
+        picture = picture_of(frame)
         late = self._ran is not None and time - self._ran >= _LONGEST_S
         due = self._index % self._every == 0 or late
         self._index += 1
@@ -91,20 +98,22 @@ class FrameDetector:
         if not (due or cut):
             return DetectedFrame(time, picture, cut, dissolved=False, found=None, small=())
         self._ran = time
-        found = self.detect(picture.image)
+        found = self.detect(picture)
         with self._lock:
-            small = self._small_faces.look_around(picture.image, time, [face.box for face in found])
+            small = self._small_faces.look_around(picture, time, [face.box for face in found])
         return DetectedFrame(time, picture, cut, self._cut.dissolved(), found, small)
 
-    def detect(self, image: Image) -> list[Detection]:
+    def detect(self, picture: Picture) -> Sequence[Detection]:
         """Detect the faces in a picture, best first."""
         with self._lock:
-            return self._backend.detect([image])[0]
+            if self._detector is not None:
+                return self._detector.detect(picture)
+            return self._backend.detect([picture.image])[0]
 
-    def detect_near(self, image: Image, box: Box) -> Detection | None:
+    def detect_near(self, picture: Picture, box: Box) -> Detection | None:
         """Detect a small face near its last place; None if there is none, or it is not small."""
         with self._lock:
-            return self._small_faces.look_at(image, box)
+            return self._small_faces.look_at(picture, box)
 
     def rest(self) -> None:
         """Return memory to the system at the end, or before a pause."""

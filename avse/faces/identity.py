@@ -165,16 +165,17 @@ class Portrait:
         head = face.head
         if abs(head.yaw) > MAX_YAW:
             return True
-        picture = view(image, face)
-        like = [
-            float(picture @ known)
-            for known, (when, yaw, pitch) in zip(self.views, self._sittings, strict=True)
-            if time - when > _SETTLED_S
-            and max(abs(head.yaw - yaw), abs(head.pitch - pitch)) < _SAME_SIDE
-        ]
-        if may_differ and like and max(like) < STRANGER:
-            return False
-        self._remember(picture, (time, head.yaw, head.pitch))
+        if may_differ or len(self.views) < _VIEWS:
+            picture = view(image, face)
+            like = [
+                float(picture @ known)
+                for known, (when, yaw, pitch) in zip(self.views, self._sittings, strict=True)
+                if time - when > _SETTLED_S
+                and max(abs(head.yaw - yaw), abs(head.pitch - pitch)) < _SAME_SIDE
+            ]
+            if may_differ and like and max(like) < STRANGER:
+                return False
+            self._remember(picture, (time, head.yaw, head.pitch))
         self._skull.add(skull(face), 1)
         worn = clothes(image, face)
         if np.isfinite(worn).all():

@@ -25,6 +25,9 @@ from avse.media.pictures import Picture
 _MOST = 16
 """Number of mouths whose lips are estimated together; larger batches are not faster."""
 
+_SETTLING = 3
+"""Number of further searches for a new face, until it no longer moves by more than it jitters."""
+
 
 class LipBatches:
     """Finds faces, and stores their sightings, whose lips follow at `finish` at the latest.
@@ -38,12 +41,31 @@ class LipBatches:
         self._luma = reads_luma(backend)
         self._waiting: list[tuple[Sightings, int, Mouth]] = []
 
+    @property
+    def separate(self) -> bool:
+        """Whether lips are found apart from faces, so that `store` takes any face."""
+        return self._reader is not None
+
     def faces(self, picture: Picture, boxes: Sequence[Box]) -> Sequence[Face | None]:
         """Find the face in each box; None if there is no face."""
         if not boxes:
             return []
         find = self._backend.landmarks if self._reader is None else self._reader.faces
         return find(self._image(picture), boxes)
+
+    def new_faces(self, picture: Picture, boxes: Sequence[Box]) -> Sequence[Face | None]:
+        """Find the face in each box of a detector.
+
+        Such boxes differ from those of landmarks, which shifts the landmarks; so faces are searched
+        for again in their own boxes.
+        """
+        faces = list(self.faces(picture, boxes))
+        for _ in range(_SETTLING if self.separate else 0):
+            known = [index for index, face in enumerate(faces) if face is not None]
+            again = self.faces(picture, [face.box for face in faces if face is not None])
+            for index, face in zip(known, again, strict=True):
+                faces[index] = face or faces[index]
+        return faces
 
     def store(
         self,

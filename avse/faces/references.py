@@ -74,7 +74,9 @@ def _face_in(
         faces = backend.landmarks(picture, [item.box for item in found])
         described = [recogniser.describe(picture, face) for face in faces if face is not None]
     else:
-        people = find_people(read_frames(path, max_side=_SIDE), backend, recogniser=recogniser)
+        people = find_people(
+            read_frames(path, max_side=_SIDE, rough=True), backend, recogniser=recogniser
+        )
         if number is not None:
             person = people.numbered(number)
             if person is None or person.face is None:

@@ -15,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from avse.faces.detect import Box, Detection, FaceBackend, Image, close_detector_of
+from avse.media.pictures import Picture
 
 _EVERY_S = Fraction(3, 2)
 _SELDOM_S = 6
@@ -59,18 +60,20 @@ class SmallFaceDetector:
         if self._detector is not None:
             self._detector.rest()
 
-    def look_around(self, image: Image, time: Fraction, known: Sequence[Box]) -> list[Detection]:
+    def look_around(
+        self, picture: Picture, time: Fraction, known: Sequence[Box]
+    ) -> list[Detection]:
         """Detect small faces in the whole picture; returns nothing before the next interval.
 
         Args:
-            image: the picture.
+            picture: the picture.
             time: its instant.
             known: faces that are known already, and not returned.
         """
         if self._next is not None and time < self._next:
             return []
         if self._detector is not None:
-            seen = self._detector.detect_closely(image)
+            seen = self._detector.detect_closely(picture)
             fresh = [face for face in seen if not any(same_face(face.box, box) for box in known)]
             new = any(not any(same_face(f.box, box) for box in self._before) for f in fresh)
             self._wait = _EVERY_S if new else min(2 * self._wait, Fraction(_SELDOM_S))
@@ -80,7 +83,7 @@ class SmallFaceDetector:
         if side is None:
             return []
         self._next = time + _EVERY_S
-        height, width = image.shape[:2]
+        height, width = picture.shape
         if max(height, width) <= side:
             return []
         found: list[Detection] = []
@@ -88,7 +91,7 @@ class SmallFaceDetector:
             for x in _starts(width, side):
                 found += [
                     face
-                    for face in self._look(image, x, y, side)
+                    for face in self._look(picture.image, x, y, side)
                     if not any(same_face(face.box, box) for box in known)
                 ]
         found.sort(key=lambda face: -face.score)
@@ -98,19 +101,19 @@ class SmallFaceDetector:
                 apart.append(face)
         return apart
 
-    def look_at(self, image: Image, box: Box) -> Detection | None:
+    def look_at(self, picture: Picture, box: Box) -> Detection | None:
         """Detect a small face near its last place; None if there is none, or it is not small."""
         if self._detector is not None:
-            near = [f for f in self._detector.detect_closely(image, box) if f.box.centred_in(box)]
+            near = [f for f in self._detector.detect_closely(picture, box) if f.box.centred_in(box)]
             return max(near, key=lambda face: face.box.overlap(box), default=None)
         side = self._backend.close_px
         if side is None or max(box.w, box.h) > _SMALL * side:
             return None
         x, y = (
             int(np.clip(round(middle - side / 2), 0, max(0, length - side)))
-            for middle, length in zip(box.centre, image.shape[1::-1], strict=True)
+            for middle, length in zip(box.centre, picture.shape[::-1], strict=True)
         )
-        seen = [face for face in self._look(image, x, y, side) if face.box.centred_in(box)]
+        seen = [f for f in self._look(picture.image, x, y, side) if f.box.centred_in(box)]
         return max(seen, key=lambda face: face.box.overlap(box), default=None)
 
     def _look(self, image: Image, x: int, y: int, side: int) -> list[Detection]:

@@ -15,19 +15,14 @@ import numpy as np
 
 from avse.faces.detect import Box, FaceBackend
 from avse.faces.detections import Frame, thinned
+from avse.faces.face_settings import HINT_S, FaceSettings, Hint
 from avse.faces.matching import number
 from avse.faces.people import People
 from avse.faces.recognition import Recogniser
 from avse.faces.rejoin import Track, rejoin
 from avse.faces.sightings import Sightings
-from avse.faces.track import (
-    HINT_S,
-    FaceSettings,
-    FaceTracker,
-    Hint,
-    is_somebody,
-    person_of,
-)
+from avse.faces.track import FaceTracker
+from avse.faces.tracked_people import is_somebody, person_of
 
 OpenFrames = Callable[[Fraction], Iterator[Frame]]
 """Time -> frames from there on, with times on the same clock."""

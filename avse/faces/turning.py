@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from avse.faces.detect import FaceBackend, Image
-from avse.faces.detections import Frame
+from avse.faces.detections import Frame, picture_of
 from avse.faces.people import People, Person
 from avse.faces.scaling import fit_inside
 from avse.types import FloatArray
@@ -49,7 +49,7 @@ class Samples:
         """Pass frames on, and store some of them."""
         for frame in frames:
             if self._count % self._stride == 0:
-                self.images.append(fit_inside(frame.image, _KEPT_PX))
+                self.images.append(fit_inside(picture_of(frame), _KEPT_PX))
                 if len(self.images) > _KEPT:
                     self.images, self._stride = self.images[::2], 2 * self._stride
             self._count += 1

@@ -24,7 +24,7 @@ from avse.media.opening import (
     with_next,
 )
 from avse.media.orientation import Orientation, orientation_of
-from avse.media.pictures import DecodedPicture, Picture
+from avse.media.pictures import DecodedPicture, Picture, Scaler
 from avse.media.probe import VideoStream, probe
 from avse.media.splices import find_splices
 from avse.utils.processors import usable_processors
@@ -67,9 +67,12 @@ def read_frames(
     max_side: int | None = None,
     start: Fraction | float | None = None,
     stop: Fraction | float | None = None,
+    rough: bool = False,
 ) -> Iterator[Frame]:
     """Read the frames of a file's video stream; see `FrameReader`."""
-    with FrameReader(path, picture=picture, max_side=max_side, start=start, stop=stop) as reader:
+    with FrameReader(
+        path, picture=picture, max_side=max_side, start=start, stop=stop, rough=rough
+    ) as reader:
         yield from reader
 
 
@@ -88,6 +91,9 @@ class FrameReader:
         stop: end (exclusive).
         shown: whether to begin with the frame that is visible at `start`, which has an earlier
             time, if no frame begins there.
+        rough: whether to leave out the filter that smooths the edges of blocks, in frames to which
+            no other frame refers. H.264 is decoded in a tenth less time; lips move by 0.0006 eye
+            distances (root mean square; talking moves them by 0.017).
 
     Attributes:
         skipped: number of packets that could not be read or decoded so far, and of frames whose
@@ -108,6 +114,7 @@ class FrameReader:
         start: Fraction | float | None = None,
         stop: Fraction | float | None = None,
         shown: bool = False,
+        rough: bool = False,
     ) -> None:
         if max_side is not None and max_side < 1:
             raise ValueError(f"max_side must be at least 1, not {max_side}")
@@ -123,8 +130,9 @@ class FrameReader:
         self._max_side = max_side
         self._start = None if start is None else Fraction(start)
         self._stop = None if stop is None else Fraction(stop)
-        self._shown = shown
+        self._shown, self._rough = shown, rough
         self._damage = Damage()
+        self._scaler = Scaler()
         self._container: InputContainer | None = None
         self._frames = self._read()
 
@@ -208,6 +216,8 @@ class FrameReader:
         stream = cast("AvVideoStream", container.streams[self.video.index])
         # Threads of FFmpeg take a fifth more time in all, which a machine this small needs itself.
         stream.thread_type = "AUTO" if usable_processors() > _FEW_PROCESSORS else "NONE"
+        if self._rough:
+            stream.codec_context.options = {"skip_loop_filter": "noref"}
         return container, stream
 
     def _timed(
@@ -250,7 +260,7 @@ class FrameReader:
 
     def _picture(self, frame: VideoFrame) -> Picture:
         turn = orientation_of(frame)
-        return DecodedPicture(frame, turn, self._stored_size(turn))
+        return DecodedPicture(frame, turn, self._stored_size(turn), self._scaler)
 
     def _stored_size(self, turn: Orientation) -> tuple[int, int]:
         """Width and height to scale to before the picture is turned."""

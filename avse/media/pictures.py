@@ -6,6 +6,7 @@ as decoding, and is needed for few pictures.
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +17,7 @@ from avse.media.orientation import Orientation
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from av.video.reformatter import VideoReformatter
 
 _LUMA_FORMATS = {"gray", "nv12", "nv21"} | {
     f"yuv{full}{sampling}p" for full in ("", "j") for sampling in (420, 422, 444)
@@ -48,6 +50,35 @@ class Picture:
         return None
 
 
+class Scaler:
+    """Scales the frames of a stream to RGB, in any thread.
+
+    It keeps what FFmpeg prepares for each size, which would take a third of the time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._prepared: dict[tuple[int, int], VideoReformatter] = {}
+
+    def __call__(
+        self, frame: VideoFrame, width: int, height: int, interpolation: str
+    ) -> NDArray[np.uint8]:
+        """Scale a frame to (height, width, 3) uint8 RGB."""
+        from av.video.reformatter import VideoReformatter
+
+        with self._lock:
+            prepared = self._prepared.setdefault((width, height), VideoReformatter())
+            rgb = prepared.reformat(
+                frame,
+                width=width,
+                height=height,
+                format="rgb24",
+                interpolation=interpolation,
+                threads=1,  # more are started anew for each picture, which takes longer
+            )
+        return cast("NDArray[np.uint8]", rgb.to_ndarray())
+
+
 class DecodedPicture(Picture):
     """A picture from a decoder.
 
@@ -55,10 +86,13 @@ class DecodedPicture(Picture):
         frame: the decoded frame.
         turn: the orientation.
         size: width and height after scaling and before rotation.
+        scaler: of the stream.
     """
 
-    def __init__(self, frame: VideoFrame, turn: Orientation, size: tuple[int, int]) -> None:
-        self._frame, self._turn, self._size = frame, turn, size
+    def __init__(
+        self, frame: VideoFrame, turn: Orientation, size: tuple[int, int], scaler: Scaler
+    ) -> None:
+        self._frame, self._turn, self._size, self._scaler = frame, turn, size, scaler
 
     @cached_property
     def image(self) -> NDArray[np.uint8]:  # type: ignore[override]
@@ -91,11 +125,4 @@ class DecodedPicture(Picture):
         return self._scaled(width, height, "AREA")
 
     def _scaled(self, width: int, height: int, interpolation: str) -> NDArray[np.uint8]:
-        rgb = self._frame.reformat(
-            width=width,
-            height=height,
-            format="rgb24",
-            interpolation=interpolation,
-            threads=1,  # more are started anew for each picture, which takes longer than its share
-        )
-        return self._turn.apply(cast("NDArray[np.uint8]", rgb.to_ndarray()))
+        return self._turn.apply(self._scaler(self._frame, width, height, interpolation))

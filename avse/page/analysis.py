@@ -22,11 +22,11 @@ import numpy as np
 from avse.dsp.stft import VIDEO_RATE
 from avse.errors import AvseError, OutputError
 from avse.faces.detect import open_backend
+from avse.faces.face_settings import Hint
 from avse.faces.lips import POINTS, LipSequence
 from avse.faces.people import People
 from avse.faces.recognition import open_recogniser
 from avse.faces.survey import FaceSurvey
-from avse.faces.track import Hint
 from avse.inference.engine import Engine, Run
 from avse.inference.enrolment import Enrolment
 from avse.inference.sound import ArraySound
@@ -389,6 +389,7 @@ class Analysis:
             picture=self.settings.picture,
             max_side=self.settings.face_side,
             start=start + origin,
+            rough=True,
         )
         with contextlib.closing(frames):  # type: ignore[type-var]
             for frame in frames:

@@ -93,7 +93,7 @@ class AppearanceRecorder:
 
     @property
     def least_motion(self) -> float:
-        """See `avse.faces.track.FaceSettings`."""
+        """See `avse.faces.face_settings.FaceSettings`."""
         return float(getattr(self._backend, "least_motion", LEAST_MOTION))
 
     @property

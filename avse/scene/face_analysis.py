@@ -14,10 +14,11 @@ import PIL
 from avse.errors import NoFaceError
 from avse.faces.detect import FaceBackend
 from avse.faces.detections import Frame as PictureAt
+from avse.faces.face_settings import FaceSettings, Hint
 from avse.faces.people import People
 from avse.faces.recognition import Recogniser, open_recogniser, recogniser_version
 from avse.faces.storing import pack, unpack
-from avse.faces.track import FaceSettings, Hint, find_people
+from avse.faces.track import find_people
 from avse.faces.turning import Samples, find_turn, turn_back, turn_boxes, turn_frames
 from avse.media import Frame, MediaInfo, VideoStream, read_frames
 from avse.media.read_ahead import read_ahead
@@ -27,8 +28,10 @@ from avse.scene.part import Part
 _FORMAT = 1
 """Format version of the cache entry: increase it when `avse.faces.storing` changes."""
 
-_AHEAD = 4
-"""Number of frames that are decoded ahead."""
+_AHEAD_BYTES, _LEAST_AHEAD, _MOST_AHEAD = 48_000_000, 4, 32
+"""Memory for the frames that are decoded ahead, and the same again for those in which faces are
+detected ahead; and the smallest and largest number of such frames. With few, the threads wait for
+each other whenever one of them has more to do than usual."""
 
 _FEWEST_HZ = 1
 """Frame rate below which faces cannot be tracked from frame to frame."""
@@ -87,6 +90,12 @@ class FaceAnalysis:
         """Pixels of the video per pixel of the frames."""
         return max(1.0, max(self.video.width, self.video.height) / self.side)
 
+    @property
+    def ahead(self) -> int:
+        """Number of frames by which each thread may be ahead of the next one."""
+        frame_bytes = 2 * self.video.width * self.video.height  # 1.5 of 8 bits, 3 of 10
+        return min(max(_LEAST_AHEAD, _AHEAD_BYTES // max(1, frame_bytes)), _MOST_AHEAD)
+
     def frames(self) -> Iterator[Frame]:
         """The frames, on the container's clock."""
         frames = read_frames(
@@ -95,8 +104,9 @@ class FaceAnalysis:
             max_side=self.side,
             start=self.part.start,
             stop=self.part.stop,
+            rough=True,
         )
-        return read_ahead(frames, _AHEAD)
+        return read_ahead(frames, self.ahead)
 
     def facts(self, tools: Tools) -> dict[str, object]:
         """Everything that the result depends on, except the content of the file."""
@@ -174,6 +184,7 @@ def _find(
             recogniser=tools.recogniser,
             hints=hints,
             progress=progress,
+            ahead=analysis.ahead,
         )
 
     pictures, samples = _Pictures(analysis.frames(), analysis.origin), Samples()

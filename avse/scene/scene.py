@@ -13,11 +13,11 @@ import numpy as np
 
 from avse.errors import NoAudioError, NoFaceError, NoVideoError, UnknownSpeakerError, UsageError
 from avse.faces.detect import FaceBackend, backend_version, open_backend
+from avse.faces.face_settings import Hint
 from avse.faces.known import name_people
 from avse.faces.people import People, Person, joined
 from avse.faces.people_file import Known, read_people
 from avse.faces.references import describe_references
-from avse.faces.track import Hint
 from avse.media import (
     AudioReader,
     AudioStream,

@@ -114,38 +114,29 @@ class FakeBackend:
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unread(Face):
-    """A face whose lips a `LateBackend` still has to read."""
-
-    fixed: np.ndarray
-
-
 @dataclass
 class LateBackend(FakeBackend):
-    """Reads the lips of many faces at a time, later; `batches` are their numbers."""
+    """Reads the lips of many faces at a time, later; `batches` are their numbers.
+
+    `searched` is the number of pictures in which it searched for faces.
+    """
 
     batches: list[int] = field(default_factory=list)
+    searched: int = 0
 
     @property
     def lip_reader(self) -> LateBackend:
         return self
 
     def faces(self, image: Image, boxes: Sequence[Box]) -> list[Face | None]:
-        return [
-            found
-            and Unread(
-                head=found.head,
-                shape=found.shape,
-                box=found.box,
-                fixed=found.head.fix(found.lips),
-            )
-            for found in self.landmarks(image, boxes)
-        ]
+        self.searched += 1
+        found = self.landmarks(image, boxes)
+        return [one and Face(head=one.head, shape=one.shape, box=one.box) for one in found]
 
     def mouth(self, image: Image, face: Face) -> Mouth:
-        assert isinstance(face, Unread)
-        return Mouth(face.fixed, 0.0, face.head, image.shape[:2], face.presence)
+        (there,) = self.landmarks(image, [face.box])
+        assert there is not None
+        return Mouth(there.head.fix(there.lips), 0.0, face.head, image.shape[:2], face.presence)
 
     def lips(self, mouths: Sequence[Mouth]) -> tuple[np.ndarray, np.ndarray]:
         self.batches.append(len(mouths))

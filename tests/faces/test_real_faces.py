@@ -13,8 +13,9 @@ from PIL import Image as Pillow
 
 from avse.faces import gallery, lips
 from avse.faces.detect import Box, available_backends, open_backend
+from avse.faces.face_settings import FaceSettings
 from avse.faces.scaling import resize
-from avse.faces.track import FaceSettings, find_people
+from avse.faces.track import find_people
 
 from .film import Still
 

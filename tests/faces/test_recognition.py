@@ -10,10 +10,11 @@ from PIL import ImageDraw
 from avse.errors import MissingExtraError
 from avse.faces import recognition
 from avse.faces.detect import Box
+from avse.faces.face_settings import FaceSettings
 from avse.faces.identity import SAME_FACE
 from avse.faces.lips import Head
 from avse.faces.scaling import resize
-from avse.faces.track import FaceSettings, find_people
+from avse.faces.track import find_people
 from avse.media import read_frames
 
 from .film import Actor, FakeBackend, Film, head_at, watch

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avse.faces.scaling import fit_inside, resize, warp
+from avse.media.pictures import Picture
 
 
 def waves(height: int, width: int) -> np.ndarray:
@@ -63,3 +64,18 @@ def test_a_part_across_an_edge_repeats_the_pixels_at_the_edge(start: int) -> Non
     columns = np.clip(np.arange(start, start + 30), 0, 99)
     rows = np.clip(np.arange(start - 10, start + 10), 0, 79)
     assert (warp(image, matrix, 30, 20) == image[rows[:, None], columns]).all()
+
+
+def test_a_picture_that_a_decoder_can_reduce_is_not_converted_first() -> None:
+    class Decoded(Picture):
+        asked: tuple[int, int] | None = None
+
+        def reduced(self, width: int, height: int) -> np.ndarray:
+            self.asked = width, height
+            return np.zeros((height, width, 3), np.uint8)
+
+    picture = Decoded(waves(200, 400))
+    assert fit_inside(picture, 100).shape == (50, 100, 3)
+    assert picture.asked == (100, 50)
+    assert fit_inside(picture, 400) is picture.image
+    assert (fit_inside(Picture(picture.image), 100) == fit_inside(picture.image, 100)).all()

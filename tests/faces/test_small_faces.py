@@ -10,6 +10,7 @@ import pytest
 from avse.faces.detect import Box, Detection
 from avse.faces.small_faces import SmallFaceDetector
 from avse.faces.track import find_people
+from avse.media.pictures import Picture
 
 from .film import Still
 from .test_real_faces import pasted, scaled
@@ -41,19 +42,19 @@ def test_every_place_is_looked_at_and_no_face_is_given_twice(x, y):
     backend = Speck(Box(x, y, 36, 36))
     image = np.zeros((360, 600, 3), np.uint8)
     image[y : y + 36, x : x + 36] = 255
-    small_faces = SmallFaceDetector(backend)
-    (found,) = small_faces.look_around(image, Fraction(0), [])
+    small_faces, picture = SmallFaceDetector(backend), Picture(image)
+    (found,) = small_faces.look_around(picture, Fraction(0), [])
     assert found.box == backend.box
     looks = backend.looks
-    assert small_faces.look_around(image, Fraction(1), []) == []  # too soon
+    assert small_faces.look_around(picture, Fraction(1), []) == []  # too soon
     assert backend.looks == looks
-    assert small_faces.look_around(image, Fraction(2), [backend.box]) == []  # known already
+    assert small_faces.look_around(picture, Fraction(2), [backend.box]) == []  # known already
     small_faces.shot()
-    assert len(small_faces.look_around(image, Fraction(21, 10), [])) == 1
-    again = small_faces.look_at(image, Box(x + 4, y - 3, 36, 36))
+    assert len(small_faces.look_around(picture, Fraction(21, 10), [])) == 1
+    again = small_faces.look_at(picture, Box(x + 4, y - 3, 36, 36))
     assert again is not None
     assert again.box == backend.box
-    assert small_faces.look_at(image, Box(x, y, 110, 110)) is None  # not small
+    assert small_faces.look_at(picture, Box(x, y, 110, 110)) is None  # not small
 
 
 def test_a_small_face_in_a_corner_of_a_large_picture(backend, hopper):
@@ -80,6 +81,9 @@ class SharpEyes:
     def __init__(self, box: Box) -> None:
         self.box, self.looks, self.rests = box, [], 0
 
+    def detect(self, picture):
+        return []
+
     def detect_closely(self, picture, near=None):
         self.looks.append(near)
         return [Detection(self.box, 0.9)] if near is None or self.box.centred_in(near) else []
@@ -101,18 +105,19 @@ class WithSharpEyes:
 def test_a_detector_that_sees_small_faces_is_asked_without_squares_and_seldom_if_in_vain():
     backend = WithSharpEyes(Box(30, 40, 24, 30))
     looks = backend.close_detector.looks
-    small_faces, image = SmallFaceDetector(backend), np.zeros((720, 1280, 3), np.uint8)
-    (found,) = small_faces.look_around(image, Fraction(0), [])
+    small_faces = SmallFaceDetector(backend)
+    picture = Picture(np.zeros((720, 1280, 3), np.uint8))
+    (found,) = small_faces.look_around(picture, Fraction(0), [])
     assert found.box == backend.close_detector.box
     times = [Fraction(k, 2) for k in range(1, 61)]
-    assert not any(small_faces.look_around(image, time, [found.box]) for time in times)
+    assert not any(small_faces.look_around(picture, time, [found.box]) for time in times)
     assert len(looks) == 1 + 1 + 1 + 4  # at 0, 1.5 and 4.5 s, then every 6 s
     small_faces.shot()
-    assert small_faces.look_around(image, Fraction(61, 2), [])
+    assert small_faces.look_around(picture, Fraction(61, 2), [])
     near = Box(32, 41, 24, 30)
-    assert small_faces.look_at(image, near) == found
+    assert small_faces.look_at(picture, near) == found
     assert looks[-1] == near
-    assert small_faces.look_at(image, Box(600, 300, 24, 30)) is None
+    assert small_faces.look_at(picture, Box(600, 300, 24, 30)) is None
 
 
 def test_a_detector_that_sees_small_faces_returns_its_memory_at_the_end():

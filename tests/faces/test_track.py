@@ -7,9 +7,10 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from avse.faces.detect import Box
+from avse.faces.face_settings import FaceSettings, Hint
 from avse.faces.matching import assign, number
 from avse.faces.people import joined
-from avse.faces.track import FaceSettings, FaceTracker, Hint, find_people
+from avse.faces.track import FaceTracker, find_people
 
 from .film import Actor, FakeBackend, Film, LateBackend, Still, timed, watch
 

@@ -226,3 +226,38 @@ def test_the_frame_that_is_still_shown_comes_first_if_asked_for(tmp_path: Path) 
     assert shown(2) == [2, 3]
     assert shown(9) == [3]
     assert shown(0) == [0, 0.5, 2, 3]
+
+
+def test_rough_pictures_are_nearly_the_same_at_the_same_times(media):
+    class Blocks(Picture):
+        def images(self):
+            rng = np.random.default_rng(0)
+            coarse = rng.normal(128, 50, (self.height // 8, self.width // 4, 1))
+            wide = coarse.repeat(8, 0).repeat(8, 1)
+            for n in range(self.frames):
+                noise = rng.normal(0, 8, (self.height, self.width, 1))
+                image = np.roll(wide, 3 * n, axis=1)[:, : self.width] + noise
+                yield np.clip(image, 0, 255).astype(np.uint8).repeat(3, 2)
+
+    options = {"preset": "medium"}
+    path = media("a.mp4", Blocks(width=320, height=240, frames=30, options=options))
+    fine, rough = list(read_frames(path)), list(read_frames(path, rough=True))
+    assert [frame.time for frame in rough] == [frame.time for frame in fine]
+    changes = [
+        float(np.abs(one.image.astype(int) - other.image).mean())
+        for one, other in zip(fine, rough, strict=True)
+    ]
+    assert 0 < max(changes) < 2
+    assert sum(change == 0 for change in changes) >= 8  # those on which others depend
+
+
+def test_pictures_are_reduced_by_the_decoder_s_scaler_whatever_their_size_and_order(media):
+    path = media("a.mp4", Picture(width=320, height=240, frames=6))
+    for frame in read_frames(path):
+        for width, height in [(48, 27), (160, 120), (48, 27)]:
+            small = frame.picture.reduced(width, height)
+            assert small.shape == (height, width, 3)
+            rows = np.arange(height) * 240 // height + 240 // height // 2
+            columns = np.arange(width) * 320 // width + 320 // width // 2
+            usual = np.median(np.abs(small.astype(int) - frame.image[np.ix_(rows, columns)]))
+            assert usual <= 3

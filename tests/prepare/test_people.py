@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from avse.data.pack import PreparedPack
+from avse.faces.face_settings import FaceSettings
 from avse.faces.stillness import LEAST_MOTION
-from avse.faces.track import FaceSettings
 from avse.prepare import people as module
 from avse.prepare.appearance import AppearanceRecorder
 from avse.prepare.clustering import GRADIENTS, gradients, refined
