@@ -5,8 +5,9 @@
 Makes galleries of 25 faces of one width, at 1280 x 720, from one picture of each person: from the
 videos and pictures in FOLDER, or from the two portraits that come with scikit-image and matplotlib,
 tinted and mirrored. Each gallery is a still picture of three seconds, in which faces are detected
-as in a recording. Prints the share of faces that are detected, the share that count as a person
-because their lips are visible for long enough, and the number of people where there is no face.
+as in a decoded recording. Prints the share of faces that are detected, the share that count as a
+person because their lips are visible for long enough, and the number of people where there is no
+face.
 
 Then detects faces in pictures without faces: those of scikit-image at three sizes, upright and
 upside down, and those in MORE. Needs avse[examples]; --faces compares backends.
@@ -20,6 +21,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av.video.frame import VideoFrame
 from PIL import Image as Pillow
 
 from avse.errors import MediaError
@@ -29,7 +31,8 @@ from avse.faces.scaling import fit_inside, resize
 from avse.faces.track import FaceTracker
 from avse.faces.tracked_people import is_somebody
 from avse.media.frames import Frame, read_frames
-from avse.media.pictures import Picture
+from avse.media.orientation import UPRIGHT
+from avse.media.pictures import DecodedPicture, Scaler
 
 WIDTH, HEIGHT, ACROSS = 1280, 720, 5
 TILE = (HEIGHT // ACROSS, WIDTH // ACROSS)
@@ -101,8 +104,10 @@ def tile(face: Face, width: int) -> Image:
 def look(backend: FaceBackend, image: Image) -> list[tuple[float, float, bool]]:
     """Detect faces in a still picture: (x, y) of each centre, and whether it counts as a person."""
     tracker, settings = FaceTracker(backend), FaceSettings()
+    picture, height, width = VideoFrame.from_ndarray(image, "rgb24"), *image.shape[:2]
+    decoded = DecodedPicture(picture.reformat(format="yuv420p"), UPRIGHT, (width, height), Scaler())
     for time in TIMES:
-        tracker.step(Frame(time, Picture(image)))
+        tracker.step(Frame(time, decoded))
     return [(*track.box.centre, is_somebody(track, settings)) for track in tracker.so_far()]
 
 
