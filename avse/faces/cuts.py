@@ -26,9 +26,13 @@ class CutDetector:
     A cut is a large change of the reduced picture: on average 14 of 255 levels, and three times the
     change of the last dozen frames. A fast pan, in which every frame changes much, is not a cut. A
     dissolve is not a cut either, but `dissolved` is true when one face may have become another.
+
+    Attributes:
+        last_change: mean difference of the last frame from the one before, 0..255.
     """
 
     def __init__(self) -> None:
+        self.last_change = 0.0
         self._last: npt.NDArray[np.float32] | None = None
         self._shape: tuple[int, ...] = ()
         self._recent: deque[float] = deque(maxlen=_MEMORY)
@@ -56,7 +60,7 @@ class CutDetector:
         """Add the next frame; returns whether it begins a shot. The very first frame does not."""
         resized = bool(self._shape) and picture.shape != self._shape
         self._shape = picture.shape
-        change = self.change(picture)
+        self.last_change = change = self.change(picture)
         usual = statistics.median(self._recent) if self._recent else 0.0
         cut = resized or (change > _STEP and change > _RATIO * usual)
         if cut:

@@ -52,6 +52,7 @@ class DetectedFrame:
         time: time in seconds.
         picture: the picture.
         cut: whether it begins a shot.
+        change: mean difference from the last frame, 0..255; see `avse.faces.cuts.CutDetector`.
         dissolved: whether the picture has changed altogether within about a second; False if
             `found` is None.
         found: detected faces; None if the detector did not run.
@@ -61,6 +62,7 @@ class DetectedFrame:
     time: Fraction
     picture: Picture = field(repr=False)
     cut: bool
+    change: float
     dissolved: bool
     found: Sequence[Detection] | None
     small: Sequence[Detection]
@@ -93,15 +95,17 @@ class FrameDetector:
         due = self._index % self._every == 0 or late
         self._index += 1
         cut = self._cut.is_cut(picture, time)
+        change = self._cut.last_change
         if cut:
             self._small_faces.shot()
         if not (due or cut):
-            return DetectedFrame(time, picture, cut, dissolved=False, found=None, small=())
+            return DetectedFrame(time, picture, cut, change, dissolved=False, found=None, small=())
         self._ran = time
         found = self.detect(picture)
         with self._lock:
             small = self._small_faces.look_around(picture, time, [face.box for face in found])
-        return DetectedFrame(time, picture, cut, self._cut.dissolved(), found, small)
+        dissolved = self._cut.dissolved()
+        return DetectedFrame(time, picture, cut, change, dissolved, found, small)
 
     def detect(self, picture: Picture) -> Sequence[Detection]:
         """Detect the faces in a picture, best first."""

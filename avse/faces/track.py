@@ -41,6 +41,11 @@ people choose the wrong one of two voices more often, 2.8 % in place of 2.2 % (G
 _SLOW = 0.07
 """Overlap that the box of a slow face loses at most from one frame to the next."""
 
+_CALM = 5.0
+"""Largest change of the picture from frame to frame, 0..255, with which faces are interpolated. A
+shaken camera may bring faces back to their places after three frames; it changes the picture by
+more than this, talking people by 1 to 3."""
+
 _MANY = 256
 """Number of finished tracks from which tracks of one person are joined, to bound memory."""
 
@@ -97,7 +102,7 @@ class FaceTracker:
         if self._may_wait(frame):
             self._waiting.append(frame)
             return
-        if self._waiting and not frame.cut:
+        if self._waiting and not frame.cut and frame.change <= _CALM:
             seen = self._carry_on(frame.picture)
             if self._interpolate(frame, seen):
                 self._waiting = []
@@ -117,6 +122,7 @@ class FaceTracker:
             and frame.time - last <= _NEAR_S
             and frame.found is None
             and not frame.cut
+            and frame.change <= _CALM
             and not self._lost
             and self._slow
         )

@@ -103,3 +103,21 @@ def test_a_new_face_has_settled_in_its_first_frame(hopper):
     (person,) = find_people([Still(t, hopper) for t in clock(25, 20)], backend)
     points = person.lips.points
     assert np.abs(points[:3] - np.median(points, axis=0)).mean() < 0.003
+
+
+def test_a_shaken_picture_is_searched_in_every_frame():
+    """A face that is back in its place after three frames seems to be slow."""
+    shake = [0, 6, -6]
+
+    class Shaken(Film):
+        def frames(self, times):
+            for still in super().frames(times):
+                textured = still.image + np.tile(np.arange(0, 160, 20, dtype=np.uint8), 40)[:, None]
+                by = shake[round(still.time * 25) % 3]
+                yield Still(still.time, np.roll(textured, by, axis=1))
+
+    actor = Actor(RED, lambda time: Box(60 + shake[round(time * 25) % 3], 60, 80, 80))
+    backend = LateBackend(Shaken([actor]))
+    (person,) = find_people(watch(backend, clock(25, 45)), backend, FaceSettings(detect_every=15))
+    wanted = np.array([(60 + shake[k % 3]) / 320 for k in range(45)])
+    assert np.allclose(person.boxes[:, 0], wanted, atol=1e-6)
