@@ -211,7 +211,7 @@ class Settings:
         "Part of the recording",
         "AVSE_START",
         "Work on the part of the recording from this time on only: seconds, or a clock time "
-        "such as 1:02:03.5. Little before it is decoded.",
+        "such as 1:02:03.5. Only little of what precedes it is decoded.",
         show_default="the beginning",
     )
     end: Time | None = _setting(

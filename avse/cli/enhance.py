@@ -50,7 +50,7 @@ def enhance(
     Prints the paths of the files written, one a line.
     """
     terminal = terminal_of(context)
-    source = one_input(inputs)
+    source = one_input(inputs, "enhance")
     naming = name_outputs(source, output, DEFAULT_NAME, several=False, what="")
     done = carry_out(
         Job(

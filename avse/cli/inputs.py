@@ -10,8 +10,12 @@ from avse.errors import InputError, UsageError
 from avse.utils.paths import is_there, user_path
 
 
-def one_input(patterns: Sequence[str]) -> Path:
+def one_input(patterns: Sequence[str], verb: str) -> Path:
     """Resolve an input to exactly one file.
+
+    Args:
+        patterns: files, or patterns such as `*.mp4`.
+        verb: the verb, for the message.
 
     Raises:
         InputError: a URL, or a pattern that matches nothing.
@@ -22,7 +26,7 @@ def one_input(patterns: Sequence[str]) -> Path:
         shown = ", ".join(str(path) for path in found[:3]) + (", …" if len(found) > 3 else "")
         raise UsageError(
             f"one input at a time, not {len(found)} ({shown})",
-            'use a loop: for file in *.mp4; do avse separate "$file"; done',
+            f'use a loop: for file in *.mp4; do avse {verb} "$file"; done',
         )
     return found[0]
 

@@ -169,7 +169,7 @@ def export(
     from avse.media.atomic_files import check_destination
     from avse.models.device import check_torch
 
-    check_torch("exporting a run")
+    check_torch("exporting a run", "train")
     from avse.training.exporting import export_weights
 
     terminal = terminal_of(context)

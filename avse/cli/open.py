@@ -92,7 +92,7 @@ def open_page(
     to connect. Ctrl-C ends the program.
     """
     terminal = terminal_of(context)
-    source = None if file is None else one_input([file])
+    source = None if file is None else one_input([file], "open")
     _check(source, settings)
     recogniser = None if transcribe is None else _open_recogniser(transcribe)
     from avse.page.scratch import close_all

@@ -98,7 +98,7 @@ def separate(
     Prints the paths of the files written, one a line.
     """
     terminal = terminal_of(context)
-    source = one_input(inputs)
+    source = one_input(inputs, "separate")
     speakers = Speakers.read(speaker)
     several = speakers.count != 1
     naming = name_outputs(

@@ -78,7 +78,7 @@ def sync(
     measured; --fix still writes the whole recording.
     """
     terminal = terminal_of(context)
-    source = one_input(inputs)
+    source = one_input(inputs, "sync")
     target = _target(fix=fix, output=output)
     if target is not None:
         check_outputs([target], source, force=force)

@@ -102,7 +102,7 @@ def train(
 
     from avse.models.device import check_torch
 
-    check_torch("training")
+    check_torch("training", "train")
     from avse.training.compute import computing
     from avse.training.recipe_file import read_recipe
     from avse.training.recipe_runner import run_recipe

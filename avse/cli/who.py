@@ -118,7 +118,7 @@ def who(
     those of `avse inspect`; times are playing time.
     """
     terminal = terminal_of(context)
-    source = one_input(inputs)
+    source = one_input(inputs, "who")
     if frames and not as_json:
         raise UsageError("--frames needs --json", "add --json")
     named = {"rttm": rttm, "srt": srt, "vtt": vtt}

@@ -60,18 +60,19 @@ def has_torch() -> bool:
     return found is not None and found.origin is not None  # a folder that was left has no origin
 
 
-def check_torch(purpose: str) -> None:
+def check_torch(purpose: str, extra: str = "torch") -> None:
     """Check that PyTorch is installed.
 
     Args:
         purpose: what needs it, for the message.
+        extra: the extra of avse that installs it.
 
     Raises:
         MissingExtraError: it is not.
     """
     if not has_torch():
         raise MissingExtraError(
-            f"{purpose} needs PyTorch, which is not installed", 'pip install "avse[torch]"'
+            f"{purpose} needs PyTorch, which is not installed", f'pip install "avse[{extra}]"'
         )
 
 
