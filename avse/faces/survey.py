@@ -116,6 +116,7 @@ class FaceSurvey:
                 run.tracker.step(frame)
                 if stop():
                     return False
+            run.tracker.settle()
         except BaseException:
             self._end(run)
             raise
@@ -148,12 +149,13 @@ class FaceSurvey:
         kept = [track for track in rejoin(tracks) if is_somebody(track, self._settings)]
         seen = [(track.first_seen, track.first_box) for track in kept]
         kept = [kept[i] for i in number(seen, cuts, self._settings.simultaneous_s)]
+        size = max([self._size, *(run.tracker.source_size for run in self._runs)])
         persons = []
         for track, numbers in zip(kept, self._numbered(kept), strict=True):
-            person = person_of(track, numbers[0], self._size, self._settings)
+            person = person_of(track, numbers[0], size, self._settings)
             persons.append(replace(person, also=tuple(numbers[1:])))
         persons.sort(key=lambda person: person.number)
-        return People(tuple(persons), *self._size, tuple(cuts))
+        return People(tuple(persons), *size, tuple(cuts))
 
     def look_again(self, hint: Hint) -> bool:
         """Detect a missed face near the time and place at which the user has marked it.
@@ -214,6 +216,8 @@ class FaceSurvey:
         if close is not None:
             close()
         self._runs.remove(run)
+        if run.inside:
+            run.tracker.forget_waiting()  # of a chunk that will be read again
         tracks = run.tracker.end()
         if run.inside:  # another run will read this chunk from its beginning
             start = self._start_of(run.next)

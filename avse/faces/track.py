@@ -108,18 +108,23 @@ class FaceTracker:
                 self._waiting = []
                 self._follow(frame, seen)
                 return
-        self._release()
+        self.settle()
         self._follow(frame)
 
     def _may_wait(self, frame: DetectedFrame) -> bool:
         """Whether a frame may wait for the next one, between which and the last one its faces are
-        interpolated."""
+        interpolated.
+
+        No frame waits at the end of a second, so that a reader of parts, which end at whole
+        seconds, finds what a reader of the whole finds.
+        """
         last = self._waiting[-1].time if self._waiting else self._last
         return (
             self._lips.separate
             and len(self._waiting) < _MOST_BETWEEN
             and last is not None
             and frame.time - last <= _NEAR_S
+            and frame.time // 1 == (frame.time + _NEAR_S) // 1
             and frame.found is None
             and not frame.cut
             and frame.change <= _CALM
@@ -147,8 +152,8 @@ class FaceTracker:
                 self._note(track, between, face_between(before, seen[track], share))
         return True
 
-    def _release(self) -> None:
-        """Search the frames that wait for faces."""
+    def settle(self) -> None:
+        """Search the frames that wait for faces, at the end of a part or of the recording."""
         waiting, self._waiting = self._waiting, []
         for frame in waiting:
             self._follow(frame)
@@ -369,11 +374,15 @@ class FaceTracker:
 
     def end(self) -> list[Track]:
         """End tracking, and return all tracks."""
-        self._release()
+        self.settle()
         self._end([*self._live, *self._lost])
         self._live, self._lost = {}, []
         self.detector.rest()
         return self._closed
+
+    def forget_waiting(self) -> None:
+        """Forget the last frames if they still wait for another one."""
+        self._waiting = []
 
     def tidy(self, many: int) -> None:
         """Join finished tracks of one person, if there are more than `many`."""
@@ -381,8 +390,7 @@ class FaceTracker:
             self._closed = rejoin(self._closed)
 
     def so_far(self) -> list[Track]:
-        """Copies of all tracks so far, including active ones."""
-        self._release()
+        """Copies of all tracks so far, including active ones, without the frames that wait."""
         self._lips.finish()
         return [track.copied() for track in (*self._closed, *self._live, *self._lost)]
 

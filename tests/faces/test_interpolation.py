@@ -40,7 +40,8 @@ def clock(rate: int, count: int) -> list[Fraction]:
 
 def test_a_slow_face_is_searched_for_in_a_third_of_the_frames_and_found_in_all():
     searched, interpolated, backend = both(moving(30), clock(25, 60))
-    assert backend.searched == SETTLING + 2 + 20  # a detection, and the frame before it, too
+    # A detection, the frame before it, and the end of each second need a search more.
+    assert backend.searched == SETTLING + 20 + 3
     assert interpolated.times.tolist() == searched.times.tolist()
     assert np.allclose(interpolated.boxes, searched.boxes, atol=1e-6)
     assert interpolated.lips.seen.all()

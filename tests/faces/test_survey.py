@@ -6,17 +6,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from avse.faces.detect import Box
 from avse.faces.detections import Frame
 from avse.faces.survey import FaceSurvey
+from avse.faces.track import find_people
 
-from .film import Actor, FakeBackend, Film, watch
+from .film import Actor, FakeBackend, Film, LateBackend, watch
 from .test_track import GREEN, RED, between, clock, stays, whose
 
 CHUNK = Fraction(2)
 
 
-def survey_of(film: Film, seconds: float = 8.0) -> FaceSurvey:
-    backend = FakeBackend(film)
+def survey_of(film: Film, seconds: float = 8.0, backend: FakeBackend | None = None) -> FaceSurvey:
+    backend = backend or FakeBackend(film)
 
     def open_frames(start: Fraction) -> Iterator[Frame]:
         return iter(watch(backend, [time for time in clock(seconds) if time >= start]))
@@ -62,3 +64,53 @@ def test_a_chunk_can_be_given_up_and_looked_at_again() -> None:
     survey.close()
     (again,) = survey.people()
     assert len(again.times) == len(person.times)
+
+
+@pytest.mark.parametrize("asked_every", [1000, 1, 5])
+def test_parts_give_what_the_whole_gives_however_often_people_are_asked_for(
+    asked_every: int,
+) -> None:
+    """Faces are interpolated between frames; a question must not change between which."""
+    film = Film([Actor(RED, lambda time: Box(60 + 9 * np.sin(4 * float(time)), 60, 40, 40))])
+    (whole,) = find_people(watch(LateBackend(film), clock(8)), LateBackend(film))
+    survey, count = survey_of(film, backend=LateBackend(film)), 0
+
+    def stop() -> bool:
+        nonlocal count
+        count += 1
+        if count % asked_every == 0:
+            survey.people()
+        return False
+
+    for chunk in range(4):
+        assert survey.look(chunk, stop)
+        (person,) = survey.people()
+        assert len(person.times) == 50 * (chunk + 1)  # no frame waits at the end of a chunk
+    assert person.times.tolist() == whole.times.tolist()
+    assert (person.boxes == whole.boxes).all()
+    assert (person.lips.points == whole.lips.points).all()
+
+
+@pytest.mark.parametrize("at", range(60, 64))
+def test_what_is_known_is_kept_when_the_backend_fails(at: int) -> None:
+    class Failing(LateBackend):
+        fails = False
+
+        def faces(self, image, boxes):
+            if self.fails and image.time >= Fraction(at, 25):
+                raise MemoryError
+            return super().faces(image, boxes)
+
+    film = Film([Actor(RED, stays(60))])
+    backend = Failing(film)
+    survey = survey_of(film, backend=backend)
+    assert survey.look(0)
+    backend.fails = True
+    with pytest.raises(MemoryError):
+        survey.look(1)
+    backend.fails = False
+    (person,) = survey.people()
+    assert len(person.times) == 50
+    assert survey.look(1)
+    (person,) = survey.people()
+    assert len(person.times) == 100

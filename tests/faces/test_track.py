@@ -228,10 +228,10 @@ def test_lips_are_there_whenever_somebody_asks():
         tracker.step(still)
         if count in (1, 2, 10, 23):
             (track,) = tracker.so_far()
-            assert len(track.sightings[0].readable()) == count
+            assert count - 2 <= len(track.sightings[0].readable()) <= count  # some may wait
     (track,) = tracker.end()
     assert len(track.sightings[0].readable()) == 25
-    assert backend.batches == [1, 1, 8, 11, 2, 2]  # a detection after 0.8 s needs them, too
+    assert backend.batches == [1, 9, 11, 4]  # a detection after 0.8 s needs them, too
 
 
 @pytest.mark.parametrize("every", [1, 2, 5, 10])
