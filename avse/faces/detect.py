@@ -200,7 +200,7 @@ class CloseDetector(Protocol):
         ...
 
     def detect(self, picture: Picture) -> Sequence[Detection]:
-        """Detect the faces in a picture, best first; with the results of the backend."""
+        """Detect the faces in a picture, best first, as the backend does."""
         ...
 
     def detect_closely(self, picture: Picture, near: Box | None = None) -> Sequence[Detection]:

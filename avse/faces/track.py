@@ -112,8 +112,7 @@ class FaceTracker:
         self._follow(frame)
 
     def _may_wait(self, frame: DetectedFrame) -> bool:
-        """Whether a frame may wait for the next one, between which and the last one its faces are
-        interpolated.
+        """Whether a frame may wait until a later one is searched, to have its faces interpolated.
 
         No frame waits at the end of a second, so that a reader of parts, which end at whole
         seconds, finds what a reader of the whole finds.
@@ -163,7 +162,7 @@ class FaceTracker:
 
         Args:
             frame: the frame.
-            carried: the result of `_carry_on`, if it is known, and faces are slow.
+            carried: the result of `_carry_on` if the frames before were interpolated with it.
         """
         time, picture, found = frame.time, frame.picture, frame.found
         due = found is not None
